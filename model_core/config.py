@@ -1,0 +1,126 @@
+"""What distinguishes one EnCodec model from another."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from .errors import UnknownModelError, UnsupportedBandwidthError, WeightsError
+from .nn.conv import Norm
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape and format of a model. The defaults are the paper's network.
+
+    A checkpoint may carry a narrower network (`n_filters`); everything that a bitstream depends
+    on (rates, codebooks, segments) belongs to the model's name.
+    """
+
+    name: str
+    sample_rate: int  # Hz
+    channels: int
+    target_bandwidths: tuple[float, ...]  # kbps
+    causal: bool
+    norm: Norm
+    normalize: bool  # each segment by its own scale
+    segment: float | None = None  # s; None: the whole audio is one segment
+    overlap: float = 0.01  # of a segment
+    bins: int = 1024
+    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    dimension: int = 128
+    n_filters: int = 32
+    n_residual_layers: int = 1
+    lstm: int = 2
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a frame."""
+        return math.prod(self.ratios)
+
+    @property
+    def frame_rate(self) -> int:
+        """Frames a second."""
+        return math.ceil(self.sample_rate / self.hop_length)
+
+    @property
+    def bits_per_codebook(self) -> int:
+        return int(math.log2(self.bins))
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks at the highest bandwidth."""
+        return int(1000 * self.target_bandwidths[-1] // (self.frame_rate * 10))
+
+    @property
+    def segment_length(self) -> int | None:
+        """Samples in a full segment."""
+        return None if self.segment is None else int(self.segment * self.sample_rate)
+
+    @property
+    def segment_stride(self) -> int | None:
+        """Samples from the start of a segment to the start of the next."""
+        length = self.segment_length
+        return None if length is None else max(1, int((1 - self.overlap) * length))
+
+    def frames(self, samples: int) -> int:
+        """Frames that `samples` samples of one segment are coded in."""
+        return -(-samples // self.hop_length)
+
+    def codebooks_for(self, bandwidth: float) -> int:
+        """Codebooks at `bandwidth` kbps. Raises `UnsupportedBandwidthError`."""
+        if bandwidth not in self.target_bandwidths:
+            choices = ", ".join(f"{b:g}" for b in self.target_bandwidths)
+            raise UnsupportedBandwidthError(
+                f"{self.name} has no bandwidth of {bandwidth:g} kbps; it has {choices}"
+            )
+        return int(1000 * bandwidth // (self.frame_rate * self.bits_per_codebook))
+
+    def bandwidth_of(self, num_codebooks: int) -> float:
+        """kbps that `num_codebooks` codebooks cost."""
+        return num_codebooks * self.frame_rate * self.bits_per_codebook / 1000
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises `WeightsError` for fields that do not exist."""
+        unknown = set(data) - {f.name for f in fields(cls)}
+        if unknown:
+            raise WeightsError(f"unknown model configuration fields: {sorted(unknown)}")
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**lists)
+
+    def with_filters(self, n_filters: int) -> "ModelConfig":
+        """The same model with a network of another width."""
+        return replace(self, n_filters=n_filters)
+
+
+ENCODEC_24KHZ = ModelConfig(
+    name="encodec_24khz",
+    sample_rate=24_000,
+    channels=1,
+    target_bandwidths=(1.5, 3.0, 6.0, 12.0, 24.0),
+    causal=True,
+    norm="weight_norm",
+    normalize=False,
+)
+ENCODEC_48KHZ = ModelConfig(
+    name="encodec_48khz",
+    sample_rate=48_000,
+    channels=2,
+    target_bandwidths=(3.0, 6.0, 12.0, 24.0),
+    causal=False,
+    norm="time_group_norm",
+    normalize=True,
+    segment=1.0,
+)
+CONFIGS = {config.name: config for config in (ENCODEC_24KHZ, ENCODEC_48KHZ)}
+
+
+def config_of(name: str) -> ModelConfig:
+    """The configuration of a model by its name. Raises `UnknownModelError`."""
+    try:
+        return CONFIGS[name]
+    except KeyError:
+        raise UnknownModelError(f"no model {name!r}; there is {', '.join(CONFIGS)}") from None

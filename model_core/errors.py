@@ -1,0 +1,43 @@
+"""Every error the codec raises on purpose.
+
+EncodecError
+├── InvalidAudioError         samples, container or stream that cannot be encoded
+├── UnsupportedBandwidthError the model has no such bandwidth        (also a ValueError)
+├── UnknownModelError         no model of that name                  (also a ValueError)
+├── BitstreamError            `.ecdc` bytes that cannot be decoded
+│   └── TruncatedBitstreamError  they end too early                  (also an EOFError)
+├── WeightsError              a checkpoint that is wrong: checksum, keys, shapes, pickle
+└── WeightsUnavailableError   weights (or a language model) that are not here
+"""
+
+
+class EncodecError(Exception):
+    """Base of every error raised on purpose by `model_core`."""
+
+
+class InvalidAudioError(EncodecError):
+    """The audio cannot be read, or its shape or samples cannot be encoded."""
+
+
+class UnsupportedBandwidthError(EncodecError, ValueError):
+    """The model does not offer the requested bandwidth (kbps)."""
+
+
+class UnknownModelError(EncodecError, ValueError):
+    """No model of that name exists."""
+
+
+class BitstreamError(EncodecError):
+    """The bytes are not a valid `.ecdc` file."""
+
+
+class TruncatedBitstreamError(BitstreamError, EOFError):
+    """The `.ecdc` bytes end before the audio they announce."""
+
+
+class WeightsError(EncodecError):
+    """A checkpoint file is not what it should be; the message names the file."""
+
+
+class WeightsUnavailableError(EncodecError):
+    """The weights (or the language model) that are needed are not available here."""

@@ -1,0 +1,206 @@
+"""The EnCodec model: encoder, residual quantiser, decoder.
+
+Source: paper section 3; reference `model.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from .config import ENCODEC_24KHZ, ENCODEC_48KHZ, ModelConfig
+from .errors import InvalidAudioError, WeightsUnavailableError
+from .nn.overlap import linear_overlap_add
+from .nn.rvq import ResidualVectorQuantizer
+from .nn.seanet import SEANetDecoder, SEANetEncoder
+
+if TYPE_CHECKING:
+    from .lm import LMModel
+
+EncodedFrame = tuple[Tensor, Tensor | None]
+"""Codes `[B, K, T]` of one segment and, for a normalising model, its scale `[B, 1]`."""
+
+UNSET = "unset"
+
+
+class EncodecModel(nn.Module):
+    """A codec working on waveforms `[B, channels, T]` at `sample_rate` Hz.
+
+    `name` is what an `.ecdc` header calls the model and its weights; it is `unset` while the
+    weights come from no checkpoint, and then nothing can be compressed to a file.
+    """
+
+    def __init__(self, config: ModelConfig, name: str = UNSET):
+        super().__init__()
+        self.config = config
+        self.name = name
+        self.bandwidth: float | None = None
+        self.encoder = SEANetEncoder(
+            channels=config.channels,
+            dimension=config.dimension,
+            n_filters=config.n_filters,
+            n_residual_layers=config.n_residual_layers,
+            ratios=config.ratios,
+            norm=config.norm,
+            causal=config.causal,
+            lstm=config.lstm,
+        )
+        self.decoder = SEANetDecoder(
+            channels=config.channels,
+            dimension=config.dimension,
+            n_filters=config.n_filters,
+            n_residual_layers=config.n_residual_layers,
+            ratios=config.ratios,
+            norm=config.norm,
+            causal=config.causal,
+            lstm=config.lstm,
+        )
+        self.quantizer = ResidualVectorQuantizer(
+            dimension=config.dimension, n_q=config.num_codebooks, bins=config.bins
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.config.channels
+
+    @property
+    def frame_rate(self) -> int:
+        """Frames a second."""
+        return self.config.frame_rate
+
+    @property
+    def target_bandwidths(self) -> list[float]:
+        """kbps."""
+        return list(self.config.target_bandwidths)
+
+    @property
+    def normalize(self) -> bool:
+        """Whether each segment is divided by its own volume."""
+        return self.config.normalize
+
+    @property
+    def segment(self) -> float | None:
+        """Seconds in a segment, or None where the whole audio is one."""
+        return self.config.segment
+
+    @property
+    def overlap(self) -> float:
+        """Part of a segment that the next one repeats."""
+        return self.config.overlap
+
+    @property
+    def segment_length(self) -> int | None:
+        """Samples in a segment."""
+        return self.config.segment_length
+
+    @property
+    def segment_stride(self) -> int | None:
+        """Samples from segment to segment."""
+        return self.config.segment_stride
+
+    @property
+    def bits_per_codebook(self) -> int:
+        return self.config.bits_per_codebook
+
+    def set_target_bandwidth(self, bandwidth: float) -> None:
+        """Choose the bandwidth (kbps) `encode` uses. Raises `UnsupportedBandwidthError`."""
+        self.config.codebooks_for(bandwidth)
+        self.bandwidth = bandwidth
+
+    def encode(self, x: Tensor) -> list[EncodedFrame]:
+        """Encode `[B, channels, T]` into one `(codes, scale)` a segment.
+
+        Raises `InvalidAudioError` for another shape or for no samples at all.
+        """
+        if x.dim() != 3 or x.shape[1] != self.channels:
+            raise InvalidAudioError(
+                f"expected audio of shape [B, {self.channels}, T], got {list(x.shape)}"
+            )
+        if x.shape[-1] == 0:
+            raise InvalidAudioError("there are no samples to encode")
+        length = self.segment_length or x.shape[-1]
+        stride = self.segment_stride or x.shape[-1]
+        return [
+            self._encode_frame(x[:, :, offset : offset + length])
+            for offset in range(0, x.shape[-1], stride)
+        ]
+
+    def _encode_frame(self, x: Tensor) -> EncodedFrame:
+        scale = None
+        if self.normalize:
+            x, scale = normalise(x)
+        codes = self.quantizer.encode(self.encoder(x), self.frame_rate, self.bandwidth)
+        return codes.transpose(0, 1), scale
+
+    def decode(self, encoded_frames: list[EncodedFrame]) -> Tensor:
+        """Decode what `encode` returned into `[B, channels, T]`.
+
+        The last frame is decoded whole, so the output may be a little longer than the input.
+        """
+        frames = [self._decode_frame(frame) for frame in encoded_frames]
+        if self.segment_stride is None:
+            if len(frames) != 1:
+                raise InvalidAudioError(f"{self.name} codes audio as one frame, not {len(frames)}")
+            return frames[0]
+        return linear_overlap_add(frames, self.segment_stride)
+
+    def _decode_frame(self, encoded_frame: EncodedFrame) -> Tensor:
+        codes, scale = encoded_frame
+        out: Tensor = self.decoder(self.quantizer.decode(codes.transpose(0, 1)))
+        return out if scale is None else out * scale.view(-1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode and decode: `[B, channels, T] -> [B, channels, T]`."""
+        return self.decode(self.encode(x))[:, :, : x.shape[-1]]
+
+    def get_lm_model(self) -> LMModel:
+        """The language model made for this model's weights.
+
+        Raises `WeightsUnavailableError` when there is none.
+        """
+        if self.name == UNSET:
+            raise WeightsUnavailableError("weights that were not loaded have no language model")
+        from . import checkpoints
+
+        return checkpoints.load_lm(self.name).to(next(self.parameters()).device)
+
+    @staticmethod
+    def encodec_model_24khz(
+        pretrained: bool = True, repository: Path | None = None
+    ) -> EncodecModel:
+        """The causal mono model at 24 kHz; see `checkpoints` for where its weights come from.
+
+        With `repository`, a folder, the weights are those in it.
+        """
+        return _build(ENCODEC_24KHZ, pretrained, repository)
+
+    @staticmethod
+    def encodec_model_48khz(
+        pretrained: bool = True, repository: Path | None = None
+    ) -> EncodecModel:
+        """The non-causal stereo model at 48 kHz."""
+        return _build(ENCODEC_48KHZ, pretrained, repository)
+
+
+def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide `[B, C, T]` by the root mean square of its mono mix: returns it and `[B, 1]`."""
+    mono = x.mean(dim=1, keepdim=True)
+    scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
+    return x / scale, scale.view(-1, 1)
+
+
+def _build(config: ModelConfig, pretrained: bool, repository: Path | None) -> EncodecModel:
+    if repository is not None and not pretrained:
+        raise ValueError("a repository holds pretrained weights: pretrained must be true")
+    if not pretrained:
+        return EncodecModel(config).eval()
+    from . import checkpoints
+
+    return checkpoints.load_model(config.name, None if repository is None else str(repository))

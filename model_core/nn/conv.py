@@ -1,0 +1,197 @@
+"""Convolutions with EnCodec's padding and its two normalisations.
+
+Shapes are `[B, C, T]`. Source: paper section 3.1; reference `modules/conv.py`.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["weight_norm", "time_group_norm"]
+
+
+class WeightNormConv1d(nn.Conv1d):
+    """`nn.Conv1d` whose weight is `g · v / ‖v‖`, the norm taken per output channel."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs: int):
+        super().__init__(in_channels, out_channels, kernel_size, **kwargs)
+        _split_weight(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, _joined_weight(self), self.bias)
+
+
+class WeightNormConvTranspose1d(nn.ConvTranspose1d):
+    """`nn.ConvTranspose1d` whose weight is `g · v / ‖v‖`, the norm taken per *input* channel.
+
+    (Dimension 0 of a transposed convolution's weight is its input; the reference keeps torch's
+    default there.)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
+        super().__init__(in_channels, out_channels, kernel_size, stride)
+        _split_weight(self)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.conv_transpose1d(x, _joined_weight(self), self.bias, self.stride)
+
+
+WeightNormed = WeightNormConv1d | WeightNormConvTranspose1d
+
+
+def _split_weight(conv: WeightNormed) -> None:
+    weight = conv.weight.detach()
+    del conv.weight
+    conv.weight_g = nn.Parameter(torch.norm_except_dim(weight, 2, 0))
+    conv.weight_v = nn.Parameter(weight.clone())
+
+
+def _joined_weight(conv: WeightNormed) -> Tensor:
+    if "weight" in conv._parameters:
+        return conv.weight
+    return torch._weight_norm(conv.weight_v, conv.weight_g, 0)
+
+
+def fold_weight_norm(module: nn.Module) -> None:
+    """Replace every `weight_g`, `weight_v` pair below `module` by the weight they make, in place.
+
+    For inference: the result is bit for bit the same, and the norm is not taken at every call.
+    """
+    for conv in module.modules():
+        if isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d) and (
+            "weight_v" in conv._parameters
+        ):
+            weight = _joined_weight(conv).detach()
+            del conv.weight_g, conv.weight_v
+            conv.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def extra_padding(length: int, kernel_size: int, stride: int, padding_total: int) -> int:
+    """Samples to add on the right so that the last window of a strided convolution is full.
+
+    With kernel 4, stride 2 and `padding_total` 2, five samples make two full windows and a half:
+
+        0 0 1 2 3 4 5        0 0 1 2 3 4 5 x
+        [-----]              [-----]
+            [-----]    ->        [-----]
+                [---                 [-----]   one more, so no sample is lost
+    """
+    frames = math.ceil((length - kernel_size + padding_total) / stride + 1)
+    return (frames - 1) * stride + (kernel_size - padding_total) - length
+
+
+def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
+    """Reflect padding of `[B, C, T]` that also takes inputs too short to reflect.
+
+    Such an input is first extended on the right by zeros, then reflected, then cut back by as
+    many samples (reference `pad1d`).
+    """
+    missing = max(0, max(left, right) - x.shape[-1] + 1)
+    if missing:
+        x = F.pad(x, (0, missing))
+    padded = F.pad(x, (left, right), mode="reflect")
+    return padded[..., : padded.shape[-1] - missing]
+
+
+class NormConv1d(nn.Module):
+    """A convolution, normalised in its weights or in its output."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        dilation: int,
+        norm: Norm,
+    ):
+        super().__init__()
+        conv = WeightNormConv1d if norm == "weight_norm" else nn.Conv1d
+        self.conv = conv(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation)
+        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class NormConvTranspose1d(nn.Module):
+    """A transposed convolution, normalised in its weights or in its output."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm: Norm
+    ):
+        super().__init__()
+        convtr = WeightNormConvTranspose1d if norm == "weight_norm" else nn.ConvTranspose1d
+        self.convtr = convtr(in_channels, out_channels, kernel_size, stride=stride)
+        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convtr(x))
+
+
+class SConv1d(nn.Module):
+    """Convolution `[B, C, T] -> [B, C', ceil(T / stride)]` with reflect padding.
+
+    Causal: all of the fixed padding on the left. Otherwise on both sides, the larger part on the
+    left. In both, the extra padding that fills the last window is on the right.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        causal: bool,
+        norm: Norm,
+    ):
+        super().__init__()
+        if causal and norm == "time_group_norm":
+            raise ValueError("group norm over time looks ahead: it cannot be causal")
+        self.conv = NormConv1d(in_channels, out_channels, kernel_size, stride, dilation, norm)
+        self.causal = causal
+        self.stride = stride
+        self.window = (kernel_size - 1) * dilation + 1
+        self.padding_total = self.window - stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        right = 0 if self.causal else self.padding_total // 2
+        left = self.padding_total - right
+        extra = extra_padding(x.shape[-1], self.window, self.stride, self.padding_total)
+        return self.conv(reflect_pad(x, left, right + extra))
+
+
+class SConvTranspose1d(nn.Module):
+    """Transposed convolution `[B, C, T] -> [B, C', T · stride]`.
+
+    The `kernel_size - stride` samples too many are trimmed: all on the right when causal,
+    otherwise on both sides. What the encoder's extra padding adds is trimmed at the very end,
+    where the length is known.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int,
+        causal: bool,
+        norm: Norm,
+    ):
+        super().__init__()
+        self.convtr = NormConvTranspose1d(in_channels, out_channels, kernel_size, stride, norm)
+        self.causal = causal
+        self.stride = stride
+        self.padding_total = kernel_size - stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.convtr(x)
+        right = self.padding_total if self.causal else self.padding_total // 2
+        left = self.padding_total - right
+        return y[..., left : y.shape[-1] - right]

@@ -1,0 +1,242 @@
+"""Residual vector quantisation.
+
+A latent `[B, D, T]` is coded by K codebooks in turn, each coding what the ones before left over:
+codes are `[K, B, T]`. Source: paper section 3.2; reference `quantization/`. Unlike the
+reference, a replaced dead code stays replaced, and the straight-through step is taken once over
+the sum, so that every layer's commitment loss has a gradient.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import distrib
+
+
+@dataclass
+class QuantizedResult:
+    """What a training pass of the quantiser returns."""
+
+    quantized: Tensor  # [B, D, T], with a straight-through gradient
+    codes: Tensor  # [K, B, T]
+    bandwidth: Tensor  # kbps
+    penalty: Tensor  # commitment loss, averaged over the codebooks
+
+
+def sample_vectors(samples: Tensor, count: int) -> Tensor:
+    """`count` rows of `samples` `[N, D]`, without repetition when there are enough."""
+    if len(samples) >= count:
+        return samples[torch.randperm(len(samples), device=samples.device)[:count]]
+    return samples[torch.randint(0, len(samples), (count,), device=samples.device)]
+
+
+def nearest(samples: Tensor, centres: Tensor) -> Tensor:
+    """Index of the centre nearest to each row of `samples`: `[N, D], [C, D] -> [N]`.
+
+    The first of equals; the three terms in the reference's order, so that ties fall alike.
+    """
+    transposed = centres.t()
+    distance = -(
+        samples.pow(2).sum(1, keepdim=True)
+        - 2 * samples @ transposed
+        + transposed.pow(2).sum(0, keepdim=True)
+    )
+    return distance.max(dim=-1).indices
+
+
+def kmeans(samples: Tensor, clusters: int, rounds: int) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm: centres `[clusters, D]` and how many samples each one has."""
+    centres = sample_vectors(samples, clusters)
+    counts = torch.zeros(clusters, dtype=torch.long, device=samples.device)
+    for _ in range(rounds):
+        index = nearest(samples, centres)
+        counts = torch.bincount(index, minlength=clusters)
+        sums = torch.zeros_like(centres).index_add_(0, index, samples)
+        centres = torch.where(
+            (counts > 0)[:, None], sums / counts.clamp(min=1)[:, None].to(sums), centres
+        )
+    return centres, counts
+
+
+class EuclideanCodebook(nn.Module):
+    """`bins` vectors of `dim` entries, learned by k-means and a moving average."""
+
+    inited: Tensor
+    cluster_size: Tensor
+    embed: Tensor
+    embed_avg: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        bins: int,
+        decay: float = 0.99,
+        kmeans_iters: int = 50,
+        threshold_ema_dead_code: float = 2,
+        kmeans_samples: int = 16384,
+    ):
+        super().__init__()
+        self.bins = bins
+        self.decay = decay
+        self.kmeans_iters = kmeans_iters
+        self.kmeans_samples = kmeans_samples
+        self.threshold_ema_dead_code = threshold_ema_dead_code
+        self.register_buffer("inited", torch.zeros(1))
+        self.register_buffer("cluster_size", torch.zeros(bins))
+        self.register_buffer("embed", torch.zeros(bins, dim))
+        self.register_buffer("embed_avg", torch.zeros(bins, dim))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """`[..., D] -> [...]`: the index of the nearest entry."""
+        return nearest(x.reshape(-1, x.shape[-1]), self.embed).view(x.shape[:-1])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """`[...] -> [..., D]`."""
+        return F.embedding(codes, self.embed)
+
+    @torch.no_grad()
+    def init_(self, samples: Tensor) -> None:
+        """Start from k-means over `samples` `[N, D]` (a random part of them when many)."""
+        if self.inited:
+            return
+        centres, counts = kmeans(
+            sample_vectors(samples, min(len(samples), self.kmeans_samples)),
+            self.bins,
+            self.kmeans_iters,
+        )
+        size = counts.to(centres).clamp(min=self.threshold_ema_dead_code)
+        self.embed.copy_(centres)
+        self.embed_avg.copy_(centres * size[:, None])
+        self.cluster_size.copy_(size)
+        self.inited.fill_(1)
+        distrib.broadcast_tensors(self.buffers())
+
+    @torch.no_grad()
+    def update_(self, samples: Tensor, codes: Tensor) -> None:
+        """One step of the moving average over `samples` `[N, D]` coded as `codes` `[N]`."""
+        counts = torch.bincount(codes, minlength=self.bins).to(samples)
+        sums = torch.zeros_like(self.embed).index_add_(0, codes, samples)
+        distrib.all_reduce(counts)
+        distrib.all_reduce(sums)
+        self.cluster_size.lerp_(counts, 1 - self.decay)
+        self.embed_avg.lerp_(sums, 1 - self.decay)
+        dead = self.cluster_size < self.threshold_ema_dead_code
+        if dead.any():
+            # An entry nobody uses moves onto a sample, with just enough weight to live on.
+            fresh = sample_vectors(samples, self.bins)
+            size = self.cluster_size.new_tensor(self.threshold_ema_dead_code)
+            self.cluster_size.copy_(torch.where(dead, size, self.cluster_size))
+            self.embed_avg.copy_(torch.where(dead[:, None], fresh * size, self.embed_avg))
+            distrib.broadcast_tensors([self.cluster_size, self.embed_avg])
+        total = self.cluster_size.sum()
+        epsilon = 1e-5
+        smoothed = (self.cluster_size + epsilon) / (total + self.bins * epsilon) * total
+        self.embed.copy_(self.embed_avg / smoothed[:, None])
+
+
+class VectorQuantization(nn.Module):
+    """One codebook, over latents `[B, D, T]`."""
+
+    def __init__(self, dim: int, bins: int):
+        super().__init__()
+        self._codebook = EuclideanCodebook(dim, bins)
+
+    @property
+    def codebook(self) -> EuclideanCodebook:
+        return self._codebook
+
+    def encode(self, x: Tensor) -> Tensor:
+        """`[B, D, T] -> [B, T]`."""
+        return self._codebook.encode(x.transpose(1, 2))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """`[B, T] -> [B, D, T]`."""
+        return self._codebook.decode(codes).transpose(1, 2)
+
+
+class ResidualVectorQuantization(nn.Module):
+    """The chain of codebooks."""
+
+    def __init__(self, dim: int, bins: int, num_quantizers: int):
+        super().__init__()
+        self.layers = nn.ModuleList(VectorQuantization(dim, bins) for _ in range(num_quantizers))
+
+
+class ResidualVectorQuantizer(nn.Module):
+    """The residual quantiser of a model: `n_q` codebooks of `bins` entries of `dimension`."""
+
+    def __init__(self, dimension: int = 128, n_q: int = 8, bins: int = 1024):
+        super().__init__()
+        self.dimension = dimension
+        self.n_q = n_q
+        self.bins = bins
+        self.vq = ResidualVectorQuantization(dimension, bins, n_q)
+
+    @property
+    def codebooks(self) -> list[VectorQuantization]:
+        return [layer for layer in self.vq.layers if isinstance(layer, VectorQuantization)]
+
+    def get_bandwidth_per_quantizer(self, frame_rate: int) -> float:
+        """kbps that one codebook costs at `frame_rate` frames/s."""
+        return math.log2(self.bins) * frame_rate / 1000
+
+    def get_num_quantizers_for_bandwidth(
+        self, frame_rate: int, bandwidth: float | None = None
+    ) -> int:
+        """How many codebooks fit into `bandwidth` kbps: at least one; all of them for None or 0."""
+        if not bandwidth or bandwidth <= 0:
+            return self.n_q
+        fitting = math.floor(bandwidth / self.get_bandwidth_per_quantizer(frame_rate))
+        return min(max(1, fitting), self.n_q)
+
+    def encode(self, x: Tensor, frame_rate: int, bandwidth: float | None = None) -> Tensor:
+        """`[B, D, T] -> [K, B, T]` with as many codebooks as the bandwidth (kbps) allows."""
+        return self.encode_with(x, self.get_num_quantizers_for_bandwidth(frame_rate, bandwidth))
+
+    def encode_with(self, x: Tensor, num_codebooks: int) -> Tensor:
+        """`[B, D, T] -> [num_codebooks, B, T]`."""
+        residual = x
+        codes = []
+        for layer in self.codebooks[:num_codebooks]:
+            index = layer.encode(residual)
+            residual = residual - layer.decode(index)
+            codes.append(index)
+        return torch.stack(codes)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """`[K, B, T] -> [B, D, T]`: the sum of the entries."""
+        quantized = torch.tensor(0.0, device=codes.device)
+        for layer, index in zip(self.codebooks, codes, strict=False):
+            quantized = quantized + layer.decode(index)
+        return quantized
+
+    def forward(
+        self, x: Tensor, frame_rate: int, bandwidth: float | None = None
+    ) -> QuantizedResult:
+        """A training pass: `[B, D, T]` in, quantised out, codebooks updated in training mode."""
+        num_codebooks = self.get_num_quantizers_for_bandwidth(frame_rate, bandwidth)
+        residual = x
+        quantized = torch.zeros_like(x)
+        codes, losses = [], []
+        for layer in self.codebooks[:num_codebooks]:
+            flat = residual.detach().transpose(1, 2).reshape(-1, self.dimension).float()
+            if self.training:
+                layer.codebook.init_(flat)
+            index = layer.encode(residual.detach().float())
+            entry = layer.decode(index).to(x)
+            if self.training:
+                layer.codebook.update_(flat, index.reshape(-1))
+            losses.append(F.mse_loss(residual, entry))
+            residual = residual - entry
+            quantized = quantized + entry
+            codes.append(index)
+        kbps = num_codebooks * self.get_bandwidth_per_quantizer(frame_rate)
+        return QuantizedResult(
+            quantized=x + (quantized - x).detach(),
+            codes=torch.stack(codes),
+            bandwidth=torch.tensor(kbps).to(x),
+            penalty=torch.stack(losses).mean(),
+        )
