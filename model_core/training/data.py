@@ -54,9 +54,7 @@ class ClipSampler:
         self.clip = clip
         self.generator = generator
         self.pools = {
-            category: [
-                r for r in cache.recordings if r.split == "train" and r.category == category
-            ]
+            category: [r for r in cache.recordings if r.split == "train" and r.category == category]
             for category in weights
         }
         self.categories = [c for c in weights if self.pools[c]]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from ..balancer import Balancer
 from ..config import config_of
 from ..metrics import log_mel_distance, si_snr
 from ..model import EncodecModel, normalise
@@ -34,8 +35,9 @@ class TrainingConfig:
     batch: int = 8
     clip_seconds: float = 0.75
     learning_rate: float = 5e-4
-    mel_weight: float = 2.0
-    commitment_weight: float = 0.25
+    time_weight: float = 1.0
+    mel_weight: float = 1.0
+    commitment_weight: float = 1.0
     quantise_from: float = 0.2  # share of the time budget
     decay_from: float = 0.5  # share of the time budget
     speech: float = 0.6
@@ -77,6 +79,9 @@ class Trainer:
             self.cache, round(config.clip_seconds * rate), weights, generator
         )
         self.mel = MultiScaleMelLoss(rate)
+        self.balancer = Balancer(
+            {"time": config.time_weight, "mel": config.mel_weight}, ema_decay=0.99
+        )
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.5, 0.9)
         )
@@ -149,15 +154,15 @@ class Trainer:
         losses = {
             "time": relative_l1(target, y),
             "mel": self.mel(target, y),
-            "commitment": penalty,
         }
-        loss = (
-            losses["time"]
-            + self.config.mel_weight * losses["mel"]
-            + self.config.commitment_weight * penalty
-        )
+        gradient = self.balancer.gradient(losses, y)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if self.quantising:
+            scaled = self.config.commitment_weight * penalty
+            torch.autograd.backward([y, scaled], [gradient, torch.ones_like(scaled)])
+        else:
+            y.backward(gradient)
+        losses["commitment"] = penalty
         losses["gradient"] = clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         return losses | {"si_snr": si_snr(target.detach(), y.detach()).mean()}

@@ -1,0 +1,131 @@
+"""Samples to codes, and codes to the payload of an `.ecdc` file."""
+
+import struct
+
+import numpy as np
+
+from ..ecdc import BitPacker, Header
+from ..engine import EncodedBlock, EncodeItem, StreamState
+from ..errors import InvalidAudioError
+from .codec import Codec
+from .entropy import LMEncoder
+from .work import Steps, Work
+
+
+class Encoder:
+    """Cuts a stream of samples into blocks and has them encoded.
+
+    Where the cuts fall depends on the count of samples alone, not on how they were pushed.
+    """
+
+    def __init__(self, codec: Codec, num_codebooks: int):
+        self._codec = codec
+        self._num_codebooks = num_codebooks
+        self._block = codec.engine.block_samples
+        self._stride = codec.config.segment_stride or self._block
+        self._state = StreamState()
+        self._buffer = np.zeros((codec.config.channels, 0), np.float32)
+        self.samples = 0
+
+    def push(self, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
+        """Take samples float32 `[C, n]`; returns the blocks that are complete.
+
+        Raises `InvalidAudioError` for another number of channels.
+        """
+        channels = self._codec.config.channels
+        if samples.ndim != 2 or samples.shape[0] != channels:
+            raise InvalidAudioError(
+                f"expected samples of shape [{channels}, n], got {list(samples.shape)}"
+            )
+        self.samples += samples.shape[1]
+        self._buffer = np.concatenate([self._buffer, samples], axis=1)
+        items = []
+        while self._buffer.shape[1] >= self._block:
+            items.append(self._item(self._buffer[:, : self._block], last=False))
+            self._buffer = self._buffer[:, self._stride :]
+        return (yield from self._encode(items))
+
+    def finish(self) -> Steps[list[EncodedBlock]]:
+        """End the stream; returns its last blocks. Raises `InvalidAudioError` if it was empty."""
+        if not self.samples:
+            raise InvalidAudioError("there are no samples to encode")
+        items = []
+        while self._buffer.shape[1]:
+            items.append(self._item(self._buffer[:, : self._block], last=True))
+            self._buffer = self._buffer[:, self._stride :]
+        return (yield from self._encode(items))
+
+    def _item(self, samples: np.ndarray, last: bool) -> EncodeItem:
+        state = self._state if self._codec.config.causal else StreamState()
+        return EncodeItem(np.ascontiguousarray(samples), self._num_codebooks, last, state)
+
+    def _encode(self, items: list[EncodeItem]) -> Steps[list[EncodedBlock]]:
+        """Segments go all at once; blocks that hang together one after another."""
+        task, rate = self._codec.encode_task, self._codec.config.sample_rate
+        works = [Work(task, item, item.samples.shape[1] / rate) for item in items]
+        if not works:
+            return []
+        if not self._codec.config.causal:
+            return (yield works)
+        blocks = []
+        for work in works:
+            blocks += yield [work]
+        return blocks
+
+
+class Compressor:
+    """Samples in, payload bytes out; the header is known at the end."""
+
+    def __init__(self, codec: Codec, bandwidth: float, lm: bool = False):
+        """Raises `UnsupportedBandwidthError`, and `WeightsUnavailableError` for want of an LM."""
+        self._codec = codec
+        self._num_codebooks = codec.config.codebooks_for(bandwidth)
+        self._lm = codec.require_lm() if lm else None
+        self._encoder = Encoder(codec, self._num_codebooks)
+        self._packer = BitPacker(codec.config.bits_per_codebook)
+        self._lm_encoder: LMEncoder | None = None
+
+    @property
+    def header(self) -> Header:
+        """The header for the samples pushed so far."""
+        lm = self._lm is not None
+        return Header(self._codec.header_name(lm), self._encoder.samples, self._num_codebooks, lm)
+
+    def push(self, samples: np.ndarray) -> Steps[bytes]:
+        """Take samples float32 `[C, n]`; returns payload bytes."""
+        blocks = yield from self._encoder.push(samples)
+        return (yield from self._payload(blocks))
+
+    def finish(self) -> Steps[bytes]:
+        """End the stream; returns its last payload bytes."""
+        blocks = yield from self._encoder.finish()
+        payload = yield from self._payload(blocks)
+        if self._codec.config.segment is None:
+            payload += self._end_segment()
+        return payload
+
+    def _payload(self, blocks: list[EncodedBlock]) -> Steps[bytes]:
+        payload = b""
+        for block in blocks:
+            if block.scale is not None:
+                payload += struct.pack("!f", block.scale)
+            payload += yield from self._codes(block)
+            if self._codec.config.segment is not None:
+                payload += self._end_segment()
+        return payload
+
+    def _codes(self, block: EncodedBlock) -> Steps[bytes]:
+        if self._lm is None:
+            return self._packer.push(block.codes.T.ravel())
+        if self._lm_encoder is None:
+            self._lm_encoder = LMEncoder(self._lm, self._num_codebooks)
+        cost = block.codes.shape[1] / self._codec.config.frame_rate
+        results = yield [Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)]
+        coded: bytes = results[0]
+        return coded
+
+    def _end_segment(self) -> bytes:
+        if self._lm_encoder is None:
+            return self._packer.flush()
+        coded, self._lm_encoder = self._lm_encoder.finish(), None
+        return coded

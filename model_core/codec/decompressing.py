@@ -1,0 +1,100 @@
+"""The payload of an `.ecdc` file to samples."""
+
+import struct
+from itertools import islice
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from ..ecdc import BitUnpacker, Header, Segment, read_exactly, segments
+from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
+from ..errors import BitstreamError
+from .codec import Codec
+from .entropy import LMDecoder
+from .work import Steps, Work
+
+READ_AHEAD = 2
+"""Segments that are decoded at the same time."""
+
+
+class Decompressor:
+    """Payload bytes in, samples out; exactly as many as the header says."""
+
+    def __init__(self, codec: Codec, header: Header, payload: BinaryIO):
+        """Raises `WeightsUnavailableError` for want of the language model the file needs."""
+        self._codec = codec
+        self._header = header
+        self._payload = payload
+        self._lm = codec.require_lm() if header.lm else None
+        self._left = header.audio_length
+        self._segments = segments(codec.config, header.audio_length)
+        self._overlap = OverlapAdd(codec.config.segment_stride or 1)
+        self._state = StreamState()
+        self._frames_left = codec.config.frames(header.audio_length)
+        self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
+        self._lm_decoder: LMDecoder | None = None
+
+    def next_block(self) -> Steps[np.ndarray | None]:
+        """The next samples float32 `[C, n]`, None at the end.
+
+        Raises `TruncatedBitstreamError` or `BitstreamError`.
+        """
+        if not self._left:
+            return None
+        if self._codec.config.segment is None:
+            samples = yield from self._next_of_stream()
+        else:
+            samples = yield from self._next_segments()
+        samples = samples[:, : self._left]
+        self._left -= samples.shape[1]
+        return samples
+
+    def _next_of_stream(self) -> Steps[np.ndarray]:
+        frames = min(self._frames_left, self._codec.engine.block_frames)
+        self._frames_left -= frames
+        codes = yield from self._codes(frames)
+        item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
+        results = yield [self._work(item)]
+        samples: np.ndarray = results[0]
+        return samples
+
+    def _next_segments(self) -> Steps[np.ndarray]:
+        ahead = list(islice(self._segments, READ_AHEAD))
+        items = []
+        for segment in ahead:
+            block = yield from self._read_segment(segment)
+            items.append(DecodeItem(block, last=True))
+        decoded = yield [self._work(item) for item in items]
+        joined = []
+        for segment, samples in zip(ahead, decoded, strict=True):
+            last = segment.offset + self._overlap.stride >= self._header.audio_length
+            joined.append(self._overlap.push(torch.from_numpy(samples), last).numpy())
+        return np.concatenate(joined, axis=1)
+
+    def _read_segment(self, segment: Segment) -> Steps[EncodedBlock]:
+        (scale,) = struct.unpack("!f", read_exactly(self._payload, 4))
+        if not np.isfinite(scale) or scale < 0:
+            raise BitstreamError(f"the scale of the segment at {segment.offset} is {scale}")
+        codes = yield from self._codes(segment.frames)
+        self._unpacker = BitUnpacker(self._codec.config.bits_per_codebook)
+        self._lm_decoder = None
+        return EncodedBlock(codes, scale)
+
+    def _codes(self, frames: int) -> Steps[np.ndarray]:
+        """The next codes `[K, frames]` of the segment."""
+        codebooks = self._header.num_codebooks
+        if self._lm is None:
+            count = frames * codebooks
+            self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing_bytes(count)))
+            return self._unpacker.pull(count).reshape(frames, codebooks).T
+        if self._lm_decoder is None:
+            self._lm_decoder = LMDecoder(self._lm, codebooks, self._payload)
+        cost = frames / self._codec.config.frame_rate
+        results = yield [Work(self._codec.lm_decode_task, (self._lm_decoder, frames), cost)]
+        codes: np.ndarray = results[0]
+        return codes
+
+    def _work(self, item: DecodeItem) -> Work:
+        cost = item.block.codes.shape[1] / self._codec.config.frame_rate
+        return Work(self._codec.decode_task, item, cost)

@@ -1,0 +1,96 @@
+"""Entropy coding of codes with the language model (paper section 3.3; reference `compress.py`).
+
+The model is called once a frame, on one thread of a CPU whatever the device of the codec: the
+coder needs the same probabilities to the last bit on both sides.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
+from ..lm import LMModel
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One intra-op thread inside; nothing to do where there is one already."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Predictor:
+    """Quantised distributions of the next frame, given the frames so far."""
+
+    def __init__(self, lm: LMModel, num_codebooks: int, range_bits: int):
+        self._lm = lm
+        self._range_bits = range_bits
+        self._states: list[Tensor] | None = None
+        self._offset = 0
+        self._input = torch.zeros(1, num_codebooks, 1, dtype=torch.long)
+
+    def next(self) -> np.ndarray:
+        """`[K, card]`, the cumulative distributions of the K codes of the next frame."""
+        probabilities, self._states, self._offset = self._lm(
+            self._input, self._states, self._offset
+        )
+        return build_stable_quantized_cdf(
+            probabilities[0, :, :, 0].t(), self._range_bits, check=False
+        ).numpy()
+
+    def saw(self, codes: np.ndarray) -> None:
+        """The frame that came, `[K]`."""
+        self._input = 1 + torch.from_numpy(codes.astype(np.int64)).view(1, -1, 1)
+
+
+class LMEncoder:
+    """Codes one segment's frames; state of one stream."""
+
+    def __init__(self, lm: LMModel, num_codebooks: int):
+        self._coder = ArithmeticCoder()
+        self._predictor = _Predictor(lm, num_codebooks, self._coder.total_range_bits)
+
+    @torch.inference_mode()
+    def encode(self, codes: np.ndarray) -> bytes:
+        """Code the next frames `[K, T]`; returns the bytes that are settled."""
+        with single_thread():
+            for frame in codes.T:
+                self._coder.push_many(frame, self._predictor.next())
+                self._predictor.saw(frame)
+        return self._coder.take()
+
+    def finish(self) -> bytes:
+        """End the segment; returns its last bytes."""
+        return self._coder.flush()
+
+
+class LMDecoder:
+    """Decodes one segment's frames from `payload`; reads no byte more than it needs."""
+
+    def __init__(self, lm: LMModel, num_codebooks: int, payload: BinaryIO):
+        self._decoder = ArithmeticDecoder(payload)
+        self._predictor = _Predictor(lm, num_codebooks, self._decoder.total_range_bits)
+
+    @torch.inference_mode()
+    def decode(self, frames: int) -> np.ndarray:
+        """The next `frames` frames `[K, frames]`.
+
+        Raises `TruncatedBitstreamError` or `BitstreamError`.
+        """
+        codes = []
+        with single_thread():
+            for _ in range(frames):
+                codes.append(self._decoder.pull_many(self._predictor.next()))
+                self._predictor.saw(codes[-1])
+        return np.stack(codes, axis=1)
