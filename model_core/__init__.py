@@ -1,1 +1,60 @@
-"""EnCodec."""
+"""EnCodec: high fidelity neural audio compression (arXiv 2210.13438).
+
+The names below are loaded when they are first used, so that a part of the package needs only
+what it imports itself.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import distrib
+    from .balancer import Balancer
+    from .compress import compress, compress_to_file, decompress, decompress_from_file
+    from .errors import EncodecError
+    from .model import EncodecModel
+    from .training.discriminator import MultiScaleSTFTDiscriminator
+    from .utils import convert_audio, save_audio
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Balancer",
+    "EncodecError",
+    "EncodecModel",
+    "MultiScaleSTFTDiscriminator",
+    "compress",
+    "compress_to_file",
+    "convert_audio",
+    "decompress",
+    "decompress_from_file",
+    "distrib",
+    "save_audio",
+]
+
+_HOMES = {
+    "Balancer": "balancer",
+    "EncodecError": "errors",
+    "EncodecModel": "model",
+    "MultiScaleSTFTDiscriminator": "training.discriminator",
+    "compress": "compress",
+    "compress_to_file": "compress",
+    "convert_audio": "utils",
+    "decompress": "compress",
+    "decompress_from_file": "compress",
+    "save_audio": "utils",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "distrib":
+        return importlib.import_module(".distrib", __name__)
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(importlib.import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

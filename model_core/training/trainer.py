@@ -6,6 +6,7 @@ falling learning rate. The state is saved regularly and a run goes on where it s
 """
 
 import json
+import math
 import random
 import time
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from ..balancer import Balancer
@@ -48,12 +49,30 @@ class TrainingConfig:
     evaluate_every: int = 400  # steps
 
 
-def widen_gains(model: nn.Module, factor: float) -> None:
-    """Multiply the weight-norm gains, without which the signal dies in the depth of the network."""
+def start_loud(model: EncodecModel) -> None:
+    """Give weight-normed layers gains that carry the signal through the depth, and no bias.
+
+    With torch's own start the signal dies on the way and what reaches the decoder is bias. A
+    convolution with filters of norm 1 keeps the power of a white input; a transposed one, of
+    which two taps meet in each sample and half as many channels come out, needs sqrt(stride / 2).
+    The first layer lifts the level of audio to about one, the last one starts nearly silent.
+    """
     with torch.no_grad():
-        for conv in model.modules():
-            if isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d):
-                conv.weight_g *= factor
+        for name, conv in model.named_modules():
+            if not isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d):
+                continue
+            gain = 1.1
+            if isinstance(conv, WeightNormConvTranspose1d):
+                gain *= math.sqrt(conv.stride[0] / 2)
+            if ".block.3." in name:
+                gain *= 0.5
+            conv.weight_g.fill_(gain)
+            if conv.bias is not None:
+                conv.bias.zero_()
+        for edge, factor in ((model.encoder.model[0], 4.0), (model.decoder.model[-1], 0.1)):
+            for conv in edge.modules():
+                if isinstance(conv, WeightNormConv1d):
+                    conv.weight_g *= factor
 
 
 class Trainer:
@@ -66,7 +85,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.random = random.Random(config.seed)
         self.model = EncodecModel(config_of(config.model).with_filters(config.n_filters))
-        widen_gains(self.model, 1.6)
+        start_loud(self.model)
         generator = torch.Generator().manual_seed(config.seed)
         rate = self.model.sample_rate
         self.cache = AudioCache(cache)

@@ -1,0 +1,84 @@
+"""Whole waveforms to `.ecdc` bytes and back, with the reference's names.
+
+Source: reference `compress.py`. Long audio needs no more memory than short: both ways go block
+by block. For streams see `codec`.
+"""
+
+import io
+from functools import lru_cache
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .codec import Codec, Compressor, Decompressor, run_steps
+from .config import CONFIGS
+from .ecdc import parse_model_name, read_header
+from .errors import InvalidAudioError, UnknownModelError
+from .model import EncodecModel
+
+MODELS = {
+    "encodec_24khz": EncodecModel.encodec_model_24khz,
+    "encodec_48khz": EncodecModel.encodec_model_48khz,
+}
+
+
+def compress_to_file(
+    model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: bool = True
+) -> None:
+    """Compress `wav` `[C, T]`, at the model's rate and channels, into the file object `fo`.
+
+    The bandwidth is the model's (`set_target_bandwidth`; all codebooks by default). With `use_lm`
+    the codes are entropy coded, which saves bits and takes time. Raises `InvalidAudioError` for
+    another shape, `UnknownModelError` for a model without a name, `WeightsUnavailableError` where
+    there is no language model.
+    """
+    if wav.dim() != 2:
+        raise InvalidAudioError(f"expected one waveform [C, T], got shape {list(wav.shape)}")
+    if parse_model_name(model.name).name not in CONFIGS:
+        raise UnknownModelError(f"a model named {model.name!r} cannot be found when decoding")
+    lm = model.get_lm_model() if use_lm else None
+    codec = Codec(model, lm, lm_name=lm and lm.name, device=next(model.parameters()).device)
+    bandwidth = model.bandwidth or model.target_bandwidths[-1]
+    compressor = Compressor(codec, bandwidth, lm=use_lm)
+    samples = wav.detach().cpu().numpy()
+    payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
+    fo.write(compressor.header.to_bytes())
+    fo.write(payload)
+
+
+def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
+    """As `compress_to_file`, returning the bytes."""
+    fo = io.BytesIO()
+    compress_to_file(model, wav, fo, use_lm=use_lm)
+    return fo.getvalue()
+
+
+def decompress_from_file(
+    fo: BinaryIO, device: torch.device | str = "cpu"
+) -> tuple[Tensor, int]:
+    """Decompress an `.ecdc` file object: `(wav [C, T], sample rate in Hz)`.
+
+    The weights are those the file was made with. Raises `BitstreamError` for a broken file and
+    `WeightsUnavailableError` for weights that are not here.
+    """
+    header = read_header(fo)
+    codec = _codec(header.model, str(device))
+    decompressor = Decompressor(codec, header, fo)
+    blocks: list[np.ndarray] = []
+    while (block := run_steps(decompressor.next_block())) is not None:
+        blocks.append(block)
+    wav = torch.from_numpy(np.concatenate(blocks, axis=1)).to(device)
+    return wav, codec.config.sample_rate
+
+
+def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[Tensor, int]:
+    """As `decompress_from_file`, from bytes."""
+    return decompress_from_file(io.BytesIO(compressed), device=device)
+
+
+@lru_cache(maxsize=4)
+def _codec(name: str, device: str) -> Codec:
+    """Weights are loaded once, however many files need them."""
+    return Codec.load(name, device=device)
