@@ -1,0 +1,113 @@
+"""Tensor names: Hugging Face's (`transformers`) to the reference's and back.
+
+reference                               Hugging Face
+encoder.model.0.conv.conv.weight_g      encoder.layers.0.conv.weight_g
+                                        … or .conv.parametrizations.weight.original0
+                                        … or one fused .conv.weight
+encoder.model.0.conv.norm.bias          encoder.layers.0.norm.bias
+decoder.model.3.convtr.convtr.bias      decoder.layers.3.conv.bias
+encoder.model.13.lstm.bias_hh_l0        encoder.layers.13.lstm.bias_hh_l0
+quantizer.vq.layers.0._codebook.embed   quantizer.layers.0.codebook.embed
+"""
+
+import re
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..config import ModelConfig
+from .digest import State
+
+HubForm = Literal["weight_g", "original", "fused"]
+
+_PARAMETRIZED = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+}
+_ORIGINAL = {ours: hub for hub, ours in _PARAMETRIZED.items()}
+_HUB_CONV = re.compile(r"((?:encoder|decoder)\.layers\.(\d+)(?:\.\w+)*?)\.(conv|norm)\.([\w.]+)")
+_OUR_CONV = re.compile(
+    r"((?:encoder|decoder)\.model\.[\w.]+?)\.(?:conv|convtr)\.(conv|convtr|norm)\.(\w+)"
+)
+
+
+def transposed_layers(config: ModelConfig) -> set[int]:
+    """Positions of the transposed convolutions in the decoder's list of layers."""
+    first = 2 if config.lstm else 1  # after the first convolution and the LSTM
+    step = 2 + config.n_residual_layers  # ELU, transposed convolution, residual units
+    return {first + 1 + step * i for i in range(len(config.ratios))}
+
+
+def from_hub(state: State, config: ModelConfig) -> dict[str, Tensor]:
+    """Hugging Face's tensors under the reference's names.
+
+    A fused convolution weight `w` of a weight-norm model becomes `g = ‖w‖, v = w`, the norm taken
+    in float64 so that every machine gets the same bits. Names of no known form stay as they are
+    (and are reported as unexpected when the tensors are loaded).
+    """
+    transposed = transposed_layers(config)
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        ours = _reference_name(name, transposed)
+        is_weight = ours.endswith((".conv.conv.weight", ".convtr.convtr.weight"))
+        if config.norm == "weight_norm" and is_weight and tensor.dim() == 3:
+            renamed[f"{ours}_g"] = channel_norm(tensor)
+            renamed[f"{ours}_v"] = tensor
+        else:
+            renamed[ours] = tensor
+    return renamed
+
+
+def _reference_name(name: str, transposed: set[int]) -> str:
+    if name.startswith("quantizer.layers."):
+        return name.replace("quantizer.layers.", "quantizer.vq.layers.", 1).replace(
+            ".codebook.", "._codebook.", 1
+        )
+    match = _HUB_CONV.fullmatch(name)
+    if match is None:
+        return re.sub(r"^(encoder|decoder)\.layers\.", r"\1.model.", name)
+    module, layer, part, leaf = match.groups()
+    is_transposed = name.startswith("decoder.") and int(layer) in transposed
+    conv = "convtr" if is_transposed else "conv"
+    path = module.replace(".layers.", ".model.", 1)
+    inner = conv if part == "conv" else "norm"
+    return f"{path}.{conv}.{inner}.{_PARAMETRIZED.get(leaf, leaf)}"
+
+
+def to_hub(state: State, form: HubForm = "original") -> dict[str, Tensor]:
+    """Tensors under reference names as `transformers` names them, weight norm in the given form."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        hub = _hub_name(name)
+        if form == "fused" and hub.endswith(".weight_g"):
+            direction = state[f"{name[:-1]}v"]
+            joined = tensor.double() * direction.double() / channel_norm(direction.double())
+            renamed[hub.removesuffix("_g")] = joined.to(direction.dtype)
+        elif form == "fused" and hub.endswith(".weight_v"):
+            continue
+        elif form == "original" and hub.rsplit(".", 1)[-1] in _ORIGINAL:
+            path, leaf = hub.rsplit(".", 1)
+            renamed[f"{path}.{_ORIGINAL[leaf]}"] = tensor
+        else:
+            renamed[hub] = tensor
+    return renamed
+
+
+def _hub_name(name: str) -> str:
+    if name.startswith("quantizer.vq.layers."):
+        return name.replace("quantizer.vq.layers.", "quantizer.layers.", 1).replace(
+            "._codebook.", ".codebook.", 1
+        )
+    match = _OUR_CONV.fullmatch(name)
+    if match is None:
+        return re.sub(r"^(encoder|decoder)\.model\.", r"\1.layers.", name)
+    module, inner, leaf = match.groups()
+    part = "norm" if inner == "norm" else "conv"
+    return f"{module.replace('.model.', '.layers.', 1)}.{part}.{leaf}"
+
+
+def channel_norm(weight: Tensor) -> Tensor:
+    """The norm of each `weight[i]` of `[C, C', k]`: `[C, 1, 1]`, computed in float64."""
+    norm = torch.linalg.vector_norm(weight.double(), dim=(1, 2), keepdim=True)
+    return norm.to(weight.dtype)

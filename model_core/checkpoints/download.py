@@ -1,0 +1,149 @@
+"""Fetching a file over HTTP: resumed, retried, verified, and never left half-written."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+from tqdm import tqdm
+
+from ..errors import WeightsError, WeightsUnavailableError
+from .files import check_sha256
+
+logger = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20  # bytes
+_NO_HEAD = {405, 501}  # statuses of a server that is there but takes no HEAD
+_PASSING = {408, 425, 429}  # statuses worth another try, with all from 500 on
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download is waited for."""
+
+    connect: float = 5.0  # s
+    read: float = 30.0  # s without a byte
+    attempts: int = 6
+    pause: float = 1.0  # s before the second attempt; doubled for each one after it
+
+
+class _InterruptedError(Exception):
+    """This attempt failed; the next may not."""
+
+
+def unreachable(url: str, seconds: float) -> str | None:
+    """Why `url` cannot be had, or None if it answers within `seconds`.
+
+    Asked in a thread of its own, since a look-up of the host's name knows no time limit.
+    """
+    reason = [f"no answer within {seconds:g} s"]
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            answer = httpx.head(url, timeout=seconds, follow_redirects=True)
+            refused = answer.is_error and answer.status_code not in _NO_HEAD
+            reason[0] = f"HTTP {answer.status_code}" if refused else ""
+        except httpx.HTTPError as error:
+            reason[0] = str(error) or type(error).__name__
+        done.set()
+
+    threading.Thread(target=ask, name="reachable", daemon=True).start()
+    return (reason[0] or None) if done.wait(seconds) else f"no answer within {seconds:g} s"
+
+
+def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = None) -> None:
+    """Download `url` to `path`, whose sha256 must begin with `sha256_prefix`.
+
+    What has come is kept in `path` + `.part` and continued, in the next attempt or the next
+    process; two processes take turns. Raises `WeightsUnavailableError` when the file cannot be
+    had and `WeightsError` when it is not the right one (and then keeps nothing of it).
+    """
+    patience = patience or Patience()
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in(path.parent):
+        if path.exists() and _sha256(path).startswith(sha256_prefix):
+            return  # another process has fetched it meanwhile
+        resumed = part.exists() and part.stat().st_size > 0
+        _fetch_part(url, part, patience)
+        if resumed and not _sha256(part).startswith(sha256_prefix):
+            part.unlink()  # what was there before may have been of another file
+            _fetch_part(url, part, patience)
+        try:
+            check_sha256(_sha256(part), sha256_prefix, path)
+        except WeightsError:
+            part.unlink()
+            raise
+        part.replace(path)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Until the block ends, every other download into `folder` waits; in other processes too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _fetch_part(url: str, part: Path, patience: Patience) -> None:
+    timeout = httpx.Timeout(patience.read, connect=patience.connect)
+    with httpx.Client(timeout=timeout, follow_redirects=True) as client, part.open("ab") as file:
+        for attempt in range(1, patience.attempts + 1):
+            try:
+                _receive(client, url, file)
+                return
+            except (_InterruptedError, httpx.TransportError) as error:
+                reason = str(error) or type(error).__name__
+            logger.info("%s: attempt %d failed: %s", url, attempt, reason)
+            if attempt < patience.attempts:
+                time.sleep(patience.pause * 2 ** (attempt - 1))
+    if part.stat().st_size == 0:
+        part.unlink()
+    raise WeightsUnavailableError(f"{url} could not be downloaded: {reason}")
+
+
+def _receive(client: httpx.Client, url: str, file: BinaryIO) -> None:
+    """Append what is missing of `url` to `file`, from the start if the server cannot continue."""
+    start = file.seek(0, 2)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here; if not, the checksum tells
+        if answer.status_code in _PASSING or answer.is_server_error:
+            raise _InterruptedError(f"HTTP {answer.status_code}")
+        if not answer.is_success:
+            raise WeightsUnavailableError(f"{url} answered HTTP {answer.status_code}")
+        if not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            start = 0
+            file.truncate(0)
+        missing = int(answer.headers.get("Content-Length", 0))
+        with tqdm(
+            desc=url.rsplit("/", 1)[-1],
+            initial=start,
+            total=start + missing if missing else None,
+            unit="B",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+        ) as progress:
+            for block in answer.iter_bytes(_BLOCK):
+                file.write(block)
+                progress.update(len(block))
+        file.flush()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

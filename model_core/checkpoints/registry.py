@@ -1,0 +1,219 @@
+"""Which weights there are and which to use: everything `ENCODEC_WEIGHTS` can say.
+
+    bundled    the package's own         hf        the Hugging Face hub
+    official   the published files       a folder  whatever lies in it
+    auto       official if cached or downloadable, else bundled
+
+Two questions are kept apart. `find` asks which weights to code with; `find_exact` asks for the
+weights that a header names, wherever they lie.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..config import CONFIGS
+from ..errors import WeightsError, WeightsUnavailableError
+from ..lm import LMModel
+from ..model import EncodecModel
+from .digest import weights_id
+from .folder import Folder
+from .names import OFFICIAL_URL, HeaderName
+from .official import Official
+from .read import HUB_CONFIG, HUB_TENSORS, build_lm, build_model, read_hub_config, read_state
+from .sets import FileState, Layout, LMSet, WeightSet, file_state
+
+logger = logging.getLogger(__name__)
+
+PACKAGE_WEIGHTS = Path(__file__).parent.parent / "weights"
+WORDS = ("auto", "bundled", "official", "hf")
+CONNECT_SECONDS = 5.0
+
+
+class Registry:
+    """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others that lie here.
+
+    Holds no weights, only what it has learned of files: their ids and checksums (by path, size
+    and time of change) and whether the official server can be reached.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        cache_dir: Path | None = None,
+        official_url: str = OFFICIAL_URL,
+        hub_endpoint: str | None = None,
+        package: Path = PACKAGE_WEIGHTS,
+        connect_seconds: float = CONNECT_SECONDS,
+    ):
+        """`weights` None reads `ENCODEC_WEIGHTS`; `cache_dir` None reads `ENCODEC_CACHE_DIR`.
+
+        Raises `WeightsUnavailableError` where `weights` is neither a known word nor a folder.
+        """
+        self.weights = weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
+        own_cache = cache_dir or _path_from("ENCODEC_CACHE_DIR")
+        cache = own_cache or Path(torch.hub.get_dir()) / "checkpoints"
+        self._hub_cache = None if own_cache is None else own_cache / "huggingface"
+        self._hub_endpoint = hub_endpoint
+        self._official = Official(cache, official_url, connect_seconds)
+        self._package = Folder(package, "bundled", self._id_of)
+        self._cache = Folder(cache, "folder", self._id_of)
+        self._folder: Folder | None = None
+        self._ids: dict[FileState, str] = {}
+        if self.weights not in WORDS:
+            path = Path(self.weights).expanduser()
+            if not path.is_dir():
+                raise WeightsUnavailableError(
+                    f"weights are {', '.join(WORDS)} or a folder; {self.weights!r} is none of them"
+                )
+            self._folder = Folder(path, "folder", self._id_of)
+
+    def find(self, name: str) -> WeightSet:
+        """The weights to code with for a plain model name; for a header name, exactly those.
+
+        Downloads what it must. Raises `UnknownModelError`, `WeightsUnavailableError` and, for
+        files that are wrong, `WeightsError`.
+        """
+        header = HeaderName.parse(name)
+        if header.weights is not None:
+            return self.find_exact(name)
+        if self._folder is not None:
+            return self._with_cached_lm(self._current(self._folder, header.name))
+        if self.weights == "bundled":
+            return self._current(self._package, header.name)
+        if self.weights == "hf":
+            return self._from_hub(header.name)
+        if self.weights == "official":
+            return self._from_official(header.name)
+        return self._auto(header.name)
+
+    def find_exact(self, header_name: str) -> WeightSet:
+        """The weights an `.ecdc` header names, from the package, the cache or the folder.
+
+        A plain name means the published weights, never others; they are downloaded only where
+        the weights in use are `official`, `hf` or `auto`. With `+<id>` the set's `lm` is that very
+        language model. Raises `UnknownModelError`, `WeightsUnavailableError` and `WeightsError`.
+        """
+        header = HeaderName.parse(header_name)
+        if header.weights is None:
+            return self._published(header.name)
+        for folder in self._folders():
+            found = folder.by_id(header.name, header.weights)
+            if found is not None:
+                return found if header.lm is None else replace(found, lm=self._lm_by_id(header))
+        raise WeightsUnavailableError(f"the weights of {header_name} are not available here")
+
+    def load(self, weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
+        """The model with these weights, in eval mode, named as a header names it.
+
+        Raises `WeightsError` naming the file.
+        """
+        return build_model(weights, device)
+
+    def load_lm(self, weights: WeightSet, device: torch.device | str = "cpu") -> LMModel:
+        """The language model of these weights, in eval mode; the published one is downloaded.
+
+        Raises `WeightsUnavailableError` where there is none and `WeightsError` for a wrong file.
+        """
+        lm = weights.lm
+        if lm is None:
+            raise WeightsUnavailableError(f"{weights.header_name} has no language model here")
+        if lm.path == self._official.path(weights.name, "lm"):
+            self._official.fetch(weights.name, "lm")
+        return build_lm(lm, device)
+
+    def _current(self, folder: Folder, name: str) -> WeightSet:
+        found = folder.current(name)
+        if found is None:
+            raise WeightsUnavailableError(f"{folder.path} holds no weights for {name}")
+        return found
+
+    def _auto(self, name: str) -> WeightSet:
+        try:
+            if not self._official.is_cached(name, "model"):
+                self._official.probe(name)
+            return self._from_official(name)
+        except (WeightsUnavailableError, WeightsError) as error:
+            reason = str(error)
+        try:
+            bundled = self._current(self._package, name)
+        except WeightsUnavailableError as error:
+            raise WeightsUnavailableError(f"{error}, and {reason}") from error
+        note = f"using the bundled weights of {name}, not the published ones: {reason}"
+        logger.warning(note)
+        return replace(bundled, note=note)
+
+    def _from_official(self, name: str) -> WeightSet:
+        path = self._official.fetch(name, "model")
+        weights = WeightSet(CONFIGS[name], path, "reference", "official", "official", True)
+        if self.weights in ("official", "auto"):
+            return replace(weights, lm=self._official.lm(name))
+        return self._with_cached_lm(weights)
+
+    def _from_hub(self, name: str) -> WeightSet:
+        from . import hub
+
+        return self._hub_set(name, hub.fetch(name, self._hub_cache, self._hub_endpoint))
+
+    def _hub_set(self, name: str, folder: Path) -> WeightSet:
+        if read_hub_config(folder) != CONFIGS[name]:
+            raise WeightsError(f"{folder / HUB_CONFIG}: this is not the network of {name}")
+        return self._with_cached_lm(
+            WeightSet(CONFIGS[name], folder, "hub", "hf", "hf", published=True)
+        )
+
+    def _with_cached_lm(self, weights: WeightSet) -> WeightSet:
+        """Published weights from elsewhere go with the published LM too, if it is here."""
+        if not weights.published or weights.lm is not None:
+            return weights
+        if not self._official.is_cached(weights.name, "lm"):
+            return weights
+        return replace(weights, lm=self._official.lm(weights.name))
+
+    def _published(self, name: str) -> WeightSet:
+        found = None if self._folder is None else self._folder.published(name)
+        if found is not None:
+            return self._with_cached_lm(found)
+        if self._official.is_cached(name, "model"):
+            return self._from_official(name)
+        from . import hub
+
+        cached = hub.cached(name, self._hub_cache)
+        if cached is not None:
+            return self._hub_set(name, cached)
+        if self.weights == "hf":
+            return self._from_hub(name)
+        if self.weights == "auto":
+            self._official.probe(name)
+        if self.weights in ("official", "auto"):
+            return self._from_official(name)
+        raise WeightsUnavailableError(f"the published weights of {name} are not available here")
+
+    def _lm_by_id(self, header: HeaderName) -> LMSet:
+        for folder in self._folders():
+            lm = folder.lm_by_id(header.name, str(header.lm))
+            if lm is not None:
+                return lm
+        raise WeightsUnavailableError(f"the language model of {header} is not available here")
+
+    def _folders(self) -> Iterator[Folder]:
+        if self._folder is not None:
+            yield self._folder
+        yield self._package
+        yield self._cache
+
+    def _id_of(self, path: Path, layout: Layout) -> str:
+        state = file_state(path / HUB_TENSORS if layout == "hub" else path)
+        if state not in self._ids:
+            self._ids[state] = weights_id(read_state(path, layout))
+        return self._ids[state]
+
+
+def _path_from(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value).expanduser() if value else None
