@@ -37,6 +37,7 @@ class EncodecModel(nn.Module):
         self.config = config
         self.name = name
         self.bandwidth: float | None = None
+        self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that finds them again
         self.encoder = SEANetEncoder(
             channels=config.channels,
             dimension=config.dimension,
@@ -169,7 +170,7 @@ class EncodecModel(nn.Module):
             raise WeightsUnavailableError("weights that were not loaded have no language model")
         from . import checkpoints
 
-        return checkpoints.load_lm(self.name).to(next(self.parameters()).device)
+        return checkpoints.load_lm(self.name, self.weights, next(self.parameters()).device)
 
     @staticmethod
     def encodec_model_24khz(
@@ -203,4 +204,6 @@ def _build(config: ModelConfig, pretrained: bool, repository: Path | None) -> En
         return EncodecModel(config).eval()
     from . import checkpoints
 
-    return checkpoints.load_model(config.name, None if repository is None else str(repository))
+    if repository is None:
+        return checkpoints.load_model(config.name)
+    return checkpoints.load_model(config.name, str(Path(repository).absolute()))
