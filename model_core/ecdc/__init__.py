@@ -1,0 +1,25 @@
+"""The `.ecdc` bitstream, version 0: bytes only, no networks."""
+
+from .arithmetic import ArithmeticCoder, ArithmeticDecoder
+from .bits import BitPacker, BitUnpacker
+from .cdf import build_stable_quantized_cdf
+from .header import Header, ModelName, parse_model_name, read_header
+from .layout import Segment, payload_bytes, read_scale, scale_to_bytes, segment_bytes, segments
+
+__all__ = [
+    "ArithmeticCoder",
+    "ArithmeticDecoder",
+    "BitPacker",
+    "BitUnpacker",
+    "Header",
+    "ModelName",
+    "Segment",
+    "build_stable_quantized_cdf",
+    "parse_model_name",
+    "payload_bytes",
+    "read_header",
+    "read_scale",
+    "scale_to_bytes",
+    "segment_bytes",
+    "segments",
+]

@@ -1,0 +1,96 @@
+"""Integers of any width, packed without gaps, least significant bit first.
+
+Many at a time, with numpy. Source: reference `binary.py`, `BitPacker` and `BitUnpacker`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TruncatedBitstreamError
+
+_CHUNK = 1 << 16  # values spread into single bits at once: bounds the memory for that
+
+
+class BitPacker:
+    """Packs integers in 0..2**bits - 1, `bits` in 1..32. Raises `ValueError` for any other."""
+
+    def __init__(self, bits: int):
+        self.bits = bits
+        self._word = _word(bits)
+        self._rest: NDArray[np.uint8] = np.empty(0, np.uint8)  # 0..7 bits short of a byte
+
+    def push(self, values: NDArray[np.integer[Any]]) -> bytes:
+        """All whole bytes that are ready now.
+
+        `values` may have any shape; they are taken in C order, so the codes of a segment are
+        pushed as `[T, K]`. Raises `ValueError` for values that do not fit, before any is taken.
+        """
+        flat = values.ravel()
+        if flat.size and not (flat.min() >= 0 and flat.max() < 1 << self.bits):
+            raise ValueError(f"values do not fit into {self.bits} bits")
+        return b"".join(
+            self._push(flat[start : start + _CHUNK]) for start in range(0, flat.size, _CHUNK)
+        )
+
+    def _push(self, values: NDArray[np.integer[Any]]) -> bytes:
+        words = values.astype(self._word).view(np.uint8).reshape(len(values), -1)
+        spread = np.unpackbits(words, axis=1, count=self.bits, bitorder="little").ravel()
+        spread = np.concatenate([self._rest, spread])
+        whole = len(spread) - len(spread) % 8
+        self._rest = spread[whole:].copy()
+        return np.packbits(spread[:whole], bitorder="little").tobytes()
+
+    def flush(self) -> bytes:
+        """The last byte, filled up with zeros, if one is begun. The next push starts afresh."""
+        last = np.packbits(self._rest, bitorder="little").tobytes()
+        self._rest = self._rest[:0]
+        return last
+
+
+class BitUnpacker:
+    """The inverse of `BitPacker`: fed with bytes, it gives integers."""
+
+    def __init__(self, bits: int):
+        self.bits = bits
+        self._word = _word(bits)
+        self._data = bytearray()
+        self._used = 0  # bits of the first byte that are taken already
+
+    def feed(self, data: bytes) -> None:
+        self._data += data
+
+    def missing(self, count: int) -> int:
+        """Bytes to feed before `pull(count)` can succeed."""
+        return max(0, -(-(self._used + count * self.bits) // 8) - len(self._data))
+
+    def pull(self, count: int) -> NDArray[np.int64]:
+        """The next `count` integers, `[count]`.
+
+        Raises `TruncatedBitstreamError`, taking none, when too few bytes have been fed.
+        """
+        if missing := self.missing(count):
+            raise TruncatedBitstreamError(f"the codes end {missing} bytes too early")
+        values = np.empty(count, np.int64)
+        for start in range(0, count, _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            chunk[:] = self._pull(len(chunk))
+        return values
+
+    def _pull(self, count: int) -> NDArray[Any]:
+        end = self._used + count * self.bits
+        data = np.frombuffer(bytes(self._data[: -(-end // 8)]), np.uint8)
+        spread = np.unpackbits(data, count=end, bitorder="little")[self._used :]
+        words = np.zeros((count, 8 * self._word.itemsize), np.uint8)
+        words[:, : self.bits] = spread.reshape(count, self.bits)
+        whole, self._used = divmod(end, 8)
+        del self._data[:whole]
+        return np.packbits(words, axis=1, bitorder="little").view(self._word)[:, 0]
+
+
+def _word(bits: int) -> np.dtype[Any]:
+    """The smallest little-endian integer that holds `bits` bits."""
+    if not 1 <= bits <= 32:
+        raise ValueError(f"a width of {bits} bits is not in 1..32")
+    return np.dtype("<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4")

@@ -1,0 +1,163 @@
+"""The header of an `.ecdc` file: which model, how many samples, how many codebooks, LM or not.
+
+Nothing in a header is believed before it is checked, and nothing is allocated for what it says.
+Source: reference `binary.py` (version 0).
+"""
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self, TypeVar
+
+from ..config import CONFIGS
+from ..errors import BitstreamError, TruncatedBitstreamError, UnknownModelError
+from .reading import read_exactly, read_up_to
+
+MAGIC = b"ECDC"
+VERSION = 0
+MAX_META_BYTES = 64 * 1024
+MAX_AUDIO_LENGTH = 2**53 - 1  # samples; what any JSON reader holds exactly
+MAX_CODEBOOKS = 32
+
+_PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
+_MODEL_NAME = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]{0,63})(:(?P<weights>[0-9a-f]{8})(\+(?P<lm>[0-9a-f]{8}))?)?"
+)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A model and, unless they are the published ones, its weights and its language model.
+
+    `weights` and `lm` are the first 8 hex digits of a sha256 over the tensors. As a string:
+    `encodec_24khz`, `encodec_24khz:1a2b3c4d` or `encodec_24khz:1a2b3c4d+5e6f7a8b`.
+    Raises `UnknownModelError` for parts that cannot make such a string.
+    """
+
+    name: str
+    weights: str | None = None
+    lm: str | None = None
+
+    def __post_init__(self) -> None:
+        match = _MODEL_NAME.fullmatch(str(self))
+        if match is None or match.group("name", "weights", "lm") != (
+            self.name,
+            self.weights,
+            self.lm,
+        ):
+            raise UnknownModelError(f"{str(self)[:100]!r} is not the name of a model")
+
+    def __str__(self) -> str:
+        weights = "" if self.weights is None else f":{self.weights}"
+        lm = "" if self.lm is None else f"+{self.lm}"
+        return self.name + weights + lm
+
+
+def parse_model_name(text: str) -> ModelName:
+    """The inverse of `str(ModelName(...))`. Raises `UnknownModelError` for any other form.
+
+    That a model of that name exists is not checked here.
+    """
+    match = _MODEL_NAME.fullmatch(text)
+    if match is None:
+        raise UnknownModelError(f"{text[:100]!r} is not the name of a model")
+    return ModelName(match["name"], match["weights"], match["lm"])
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the payload of an `.ecdc` file.
+
+    `audio_length` is in samples at the model's rate. Raises `BitstreamError` for values that no
+    file can have, so every `Header` there is can be relied on; a `model` that is well formed but
+    unknown is let through, to be refused where models are looked up.
+    """
+
+    model: str
+    audio_length: int
+    num_codebooks: int
+    lm: bool
+
+    def __post_init__(self) -> None:
+        try:
+            name = parse_model_name(self.model).name
+        except UnknownModelError as error:
+            raise BitstreamError(f"the header's model is wrong: {error}") from None
+        if not 1 <= self.audio_length <= MAX_AUDIO_LENGTH:
+            raise BitstreamError(
+                f"the header's audio length is not in 1..{MAX_AUDIO_LENGTH} samples"
+            )
+        if not 1 <= self.num_codebooks <= MAX_CODEBOOKS:
+            raise BitstreamError(f"the header's number of codebooks is not in 1..{MAX_CODEBOOKS}")
+        if name in CONFIGS:
+            config = CONFIGS[name]
+            counts = [config.codebooks_for(bandwidth) for bandwidth in config.target_bandwidths]
+            if self.num_codebooks not in counts:
+                raise BitstreamError(
+                    f"{name} has no bandwidth with {self.num_codebooks} codebooks; "
+                    f"it has {', '.join(map(str, counts))}"
+                )
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in the file, byte for byte the reference's."""
+        meta = {
+            "m": self.model,
+            "al": self.audio_length,
+            "nc": self.num_codebooks,
+            "lm": self.lm,
+        }
+        data = json.dumps(meta).encode()
+        return _PREFIX.pack(MAGIC, VERSION, len(data)) + data
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> Self:
+        """A header from its JSON object; keys it does not know are ignored.
+
+        Raises `BitstreamError` for missing keys, wrong types and wrong values.
+        """
+        return cls(
+            model=_value(meta, "m", str),
+            audio_length=_value(meta, "al", int),
+            num_codebooks=_value(meta, "nc", int),
+            lm=_value(meta, "lm", bool),
+        )
+
+
+def read_header(fo: BinaryIO) -> Header:
+    """Read a header and leave `fo` at the first byte of the payload.
+
+    Raises `TruncatedBitstreamError` when the stream ends inside it, and `BitstreamError` when
+    it is not an `.ecdc` version 0 header.
+    """
+    prefix = read_up_to(fo, _PREFIX.size)
+    if prefix[:4] != MAGIC[: len(prefix)]:
+        raise BitstreamError("not an .ecdc file: it does not begin with ECDC")
+    if len(prefix) < _PREFIX.size:
+        raise TruncatedBitstreamError("the stream ends inside the .ecdc header")
+    _, version, size = _PREFIX.unpack(prefix)
+    if version != VERSION:
+        raise BitstreamError(f".ecdc version {version} is not supported")
+    if size > MAX_META_BYTES:
+        raise BitstreamError(f"the header says that it is {size} bytes long")
+    return Header.from_meta(_parse(read_exactly(fo, size)))
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        meta = json.loads(data.decode())
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, an endless int, nested too deep
+        raise BitstreamError("the header is not readable JSON") from None
+    if not isinstance(meta, dict):
+        raise BitstreamError("the header is not a JSON object")
+    return meta
+
+
+def _value(meta: dict[str, Any], key: str, kind: type[_T]) -> _T:
+    if key not in meta:
+        raise BitstreamError(f"the header has no {key!r}")
+    value = meta[key]
+    if type(value) is not kind:  # exactly: to isinstance, a bool is an int
+        raise BitstreamError(f"the header's {key!r} is not of type {kind.__name__}")
+    return value

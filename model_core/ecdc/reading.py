@@ -1,0 +1,21 @@
+"""Reading from a stream that may give less than it is asked for."""
+
+from typing import BinaryIO
+
+from ..errors import TruncatedBitstreamError
+
+
+def read_up_to(fo: BinaryIO, size: int) -> bytes:
+    """`size` bytes, or all there are when the stream ends before."""
+    data = b""
+    while len(data) < size and (more := fo.read(size - len(data))):
+        data += more
+    return data
+
+
+def read_exactly(fo: BinaryIO, size: int) -> bytes:
+    """`size` bytes. Raises `TruncatedBitstreamError` when the stream ends before."""
+    data = read_up_to(fo, size)
+    if len(data) < size:
+        raise TruncatedBitstreamError(f"the stream ends {size - len(data)} bytes too early")
+    return data
