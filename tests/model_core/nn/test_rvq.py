@@ -1,0 +1,53 @@
+"""The residual quantiser without training: the reference's choices and sums."""
+
+import encodec.quantization
+import pytest
+import torch
+
+from model_core.nn.rvq import ResidualVectorQuantizer, nearest
+from tests.peers import NAMES, Peers
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
+
+
+@pytest.mark.parametrize("bandwidth", [None, 0, 0.5, 1.5, 3, 6, 12, 24])
+@pytest.mark.parametrize("name", NAMES)
+def test_codes_and_sums_of_any_latent(peers: Peers, name: str, bandwidth: float | None) -> None:
+    pair = peers.pair(name)
+    ours, theirs = pair.ours.quantizer, pair.reference.quantizer
+    rate = pair.ours.frame_rate
+    latent = torch.randn(2, 128, 9, generator=torch.Generator().manual_seed(5))
+    codes = theirs.encode(latent, rate, bandwidth)
+    assert torch.equal(ours.encode(latent, rate, bandwidth), codes)
+    assert torch.equal(ours.decode(codes), theirs.decode(codes))
+    assert len(codes) == ours.get_num_quantizers_for_bandwidth(rate, bandwidth)
+
+
+@pytest.mark.parametrize("bandwidth", [None, 0, 1e-3, 0.75, 1.5, 2.9, 6, 24])
+def test_codebooks_that_fit_a_bandwidth(bandwidth: float | None) -> None:
+    ours = ResidualVectorQuantizer(n_q=32)
+    theirs = encodec.quantization.ResidualVectorQuantizer(dimension=128, n_q=32)
+    assert ours.get_bandwidth_per_quantizer(75) == theirs.get_bandwidth_per_quantizer(75) == 0.75
+    assert ours.get_num_quantizers_for_bandwidth(
+        75, bandwidth
+    ) == theirs.get_num_quantizers_for_bandwidth(75, bandwidth)
+
+
+def test_the_first_of_equally_near_entries() -> None:
+    centres = torch.tensor([[0.0, 0.0], [2.0, 0.0], [2.0, 0.0], [4.0, 0.0]])
+    samples = torch.tensor([[1.0, 0.0], [2.1, 0.0], [3.0, 0.0]])
+    assert nearest(samples, centres).tolist() == [0, 1, 1]
+
+
+def test_fewer_codes_are_the_first_ones(peers: Peers) -> None:
+    quantizer = peers.pair("encodec_24khz").ours.quantizer
+    latent = torch.randn(1, 128, 20, generator=torch.Generator().manual_seed(6))
+    codes = quantizer.encode_with(latent, 32)
+    for count in (1, 2, 7, 31):
+        assert torch.equal(quantizer.encode_with(latent, count), codes[:count])
+
+
+def test_names_and_shapes_of_the_tensors_are_the_references() -> None:
+    ours = ResidualVectorQuantizer(dimension=8, n_q=2, bins=16).state_dict()
+    theirs = encodec.quantization.ResidualVectorQuantizer(dimension=8, n_q=2, bins=16).state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}

@@ -1,0 +1,169 @@
+"""How codebooks learn. Where the reference does something else, a test shows that it does."""
+
+import encodec.quantization
+import pytest
+import torch
+from encodec.quantization.core_vq import EuclideanCodebook as ReferenceCodebook
+from torch import Tensor, nn
+
+from model_core.nn.rvq import EuclideanCodebook, ResidualVectorQuantizer, kmeans, nearest
+
+DIM, BINS, LAYERS, RATE = 8, 16, 4, 75
+FAR = 1e3
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(7)
+
+
+def filled(codebook: nn.Module, embed: Tensor, size: float) -> nn.Module:
+    """A codebook in training with these entries, each with `size` samples behind it."""
+    codebook.embed.copy_(embed)
+    codebook.embed_avg.copy_(embed * size)
+    codebook.cluster_size.fill_(size)
+    codebook.inited.fill_(1)
+    return codebook.train()
+
+
+def learn(codebook: nn.Module, samples: Tensor) -> None:
+    """One training step of either implementation."""
+    if isinstance(codebook, EuclideanCodebook):
+        codebook.update_(samples, codebook.encode(samples))
+    else:
+        codebook(samples)
+
+
+def far_entries_after_a_step(codebook: nn.Module) -> int:
+    """Half of the entries are used by nobody; how many stay far away from every sample?"""
+    samples = torch.randn(200, DIM)
+    embed = torch.cat([samples[: BINS // 2], FAR + torch.randn(BINS // 2, DIM)])
+    filled(codebook, embed, 10.0)
+    codebook.cluster_size[BINS // 2 :] = 0.5
+    codebook.embed_avg[BINS // 2 :] = embed[BINS // 2 :] * 0.5
+    learn(codebook, samples)
+    return int((torch.cdist(codebook.embed, samples).amin(dim=1) > FAR / 2).sum())
+
+
+def test_a_dead_entry_moves_onto_a_sample_and_stays() -> None:
+    codebook = EuclideanCodebook(DIM, BINS)
+    assert far_entries_after_a_step(codebook) == 0
+    assert (codebook.cluster_size >= codebook.threshold_ema_dead_code * 0.99).all()
+    samples = torch.randn(400, DIM)
+    learn(codebook, samples)
+    assert torch.cdist(codebook.embed, samples).amin(dim=1).max() < 10
+    assert len(codebook.encode(samples).unique()) > BINS // 2  # the replaced ones are used
+
+
+def test_the_reference_forgets_its_replacements() -> None:
+    """So the test above would fail on it: it replaces, then overwrites by the old average."""
+    assert far_entries_after_a_step(ReferenceCodebook(DIM, BINS)) == BINS // 2
+
+
+def test_moving_average_is_the_references() -> None:
+    samples = torch.randn(500, DIM)
+    embed = torch.randn(BINS, DIM)
+    ours = filled(EuclideanCodebook(DIM, BINS), embed, 30.0)
+    theirs = filled(ReferenceCodebook(DIM, BINS), embed, 30.0)
+    for _ in range(3):
+        learn(ours, samples)
+        learn(theirs, samples)
+    for name in ("embed", "embed_avg", "cluster_size"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
+    assert (ours.embed - embed).norm(dim=1).median() > 1e-3
+
+
+def test_entries_move_towards_their_samples() -> None:
+    centre = torch.randn(DIM)
+    samples = centre + 0.01 * torch.randn(300, DIM)
+    embed = torch.cat([torch.zeros(1, DIM), torch.full((BINS - 1, DIM), FAR)])
+    codebook = filled(EuclideanCodebook(DIM, BINS), embed, 3.0)
+    before = (codebook.embed[0] - centre).norm()
+    codebook.update_(samples, torch.zeros(300, dtype=torch.long))
+    after = (codebook.embed[0] - centre).norm()
+    # 0.99 · 3 samples at 0 and 0.01 · 300 at the centre: about half of the way
+    torch.testing.assert_close(after / before, torch.tensor(0.4975), rtol=0.01, atol=0)
+
+
+def test_first_batch_starts_the_codebooks_by_kmeans() -> None:
+    quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
+    latent = torch.randn(2, DIM, 100)
+    quantizer.eval()(latent, RATE)
+    assert not any(layer.codebook.inited for layer in quantizer.codebooks)
+    quantizer.train()(latent, RATE)
+    assert all(layer.codebook.inited for layer in quantizer.codebooks)
+    errors = [
+        (latent - quantizer.decode(quantizer.encode_with(latent, count))).square().mean()
+        for count in range(1, LAYERS + 1)
+    ]
+    assert latent.square().mean() > errors[0]
+    assert all(a > b for a, b in zip(errors, errors[1:], strict=False))
+
+
+def test_kmeans_ends_where_each_centre_is_the_mean_of_its_samples() -> None:
+    samples = torch.randn(300, 3, dtype=torch.float64)
+    centres, counts = kmeans(samples, BINS, 100)
+    index = nearest(samples, centres)
+    assert torch.equal(torch.bincount(index, minlength=BINS), counts)
+    for cluster in range(BINS):
+        torch.testing.assert_close(centres[cluster], samples[index == cluster].mean(dim=0))
+
+
+def trained_once(quantizer: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill the codebooks, then one training pass: `(gradient of the penalty, codes)`."""
+    for layer in quantizer.vq.layers:
+        filled(layer._codebook, 0.5 * torch.randn(BINS, DIM), 1e6)  # heavy: they hardly move
+    latent = latent.clone().requires_grad_()
+    result = quantizer.train()(latent, RATE)
+    (gradient,) = torch.autograd.grad(result.penalty, latent)
+    return gradient, result.codes
+
+
+def commitment_gradients(quantizer: nn.Module, latent: Tensor, codes: Tensor) -> list[Tensor]:
+    """What each layer's loss, the mean square of what it leaves over, adds to the gradient."""
+    residual, out = latent, []
+    for layer, index in zip(quantizer.vq.layers, codes, strict=True):
+        residual = residual - layer.decode(index)
+        out.append(2 * residual / residual.numel() / len(codes))
+    return out
+
+
+def test_every_layers_commitment_reaches_the_encoder() -> None:
+    quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
+    latent = torch.randn(2, DIM, 30)
+    gradient, codes = trained_once(quantizer, latent)
+    expected = commitment_gradients(quantizer, latent, codes)
+    torch.testing.assert_close(gradient, torch.stack(expected).sum(dim=0), rtol=1e-3, atol=1e-7)
+
+
+def test_in_the_reference_only_the_first_layers_does() -> None:
+    """So the test above would fail on it."""
+    quantizer = encodec.quantization.ResidualVectorQuantizer(DIM, LAYERS, BINS)
+    latent = torch.randn(2, DIM, 30)
+    gradient, codes = trained_once(quantizer, latent)
+    first = commitment_gradients(quantizer, latent, codes)[0]
+    torch.testing.assert_close(gradient, first, rtol=1e-3, atol=1e-7)
+
+
+def test_gradient_passes_straight_through() -> None:
+    quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
+    latent = torch.randn(2, DIM, 50, requires_grad=True)
+    weight = torch.randn(2, DIM, 50)
+    result = quantizer.train()(latent, RATE)
+    (result.quantized * weight).sum().backward()
+    torch.testing.assert_close(latent.grad, weight)
+
+
+def test_a_training_pass_reports_what_it_coded() -> None:
+    quantizer = ResidualVectorQuantizer(DIM, 8, 1024).train()
+    latent = torch.randn(1, DIM, 40)
+    quantizer(latent, RATE)
+    for layer in quantizer.codebooks:
+        layer.codebook.cluster_size.fill_(1e6)
+        layer.codebook.embed_avg.copy_(layer.codebook.embed * 1e6)
+    result = quantizer(latent, RATE, 1.5)
+    assert result.codes.shape == (2, 1, 40)
+    assert result.bandwidth == 1.5
+    torch.testing.assert_close(
+        result.quantized, quantizer.decode(result.codes), rtol=1e-3, atol=1e-4
+    )

@@ -1,0 +1,109 @@
+"""The language model: the reference's probabilities to the last bit, in steps and at once."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.peers import NAMES, LMPair, Peers
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
+
+
+def random_codes(codebooks: int, frames: int) -> Tensor:
+    """Inputs of the model `[1, K, T]`: nothing for the first frame, then codes plus one."""
+    generator = torch.Generator().manual_seed(codebooks)
+    codes = 1 + torch.randint(1024, (1, codebooks, frames), generator=generator)
+    codes[:, :, 0] = 0
+    return codes
+
+
+def in_steps(model: torch.nn.Module, indices: Tensor, step: int = 1) -> Tensor:
+    """Probabilities `[1, card, K, T]` by calls of `step` frames."""
+    states, offset, out = None, 0, []
+    for part in indices.split(step, dim=2):
+        probabilities, states, offset = model(part, states, offset)
+        out.append(probabilities)
+    assert offset == indices.shape[2]
+    return torch.cat(out, dim=3)
+
+
+@pytest.mark.parametrize("codebooks", [2, 16])
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_have_the_references_bits(peers: Peers, name: str, codebooks: int) -> None:
+    pair = peers.lm_pair(name)
+    indices = random_codes(codebooks, 24)
+    theirs = in_steps(pair.reference, indices)
+    assert torch.equal(in_steps(pair.ours, indices), theirs)
+    assert theirs.amax(dim=1).mean() > 0.05  # peaked: even odds would be 1 / 1024
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_call_has_the_references_bits(peers: Peers, name: str) -> None:
+    pair = peers.lm_pair(name)
+    indices = random_codes(pair.ours.n_q, 40)
+    theirs, states_, offset_ = pair.reference(indices)
+    ours, states, offset = pair.ours(indices)
+    assert torch.equal(ours, theirs)
+    assert offset == offset_ == 40
+    assert len(states) == len(states_)
+    for state, state_ in zip(states, states_, strict=True):
+        assert torch.equal(state, state_)
+
+
+@pytest.fixture(scope="module")
+def long_run(peers: Peers) -> tuple[LMPair, Tensor, Tensor]:
+    """A run past the 24 kHz model's context of 262 frames, by the reference."""
+    pair = peers.lm_pair("encodec_24khz")
+    indices = random_codes(4, 300)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        theirs = in_steps(pair.reference, indices)
+    torch.set_num_threads(threads)
+    return pair, indices, theirs
+
+
+def test_steps_past_the_context(long_run: tuple[LMPair, Tensor, Tensor]) -> None:
+    pair, indices, theirs = long_run
+    assert torch.equal(in_steps(pair.ours, indices), theirs)
+
+
+@pytest.mark.parametrize("step", [7, 300])
+def test_long_calls_agree_with_steps(
+    long_run: tuple[LMPair, Tensor, Tensor], step: int
+) -> None:
+    pair, indices, theirs = long_run
+    ours = in_steps(pair.ours, indices, step)
+    assert torch.equal(ours, in_steps(pair.reference, indices, step))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_context_ends(peers: Peers) -> None:
+    """A frame outside every layer's window has no influence, one inside has."""
+    model = peers.lm_pair("encodec_24khz").ours
+    context = model.transformer.past_context
+    assert context == 262
+    indices = random_codes(2, context + 2)
+    state = [torch.randn(1, context, 200) for _ in model.transformer.layers]
+    last = indices[:, :, -1:]
+    probabilities, states, _ = model(last, state, 1000)
+    assert all(s.shape == (1, context, 200) for s in states)
+    oldest, newest = [s.clone() for s in state], [s.clone() for s in state]
+    for s in oldest:
+        s[:, 0] += 1
+    for s in newest:
+        s[:, -1] += 1
+    assert not torch.allclose(model(last, oldest, 1000)[0], probabilities, rtol=1e-6, atol=0)
+    assert not torch.allclose(model(last, newest, 1000)[0], probabilities, rtol=1e-3, atol=0)
+    shifted = [torch.cat([torch.randn(1, 1, 200), s], dim=1) for s in state]
+    beyond = model(last, shifted, 1000)[0]  # one position more than a stream ever carries
+    torch.testing.assert_close(beyond, probabilities, rtol=1e-4, atol=1e-7)
+
+
+def test_logits_are_what_the_softmax_is_taken_of(peers: Peers) -> None:
+    model = peers.lm_pair("encodec_48khz").ours
+    indices = random_codes(16, 5)
+    logits, _, offset = model.logits(indices)
+    assert logits.shape == (1, 1024, 16, 5)
+    assert offset == 5
+    torch.testing.assert_close(logits.softmax(dim=1), model(indices)[0])
