@@ -2,6 +2,7 @@
 
 EncodecError
 ├── InvalidAudioError         samples, container or stream that cannot be encoded
+│   └── AudioTooLongError     more audio than the caller admits
 ├── UnsupportedBandwidthError the model has no such bandwidth        (also a ValueError)
 ├── UnknownModelError         no model of that name                  (also a ValueError)
 ├── BitstreamError            `.ecdc` bytes that cannot be decoded
@@ -17,6 +18,10 @@ class EncodecError(Exception):
 
 class InvalidAudioError(EncodecError):
     """The audio cannot be read, or its shape or samples cannot be encoded."""
+
+
+class AudioTooLongError(InvalidAudioError):
+    """The audio is longer than the caller admits."""
 
 
 class UnsupportedBandwidthError(EncodecError, ValueError):

@@ -1,0 +1,194 @@
+"""FFmpeg (through PyAV) in: any container and codec -> float32 blocks at the file's own rate.
+
+The input is not trusted: demuxers that open other files or URLs (playlists, concat, images) are not
+admitted and no protocol is, so the bytes given are the only bytes read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.stream import AudioStream
+from av.packet import Packet
+
+from model_core.audio.input import MediaInput
+from model_core.audio.samples import Samples, frame_samples
+from model_core.errors import InvalidAudioError
+
+MIN_RATE = 4_000  # Hz
+MAX_RATE = 768_000  # Hz
+MAX_CHANNELS = 64
+
+# Demuxers that would open something else than the bytes they are given, or that are no files.
+_REFUSED = {
+    *("concat", "dash", "hds", "hls", "image2", "image2pipe", "imf", "live_flv", "mpjpeg"),
+    *("rtp", "rtsp", "sap", "sdp", "smoothstreaming", "webm_dash_manifest", "whip"),
+    *("alsa", "fbdev", "kmsgrab", "lavfi", "oss", "tee", "tty", "video4linux2,v4l2", "x11grab"),
+}
+# Containers that state the exact number of samples, and codecs that keep them all.
+_EXACT = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
+_LOSSLESS = ("pcm_", "flac", "alac")
+_TOLERANCE = 0.05  # s by which lossy audio may fall short of what its container announces
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What the input was, for logs and answers."""
+
+    container: str
+    codec: str
+    sample_rate: int  # Hz
+    channels: int
+    layout: str
+
+
+@cache
+def _admitted() -> str:
+    return ",".join(sorted(av.formats_available - _REFUSED))
+
+
+class MediaReader:
+    """The first audio stream of `file`, decoded block by block.
+
+    Iterating gives `(samples [C, n] float32, layout)` in the order of the file; C and the layout
+    may change on the way, the rate may not. Memory is bounded by FFmpeg's packets and frames.
+    Raises `InvalidAudioError` when the input cannot be read, holds no audio, is cut short where
+    that can be seen, or has NaN or infinite samples.
+    """
+
+    def __init__(self, file: MediaInput) -> None:
+        self._file = file
+        if file.empty:
+            raise InvalidAudioError("the audio is empty (0 bytes)")
+        try:
+            self._container = av.open(
+                file,
+                mode="r",
+                metadata_errors="replace",
+                options={"protocol_whitelist": "none", "format_whitelist": _admitted()},
+            )
+        except (av.FFmpegError, IndexError, ValueError) as error:
+            raise InvalidAudioError(f"not readable as audio: {_reason(error)}") from error
+        try:
+            self._stream = self._first_audio()
+            self.info = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Frees FFmpeg's memory."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[tuple[Samples, AudioLayout]]:
+        total = 0
+        for frame in self._frames():
+            if frame.samples == 0:
+                continue
+            if frame.sample_rate != self.info.sample_rate:
+                raise InvalidAudioError(
+                    f"the sample rate changes from {self.info.sample_rate} Hz to "
+                    f"{frame.sample_rate} Hz in the middle of the audio"
+                )
+            if not 1 <= frame.layout.nb_channels <= MAX_CHANNELS:
+                raise InvalidAudioError(f"{frame.layout.nb_channels} channels are not supported")
+            total += frame.samples
+            yield frame_samples(frame), frame.layout
+        if total == 0:
+            raise InvalidAudioError("the audio has no samples")
+        if self._file.cut or total < self._announced():
+            raise InvalidAudioError(
+                f"truncated audio: it ends after {total / self.info.sample_rate:.3f} s, "
+                "before the end that its container announces"
+            )
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        """Frames of all packets. A packet that cannot be decoded is passed over, as by FFmpeg,
+        when sound ones follow and outnumber such packets; lossless audio must be sound throughout.
+        """
+        good = bad = 0
+        last: Exception | None = None
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, IndexError, ValueError) as error:
+                bad += 1
+                last = error
+                if bad > 100 + good or self._lossless():
+                    raise InvalidAudioError(
+                        f"broken or truncated audio: {_reason(error)}"
+                    ) from error
+                continue
+            if packet.size and frames:
+                good += 1
+                last = None
+            yield from frames
+        if last is not None or bad > good:
+            raise InvalidAudioError(f"broken or truncated audio: {_reason(last)}") from last
+
+    def _packets(self) -> "Iterator[Packet[AudioStream]]":
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
+                raise InvalidAudioError(f"broken or truncated audio: {_reason(error)}") from error
+            if packet.is_corrupt and not self._piped():
+                raise InvalidAudioError("truncated audio: the last packet is incomplete")
+            yield packet
+
+    def _first_audio(self) -> AudioStream:
+        streams = self._container.streams.audio
+        if not streams:
+            raise InvalidAudioError("there is no audio stream in the input")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise InvalidAudioError("no decoder for the audio codec of the input")
+        stream.codec_context.thread_count = 1
+        return stream
+
+    def _describe(self) -> SourceInfo:
+        context = self._stream.codec_context
+        rate, channels = context.sample_rate, context.layout.nb_channels
+        if not rate or not channels:
+            raise InvalidAudioError("not readable as audio: no rate or channels can be found in it")
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise InvalidAudioError(f"sample rate {rate} Hz is outside {MIN_RATE}…{MAX_RATE} Hz")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise InvalidAudioError(f"{channels} channels; 1…{MAX_CHANNELS} are supported")
+        return SourceInfo(
+            container=self._container.format.name,
+            codec=context.codec.name,
+            sample_rate=rate,
+            channels=channels,
+            layout=context.layout.name,
+        )
+
+    def _lossless(self) -> bool:
+        return self.info.codec.startswith(_LOSSLESS)
+
+    def _piped(self) -> bool:
+        """A WAV without sizes: its last packet is short, and that is its end."""
+        return self.info.container == "wav" and self._file.announced is None
+
+    def _announced(self) -> float:
+        """The fewest samples that the container allows; 0 where it does not tell."""
+        duration, base = self._stream.duration, self._stream.time_base
+        exact = self._lossless() and self.info.container in _EXACT
+        if exact and duration is not None and base is not None and not self._piped():
+            return int(duration * base * self.info.sample_rate)
+        whole = self._container.duration
+        if "matroska" in self.info.container and whole and len(self._container.streams) == 1:
+            return (whole / av.time_base - _TOLERANCE) * self.info.sample_rate
+        return 0
+
+
+def _reason(error: BaseException | None) -> str:
+    """FFmpeg's words without its number and our file object."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)

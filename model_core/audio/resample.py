@@ -1,0 +1,140 @@
+"""Resampling in blocks, equal to `torchaudio.transforms.Resample` over the whole file at once.
+
+The input is always cut at the same places, whatever the sizes of the blocks that are pushed, so the
+output depends on the samples alone, to the bit.
+"""
+
+import math
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+import torch
+import torchaudio
+
+from model_core.audio.samples import Samples
+from model_core.audio.sinc import SincResampler
+
+_MAX_KERNEL = 1 << 19  # numbers in torchaudio's kernel, above which each output is computed alone
+_CHUNK = 32_768  # input samples of one convolution, about
+_WIDTH = 6  # zero crossings on each side (torchaudio's lowpass_filter_width)
+_ROLLOFF = 0.99
+
+
+class Resampler(Protocol):
+    """A stream of blocks at one rate in, blocks at another out."""
+
+    def push(self, samples: Samples) -> Samples:
+        """`[C, n]` -> the output that is certain by now, `[C, m]` with m >= 0."""
+
+    def finish(self) -> Samples:
+        """The rest; in all, `ceil(n · target_rate / source_rate)` samples for n pushed."""
+
+
+def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
+    """The resampler for these rates (Hz): none, torchaudio's, or tap by tap for odd ratios."""
+    if source_rate == target_rate:
+        return _Same(channels)
+    gcd = math.gcd(source_rate, target_rate)
+    orig, new = source_rate // gcd, target_rate // gcd
+    if new * (orig + 2 * _width(orig, new)) > _MAX_KERNEL:
+        return SincResampler(channels, source_rate, target_rate)
+    return BlockResampler(channels, source_rate, target_rate)
+
+
+def _width(orig: int, new: int) -> int:
+    """Samples on each side that one output sample can depend on."""
+    return math.ceil(_WIDTH * orig / (min(orig, new) * _ROLLOFF))
+
+
+class _Same:
+    def __init__(self, channels: int) -> None:
+        self._nothing = np.zeros((channels, 0), np.float32)
+
+    def push(self, samples: Samples) -> Samples:
+        return samples
+
+    def finish(self) -> Samples:
+        return self._nothing
+
+
+class SampleQueue:
+    """Blocks in, windows out: gathers `[C, n]` blocks and gives the first samples as one array."""
+
+    def __init__(self, channels: int, zeros: int = 0) -> None:
+        self._channels = channels
+        self._blocks: deque[Samples] = deque()
+        self.length = 0
+        if zeros:
+            self.push(np.zeros((channels, zeros), np.float32))
+
+    def push(self, samples: Samples) -> None:
+        """Appends `[C, n]`."""
+        if samples.shape[1]:
+            self._blocks.append(samples)
+            self.length += samples.shape[1]
+
+    def take(self, count: int, keep: int = 0) -> Samples:
+        """The first `count` samples, of which the last `keep` stay in the queue."""
+        parts: list[Samples] = []
+        missing = count
+        while missing:
+            block = self._blocks.popleft()
+            if block.shape[1] > missing:
+                self._blocks.appendleft(block[:, missing:])
+                block = block[:, :missing]
+            parts.append(block)
+            missing -= block.shape[1]
+        taken = np.concatenate(parts, axis=1) if parts else self.empty()
+        self.length -= count
+        if keep:
+            self._blocks.appendleft(taken[:, count - keep :])
+            self.length += keep
+        return taken
+
+    def empty(self) -> Samples:
+        """`[C, 0]`."""
+        return np.zeros((self._channels, 0), np.float32)
+
+
+class BlockResampler:
+    """torchaudio's windowed sinc, run on overlapping windows.
+
+    `orig` input samples (a frame) make `new` output samples. The window of a run is
+
+        | P frames | M frames of which the output is kept | P frames |
+
+    with P frames at least as long as half the filter, so what is kept never sees the window's edge.
+    """
+
+    def __init__(self, channels: int, source_rate: int, target_rate: int) -> None:
+        gcd = math.gcd(source_rate, target_rate)
+        self._orig, self._new = source_rate // gcd, target_rate // gcd
+        self._resample = torchaudio.transforms.Resample(self._orig, self._new)
+        self._margin = math.ceil(_width(self._orig, self._new) / self._orig)  # P
+        self._frames = max(1, _CHUNK // self._orig)  # M
+        self._queue = SampleQueue(channels, zeros=self._margin * self._orig)
+
+    def push(self, samples: Samples) -> Samples:
+        """See `Resampler`."""
+        self._queue.push(samples)
+        window = (2 * self._margin + self._frames) * self._orig
+        parts: list[Samples] = []
+        while self._queue.length >= window:
+            taken = self._queue.take(window, keep=2 * self._margin * self._orig)
+            start = self._margin * self._new
+            parts.append(self._run(taken)[:, start : start + self._frames * self._new])
+        return np.concatenate(parts, axis=1) if parts else self._queue.empty()
+
+    def finish(self) -> Samples:
+        """See `Resampler`."""
+        rest = self._queue.length
+        if rest == self._margin * self._orig:
+            return self._queue.empty()
+        start = self._margin * self._new
+        return self._run(self._queue.take(rest))[:, start:]
+
+    def _run(self, window: Samples) -> Samples:
+        with torch.inference_mode():
+            resampled: Samples = self._resample(torch.from_numpy(window)).numpy()
+        return resampled

@@ -1,0 +1,93 @@
+"""16-bit PCM WAV out, streamed: the header first, then the samples as they come.
+
+Sizes are known beforehand (the `.ecdc` header tells the number of samples), so the header is final.
+Past 4 GB the file is RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones in `ds64`.
+"""
+
+import struct
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model_core.errors import InvalidAudioError
+
+LIMIT = 0.99  # samples are kept within ±LIMIT (reference encodec/utils.py save_audio)
+_PCM = 1
+_BYTES = 2  # per sample and channel
+_MAX32 = 0xFFFF_FFFF
+
+
+def wav_header(sample_rate: int, channels: int, num_samples: int) -> bytes:
+    """Everything before the samples of a 16-bit PCM WAV of `num_samples` per channel.
+
+    44 bytes, or 80 for RF64, which is used when a size does not fit 32 bits.
+    """
+    frame = channels * _BYTES
+    data = num_samples * frame
+    byte_rate = sample_rate * frame
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, sample_rate, byte_rate, frame, 16)
+    if 36 + data <= _MAX32:
+        riff = struct.pack("<4sI4s", b"RIFF", 36 + data, b"WAVE")
+        return riff + fmt + struct.pack("<4sI", b"data", data)
+    riff = struct.pack("<4sI4s", b"RF64", _MAX32, b"WAVE")
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 72 + data, data, num_samples, 0)
+    return riff + ds64 + fmt + struct.pack("<4sI", b"data", _MAX32)
+
+
+def wav_size(channels: int, num_samples: int) -> int:
+    """Bytes of the whole file, header included."""
+    return len(wav_header(8_000, channels, num_samples)) + num_samples * channels * _BYTES
+
+
+def rescale_factor(peak: float) -> float:
+    """What to multiply by so that `peak` (the largest |sample|) stays within ±0.99; at most 1."""
+    return min(LIMIT / peak, 1.0) if peak > 0 else 1.0
+
+
+def pcm16(samples: npt.NDArray[Any], factor: float = 1.0) -> bytes:
+    """`[C, n]` floats -> interleaved little-endian `round(clip(x · factor, ±0.99) · 32767)`.
+
+    `factor` is `rescale_factor` of the whole signal to rescale instead of clipping.
+    """
+    values = np.asarray(samples, dtype=np.float32)
+    if factor != 1.0:
+        values = values * np.float32(factor)
+    values = np.clip(values, np.float32(-LIMIT), np.float32(LIMIT)) * np.float32(32767)
+    return np.rint(values).T.astype("<i2").tobytes()
+
+
+class WavWriter:
+    """Writes a WAV of an announced number of samples to a binary file, block by block.
+
+    A context manager; leaving it without error checks that as many samples came as were announced
+    (`InvalidAudioError`). The file stays open.
+    """
+
+    def __init__(self, file: BinaryIO, sample_rate: int, channels: int, num_samples: int) -> None:
+        self._file = file
+        self._channels = channels
+        self._missing = num_samples
+        file.write(wav_header(sample_rate, channels, num_samples))
+
+    def write(self, samples: npt.NDArray[Any], factor: float = 1.0) -> None:
+        """Appends `[C, n]` floats (see `pcm16`)."""
+        if samples.ndim != 2 or samples.shape[0] != self._channels:
+            raise InvalidAudioError(f"expected [{self._channels}, n], got {list(samples.shape)}")
+        self._missing -= samples.shape[1]
+        if self._missing < 0:
+            raise InvalidAudioError(f"{-self._missing} samples more than the WAV header announces")
+        self._file.write(pcm16(samples, factor))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None and self._missing:
+            raise InvalidAudioError(f"{self._missing} samples fewer than the WAV header announces")

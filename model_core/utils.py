@@ -1,0 +1,85 @@
+"""`convert_audio` and `save_audio`, as in the reference repository's encodec/utils.py."""
+
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import torch
+import torchaudio
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+
+from model_core.audio.wav import WavWriter, pcm16, rescale_factor
+from model_core.errors import InvalidAudioError
+
+_CODECS = {".flac": "flac", ".ogg": "libvorbis"}
+_ENCODER_BLOCK = 4096  # samples given to an encoder at once
+
+
+def convert_audio(wav: torch.Tensor, sr: int, target_sr: int, target_channels: int) -> torch.Tensor:
+    """Mono or stereo `wav` `[..., C, T]` at `sr` Hz -> `[..., target_channels, T']` at `target_sr`.
+
+    To mono by the mean, to more channels by repetition, then resampled with torchaudio's defaults:
+    T' = ceil(T · target_sr / sr). Raises `InvalidAudioError` for fewer than two dimensions, other
+    than 1 or 2 channels, or stereo to more than 2.
+    """
+    if wav.dim() < 2:
+        raise InvalidAudioError(f"audio needs the dimensions [..., C, T], got {list(wav.shape)}")
+    *shape, channels, length = wav.shape
+    if channels not in (1, 2):
+        raise InvalidAudioError(f"audio must be mono or stereo, not of {channels} channels")
+    if target_channels == 1:
+        wav = wav.mean(-2, keepdim=True)
+    elif target_channels == 2 or channels == 1:
+        wav = wav.expand(*shape, target_channels, length)
+    else:
+        raise InvalidAudioError(f"cannot convert {channels} to {target_channels} channels")
+    return torchaudio.transforms.Resample(sr, target_sr).to(wav)(wav)
+
+
+def save_audio(
+    wav: torch.Tensor, path: Path | str, sample_rate: int, rescale: bool = False
+) -> None:
+    """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Vorbis) through FFmpeg.
+
+    Clipped to ±0.99, or with `rescale` multiplied so that its peak is at most 0.99. Raises
+    `InvalidAudioError` for another shape, an unknown suffix or samples that are not finite.
+    """
+    path = Path(path)
+    if wav.dim() != 2 or wav.shape[0] == 0:
+        raise InvalidAudioError(f"audio to save must be [C, T], got {list(wav.shape)}")
+    samples = wav.detach().to("cpu", torch.float32).numpy()
+    if not np.isfinite(samples).all():
+        raise InvalidAudioError("the audio to save has samples that are NaN or infinite")
+    factor = rescale_factor(float(np.abs(samples).max(initial=0))) if rescale else 1.0
+    suffix = path.suffix.lower()
+    if suffix == ".wav":
+        with path.open("wb") as file:
+            channels, length = samples.shape
+            with WavWriter(file, sample_rate, channels, length) as writer:
+                writer.write(samples, factor)
+    elif suffix in _CODECS:
+        pcm = np.frombuffer(pcm16(samples, factor), "<i2").reshape(1, -1)
+        _encode(pcm, path, _CODECS[suffix], sample_rate, samples.shape[0])
+    else:
+        raise InvalidAudioError(f"cannot write {path.name}: only .wav, .flac and .ogg are known")
+
+
+def _encode(
+    pcm: "np.typing.NDArray[np.int16]", path: Path, codec: str, sample_rate: int, channels: int
+) -> None:
+    """Interleaved `pcm` `[1, T · C]` through one of FFmpeg's encoders."""
+    layout = f"{channels}c"
+    try:
+        with av.open(str(path), "w") as container:
+            stream = cast(AudioStream, container.add_stream(codec, rate=sample_rate))
+            stream.codec_context.layout = layout
+            for start in range(0, pcm.shape[1], _ENCODER_BLOCK * channels):
+                block = np.ascontiguousarray(pcm[:, start : start + _ENCODER_BLOCK * channels])
+                frame = AudioFrame.from_ndarray(block, format="s16", layout=layout)
+                frame.sample_rate = sample_rate
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidAudioError(f"cannot write {path.name}: {error}") from error
