@@ -5,6 +5,7 @@ from .bits import BitPacker, BitUnpacker
 from .cdf import build_stable_quantized_cdf
 from .header import Header, ModelName, parse_model_name, read_header
 from .layout import Segment, payload_bytes, read_scale, scale_to_bytes, segment_bytes, segments
+from .reading import read_exactly
 
 __all__ = [
     "ArithmeticCoder",
@@ -17,6 +18,7 @@ __all__ = [
     "build_stable_quantized_cdf",
     "parse_model_name",
     "payload_bytes",
+    "read_exactly",
     "read_header",
     "read_scale",
     "scale_to_bytes",
