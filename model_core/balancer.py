@@ -53,7 +53,7 @@ class Balancer:
 
         Raises `KeyError` for a loss without a weight.
         """
-        input.backward(self.gradient(losses, input))
+        torch.autograd.backward([input], [self.gradient(losses, input)])
 
     def gradient(self, losses: Mapping[str, Tensor], output: Tensor) -> Tensor:
         """The balanced gradient with respect to `output`, which stays in the graph."""

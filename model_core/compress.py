@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checkpoints import lm_header_name
 from .codec import Codec, Compressor, Decompressor, run_steps
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
@@ -24,9 +25,7 @@ MODELS = {
 }
 
 
-def compress_to_file(
-    model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: bool = True
-) -> None:
+def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: bool = True) -> None:
     """Compress `wav` `[C, T]`, at the model's rate and channels, into the file object `fo`.
 
     The bandwidth is the model's (`set_target_bandwidth`; all codebooks by default). With `use_lm`
@@ -39,7 +38,8 @@ def compress_to_file(
     if parse_model_name(model.name).name not in CONFIGS:
         raise UnknownModelError(f"a model named {model.name!r} cannot be found when decoding")
     lm = model.get_lm_model() if use_lm else None
-    codec = Codec(model, lm, lm_name=lm and lm.name, device=next(model.parameters()).device)
+    lm_name = lm_header_name(model.name, model.weights) if use_lm else None
+    codec = Codec(model, lm, lm_name, device=next(model.parameters()).device)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
     samples = wav.detach().cpu().numpy()
@@ -55,9 +55,7 @@ def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
     return fo.getvalue()
 
 
-def decompress_from_file(
-    fo: BinaryIO, device: torch.device | str = "cpu"
-) -> tuple[Tensor, int]:
+def decompress_from_file(fo: BinaryIO, device: torch.device | str = "cpu") -> tuple[Tensor, int]:
     """Decompress an `.ecdc` file object: `(wav [C, T], sample rate in Hz)`.
 
     The weights are those the file was made with. Raises `BitstreamError` for a broken file and
@@ -81,4 +79,4 @@ def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[T
 @lru_cache(maxsize=4)
 def _codec(name: str, device: str) -> Codec:
     """Weights are loaded once, however many files need them."""
-    return Codec.load(name, device=device)
+    return Codec.load(name, device=device, exact=True)

@@ -1,7 +1,7 @@
 """What distinguishes one EnCodec model from another."""
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from .errors import UnknownModelError, UnsupportedBandwidthError, WeightsError
@@ -80,16 +80,17 @@ class ModelConfig:
         return num_codebooks * self.frame_rate * self.bits_per_codebook / 1000
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's metadata."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises `WeightsError` for fields that do not exist."""
-        unknown = set(data) - {f.name for f in fields(cls)}
-        if unknown:
-            raise WeightsError(f"unknown model configuration fields: {sorted(unknown)}")
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**lists)
+        """The inverse of `to_dict`. Raises `WeightsError` for fields that do not fit."""
+        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        try:
+            return cls(**lists)
+        except TypeError as error:
+            raise WeightsError(f"not a model configuration: {error}") from error
 
     def with_filters(self, n_filters: int) -> "ModelConfig":
         """The same model with a network of another width."""

@@ -7,8 +7,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from .. import checkpoints
-from ..checkpoints import WeightSet
+from ..checkpoints import Registry, WeightSet
 from ..config import ModelConfig
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, Engine
 from ..errors import EncodecError, WeightsUnavailableError
@@ -53,19 +52,20 @@ class Codec:
         weights: str | None = None,
         device: torch.device | str = "cpu",
         max_batch: int = 1,
+        *,
+        exact: bool = False,
+        registry: Registry | None = None,
     ) -> Self:
-        """Load a model by its plain name or by the name a header gives it.
+        """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
-        `weights` is a source as in `ENCODEC_WEIGHTS`. Raises `UnknownModelError`,
-        `WeightsUnavailableError` and `WeightsError`.
+        `exact` is for decoding: precisely the weights that a header calls `name`, from wherever
+        they lie. A long-lived program passes its own `registry` instead of `weights`. Raises
+        `UnknownModelError`, `WeightsUnavailableError` and `WeightsError`.
         """
-        found = checkpoints.find(name, weights)
-        model = checkpoints.load_set(found)
-        lm = lm_name = None
-        if found.lm is not None:
-            lm = checkpoints.load_lm_set(found.lm)
-            lm_name = checkpoints.lm_header_name(found)
-        return cls(model, lm, lm_name, found, device, max_batch)
+        registry = registry or Registry(weights)
+        found = registry.find_exact(name) if exact else registry.find(name)
+        lm = None if found.lm is None else registry.load_lm(found)
+        return cls(registry.load(found), lm, found.lm_header_name, found, device, max_batch)
 
     @property
     def has_lm(self) -> bool:

@@ -1,10 +1,8 @@
 """Samples to codes, and codes to the payload of an `.ecdc` file."""
 
-import struct
-
 import numpy as np
 
-from ..ecdc import BitPacker, Header
+from ..ecdc import BitPacker, Header, scale_to_bytes
 from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
 from .codec import Codec
@@ -108,7 +106,7 @@ class Compressor:
         payload = b""
         for block in blocks:
             if block.scale is not None:
-                payload += struct.pack("!f", block.scale)
+                payload += scale_to_bytes(block.scale)
             payload += yield from self._codes(block)
             if self._codec.config.segment is not None:
                 payload += self._end_segment()

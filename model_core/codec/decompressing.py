@@ -1,15 +1,13 @@
 """The payload of an `.ecdc` file to samples."""
 
-import struct
 from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
 import torch
 
-from ..ecdc import BitUnpacker, Header, Segment, read_exactly, segments
+from ..ecdc import BitUnpacker, Header, Segment, read_scale, segments
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
-from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
 from .work import Steps, Work
@@ -73,9 +71,7 @@ class Decompressor:
         return np.concatenate(joined, axis=1)
 
     def _read_segment(self, segment: Segment) -> Steps[EncodedBlock]:
-        (scale,) = struct.unpack("!f", read_exactly(self._payload, 4))
-        if not np.isfinite(scale) or scale < 0:
-            raise BitstreamError(f"the scale of the segment at {segment.offset} is {scale}")
+        scale = read_scale(self._payload)
         codes = yield from self._codes(segment.frames)
         self._unpacker = BitUnpacker(self._codec.config.bits_per_codebook)
         self._lm_decoder = None
@@ -86,7 +82,7 @@ class Decompressor:
         codebooks = self._header.num_codebooks
         if self._lm is None:
             count = frames * codebooks
-            self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing_bytes(count)))
+            self._unpacker.feed(self._payload.read(self._unpacker.missing(count)))
             return self._unpacker.pull(count).reshape(frames, codebooks).T
         if self._lm_decoder is None:
             self._lm_decoder = LMDecoder(self._lm, codebooks, self._payload)

@@ -16,8 +16,13 @@ Norm = Literal["weight_norm", "time_group_norm"]
 class WeightNormConv1d(nn.Conv1d):
     """`nn.Conv1d` whose weight is `g · v / ‖v‖`, the norm taken per output channel."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs: int):
-        super().__init__(in_channels, out_channels, kernel_size, **kwargs)
+    weight_g: Tensor
+    weight_v: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, dilation: int
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation=dilation)
         _split_weight(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,6 +35,9 @@ class WeightNormConvTranspose1d(nn.ConvTranspose1d):
     (Dimension 0 of a transposed convolution's weight is its input; the reference keeps torch's
     default there.)
     """
+
+    weight_g: Tensor
+    weight_v: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int):
         super().__init__(in_channels, out_channels, kernel_size, stride)

@@ -72,7 +72,7 @@ def start_loud(model: EncodecModel) -> None:
         for edge, factor in ((model.encoder.model[0], 4.0), (model.decoder.model[-1], 0.1)):
             for conv in edge.modules():
                 if isinstance(conv, WeightNormConv1d):
-                    conv.weight_g *= factor
+                    conv.weight_g.mul_(factor)
 
 
 class Trainer:
