@@ -24,7 +24,7 @@ serve: $(VENV)/.serve
 	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 $(SERVE_ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -50,7 +50,7 @@ $(VENV)/.serve: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	$(MAKE_VENV)
 	$(INSTALL) --no-deps encodec==0.1.1
-	$(INSTALL) --reinstall-package encodec-service -e '.[dev,train]'
+	$(INSTALL) -e '.[dev,train]'
 	@touch $@ $(VENV)/.serve
 
 clean:

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from ..ecdc import BitUnpacker, Header, Segment, read_scale, segments
+from ..ecdc import BitUnpacker, Header, Segment, read_exactly, read_scale, segments
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from .codec import Codec
 from .entropy import LMDecoder
@@ -82,7 +82,7 @@ class Decompressor:
         codebooks = self._header.num_codebooks
         if self._lm is None:
             count = frames * codebooks
-            self._unpacker.feed(self._payload.read(self._unpacker.missing(count)))
+            self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
             return self._unpacker.pull(count).reshape(frames, codebooks).T
         if self._lm_decoder is None:
             self._lm_decoder = LMDecoder(self._lm, codebooks, self._payload)
