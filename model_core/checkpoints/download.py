@@ -21,7 +21,6 @@ from .files import check_sha256
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20  # bytes
 _NO_HEAD = {405, 501}  # statuses of a server that is there but takes no HEAD
 _PASSING = {408, 425, 429}  # statuses worth another try, with all from 500 on
 
@@ -138,7 +137,7 @@ def _receive(client: httpx.Client, url: str, file: BinaryIO) -> None:
             unit_scale=True,
             disable=not sys.stderr.isatty(),
         ) as progress:
-            for block in answer.iter_bytes(_BLOCK):
+            for block in answer.iter_bytes():  # as it comes, so that none is lost
                 file.write(block)
                 progress.update(len(block))
         file.flush()

@@ -1,0 +1,135 @@
+"""Downloads from a real server on this machine: cut off, resumed, wrong, late, absent."""
+
+import hashlib
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from model_core.checkpoints.download import Patience, fetch, unreachable
+from model_core.errors import WeightsError, WeightsUnavailableError
+from tests.model_core.checkpoints.conftest import FileServer
+
+CONTENT = bytes(range(256)) * 4096 * 3  # 3 MiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PATIENCE = Patience(connect=2, read=2, attempts=3, pause=0.01)
+
+
+@pytest.fixture
+def url(server: FileServer) -> str:
+    server.files["/weights.th"] = CONTENT
+    return f"{server.url}weights.th"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "weights.th"
+
+
+def ranges(server: FileServer) -> list[str | None]:
+    return [wanted for method, _, wanted in server.requests if method == "GET"]
+
+
+def test_whole_at_once(url: str, path: Path) -> None:
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_cut_off_and_continued(url: str, path: Path, server: FileServer) -> None:
+    server.cuts = [len(CONTENT) // 2, 1000]
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+    half = len(CONTENT) // 2
+    assert ranges(server) == [None, f"bytes={half}-", f"bytes={half + 1000}-"]
+
+
+def test_continued_by_the_next_process(url: str, path: Path, server: FileServer) -> None:
+    server.cuts = [1000, 1000, 1000]
+    with pytest.raises(WeightsUnavailableError, match=url):
+        fetch(url, path, SHA256[:8], PATIENCE)
+    assert not path.exists()
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+    assert ranges(server)[-1] == "bytes=3000-"
+
+
+def test_server_without_ranges(url: str, path: Path, server: FileServer) -> None:
+    server.ranges = False
+    server.cuts = [70_000]
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+
+
+def test_part_of_another_file_is_given_up(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name("weights.th.part").write_bytes(b"of something else")
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+
+
+def test_part_that_was_complete(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name("weights.th.part").write_bytes(CONTENT)
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+
+
+def test_wrong_checksum_leaves_nothing(url: str, path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"weights\.th: wrong checksum"):
+        fetch(url, path, "00000000", PATIENCE)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_wrong_file_is_replaced(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"half of it")
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (503, 3), (429, 3)])
+def test_refusals(status: int, attempts: int, url: str, path: Path, server: FileServer) -> None:
+    server.status = status
+    with pytest.raises(WeightsUnavailableError, match=f"HTTP {status}"):
+        fetch(url, path, SHA256[:8], PATIENCE)
+    assert len(server.requests) == attempts
+    assert not path.exists()
+
+
+def test_one_download_for_many_at_once(url: str, path: Path, server: FileServer) -> None:
+    threads = [
+        threading.Thread(target=fetch, args=(url, path, SHA256[:8], PATIENCE)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_server_that_stops_sending(path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/weights.th"
+        with pytest.raises(WeightsUnavailableError, match=url):
+            fetch(url, path, SHA256[:8], Patience(connect=0.2, read=0.2, attempts=2, pause=0.01))
+
+
+def test_reachable(url: str, server: FileServer) -> None:
+    assert unreachable(url, 5) is None
+    server.status = 405  # takes no HEAD, but is there
+    assert unreachable(url, 5) is None
+    server.status = 403
+    assert unreachable(url, 5) == "HTTP 403"
+
+
+def test_unreachable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        start = time.monotonic()
+        assert unreachable(f"http://127.0.0.1:{port}/x", 0.3) is not None
+        assert time.monotonic() - start < 60, "it must give up by itself"
+    assert unreachable(f"http://127.0.0.1:{port}/x", 5) is not None, "nobody listens any more"

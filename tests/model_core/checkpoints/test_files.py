@@ -1,0 +1,217 @@
+"""Files that are not what they should be: a `WeightsError` that names the file and the fault."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model_core import checkpoints
+from model_core.checkpoints import files, hub_config, read
+from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
+from model_core.errors import WeightsError
+from model_core.model import EncodecModel
+from tests.model_core.checkpoints.conftest import save_th
+
+NAME = "encodec_24khz"
+
+
+class RunsCode:
+    """Creates a file when unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> EncodecModel:
+    torch.manual_seed(0)
+    return EncodecModel(ENCODEC_24KHZ.with_filters(2)).eval()
+
+
+@pytest.fixture
+def own(narrow: EncodecModel, tmp_path: Path) -> Path:
+    return checkpoints.save_weights(narrow, tmp_path)
+
+
+def load(path: Path) -> EncodecModel:
+    return checkpoints.load_model(NAME, str(path.parent))
+
+
+def refused(path: Path, fault: str) -> None:
+    with pytest.raises(WeightsError, match=fault) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_wrong_checksum(tmp_path: Path) -> None:
+    path = save_th({"x": torch.zeros(1)}, tmp_path, NAME)
+    refused(path.rename(tmp_path / f"{NAME}-0123456789.th"), "begins with .*, not 0123456789")
+
+
+def test_published_name_with_other_content(tmp_path: Path) -> None:
+    path = tmp_path / "encodec_24khz-d7cc33bc.th"
+    torch.save({}, path)
+    refused(path, "not d7cc33bc")
+
+
+def test_pickle_that_runs_code(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    assert not trace.exists()
+    path = save_th({"x": RunsCode(trace)}, tmp_path / "weights", NAME)
+    refused(path, "not a file of plain tensors")
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(RunsCode(trace)))
+    assert trace.exists(), "the attack itself must work"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x80\x02garbage", b"x" * 99])
+def test_bytes_that_are_no_checkpoint(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.th"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=str(path)):
+        files.read_reference(path)
+    with pytest.raises(WeightsError, match=str(path)):
+        files.read_safetensors(path)
+    with pytest.raises(WeightsError, match=str(path)):
+        files.read_metadata(path)
+
+
+def test_truncated_checkpoint(th24: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.th"
+    path.write_bytes(th24.read_bytes()[:100_000])
+    with pytest.raises(WeightsError, match=r"cut\.th"):
+        files.read_reference(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"gone\.th: cannot be read"):
+        files.read_reference(tmp_path / "gone.th")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([torch.zeros(1)], "holds a list"),
+        ({"encoder.model.0.conv.conv.bias": torch.tensor([float("nan")])}, "not finite"),
+        ({"encoder.model.0.conv.conv.bias": torch.tensor([1e300]).double()}, "not finite"),
+        ({"encoder.model.0.conv.conv.bias": torch.zeros(1).long()}, "torch.int64"),
+        ({"encoder.model.0.conv.conv.bias": 3}, "not a named tensor"),
+        ({1: torch.zeros(1)}, "not a named tensor"),
+        ({"a": torch.zeros(1), "b": torch.zeros(2)}, "missing: .*encoder.* and .* more"),
+    ],
+)
+def test_content_that_is_no_state_dict(content: object, fault: str, tmp_path: Path) -> None:
+    refused(save_th(content, tmp_path, NAME), fault)
+
+
+def test_keys_and_shapes_are_named(narrow: EncodecModel, tmp_path: Path) -> None:
+    state = dict(narrow.state_dict())
+    bias = state.pop("encoder.model.0.conv.conv.bias")
+    state["surplus"] = bias
+    state["decoder.model.0.conv.conv.bias"] = torch.zeros(7)
+    with pytest.raises(WeightsError) as caught:
+        files.load_state(narrow, state, Path("some.th"))
+    assert str(caught.value) == (
+        "some.th: missing: encoder.model.0.conv.conv.bias; unexpected: surplus; "
+        "of another shape: decoder.model.0.conv.conv.bias [7] instead of [32]"
+    )
+
+
+@pytest.mark.parametrize("key", ["state_dict", "best_state"])
+def test_wrapped_state_dict(key: str, tmp_path: Path) -> None:
+    path = save_th({key: {"x": torch.ones(2)}, "epoch": 3}, tmp_path, NAME)
+    assert files.read_reference(path)["x"].tolist() == [1, 1]
+
+
+def test_own_file_with_changed_tensors(own: Path) -> None:
+    refused(own.rename(own.with_name(f"{NAME}-00000000.safetensors")), "not 00000000")
+
+
+def test_safetensors_of_somebody_else(tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}-00000000.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    refused(path, "its metadata does not say")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("sample_rate", 16_000, "sample_rate is 16000, but encodec_24khz has 24000"),
+        ("ratios", [8, 5, 4, 4], "ratios"),
+        ("target_bandwidths", [1.5], "target_bandwidths"),
+        ("causal", False, "causal"),
+        ("n_filters", 10**9, "n_filters is 1000000000, not within"),
+        ("n_filters", "2", "n_filters is '2'"),
+        ("name", "encodec_44khz", "no model is called"),
+        ("name", "encodec_48khz", "but encodec_48khz has"),
+        ("colour", 1, "unknown configuration fields"),
+    ],
+)
+def test_own_file_with_another_configuration(
+    field: str, value: object, fault: str, own: Path, narrow: EncodecModel
+) -> None:
+    config = json.dumps({**narrow.config.to_dict(), field: value})
+    metadata = {"format": "encodec-service", "kind": "model", "config": config}
+    save_file(files.read_safetensors(own), own, metadata)
+    refused(own, fault)
+
+
+def test_own_configuration_that_is_no_json(own: Path) -> None:
+    metadata = {"format": "encodec-service", "kind": "model", "config": "{"}
+    save_file(files.read_safetensors(own), own, metadata)
+    refused(own, "not JSON")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("compress", 4, "compress"),
+        ("trim_right_ratio", 0.5, "trim_right_ratio"),
+        ("codebook_dim", 64, "codebook_dim"),
+        ("sampling_rate", 44_100, "44100 Hz"),
+        ("model_type", "mimi", "model_type"),
+        ("use_causal_conv", False, "causal"),
+        ("num_filters", None, "n_filters"),
+    ],
+)
+def test_hub_configuration_of_another_network(field: str, value: object, fault: str) -> None:
+    data = {**hub_config.config_to_hub(ENCODEC_24KHZ), field: value}
+    with pytest.raises(WeightsError, match=f"here/config.json: .*{fault}"):
+        hub_config.config_from_hub(data, "here/config.json")
+
+
+def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "encodec_lm_24khz-00000000.safetensors"
+    for config in (
+        {"name": NAME, "dim": 10**6},
+        {"name": NAME, "dim": 12},
+        {"name": "x"},
+        {"a": 1},
+    ):
+        metadata = {"format": "encodec-service", "kind": "lm", "config": json.dumps(config)}
+        save_file({"x": torch.zeros(1)}, path, metadata)
+        with pytest.raises(WeightsError, match=str(path)):
+            read.read_own_lm(path)
+
+
+def test_file_that_changes_after_it_was_found(th24: Path, tmp_path: Path) -> None:
+    path = tmp_path / th24.name
+    path.symlink_to(th24)
+    found = checkpoints.find(NAME, str(tmp_path))
+    path.unlink()
+    torch.save({}, path)
+    with pytest.raises(WeightsError, match="wrong checksum"):
+        checkpoints.load_set(found)
+
+
+def test_weights_of_the_other_model(own: Path) -> None:
+    other = own.rename(own.with_name(own.name.replace("24khz", "48khz")))
+    with pytest.raises(WeightsError, match="weights for encodec_24khz, not encodec_48khz"):
+        checkpoints.find(ENCODEC_48KHZ.name, str(other.parent))

@@ -1,0 +1,329 @@
+"""Which weights a name gets, and which weights a header finds."""
+
+import json
+import logging
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_core import checkpoints
+from model_core.checkpoints import Registry
+from model_core.checkpoints.digest import weights_id
+from model_core.config import CONFIGS, ENCODEC_24KHZ
+from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
+from model_core.lm import LMModel
+from model_core.model import EncodecModel
+from tests.model_core.checkpoints.conftest import FileServer
+
+NAME = "encodec_24khz"
+Make = Callable[..., Registry]
+
+
+def narrow(seed: int) -> EncodecModel:
+    torch.manual_seed(seed)
+    return EncodecModel(ENCODEC_24KHZ.with_filters(2)).eval()
+
+
+def small_lm(seed: int) -> LMModel:
+    torch.manual_seed(seed)
+    return LMModel(32, 1024, dim=8, num_layers=1, past_context=262).eval()
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Bundled weights: a current model with its language model, and an older one."""
+    folder = tmp_path / "package"
+    checkpoints.save_weights(narrow(1), folder)
+    current = checkpoints.save_weights(narrow(2), folder)
+    header = f"{NAME}:{current.stem[-8:]}"
+    checkpoints.save_lm(small_lm(1), header, folder)
+    lm = checkpoints.save_lm(small_lm(2), header, folder)
+    checkpoints.write_index(folder, {NAME: (current, lm)})
+    return folder
+
+
+@pytest.fixture
+def make(tmp_path: Path, package: Path, server: FileServer) -> Make:
+    def registry(weights: str, **changes: object) -> Registry:
+        options = {
+            "cache_dir": tmp_path / "cache",
+            "official_url": server.url,
+            "hub_endpoint": server.url.rstrip("/"),
+            "package": package,
+        }
+        return Registry(weights, **{**options, **changes})  # type: ignore[arg-type]
+
+    return registry
+
+
+@pytest.fixture
+def published(server: FileServer, th24: Path, th_lm: Path, as_published: None) -> FileServer:
+    """The server has the published files."""
+    server.files = {f"/{path.name}": path.read_bytes() for path in (th24, th_lm)}
+    return server
+
+
+def test_bundled_follows_the_index(make: Make, package: Path) -> None:
+    index = json.loads((package / "index.json").read_text())[NAME]
+    found = make("bundled").find(NAME)
+    assert (found.source, found.path.name) == ("bundled", index["model"])
+    assert found.header_name == f"{NAME}:{found.id}"
+    assert found.lm is not None
+    assert found.lm.path.name == index["lm"]
+    assert found.lm_header_name == f"{NAME}:{found.id}+{found.lm.id}"
+    model = make("bundled").load(found)
+    assert (model.name, model.weights) == (found.header_name, "bundled")
+    assert weights_id(model.state_dict()) == found.id
+
+
+def test_older_weights_and_language_models_stay_loadable(make: Make, package: Path) -> None:
+    registry = make("bundled")
+    current = registry.find(NAME)
+    for path in package.glob(f"{NAME}-*.safetensors"):
+        header = f"{NAME}:{path.stem[-8:]}"
+        assert registry.load(registry.find_exact(header)).name == header
+        assert registry.find(header).path == path
+    for path in package.glob("encodec_lm_24khz-*.safetensors"):
+        found = registry.find_exact(f"{current.header_name}+{path.stem[-8:]}")
+        assert found.lm is not None
+        assert found.lm.path == path
+        assert weights_id(registry.load_lm(found).state_dict()) == path.stem[-8:]
+
+
+def test_model_without_language_model(make: Make, package: Path) -> None:
+    registry = make("bundled")
+    other = next(p for p in package.glob(f"{NAME}-*") if p != registry.find(NAME).path)
+    found = registry.find(f"{NAME}:{other.stem[-8:]}")
+    assert (found.lm, found.lm_header_name) == (None, None)
+    with pytest.raises(WeightsUnavailableError, match="no language model"):
+        registry.load_lm(found)
+
+
+@pytest.mark.parametrize("weights", ["bundled", "auto", "official", "hf"])
+def test_weights_that_are_not_here(weights: str, make: Make) -> None:
+    registry = make(weights)
+    with pytest.raises(WeightsUnavailableError, match=f"{NAME}:00000000"):
+        registry.find_exact(f"{NAME}:00000000")
+    lm_name = f"{registry.find_exact(make('bundled').find(NAME).header_name).header_name}+00000000"
+    with pytest.raises(WeightsUnavailableError, match="language model"):
+        registry.find_exact(lm_name)
+
+
+def test_a_plain_header_never_gets_other_weights(make: Make, server: FileServer) -> None:
+    for weights in ("bundled", "auto", "official", "hf"):
+        with pytest.raises(WeightsUnavailableError):
+            make(weights).find_exact(NAME)
+    server.requests.clear()
+    with pytest.raises(WeightsUnavailableError, match="published weights"):
+        make("bundled").find_exact(NAME)
+    assert server.requests == [], "bundled means no network"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["encodec_44khz", "", f"{NAME}:", f"{NAME}:XYZ", f"{NAME}:123456789", "../x", f"{NAME}\n"],
+)
+def test_names_of_no_model(name: str, make: Make) -> None:
+    with pytest.raises(UnknownModelError):
+        make("bundled").find(name)
+    with pytest.raises(UnknownModelError):
+        make("bundled").find_exact(name)
+
+
+def test_official_is_downloaded_once(
+    make: Make, published: FileServer, th24: Path, tmp_path: Path
+) -> None:
+    registry = make("official")
+    found = registry.find(NAME)
+    assert (found.source, found.published, found.header_name) == ("official", True, NAME)
+    assert found.path == tmp_path / "cache" / th24.name
+    assert found.lm_header_name == NAME
+    assert registry.load(found).name == NAME
+    assert [path for _, path, _ in published.requests] == [f"/{th24.name}"], "no LM before its use"
+    assert isinstance(registry.load_lm(found), LMModel)
+    for weights in ("official", "auto"):
+        make(weights).load_lm(make(weights).find(NAME))
+        make(weights).find_exact(NAME)
+    assert len(published.requests) == 2
+
+
+def test_official_replaces_a_broken_file(
+    make: Make, published: FileServer, th24: Path, tmp_path: Path
+) -> None:
+    cached = tmp_path / "cache" / th24.name
+    cached.parent.mkdir()
+    cached.write_bytes(b"broken")
+    make("official").find(NAME)
+    assert cached.read_bytes() == th24.read_bytes()
+
+
+def test_official_that_is_the_wrong_file(
+    make: Make, published: FileServer, th24: Path, tmp_path: Path
+) -> None:
+    published.files[f"/{th24.name}"] = b"something else"
+    with pytest.raises(WeightsError, match=th24.name):
+        make("official").find(NAME)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert make("auto").find(NAME).source == "bundled"
+
+
+def test_auto_downloads(make: Make, published: FileServer) -> None:
+    found = make("auto").find(NAME)
+    assert (found.source, found.published, found.note) == ("official", True, None)
+
+
+def test_auto_falls_back(make: Make, server: FileServer, caplog: pytest.LogCaptureFixture) -> None:
+    registry = make("auto")
+    with caplog.at_level(logging.WARNING):
+        found = registry.find(NAME)
+    assert found.source == "bundled"
+    assert found.note is not None
+    assert server.url in found.note
+    assert found.note in caplog.text
+    registry.find(NAME)
+    assert len(server.requests) == 1, "the server is tried once"
+
+
+def test_auto_gives_up_on_a_silent_server(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        found = make("auto", official_url=url, connect_seconds=0.3).find(NAME)
+    assert found.source == "bundled"
+    assert "0.3 s" in str(found.note) or "timed out" in str(found.note)
+
+
+def test_auto_without_any_weights(make: Make) -> None:
+    with pytest.raises(WeightsUnavailableError, match=r"encodec_48khz.*cannot be reached"):
+        make("auto").find("encodec_48khz")
+
+
+def test_published_file_in_a_folder(
+    make: Make, as_published: None, th24: Path, th_lm: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(th24, folder)
+    found = make(str(folder)).find(NAME)
+    assert (found.source, found.published, found.lm) == ("folder", True, None)
+    shutil.copy(th_lm, folder)
+    found = make(str(folder)).find(NAME)
+    assert found.header_name == found.lm_header_name == NAME
+    assert make(str(folder)).load(found).name == NAME
+    assert make(str(folder)).find_exact(NAME) == found
+
+
+def test_published_model_with_another_language_model(
+    make: Make, as_published: None, th24: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(th24.parent, folder)
+    lm = checkpoints.save_lm(small_lm(7), NAME, folder)
+    registry = make(str(folder))
+    found = registry.find(NAME)
+    assert found.header_name == NAME
+    assert found.lm_header_name == f"{NAME}:{found.id}+{lm.stem[-8:]}"
+    assert registry.find_exact(str(found.lm_header_name)).path == found.path
+
+
+def test_folder_is_found_whatever_the_setting_for_coding(make: Make, th24: Path) -> None:
+    registry = make(str(th24.parent))
+    bundled = make("bundled").find(NAME)
+    assert registry.find_exact(bundled.header_name).path == bundled.path
+    header = registry.find(NAME).header_name
+    with pytest.raises(WeightsUnavailableError):
+        make("bundled").find_exact(header)
+
+
+def test_cache_is_searched_by_id(make: Make, th24: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    shutil.copy(th24, tmp_path / "cache")
+    (tmp_path / "cache" / f"{NAME}-00000000.th").write_bytes(b"broken, to be passed by")
+    header = make(str(th24.parent)).find(NAME).header_name
+    assert make("bundled").find_exact(header).id == header[-8:]
+
+
+def test_ids_are_read_once(make: Make, th24: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    original = checkpoints.registry.read_state
+    monkeypatch.setattr(
+        checkpoints.registry, "read_state", lambda *a: read.append(a) or original(*a)
+    )
+    registry = make(str(th24.parent))
+    for _ in range(3):
+        registry.find_exact(registry.find(NAME).header_name)
+    assert len(read) == 1
+
+
+def test_folder_with_several_weights(make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "several"
+    paths = [checkpoints.save_weights(narrow(seed), folder) for seed in (5, 6)]
+    registry = make(str(folder))
+    with pytest.raises(WeightsError, match="several weights"):
+        registry.find(NAME)
+    checkpoints.write_index(folder, {NAME: (paths[0], None)})
+    assert registry.find(NAME).path == paths[0]
+    assert registry.find(f"{NAME}:{paths[1].stem[-8:]}").path == paths[1]
+
+
+@pytest.mark.parametrize("entry", ["x", {"model": "../../etc/passwd"}, {"model": 3}, {"lm": None}])
+def test_index_that_is_wrong(entry: object, make: Make, package: Path) -> None:
+    (package / "index.json").write_text(json.dumps({NAME: entry}))
+    with pytest.raises(WeightsError, match=r"index\.json"):
+        make("bundled").find(NAME)
+
+
+def test_index_that_names_a_missing_file(make: Make, package: Path) -> None:
+    make("bundled").find(NAME).path.unlink()
+    with pytest.raises(WeightsError, match="is not there"):
+        make("bundled").find(NAME)
+
+
+def test_neither_a_word_nor_a_folder(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailableError, match="is none of them"):
+        make(str(tmp_path / "nowhere"))
+    with pytest.raises(WeightsUnavailableError, match=f"holds no weights for {NAME}"):
+        make(str(tmp_path)).find(NAME)
+
+
+def test_environment(
+    monkeypatch: pytest.MonkeyPatch, th24: Path, tmp_path: Path, as_published: None
+) -> None:
+    monkeypatch.setenv("ENCODEC_WEIGHTS", "official")
+    monkeypatch.setenv("ENCODEC_CACHE_DIR", str(th24.parent))
+    assert checkpoints.load_model(NAME).name == NAME
+    assert checkpoints.load_exact(NAME, "bundled").name == NAME
+    monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsUnavailableError):
+        checkpoints.find(NAME)
+
+
+def hub_files(server: FileServer, model: EncodecModel, name: str, folder: Path) -> None:
+    checkpoints.save_hub(model, folder, "weight_g")
+    for path in folder.iterdir():
+        server.files[f"/facebook/{name}/resolve/main/{path.name}"] = path.read_bytes()
+    server.headers = {"X-Repo-Commit": "0" * 40}
+
+
+def test_hub(make: Make, server: FileServer, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    model = EncodecModel(CONFIGS["encodec_48khz"])
+    hub_files(server, model, "encodec_48khz", tmp_path / "hub")
+    registry = make("hf")
+    found = registry.find("encodec_48khz")
+    assert (found.source, found.published, found.lm) == ("hf", True, None)
+    loaded = registry.load(found)
+    assert loaded.name == "encodec_48khz"
+    assert weights_id(loaded.state_dict()) == weights_id(model.state_dict())
+    server.requests.clear()
+    assert make("hf").find("encodec_48khz") == found
+    assert make("bundled").find_exact("encodec_48khz") == found
+    assert server.requests == []
+
+
+def test_hub_that_has_it_not(make: Make, server: FileServer) -> None:
+    with pytest.raises(WeightsUnavailableError, match="facebook/encodec_48khz"):
+        make("hf").find("encodec_48khz")
