@@ -1,0 +1,21 @@
+"""Which models there are."""
+
+from fastapi import APIRouter, Request
+
+from ..model_info import ModelList
+from ..models import Models
+from ..problems import problem_responses
+
+router = APIRouter(tags=["models"])
+
+
+@router.get(
+    "/models",
+    operation_id="listModels",
+    summary="The models and what they run with",
+    responses=problem_responses(401, 500),
+)
+async def list_models(request: Request) -> ModelList:
+    """Rates, channels, bandwidths, weights and device of every model that is kept warm."""
+    models: Models = request.app.state.models
+    return ModelList(models=models.describe())

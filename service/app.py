@@ -1,0 +1,109 @@
+"""The factory of the service: everything that serves it (uvicorn, tests, Ray) calls this."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import Depends, FastAPI
+
+from model_core import __version__
+
+from . import openapi, problem_handlers
+from .admission import Admission
+from .api import OPEN_ROUTERS, ROUTERS
+from .audio_process import AudioProcesses, AudioProcessError
+from .auth import require_key
+from .metrics import Metrics
+from .middleware import ErrorBoundary, Observe, RequestId
+from .models import Models, choose_device
+from .scheduler import Scheduler
+from .settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+
+def create_app(
+    settings: Settings | None = None, on_fatal: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """The service as an ASGI app; nothing runs until its lifespan begins.
+
+    `on_fatal` is called, on the event loop, when the service can work no more: a model could not
+    be loaded, a worker has died, or audio cannot be decoded. Raises `ValueError` for a CUDA device that is not here.
+    """
+    settings = settings or Settings()
+    device = choose_device(settings.device)
+    metrics = Metrics()
+    for name in settings.models:
+        metrics.model_ready(name, False)
+    app = FastAPI(
+        title="encodec-service",
+        version=__version__,
+        summary="EnCodec neural audio compression over HTTP",
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_tags=openapi.TAGS,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.admission = Admission(
+        settings.max_requests, settings.max_waiting, settings.admission_timeout
+    )
+    app.state.scheduler = Scheduler(
+        settings.threads or _cores(), device.type == "cuda", metrics, on_fatal
+    )
+    app.state.audio = AudioProcesses()
+    app.state.on_fatal = on_fatal
+    app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
+    for router in OPEN_ROUTERS:
+        app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[Depends(require_key)])
+    problem_handlers.install(app)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(Observe, metrics=metrics)
+    app.add_middleware(RequestId)
+    _describe_itself(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Begins with nothing loaded, so that `/health/live` answers at once."""
+    app.state.scheduler.start()
+    app.state.models.start()
+    audio = asyncio.create_task(_start_audio(app))
+    try:
+        yield
+    finally:
+        app.state.admission.close()
+        app.state.models.stop()
+        audio.cancel()
+        await app.state.audio.close()
+        await app.state.scheduler.stop()
+
+
+async def _start_audio(app: FastAPI) -> None:
+    try:
+        await app.state.audio.start()
+    except AudioProcessError as error:
+        logger.critical("audio cannot be decoded", error=str(error))
+        app.state.on_fatal()
+
+
+def _describe_itself(app: FastAPI) -> None:
+    described = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            openapi.complete(described())
+        return described()
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

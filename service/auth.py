@@ -1,0 +1,43 @@
+"""API keys, where the operator has set any."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from .problems import Problem, ProblemCode
+from .settings import Settings
+
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="bearer", description="Needed where the service has API keys"
+)
+_header = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    scheme_name="apiKey",
+    description="Needed where the service has API keys",
+)
+
+
+async def require_key(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> None:
+    """Raises `Problem` 401 where keys are set and the call carries none of them."""
+    settings: Settings = request.app.state.settings
+    if not settings.api_keys:
+        return
+    given = header if header is not None else bearer.credentials if bearer is not None else None
+    if given is None:
+        raise Problem(
+            ProblemCode.UNAUTHORIZED, "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+        )
+    # all of them are compared, so that the time says nothing
+    matches = [
+        secrets.compare_digest(given.encode(), key.get_secret_value().encode())
+        for key in settings.api_keys
+    ]
+    if not any(matches):
+        raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known")

@@ -1,0 +1,112 @@
+"""What the service measures, for Prometheus. Each app has its own registry."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from model_core.codec.work import Task
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """All collectors of one app; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._requests = Counter(
+            "encodec_requests",
+            "Requests answered, by route and status",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._cut_off = Counter(
+            "encodec_responses_cut_off",
+            "Responses that ended before they were whole",
+            ["route"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "encodec_request_seconds",
+            "Time from a request's head to the end of its answer",
+            ["method", "route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "encodec_requests_in_flight", "Requests that are being answered", registry=registry
+        )
+        self._bytes = Counter(
+            "encodec_body_bytes", "Bytes of bodies", ["direction"], registry=registry
+        )
+        self._queue_depth = Gauge(
+            "encodec_queue_depth", "Blocks that wait for a worker", registry=registry
+        )
+        self._queue_wait = Histogram(
+            "encodec_queue_wait_seconds",
+            "Time a block waited for a worker",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._batch_size = Histogram(
+            "encodec_batch_size", "Blocks in a batch", ["task"], buckets=_BATCHES, registry=registry
+        )
+        self._batch_seconds = Histogram(
+            "encodec_batch_seconds",
+            "Time a batch took on the device",
+            ["task"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._audio_seconds = Counter(
+            "encodec_audio_seconds",
+            "Audio that the networks have processed",
+            ["task", "model"],
+            registry=registry,
+        )
+        self._model_ready = Gauge(
+            "encodec_model_ready", "1 once the model is warm", ["model"], registry=registry
+        )
+        self.permits_waiting = Gauge(
+            "encodec_permits_waiting", "Requests that wait for their turn", registry=registry
+        )
+        self.permits_held = Gauge(
+            "encodec_permits_held", "Requests that are worked on", registry=registry
+        )
+
+    def request_done(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered (or its answer cut off) after `seconds`."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_seconds.labels(method, route).observe(seconds)
+
+    def response_cut_off(self, route: str) -> None:
+        """An answer had begun and did not end well."""
+        self._cut_off.labels(route).inc()
+
+    def bodies(self, received: int, sent: int) -> None:
+        """A request's and its answer's bytes."""
+        self._bytes.labels("in").inc(received)
+        self._bytes.labels("out").inc(sent)
+
+    def model_ready(self, name: str, ready: bool = True) -> None:
+        """Whether the model of this plain name is warm."""
+        self._model_ready.labels(name).set(ready)
+
+    def queue_depth(self, depth: int) -> None:
+        """How many items wait."""
+        self._queue_depth.set(depth)
+
+    def batch_started(self, task: Task, waited: list[float]) -> None:
+        """A batch was taken; its items waited so long (s)."""
+        self._batch_size.labels(task.name).observe(len(waited))
+        for seconds in waited:
+            self._queue_wait.labels(task.name).observe(seconds)
+
+    def batch_done(self, task: Task, audio: float, seconds: float) -> None:
+        """It held `audio` seconds of audio and took `seconds`."""
+        self._batch_seconds.labels(task.name).observe(seconds)
+        self._audio_seconds.labels(task.name, task.model.partition(":")[0]).inc(audio)

@@ -1,0 +1,218 @@
+"""The models of the service: loaded and warmed at the start, others when a file needs them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from typing import Literal
+
+import structlog
+import torch
+
+from model_core.checkpoints import Registry, WeightSet
+from model_core.checkpoints.registry import WORDS
+from model_core.codec import Codec
+from model_core.config import CONFIGS
+from model_core.ecdc import Header
+from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
+
+from .background import in_thread
+from .model_info import ModelInfo, describe
+from .problems import Problem, ProblemCode
+from .settings import Settings
+
+State = Literal["starting", "ready", "failed"]
+logger = structlog.get_logger(__name__)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises `ValueError` for a CUDA device that is not here."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        index = device.index or 0
+        if index >= torch.cuda.device_count():
+            raise ValueError(f"there is no device {wanted}")
+        device = torch.device("cuda", index)
+    return device
+
+
+class Models:
+    """Warm codecs by name, and a few more for files that other weights made."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: torch.device,
+        on_failure: Callable[[], None] = lambda: None,
+        on_ready: Callable[[str], None] = lambda name: None,
+    ):
+        """`on_ready` hears of each model that has become warm, `on_failure` of one that cannot."""
+        self._settings = settings
+        self._device = device
+        self._on_failure = on_failure
+        self._on_ready = on_ready
+        self._max_batch = settings.max_batch if device.type == "cuda" else 1
+        self._registry: Registry | None = None
+        self._warm: dict[str, Codec] = {}
+        self._extra: OrderedDict[str, Codec] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Codec]] = {}
+        self._start: asyncio.Task[None] | None = None
+        self.error: str | None = None
+        """Why the models could not be loaded."""
+
+    @property
+    def state(self) -> State:
+        if self.error is not None:
+            return "failed"
+        return "ready" if len(self._warm) == len(self._settings.models) else "starting"
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def start(self) -> None:
+        """Load and warm the models in the background; called on the event loop."""
+        self._start = asyncio.create_task(self._load_all())
+
+    def stop(self) -> None:
+        """Wait for no model any longer."""
+        for task in [self._start, *self._loading.values()]:
+            if task is not None:
+                task.cancel()
+
+    async def for_compression(self, name: str, lm: bool = False) -> Codec:
+        """The codec to compress with. Raises `Problem` 422 for a name that is no model's, 409
+        where `lm` is wanted and there is none, 503 while models are loaded."""
+        if name not in CONFIGS:
+            detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
+            raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
+        registry = self._require_ready()
+        codec = self._warm.get(name)
+        if codec is None:
+            codec = await self._get_extra(f"={name}", lambda: registry.find(name))
+        if lm and not codec.has_lm:
+            raise Problem(
+                ProblemCode.LM_UNAVAILABLE, f"there is no language model for {codec.name}"
+            )
+        return codec
+
+    async def for_header(self, header: Header) -> Codec:
+        """The codec that decodes a file: exactly the weights its header names.
+
+        Raises `Problem` 400 where the name is no model's, 409 where the weights or the language
+        model are not here, 503 while models are loaded.
+        """
+        registry = self._require_ready()
+        for codec in self._warm.values():
+            if _decodes(codec, header):
+                return codec
+        try:
+            codec = await self._get_extra(header.model, lambda: registry.find_exact(header.model))
+        except UnknownModelError as error:
+            raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
+        if header.lm and not codec.has_lm:
+            raise Problem(
+                ProblemCode.LM_UNAVAILABLE,
+                f"the language model that {header.model} was coded with is not here",
+            )
+        return codec
+
+    async def available(self, header: Header) -> bool:
+        """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
+        are loaded."""
+        registry = self._require_ready()
+        known = [*self._warm.values(), *self._extra.values()]
+        if any(_decodes(codec, header) for codec in known):
+            return True
+        try:
+            found = await in_thread(lambda: registry.find_exact(header.model), "find")
+        except (UnknownModelError, WeightsUnavailableError, WeightsError):
+            return False
+        return not header.lm or found.lm is not None
+
+    def describe(self) -> list[ModelInfo]:
+        """The models of the settings, in their order."""
+        return [self._describe(name) for name in self._settings.models]
+
+    def _describe(self, name: str) -> ModelInfo:
+        codec = self._warm.get(name)
+        config = CONFIGS[name] if codec is None else codec.config
+        state: State = self.state if codec is None else "ready"
+        return describe(config, str(self._device), state, codec)
+
+    def _require_ready(self) -> Registry:
+        if self.state == "failed":
+            raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
+        if self.state == "starting" or self._registry is None:
+            raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
+        return self._registry
+
+    async def _load_all(self) -> None:
+        try:
+            self._registry = await in_thread(self._open_registry, "weights")
+            for name in self._settings.models:
+                registry = self._registry
+                codec = await in_thread(
+                    lambda: self._load(registry, registry.find(name)),  # noqa: B023  awaited here
+                    f"load-{name}",
+                )
+                self._warm[name] = codec
+                self._on_ready(name)
+                logger.info("model is ready", model=codec.name, **_log_fields(codec))
+        except Exception as error:
+            self.error = str(error)
+            known = isinstance(error, WeightsError | WeightsUnavailableError)
+            logger.critical("models could not be loaded", error=str(error), exc_info=not known)
+            self._on_failure()
+
+    def _open_registry(self) -> Registry:
+        return Registry(self._settings.weights, cache_dir=self._settings.cache_dir)
+
+    def _load(self, registry: Registry, found: WeightSet) -> Codec:
+        """Load and warm one set of weights; takes seconds."""
+        torch.set_num_threads(1)
+        model = registry.load(found)
+        lm = None if found.lm is None else registry.load_lm(found)
+        codec = Codec(model, lm, found.lm_header_name, found, self._device, self._max_batch)
+        codec.warm_up()
+        return codec
+
+    async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
+        """A codec that is not kept warm; loaded once however many ask for it at once."""
+        if key in self._extra:
+            self._extra.move_to_end(key)
+            return self._extra[key]
+        if key not in self._loading:
+            task = asyncio.create_task(self._load_extra(key, find))
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(self._loading[key])
+
+    async def _load_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
+        registry = self._require_ready()
+        codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
+        self._extra[key] = codec
+        while len(self._extra) > self._settings.extra_models:
+            self._extra.popitem(last=False)
+        logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))
+        return codec
+
+
+def _decodes(codec: Codec, header: Header) -> bool:
+    """Whether the file was made with this codec's weights."""
+    if header.lm and not codec.has_lm:
+        return False
+    return codec.header_name(header.lm) == header.model
+
+
+def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
+    found = codec.weights
+    return {
+        "weights": None if found is None else found.source,
+        "note": None if found is None else found.note,
+        "n_filters": codec.config.n_filters,
+        "lm": codec.has_lm,
+        "device": str(codec.device),
+    }

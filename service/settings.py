@@ -1,0 +1,122 @@
+"""What an operator can choose: one typed object, read from the environment and from flags.
+
+Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>` of
+`encodec-serve`; the text below a field is its documentation, in `--help` too.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model_core.config import CONFIGS
+
+ENV_PREFIX = "ENCODEC_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The service's settings. The defaults admit ten hours of audio."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        frozen=True,
+        extra="ignore",
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 for any free one."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Where the networks run: auto (CUDA where there is one), cpu, cuda or cuda:1."""
+
+    models: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = tuple(CONFIGS)
+    """Models that are loaded at the start and kept warm, separated by commas."""
+
+    weights: Annotated[str, Field(min_length=1)] = "auto"
+    """Whose weights to compress with: auto, bundled, official, hf or a folder of weights."""
+
+    cache_dir: Path | None = None
+    """Folder for downloaded weights; the Torch Hub cache where it is not given."""
+
+    extra_models: Annotated[int, Field(ge=1)] = 2
+    """Most models beside the warm ones that are kept in memory, for files made with others."""
+
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Worker threads on the CPU, each with one stream's block; 0 for one a core."""
+
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Blocks of different streams in one batch on CUDA; on the CPU a batch is one block."""
+
+    max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
+    """Most bytes in a request's body; 2GiB and the like are understood."""
+
+    max_audio_seconds: Seconds = 36_000
+    """Longest audio, in seconds."""
+
+    max_requests: Annotated[int, Field(ge=1)] = 64
+    """Requests that are worked on at the same time."""
+
+    max_waiting: Annotated[int, Field(ge=0)] = 128
+    """Requests that may wait for their turn; any more are answered 429 at once."""
+
+    admission_timeout: Seconds = 30
+    """Longest wait for a turn, in seconds, before the answer is 504."""
+
+    read_timeout: Seconds = 60
+    """Longest wait for the next bytes of a request's body, in seconds, before the answer is 408."""
+
+    keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
+    """Seconds an idle connection is kept open."""
+
+    shutdown_grace: Annotated[int, Field(ge=0)] = 30
+    """Seconds that requests in progress are given to finish when the service is told to stop."""
+
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Keys, separated by commas, one of which every call must carry (`Authorization: Bearer KEY`
+    or `X-API-Key: KEY`); none: open to all. Health, metrics and documentation are always open."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines that are written."""
+
+    log_format: Literal["json", "console"] = "json"
+    """Log lines for machines or for people."""
+
+    @field_validator("models", "api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """`a, b` -> `[a, b]`."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in CONFIGS]
+        if unknown:
+            raise ValueError(f"no model {unknown[0]!r}; there is {', '.join(CONFIGS)}")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _no_folder(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @classmethod
+    def defaults(cls) -> Self:
+        """The settings of an empty environment, whatever the real one says."""
+        fields = cls.model_fields.items()
+        return cls(**{name: field.get_default() for name, field in fields})
