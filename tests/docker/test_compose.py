@@ -1,0 +1,112 @@
+"""The compose file: one service on the CPU by default, one on a GPU when asked for."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.settings import ENV_PREFIX, Settings
+from tests.docker.dockerfile import final, read_stages
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+SERVICES = ("encodec", "encodec-cuda")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return content
+
+
+@pytest.fixture(params=SERVICES)
+def service(compose: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = compose["services"][request.param]
+    return found
+
+
+def test_only_the_cpu_service_starts_by_default(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert set(services) == set(SERVICES)
+    assert "profiles" not in services["encodec"]
+    assert services["encodec-cuda"]["profiles"] == ["cuda"]
+
+
+def test_the_gpu_is_reserved_for_the_cuda_service(compose: dict[str, Any]) -> None:
+    assert "deploy" not in compose["services"]["encodec"]
+    resources = compose["services"]["encodec-cuda"]["deploy"]["resources"]
+    (device,) = resources["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert "gpu" in device["capabilities"]
+
+
+def test_targets_are_in_the_dockerfile(service: dict[str, Any]) -> None:
+    build = service["build"]
+    assert build["target"] in read_stages(ROOT / build["dockerfile"])
+    assert re.fullmatch(r"\$\{\w+:-\}", build["args"]["WHEEL_INDEX"])  # empty unless given
+
+
+def test_has_no_rights_it_does_not_need(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "user" not in service  # the image's own, which is not root
+    assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
+
+
+def test_is_published_on_this_machine_alone(service: dict[str, Any]) -> None:
+    (port,) = service["ports"]
+    host, published, inside = re.fullmatch(
+        r"\$\{\w+:-(.+?)\}:\$\{\w+:-(\d+)\}:(\d+)", port
+    ).groups()
+    assert host == "127.0.0.1"
+    assert int(published) in (8000, 8001)
+    assert inside == service["environment"]["ENCODEC_PORT"]
+
+
+def test_services_can_run_side_by_side(compose: dict[str, Any]) -> None:
+    ports = [service["ports"][0] for service in compose["services"].values()]
+    assert len(set(ports)) == len(ports)
+
+
+def test_every_folder_that_is_written_is_a_volume(
+    compose: dict[str, Any], service: dict[str, Any]
+) -> None:
+    mounted = dict(reversed(volume.split(":")) for volume in service["volumes"])
+    assert set(mounted.values()) == set(compose["volumes"])
+    environment = final(read_stages(ROOT / "docker" / "Dockerfile"), "runtime", "ENV")
+    values = dict(word.split("=", 1) for word in environment.split())
+    assert values["ENCODEC_CACHE_DIR"] in mounted
+    assert values["TMPDIR"] in mounted
+    assert service["environment"]["ENCODEC_CACHE_DIR"] == values["ENCODEC_CACHE_DIR"]
+
+
+def test_requests_are_given_time_to_finish(service: dict[str, Any]) -> None:
+    grace = int(service["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings.defaults().shutdown_grace
+
+
+def test_environment_file_may_be_missing(service: dict[str, Any]) -> None:
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_example_settings_are_settings() -> None:
+    example = (ROOT / "docker" / ".env.example").read_text()
+    names = set(re.findall(r"^#?([A-Z_]+)=", example, flags=re.MULTILINE))
+    own = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    assert own <= names
+    fields = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    assert names - own <= fields
+
+
+def test_example_shows_the_defaults() -> None:
+    example = (ROOT / "docker" / ".env.example").read_text()
+    lines = dict(re.findall(r"^#(ENCODEC_[A-Z_]+)=(.+)$", example, flags=re.MULTILINE))
+    given = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in lines.items()}
+    del given["cuda_port"]
+    shown, defaults = Settings(**given), Settings.defaults()
+    assert {name: getattr(shown, name) for name in given} == {
+        name: getattr(defaults, name) for name in given
+    }
