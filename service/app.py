@@ -14,7 +14,7 @@ from model_core import __version__
 from . import openapi, problem_handlers
 from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
-from .audio_process import AudioProcesses, AudioProcessError
+from .audio_process import AudioProcessError, AudioProcesses
 from .auth import require_key
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Observe, RequestId
@@ -31,7 +31,8 @@ def create_app(
     """The service as an ASGI app; nothing runs until its lifespan begins.
 
     `on_fatal` is called, on the event loop, when the service can work no more: a model could not
-    be loaded, a worker has died, or audio cannot be decoded. Raises `ValueError` for a CUDA device that is not here.
+    be loaded, a worker has died, or no audio can be decoded. Raises `ValueError` for a CUDA device
+    that is not here.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)

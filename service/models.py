@@ -3,18 +3,17 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cached_property
 from typing import Literal
 
 import structlog
 import torch
 
 from model_core.checkpoints import Registry, WeightSet
-from model_core.checkpoints.registry import WORDS
 from model_core.codec import Codec
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
-from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
+from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
+from model_core.lm import LMModel
 
 from .background import in_thread
 from .model_info import ModelInfo, describe
@@ -112,7 +111,7 @@ class Models:
             codec = await self._get_extra(header.model, lambda: registry.find_exact(header.model))
         except UnknownModelError as error:
             raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
-        if header.lm and not codec.has_lm:
+        if not _decodes(codec, header):
             raise Problem(
                 ProblemCode.LM_UNAVAILABLE,
                 f"the language model that {header.model} was coded with is not here",
@@ -130,7 +129,7 @@ class Models:
             found = await in_thread(lambda: registry.find_exact(header.model), "find")
         except (UnknownModelError, WeightsUnavailableError, WeightsError):
             return False
-        return not header.lm or found.lm is not None
+        return not header.lm or found.lm_header_name == header.model
 
     def describe(self) -> list[ModelInfo]:
         """The models of the settings, in their order."""
@@ -174,7 +173,7 @@ class Models:
         """Load and warm one set of weights; takes seconds."""
         torch.set_num_threads(1)
         model = registry.load(found)
-        lm = None if found.lm is None else registry.load_lm(found)
+        lm = _load_lm(registry, found)
         codec = Codec(model, lm, found.lm_header_name, found, self._device, self._max_batch)
         codec.warm_up()
         return codec
@@ -205,6 +204,17 @@ def _decodes(codec: Codec, header: Header) -> bool:
     if header.lm and not codec.has_lm:
         return False
     return codec.header_name(header.lm) == header.model
+
+
+def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
+    """The language model, None where it cannot be had: the model works without."""
+    if found.lm is None:
+        return None
+    try:
+        return registry.load_lm(found)
+    except WeightsUnavailableError as error:
+        logger.warning("no language model", model=found.header_name, error=str(error))
+        return None
 
 
 def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:

@@ -1,0 +1,72 @@
+"""`encodec-serve`: the service on a socket.
+
+Ends with 0 when it was told to stop, 1 when it could not go on (a model that cannot be loaded, a
+worker that died, an address that is taken), 2 for wrong settings.
+"""
+
+import signal
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from . import flags, logs
+from .app import create_app
+from .settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; returns the exit status."""
+    failed = False
+
+    def on_fatal() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    try:
+        app = create_app(settings, on_fatal)
+    except ValueError as error:
+        logger.critical("wrong settings", error=str(error))
+        return 2
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # `middleware.observe` writes a better one
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_timeout,
+        timeout_graceful_shutdown=settings.shutdown_grace,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn takes the signals while it runs and raises them again afterwards: a stop that was
+    # asked for is not an error.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    sock = config.bind_socket()
+    try:
+        server.run(sockets=[sock])
+    finally:
+        sock.close()
+    return 1 if failed or not server.started else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script."""
+    settings = flags.parse(arguments)
+    logs.configure(settings.log_level, settings.log_format)
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
