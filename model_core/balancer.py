@@ -76,7 +76,7 @@ class Balancer:
 
     def _norm(self, gradient: Tensor) -> float:
         if self.per_batch_item:
-            return float(gradient.flatten(1).norm(dim=1).mean())
+            return float(gradient.reshape(len(gradient), -1).norm(dim=1).mean())
         return float(gradient.norm())
 
     def _averaged(self, norms: Mapping[str, float], output: Tensor) -> dict[str, float]:

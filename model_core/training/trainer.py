@@ -40,6 +40,7 @@ class TrainingConfig:
     mel_weight: float = 1.0
     commitment_weight: float = 1.0
     quantise_from: float = 0.2  # share of the time budget
+    kmeans_frames: int = 12_000  # latents that the codebooks start from
     decay_from: float = 0.5  # share of the time budget
     speech: float = 0.6
     music: float = 0.3
@@ -181,10 +182,14 @@ class Trainer:
             torch.autograd.backward([y, scaled], [gradient, torch.ones_like(scaled)])
         else:
             y.backward(gradient)
-        losses["commitment"] = penalty
-        losses["gradient"] = clip_grad_norm_(self.model.parameters(), 5.0)
+        norm = clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
-        return losses | {"si_snr": si_snr(target.detach(), y.detach()).mean()}
+        seen = losses | {
+            "commitment": penalty,
+            "gradient": norm,
+            "si_snr": si_snr(target, y).mean(),
+        }
+        return {name: value.detach() for name, value in seen.items()}
 
     def _bandwidth(self) -> float:
         choices = self.model.target_bandwidths
@@ -196,7 +201,7 @@ class Trainer:
         """Fill the codebooks by k-means on the latents of many clips, layer by layer."""
         latents = []
         frames = 0
-        while frames < 12000:
+        while frames < self.config.kmeans_frames:
             x = self.sampler.batch(self.config.batch)
             latent = self.model.encoder(normalise(x)[0] if self.model.normalize else x)
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))

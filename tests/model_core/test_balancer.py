@@ -1,0 +1,49 @@
+"""The balancer gives each loss its share of the gradient (paper section 3.4, equation 4)."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_core import Balancer
+
+
+def _losses(x: Tensor) -> dict[str, Tensor]:
+    return {"a": (x - 1).abs().mean(), "b": 100 * (x + 1).abs().mean()}
+
+
+def test_plain_weights_add_up() -> None:
+    x = torch.zeros(1, requires_grad=True)
+    Balancer({"a": 1, "b": 1}, rescale_grads=False).backward(_losses(x), x)
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.tensor([99.0]))
+
+
+def test_equal_weights_make_opposite_losses_cancel_whatever_their_scale() -> None:
+    x = torch.zeros(1, requires_grad=True)
+    Balancer({"a": 1, "b": 1}).backward(_losses(x), x)
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.zeros(1))
+
+
+def test_shares_follow_the_weights() -> None:
+    x = torch.zeros(4, 3, requires_grad=True)
+    balancer = Balancer({"a": 1, "b": 3}, total_norm=2.0, monitor=True)
+    balancer.backward(_losses(x), x)
+    assert x.grad is not None
+    # b pulls down with three quarters of the norm, a up with one quarter.
+    torch.testing.assert_close(x.grad.norm(dim=1), torch.full((4,), 2.0 * (3 - 1) / 4))
+    assert balancer.metrics["ratio_b"] == pytest.approx(100 / 101)
+
+
+def test_norms_are_averaged_over_time() -> None:
+    balancer = Balancer({"a": 1}, ema_decay=0.5)
+    x = torch.zeros(1, requires_grad=True)
+    balancer.gradient({"a": x.sum()}, x)
+    second = balancer.gradient({"a": 4 * x.sum()}, x)
+    torch.testing.assert_close(second, torch.tensor([4 / ((0.5 + 4) / 1.5)]))
+
+
+def test_a_loss_without_a_weight_is_refused() -> None:
+    x = torch.zeros(1, requires_grad=True)
+    with pytest.raises(KeyError):
+        Balancer({"a": 1}).backward({"c": x.sum()}, x)
