@@ -1,0 +1,60 @@
+"""How binary bodies, uploads and response headers stand in the OpenAPI document."""
+
+from typing import Any
+
+ECDC_TYPE = "application/octet-stream"
+WAV_TYPE = "audio/wav"
+NPZ_TYPE = "application/x-npz"
+
+_HEADERS = {
+    "X-Encodec-Model": ("string", "Name of the model."),
+    "X-Encodec-Weights": ("string", "Where its weights are from and which they are."),
+    "X-Encodec-Bandwidth": ("number", "Nominal bandwidth, kbps."),
+    "X-Audio-Duration": ("number", "Length of the audio, s."),
+    "X-Compressed-Bytes": ("integer", "Size of the .ecdc file."),
+    "X-Compressed-Kbps": ("number", "Its size by the length of the audio."),
+}
+
+
+def binary(media_type: str) -> dict[str, Any]:
+    """Schema of bytes, for readers of OpenAPI 3.1 and for those of 3.0."""
+    return {"type": "string", "format": "binary", "contentMediaType": media_type}
+
+
+def raw_body(description: str) -> dict[str, Any]:
+    """`openapi_extra` of a call whose body is the file itself."""
+    return {
+        "requestBody": {
+            "required": True,
+            "description": description,
+            "content": {"application/octet-stream": {"schema": binary("application/octet-stream")}},
+        }
+    }
+
+
+def upload_body(description: str) -> dict[str, Any]:
+    """`openapi_extra` of a call whose body is multipart/form-data with the part `file`."""
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": binary("application/octet-stream")},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "description": description,
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
+    }
+
+
+def answer(description: str, *media_types: str, headers: int = len(_HEADERS)) -> dict[str, Any]:
+    """A binary answer in one of `media_types`, with the first `headers` of the headers."""
+    return {
+        "description": description,
+        "content": {media_type: {"schema": binary(media_type)} for media_type in media_types},
+        "headers": {
+            name: {"description": text, "schema": {"type": kind}}
+            for name, (kind, text) in list(_HEADERS.items())[:headers]
+        },
+    }

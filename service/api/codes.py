@@ -1,0 +1,58 @@
+"""`POST /codes`: audio in, its discrete codes out."""
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+
+from ..accept import choose
+from ..call import OpenCall
+from ..codes import Codes, encode
+from ..headers import attachment, model_headers
+from ..problems import problem_responses
+from ..spool import contents
+from .bodies import NPZ_TYPE, answer, raw_body
+from .compress import AUDIO, PROBLEMS
+from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model
+
+JSON_TYPE = "application/json"
+
+router = APIRouter(tags=["codec"])
+
+_ANSWER = answer("The codes.", NPZ_TYPE, headers=3)
+_ANSWER["content"] = {
+    JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Codes"}},
+    **_ANSWER["content"],
+}
+
+
+@router.post(
+    "/codes",
+    operation_id="codes",
+    summary="The discrete codes of audio",
+    response_class=Response,
+    responses={200: {"model": Codes, **_ANSWER}, **problem_responses(*PROBLEMS)},
+    openapi_extra=raw_body(AUDIO),
+)
+async def codes(
+    call: OpenCall, model: Model = DEFAULT_MODEL, bandwidth: Bandwidth = DEFAULT_BANDWIDTH
+) -> Response:
+    """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
+    segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`
+    where the model normalises, and the other fields of the JSON."""
+    media_type = choose(call.request.headers.get("accept", ""), (JSON_TYPE, NPZ_TYPE))
+    codec = await call.models.for_compression(model)
+    num_codebooks = codec.config.codebooks_for(bandwidth)
+    await call.admit()
+    upload = await call.upload()
+    encoded = await encode(call, upload, codec, num_codebooks)
+    headers = model_headers(codec, num_codebooks)
+    headers["Vary"] = "Accept"
+    if media_type == JSON_TYPE:
+        return StreamingResponse(encoded.json(), headers=headers, media_type=media_type)
+    archive = call.spool()
+    await asyncio.to_thread(encoded.write_npz, archive)
+    headers["Content-Length"] = str(archive.seek(0, 2))
+    headers["Content-Disposition"] = attachment(upload.filename, ".npz")
+    archive.seek(0)
+    return StreamingResponse(contents(archive), headers=headers, media_type=media_type)

@@ -1,0 +1,76 @@
+"""A request to the codec under way: what it may use, and what is freed with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO
+
+from fastapi import Depends, Request
+
+from model_core.codec import Codec
+
+from .admission import Admission
+from .audio_process import AudioProcesses
+from .body import Limits, Upload, open_upload
+from .facts import facts_of
+from .models import Models
+from .scheduler import Scheduler
+from .settings import Settings
+from .spool import spool
+
+
+@dataclass(frozen=True)
+class Call:
+    """Everything on `stack` is freed after the last byte of the response, or when the client or
+    an error ends the request before."""
+
+    request: Request
+    stack: AsyncExitStack
+
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = self.request.app.state.settings
+        return settings
+
+    @property
+    def scheduler(self) -> Scheduler:
+        scheduler: Scheduler = self.request.app.state.scheduler
+        return scheduler
+
+    @property
+    def models(self) -> Models:
+        models: Models = self.request.app.state.models
+        return models
+
+    @property
+    def audio(self) -> AudioProcesses:
+        audio: AudioProcesses = self.request.app.state.audio
+        return audio
+
+    async def admit(self) -> None:
+        """Take a permit for the rest of the request. Raises `Problem` when there is none."""
+        admission: Admission = self.request.app.state.admission
+        await self.stack.enter_async_context(admission.permit())
+
+    async def upload(self, multipart_only: bool = False) -> Upload:
+        """The file in the request's body. Raises `Problem` and `ClientDisconnect`."""
+        limits = Limits(self.settings.max_upload_bytes, self.settings.read_timeout)
+        return await open_upload(self.request, limits, multipart_only)
+
+    def heard(self, codec: Codec, samples: int) -> None:
+        """Note, for log and metrics, that so much audio came, coded or not."""
+        facts = facts_of(self.request)
+        facts.model = codec.name
+        facts.audio_seconds = (facts.audio_seconds or 0) + samples / codec.config.sample_rate
+
+    def spool(self) -> BinaryIO:
+        """An empty temporary file."""
+        return self.stack.enter_context(spool())
+
+
+async def _open_call(request: Request) -> AsyncIterator[Call]:
+    async with AsyncExitStack() as stack:
+        yield Call(request, stack)
+
+
+OpenCall = Annotated[Call, Depends(_open_call)]

@@ -1,0 +1,150 @@
+"""The discrete codes of an upload, and the two forms in which they leave."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from model_core.codec import Codec, Encoder
+from model_core.ecdc import segments
+
+from .body import Upload
+from .call import Call
+from .codes_spool import CodesSpool
+from .recording import for_each_block
+
+_NEVER = (1980, 1, 1, 0, 0, 0)  # the same codes are to give the same bytes
+
+
+class CodesSegment(BaseModel):
+    """The codes of one segment; a model without segments has one for all of the audio."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    offset: int
+    """First sample."""
+    samples: int
+    """Samples it covers."""
+    scale: float | None
+    """What its samples were divided by before they were encoded; null where they were not."""
+    codes: list[list[int]]
+    """`[num_codebooks][frames]`, each below `codebook_size`."""
+
+
+class Codes(BaseModel):
+    """The discrete codes of a recording."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    model: str
+    """The model and its weights, as an `.ecdc` header names them."""
+    sample_rate: int
+    """Hz; what `audio_length`, `offset` and `samples` count at."""
+    audio_length: int
+    """Samples."""
+    bandwidth: float
+    """kbps."""
+    num_codebooks: int
+    """Codes in a frame."""
+    frame_rate: int
+    """Frames a second."""
+    codebook_size: int
+    """Entries in each codebook."""
+    segments: list[CodesSegment]
+    """In time; neighbours may overlap."""
+
+
+class EncodedRecording:
+    """A recording as codes."""
+
+    def __init__(self, codec: Codec, spool: CodesSpool, audio_length: int):
+        self._codec = codec
+        self._spool = spool
+        self._audio_length = audio_length
+
+    def facts(self) -> dict[str, Any]:
+        """All of `Codes` but the segments."""
+        config = self._codec.config
+        return {
+            "model": self._codec.name,
+            "sample_rate": config.sample_rate,
+            "audio_length": self._audio_length,
+            "bandwidth": config.bandwidth_of(self._spool.num_codebooks),
+            "num_codebooks": self._spool.num_codebooks,
+            "frame_rate": config.frame_rate,
+            "codebook_size": config.bins,
+        }
+
+    def json(self) -> Iterator[bytes]:
+        """A `Codes` document in pieces."""
+        opening = json.dumps(self.facts() | {"segments": []}).removesuffix("]}")
+        yield opening.encode()
+        for index, segment in enumerate(segments(self._codec.config, self._audio_length)):
+            blocks = self._blocks(index)
+            place = {
+                "offset": segment.offset,
+                "samples": segment.samples,
+                "scale": self._spool.scales[blocks.start],
+            }
+            separator = "," if index else ""
+            yield f'{separator}{json.dumps(place).removesuffix("}")}, "codes": ['.encode()
+            for codebook in range(self._spool.num_codebooks):
+                yield b",[" if codebook else b"["
+                for number, piece in enumerate(self._spool.row(codebook, blocks)):
+                    yield (("," if number else "") + ",".join(map(str, piece.tolist()))).encode()
+                yield b"]"
+            yield b"]}"
+        yield b"]}"
+
+    def write_npz(self, file: BinaryIO) -> None:
+        """A NumPy archive: `codes` uint16 `[K, T]` of all segments one after the other,
+        `segment_frames`, `segment_offsets` and `segment_samples` int64 `[S]`, `scales` float32
+        `[S]` (of a model that normalises), and the facts, each an array without axes."""
+        places = list(segments(self._codec.config, self._audio_length))
+        arrays = {name: np.array(value) for name, value in self.facts().items()}
+        arrays["segment_offsets"] = np.array([s.offset for s in places], np.int64)
+        arrays["segment_samples"] = np.array([s.samples for s in places], np.int64)
+        arrays["segment_frames"] = np.array([s.frames for s in places], np.int64)
+        if self._codec.config.normalize:
+            arrays["scales"] = np.array(self._spool.scales, np.float32)
+        with zipfile.ZipFile(file, "w") as archive:
+            with _entry(archive, "codes") as entry:
+                self._write_codes(entry)
+            for name, array in arrays.items():
+                with _entry(archive, name) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+
+    def _write_codes(self, entry: IO[bytes]) -> None:
+        shape = (self._spool.num_codebooks, self._spool.total_frames)
+        layout = {"descr": "<u2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(entry, layout)
+        for codebook in range(self._spool.num_codebooks):
+            for piece in self._spool.row(codebook, range(len(self._spool.frames))):
+                entry.write(piece.tobytes())
+
+    def _blocks(self, segment: int) -> range:
+        if self._codec.config.segment is None:
+            return range(len(self._spool.frames))
+        return range(segment, segment + 1)
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    return archive.open(zipfile.ZipInfo(f"{name}.npy", _NEVER), "w", force_zip64=True)
+
+
+async def encode(call: Call, upload: Upload, codec: Codec, num_codebooks: int) -> EncodedRecording:
+    """Encode `upload`. Raises as `for_each_block`."""
+    encoder = Encoder(codec, num_codebooks)
+    spool = CodesSpool(call.spool(), num_codebooks)
+
+    async def use(samples: np.ndarray) -> None:
+        for block in await call.scheduler.drive(encoder.push(samples)):
+            spool.append(block)
+
+    await for_each_block(call, upload, codec, use)
+    for block in await call.scheduler.drive(encoder.finish()):
+        spool.append(block)
+    return EncodedRecording(codec, spool, encoder.samples)

@@ -1,0 +1,87 @@
+"""The real server on a free port, in a thread of the test process."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.settings import Settings
+
+_STARTING = 60  # s
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running service."""
+
+    app: FastAPI
+    host: str
+    port: int
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    @property
+    def active(self) -> int:
+        """Permits that are held."""
+        active: int = self.app.state.admission.active
+        return active
+
+    def wait_until_idle(self) -> None:
+        """Until no permit is held and nothing is queued. Fails after a while."""
+        wait_for(lambda: self.active == 0 and self.app.state.scheduler.depth == 0)
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    """Fails when `condition()` does not become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def live(weights: Path, **settings: Any) -> Iterator[Live]:
+    """A service with the weights of a folder, ready for requests."""
+    options = {"device": "cpu", "threads": 2, "weights": str(weights), **settings}
+    app = create_app(Settings(**options))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(
+            target=lambda: loop.run_until_complete(server.serve([listener])), daemon=True
+        )
+        thread.start()
+        try:
+            found = Live(app, host, port, loop)
+            wait_for(lambda: _ready(found), _STARTING)
+            yield found
+        finally:
+            server.should_exit = True
+            thread.join(_STARTING)
+            assert not thread.is_alive()
+            loop.close()
+
+
+def _ready(found: Live) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{found.url}/health/ready").status_code == 200
+    return False

@@ -1,0 +1,287 @@
+import asyncio
+import contextlib
+import io
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from model_core.audio import RawFormat, open_audio
+from model_core.errors import AudioTooLongError, InvalidAudioError
+from service.audio_process import AudioProcess, AudioProcesses, AudioProcessError
+from tests.media import Floats, encode, float_wav, tone
+
+T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, T]], T]
+TIMEOUT = 60.0  # s: only for a test that would otherwise hang
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def spool_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("spool")
+
+
+@pytest.fixture(scope="module")
+def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesses]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCODEC_API_KEY", "very-secret")
+
+        async def started() -> AudioProcesses:
+            made = AudioProcesses(spool_dir)
+            await made.start()
+            return made
+
+        made = runner.run(started())
+    yield made
+    runner.run(made.close())
+
+
+@pytest.fixture
+def run(runner: asyncio.Runner) -> Run[Any]:
+    def bounded(work: Coroutine[Any, Any, Any]) -> Any:
+        async def within() -> Any:
+            async with asyncio.timeout(TIMEOUT):
+                return await work
+
+        return runner.run(within())
+
+    return bounded
+
+
+async def decode(
+    processes: AudioProcesses,
+    data: bytes,
+    rate: int = 24_000,
+    channels: int = 1,
+    chunk: int = 10_000,
+    **options: Any,
+) -> Floats:
+    async with processes.open(rate, channels, **options) as process:
+        feeding = asyncio.create_task(feed(process, data, chunk))
+        try:
+            return np.concatenate([block async for block in process.blocks()], axis=1)
+        finally:
+            feeding.cancel()
+
+
+async def feed(process: AudioProcess, data: bytes, chunk: int = 10_000) -> None:
+    for start in range(0, len(data), chunk):
+        await process.feed(data[start : start + chunk])
+    await process.end_of_input()
+
+
+def child_pids(processes: AudioProcesses) -> list[int]:
+    zygote = processes._zygote
+    assert zygote is not None
+    pid = zygote._process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def files() -> dict[str, bytes]:
+    stereo = tone(1.5, 44_100, 2)
+    return {
+        "wav s16": encode(stereo, 44_100, "wav", "pcm_s16le"),
+        "wav s24 44101": encode(tone(1.5, 44_101, 2), 44_101, "wav", "pcm_s24le"),
+        "wav f32 8 kHz": float_wav(tone(1.5, 8_000), 8_000),
+        "wav u8": encode(stereo, 44_100, "wav", "pcm_u8"),
+        "flac 96 kHz": encode(tone(1.5, 96_000, 2), 96_000, "flac", "flac"),
+        "mp3": encode(stereo, 44_100, "mp3", "libmp3lame"),
+        "ogg opus": encode(tone(1.5, 48_000, 2), 48_000, "ogg", "libopus"),
+        "m4a, index at the end": encode(stereo, 44_100, "ipod", "aac"),
+        "5.1": encode(tone(1.5, 48_000, 6), 48_000, "wav", "pcm_s16le", layout="5.1"),
+    }
+
+
+@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize(("rate", "channels"), [(24_000, 1), (48_000, 2)])
+def test_the_same_samples_as_in_process(
+    processes: AudioProcesses, run: Run[Floats], name: str, rate: int, channels: int
+) -> None:
+    data = files()[name]
+    want = np.concatenate(list(open_audio(io.BytesIO(data), rate, channels)), axis=1)
+    assert np.array_equal(run(decode(processes, data, rate, channels)), want)
+    known = run(decode(processes, data, rate, channels, chunk=777, size=len(data)))
+    assert np.array_equal(known, want)
+
+
+def test_raw_samples(processes: AudioProcesses, run: Run[Floats]) -> None:
+    data = np.rint(tone(1.0, 8_000, 2) * 32767).T.astype(">i2").tobytes()
+    raw = RawFormat(8_000, 2)
+    want = np.concatenate(list(open_audio(io.BytesIO(data), 24_000, 1, raw=raw)), axis=1)
+    assert np.array_equal(run(decode(processes, data, raw=raw)), want)
+
+
+def test_blocks_come_while_the_upload_arrives(processes: AudioProcesses, run: Run[None]) -> None:
+    """The second half is only sent when the first has been heard."""
+
+    async def conversation() -> None:
+        for name in ("wav s16", "flac 96 kHz", "mp3", "ogg opus"):
+            data = files()[name] if name != "wav s16" else float_wav(tone(4.0, 24_000), 24_000)
+            data = data if len(data) > 100_000 else encoded_long(name)
+            async with processes.open(24_000, 1, size=len(data)) as process:
+                await feed_without_end(process, data[: len(data) * 3 // 4])
+                blocks = process.blocks()
+                assert (await anext(blocks)).shape == (1, 24_000)
+                await process.feed(data[len(data) * 3 // 4 :])
+                await process.end_of_input()
+                assert sum([block.shape[1] async for block in blocks]) > 0
+                assert process.info is not None
+
+    run(conversation())
+
+
+def encoded_long(name: str) -> bytes:
+    if name == "mp3":
+        return encode(tone(20.0, 44_100, 2), 44_100, "mp3", "libmp3lame")
+    return encode(tone(20.0, 48_000, 2), 48_000, "ogg", "libopus")
+
+
+async def feed_without_end(process: AudioProcess, data: bytes) -> None:
+    for start in range(0, len(data), 10_000):
+        await process.feed(data[start : start + 10_000])
+
+
+def test_a_slow_reader_stops_the_decoder(processes: AudioProcesses, run: Run[None]) -> None:
+    data = float_wav(np.zeros((1, 8_000 * 600), np.float32), 8_000)
+
+    async def slow() -> None:
+        async with processes.open(48_000, 2) as process:
+            await feed(process, data, 1 << 20)
+            blocks = process.blocks()
+            await anext(blocks)
+            (pid,) = child_pids(processes)
+            await settled(pid)
+            assert len(process._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
+            assert not process._exit.done()  # it waits with most of the 600 s undone
+            assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
+
+    run(slow())
+
+
+async def settled(pid: int) -> None:
+    """Until that process no longer computes."""
+    before, still = -1.0, 0
+    while still < 5:
+        await asyncio.sleep(0.05)
+        stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        spent = float(stat[11]) + float(stat[12])
+        still = still + 1 if spent == before else 0
+        before = spent
+
+
+def test_typed_errors(processes: AudioProcesses, run: Run[Floats]) -> None:
+    whole = float_wav(tone(2.0, 8_000), 8_000)
+    for data in (b"", b"x", np.random.default_rng(1).bytes(100_000), whole[:-1000]):
+        with pytest.raises(InvalidAudioError):
+            run(decode(processes, data))
+    with pytest.raises(InvalidAudioError, match="NaN"):
+        run(decode(processes, float_wav(np.full((1, 9), np.nan, np.float32), 8_000)))
+    with pytest.raises(AudioTooLongError):
+        run(decode(processes, whole, max_seconds=1))
+    assert run(decode(processes, whole, max_seconds=2)).shape == (1, 48_000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
+def test_a_child_that_dies_is_an_error_of_its_upload_only(
+    processes: AudioProcesses, run: Run[None], number: signal.Signals
+) -> None:
+    async def killed() -> None:
+        data = float_wav(tone(2.0, 24_000), 24_000)
+        async with processes.open(24_000, 1) as other:
+            await other.feed(data[:1000])
+            others = set(child_pids(processes))
+            async with processes.open(24_000, 1) as process:
+                await process.feed(data[:1000])
+                (pid,) = set(child_pids(processes)) - others
+                os.kill(pid, number)
+                with pytest.raises(InvalidAudioError):
+                    async for _ in process.blocks():
+                        pass
+            await feed(other, data[1000:])
+            assert len([block async for block in other.blocks()]) == 2
+
+    run(killed())
+
+
+def test_leaving_early_kills_the_child_and_frees_everything(
+    processes: AudioProcesses, run: Run[None], spool_dir: Path
+) -> None:
+    async def leave() -> None:
+        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        for _ in range(5):
+            with contextlib.suppress(ZeroDivisionError):
+                async with processes.open(24_000, 1) as process:
+                    await process.feed(b"RIFF")
+                    assert len(child_pids(processes)) == 1
+                    raise ZeroDivisionError
+            assert child_pids(processes) == []
+        waiting = asyncio.create_task(decode(processes, b"RIFF" + bytes(5), size=1000))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        with pytest.raises((asyncio.CancelledError, InvalidAudioError)):
+            await waiting
+        assert child_pids(processes) == []
+        assert list(spool_dir.iterdir()) == []
+        assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+
+    run(leave())
+
+
+def test_a_child_holds_nothing_it_does_not_need(processes: AudioProcesses, run: Run[None]) -> None:
+    async def look() -> None:
+        async with processes.open(24_000, 1) as process:
+            await process.feed(b"RIFF")
+            (pid,) = child_pids(processes)
+            await settled(pid)
+            root = Path(f"/proc/{pid}")
+            limits = root.joinpath("limits").read_text()
+            assert "Max open files            5 " in limits
+            assert "Max core file size        0 " in limits
+            assert "Max file size             0 " in limits
+            assert b"very-secret" not in root.joinpath("environ").read_bytes()
+            assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
+            links = {fd.name: os.readlink(fd) for fd in root.joinpath("fd").iterdir()}
+            assert sorted(links) == ["0", "1", "2", "3", "4"]
+            assert "O_RDONLY" or links  # the upload itself
+            flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
+            assert int(flags, 8) & os.O_ACCMODE == os.O_RDONLY
+
+    run(look())
+
+
+def test_many_at_once(processes: AudioProcesses, run: Run[list[Floats]]) -> None:
+    async def together() -> list[Floats]:
+        uploads = [float_wav(tone(0.1 * (n + 1), 24_000), 24_000) for n in range(12)]
+        return await asyncio.gather(*[decode(processes, data) for data in uploads])
+
+    lengths = [samples.shape[1] for samples in run(together())]
+    assert lengths == [2_400 * (n + 1) for n in range(12)]
+
+
+def test_the_warm_process_comes_back(run: Run[None], spool_dir: Path) -> None:
+    async def lose() -> None:
+        processes = AudioProcesses(spool_dir)
+        await processes.start()
+        data = float_wav(tone(1.0, 24_000), 24_000)
+        async with processes.open(24_000, 1) as process:
+            await process.feed(data[:100])
+            zygote = processes._zygote
+            assert zygote is not None
+            zygote._process.kill()
+            with pytest.raises(AudioProcessError):
+                async for _ in process.blocks():
+                    pass
+        assert (await decode(processes, data)).shape == (1, 24_000)
+        await processes.close()
+
+    run(lose())
