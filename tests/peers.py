@@ -59,9 +59,7 @@ class Peers:
         key = (name, dtype)
         if key not in self._pairs:
             self._pairs[key] = (
-                _build_pair(name)
-                if dtype == torch.float32
-                else _converted(self.pair(name), dtype)
+                _build_pair(name) if dtype == torch.float32 else _converted(self.pair(name), dtype)
             )
         return self._pairs[key]
 
@@ -194,9 +192,7 @@ def signal(channels: int, samples: int, sample_rate: int, seed: int = 0) -> Tens
         ).tolist()
         start = 80 * 2 ** (3 * pitch)  # Hz
         angle = 2 * torch.pi * (start * time + 0.5 * start * (glide - 0.5) * 2 * time**2) + phase
-        harmonics = sum(
-            torch.sin(h * angle) / h ** (2 - 1.5 * brightness) for h in range(1, 9)
-        )
+        harmonics = sum(torch.sin(h * angle) / h ** (2 - 1.5 * brightness) for h in range(1, 9))
         noise = torch.randn(channels, note, generator=generator, dtype=torch.float64)
         tone = (0.3 + 0.7 * sides) * harmonics * envelope
         blocks.append(0.3 * level * (tone + 0.5 * noisiness**3 * noise) + 0.003 * noise)

@@ -53,9 +53,7 @@ def assert_same_audio(ours: Tensor, theirs: Tensor) -> None:
 @pytest.mark.parametrize("samples", LENGTHS)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", NAMES)
-def test_codes_and_audio_of_any_length(
-    peers: Peers, name: str, source: str, samples: int
-) -> None:
+def test_codes_and_audio_of_any_length(peers: Peers, name: str, source: str, samples: int) -> None:
     pair = peers.pair(name, torch.float64)
     x = converted(pair, source, samples)
     highest = pair.ours.target_bandwidths[-1]

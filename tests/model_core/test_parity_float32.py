@@ -1,7 +1,6 @@
 """In float32 all codes but near ties are the reference's, the audio within 1e-4 of the peak."""
 
 import pytest
-import torch
 
 from tests.peers import (
     LENGTHS,
@@ -54,8 +53,9 @@ def test_a_wrong_code_is_no_near_tie(peers: Peers, name: str) -> None:
     found = list(differing(wrong, theirs))
     assert len(found) == latent.shape[1]
     gaps = [
-        distance_gap(pair.reference, latent[:, t], theirs[0][0][0, : k + 1, t],
-                     int(wrong[0][0][0, k, t]))
+        distance_gap(
+            pair.reference, latent[:, t], theirs[0][0][0, : k + 1, t], int(wrong[0][0][0, k, t])
+        )
         for _, k, t in found
     ]
     assert sum(gap > NEAR_TIE for gap in gaps) >= 0.95 * len(gaps)

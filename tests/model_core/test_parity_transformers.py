@@ -44,9 +44,7 @@ def codes_of(encoded: Any, segment: int, segments: int) -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [1, 320, 2239, 24_001, 48_000, 60_001])
-def test_codes_and_audio(
-    both: tuple[Pair, transformers.EncodecModel], samples: int
-) -> None:
+def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: int) -> None:
     pair, hub = both
     ours = pair.ours
     x = signal(ours.channels, samples, ours.sample_rate)[None].double()

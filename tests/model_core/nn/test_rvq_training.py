@@ -1,5 +1,7 @@
 """How codebooks learn. Where the reference does something else, a test shows that it does."""
 
+from itertools import pairwise
+
 import encodec.quantization
 import pytest
 import torch
@@ -97,7 +99,7 @@ def test_first_batch_starts_the_codebooks_by_kmeans() -> None:
         for count in range(1, LAYERS + 1)
     ]
     assert latent.square().mean() > errors[0]
-    assert all(a > b for a, b in zip(errors, errors[1:], strict=False))
+    assert all(a > b for a, b in pairwise(errors))
 
 
 def test_kmeans_ends_where_each_centre_is_the_mean_of_its_samples() -> None:
