@@ -99,7 +99,7 @@ class Folder:
         if config.name != name:
             raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
         origin = "bundled" if self.source == "bundled" else str(self.path.absolute())
-        return WeightSet(config, path, layout, self.source, origin, published)
+        return WeightSet(config, path, layout, self.source, origin, published, _named_id(path))
 
     def _complete(self, weights: WeightSet) -> WeightSet:
         """With the ids that the header names need, and the language model."""
@@ -139,7 +139,7 @@ class Folder:
         config, made_for = read_own_lm(path)
         if config.name != name:
             raise WeightsError(f"{path}: a language model for {config.name}, not {name}")
-        return LMSet(config, path, "own", made_for=made_for)
+        return LMSet(config, path, "own", id=_named_id(path), made_for=made_for)
 
     def _files(self, name: str, kind: Kind) -> Iterator[Path]:
         if not self.path.is_dir():
@@ -178,3 +178,9 @@ def _layout(path: Path) -> Layout:
     if path.is_dir():
         return "hub"
     return "reference" if path.suffix == ".th" else "own"
+
+
+def _named_id(path: Path) -> str | None:
+    """The id in the name of a file of ours; it is verified when the file is loaded."""
+    named = FileName.parse(path.name)
+    return named.hex if named is not None and named.suffix == "safetensors" else None

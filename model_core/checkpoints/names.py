@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from ..config import CONFIGS
 from ..errors import UnknownModelError
+from .digest import ID_LENGTH
 
 Kind = Literal["model", "lm"]
 
@@ -63,7 +64,7 @@ class FileName:
     def parse(cls, text: str) -> Self | None:
         """None for any other file."""
         match = _FILE_NAME.fullmatch(text)
-        if match is None:
+        if match is None or (match[3] == "safetensors" and len(match[2]) != ID_LENGTH):
             return None
         for name in CONFIGS:
             if match[1] == name:
