@@ -69,9 +69,7 @@ def test_steps_past_the_context(long_run: tuple[LMPair, Tensor, Tensor]) -> None
 
 
 @pytest.mark.parametrize("step", [7, 300])
-def test_long_calls_agree_with_steps(
-    long_run: tuple[LMPair, Tensor, Tensor], step: int
-) -> None:
+def test_long_calls_agree_with_steps(long_run: tuple[LMPair, Tensor, Tensor], step: int) -> None:
     pair, indices, theirs = long_run
     ours = in_steps(pair.ours, indices, step)
     assert torch.equal(ours, in_steps(pair.reference, indices, step))
