@@ -1,0 +1,111 @@
+"""The options of the command (those of the reference's `__main__.py`, and more)."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import __version__
+
+BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
+
+_DESCRIPTION = """\
+High fidelity neural audio codec. An .ecdc input is decompressed to .wav; any other
+input is compressed to .ecdc, or, if the output is a .wav, compressed and decompressed
+again.
+"""
+_USAGE = "encodec [OPTIONS] INPUT [OUTPUT]\n       encodec [OPTIONS] [-o DIR] INPUT..."
+_EPILOG = """\
+names:
+  Without OUTPUT, x.wav becomes x.ecdc and x.ecdc becomes x_decompressed.wav, in the
+  folder of the input.
+
+one input or many:
+  With two names the second is the OUTPUT if it ends in .ecdc or .wav or is no file yet.
+  With more names, with -o, or with a folder, every name is an input. A folder stands for
+  the audio files directly in it or, if it holds none, for its .ecdc files.
+
+pipes:
+  INPUT - is stdin, whose first bytes tell whether it is to be decompressed; its output is
+  stdout unless OUTPUT names a file. OUTPUT - is stdout: .ecdc when compressing, WAV when
+  decompressing.
+
+exit codes:
+  0 all done; 1 failed, with a line on stderr for each input that did; 2 wrong usage;
+  130 interrupted. An output appears whole or not at all.
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line, parsed. `bandwidth` in kbps."""
+
+    paths: tuple[str, ...]
+    output_dir: Path | None = None
+    bandwidth: float = 6.0
+    hq: bool = False
+    lm: bool = False
+    force: bool = False
+    rescale: bool = False
+    decompress_suffix: str = "_decompressed"
+    device: str = "cpu"
+    weights: str | None = None
+
+    @property
+    def model(self) -> str:
+        """The model to compress with."""
+        return "encodec_48khz" if self.hq else "encodec_24khz"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        "encodec",
+        usage=_USAGE,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="INPUT", help="audio or .ecdc file, folder, or - (see below)")
+    add(
+        *("-b", "--bandwidth"),
+        type=float,
+        default=6.0,
+        choices=BANDWIDTHS,
+        metavar="KBPS",
+        help="1.5, 3, 6, 12 or 24 kbps, 6 by default; 1.5 is not supported with --hq",
+    )
+    add("-q", "--hq", action="store_true", help="the stereo model at 48 kHz, not the mono one")
+    add("-l", "--lm", action="store_true", help="smaller files by a language model; much slower")
+    add("-f", "--force", action="store_true", help="overwrite outputs that exist")
+    add(
+        *("-s", "--decompress_suffix"),
+        type=_suffix,
+        default="_decompressed",
+        metavar="SUFFIX",
+        help="what to add to the name of a decompressed file without OUTPUT (_decompressed)",
+    )
+    add("-r", "--rescale", action="store_true", help="make the output quieter rather than clip it")
+    add("-o", "--output-dir", type=Path, metavar="DIR", help="folder to write all outputs to")
+    add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
+    add(
+        "--weights",
+        metavar="SOURCE",
+        help="auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default); "
+        "an .ecdc file is decoded with the weights it names, wherever they are found",
+    )
+    add("--version", action="version", version=f"encodec {__version__}")
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> Arguments:
+    """`argv` (None: the process's own) as `Arguments`; wrong usage exits with code 2."""
+    values = vars(parser().parse_intermixed_args(argv))
+    return Arguments(**{**values, "paths": tuple(values["paths"])})
+
+
+def _suffix(text: str) -> str:
+    if "/" in text or "\0" in text:
+        raise argparse.ArgumentTypeError("a suffix cannot hold a /")
+    return text

@@ -1,0 +1,94 @@
+"""`main`: what happens in which order, and with which exit code."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from ..errors import EncodecError
+from .arguments import Arguments, parse, parser
+from .errors import UsageError
+from .plan import STDIO, Targets, plan
+from .quiet import quiet
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+# RuntimeError is what torch raises when a device runs out of memory or breaks.
+_FAILURES = (EncodecError, OSError, RuntimeError, MemoryError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command `encodec` with `argv` (None: the process's own); returns the exit code.
+
+    0 done, 1 failed, 130 interrupted. Wrong usage, `--help` and `--version` raise `SystemExit`
+    as argparse does.
+    """
+    arguments = parse(argv)
+    try:
+        with quiet(), _ended_by_signals():
+            return _run(arguments)
+    except UsageError as error:
+        parser().error(str(error))
+    except _FAILURES as error:
+        _complain(_reason(error))
+        return FAILED
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+
+
+def _run(arguments: Arguments) -> int:
+    jobs = plan(arguments)
+    from .runner import Runner  # imports torch
+
+    runner = Runner(arguments, Targets(arguments, [job.source for job in jobs]))
+    code = DONE
+    for job in jobs:
+        name = "stdin" if job.source == STDIO else job.source
+        try:
+            runner.run(job)
+        except _FAILURES as error:
+            _complain(f"{name}: {_reason(error)}")
+            code = FAILED
+    return code
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, EncodecError):
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror}"
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, EncodecError):
+        return text
+    return text.splitlines()[0]
+
+
+def _complain(text: str) -> None:
+    """One line on stderr."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the run like any error, so that nothing half-written stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,11 @@
+"""What only the command line can get wrong."""
+
+from ..errors import EncodecError
+
+
+class UsageError(Exception):
+    """The arguments make no sense together: exit code 2."""
+
+
+class CommandError(EncodecError):
+    """A file that is not there, or that must not be written: exit code 1."""

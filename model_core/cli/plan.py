@@ -1,0 +1,130 @@
+"""Which input becomes which output, before anything is read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .arguments import Arguments
+from .errors import CommandError, UsageError
+
+STDIO = "-"
+ECDC = ".ecdc"
+WAV = ".wav"
+AUDIO = {
+    *(".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape"),
+    *(".au", ".avi", ".caf", ".dff", ".dsf", ".dts", ".eac3", ".flac", ".flv"),
+    *(".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpc"),
+    *(".oga", ".ogg", ".opus", ".ra", ".rf64", ".snd", ".spx", ".tak", ".tta"),
+    *(".voc", ".w64", ".wav", ".webm", ".wma", ".wmv", ".wv"),
+}
+"""Names that a folder is searched for; an input that is named itself may have any."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input. `target` None: the output is called after the input."""
+
+    source: str
+    target: str | None = None
+
+
+def plan(arguments: Arguments) -> list[Job]:
+    """One job for each input. Raises `UsageError`, and `CommandError` for an empty folder."""
+    paths = arguments.paths
+    folder = arguments.output_dir
+    if folder is not None and not folder.is_dir():
+        raise CommandError(f"output folder {folder} does not exist")
+    if folder is None and len(paths) == 2 and _second_is_output(*paths):
+        return [Job(*paths)]
+    if STDIO in paths and (len(paths) > 1 or folder is not None):
+        raise UsageError("- (stdin) cannot be one of many inputs, nor be given with -o")
+    return [job for path in paths for job in _inputs(path)]
+
+
+def _second_is_output(first: str, second: str) -> bool:
+    if _is_dir(first):
+        return False
+    if _is_dir(second):
+        raise UsageError(f"{second} is a folder; to write into it, give it with -o")
+    return (
+        STDIO in (first, second)
+        or Path(second).suffix.lower() in (ECDC, WAV)
+        or not Path(second).exists()
+    )
+
+
+def _is_dir(path: str) -> bool:
+    return path != STDIO and Path(path).is_dir()
+
+
+def _inputs(path: str) -> list[Job]:
+    if not _is_dir(path):
+        return [Job(path)]
+    files = sorted(
+        file for file in Path(path).iterdir() if file.is_file() and not file.name.startswith(".")
+    )
+    audio = [file for file in files if file.suffix.lower() in AUDIO]
+    chosen = audio or [file for file in files if file.suffix.lower() == ECDC]
+    if not chosen:
+        raise CommandError(f"folder {path} holds no audio and no {ECDC} files")
+    return [Job(str(file)) for file in chosen]
+
+
+class Targets:
+    """Names the outputs, and refuses those that would destroy something.
+
+    That is an existing file without -f, an input of this run, or an output of this run.
+    """
+
+    def __init__(self, arguments: Arguments, sources: Iterable[str]):
+        self._arguments = arguments
+        self._inputs = {
+            identity: source for source in sources if (identity := _identity(source)) is not None
+        }
+        self._written: dict[Path, str] = {}
+
+    def of(self, job: Job, decompress: bool) -> Path | None:
+        """The output of a job, None for stdout. Raises `CommandError`."""
+        if job.target == STDIO or (job.target is None and job.source == STDIO):
+            return None
+        target = self._named(job, decompress)
+        allowed = (WAV,) if decompress else (WAV, ECDC)
+        if target.suffix.lower() not in allowed:
+            raise CommandError(f"output {target} must end in {' or '.join(allowed)}")
+        if not target.parent.is_dir():
+            raise CommandError(f"output folder {target.parent} does not exist")
+        other = self._written.get(target.resolve())
+        if other is not None:
+            raise CommandError(f"its output {target} is already that of {other}")
+        own = _identity(str(target))
+        if own is not None and own in self._inputs:
+            raise CommandError(f"output {target} is also an input")
+        if target.is_dir():
+            raise CommandError(f"output {target} is a folder")
+        if (own is not None or target.is_symlink()) and not self._arguments.force:
+            raise CommandError(f"output {target} exists; use -f to overwrite it")
+        self._written[target.resolve()] = job.source
+        return target
+
+    def _named(self, job: Job, decompress: bool) -> Path:
+        if job.target is not None:
+            return Path(job.target)
+        source = Path(job.source)
+        if decompress:
+            name = source.stem + self._arguments.decompress_suffix
+            target = source.with_name(name).with_suffix(WAV)
+        else:
+            target = source.with_suffix(ECDC)
+        folder = self._arguments.output_dir
+        return target if folder is None else folder / target.name
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What two names of one file have in common; None where there is no file."""
+    if path == STDIO:
+        return None
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,138 @@
+"""One file after another through the codec, in bounded memory."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
+from ..codec import Codec, Compressor, Decompressor, run_steps
+from ..config import config_of
+from ..ecdc import Header, read_header
+from ..errors import BitstreamError
+from .arguments import Arguments
+from .models import Models
+from .outputs import open_output
+from .plan import WAV, Job, Targets
+from .progress import progress
+from .sources import is_compressed, open_source
+
+
+class Runner:
+    """Does the jobs of one command line."""
+
+    def __init__(self, arguments: Arguments, targets: Targets):
+        """Raises as `Models`."""
+        self._arguments = arguments
+        self._targets = targets
+        self._models = Models(arguments.weights, arguments.device)
+
+    def run(self, job: Job) -> None:
+        """Raises `EncodecError` and `OSError`; the output is then as it was before."""
+        with open_source(job.source) as file:
+            compressed = is_compressed(job.source, file)
+            target = self._targets.of(job, compressed)
+            if compressed:
+                self._decompress(job, file, target)
+            else:
+                self._compress(job, file, target)
+
+    def _compress(self, job: Job, file: BinaryIO, target: Path | None) -> None:
+        arguments = self._arguments
+        config_of(arguments.model).codebooks_for(arguments.bandwidth)
+        codec = self._models.for_compression(arguments.model, arguments.lm)
+        compressor = Compressor(codec, arguments.bandwidth, arguments.lm)
+        with open_output(target) as out, tempfile.TemporaryFile() as payload:
+            self._encode(compressor, codec, job, file, payload)
+            payload.seek(0)
+            if target is not None and target.suffix.lower() == WAV:
+                self._decode(codec, compressor.header, payload, job, out, target)
+            else:
+                out.write(compressor.header.to_bytes())
+                shutil.copyfileobj(payload, out)
+
+    def _encode(
+        self, compressor: Compressor, codec: Codec, job: Job, file: BinaryIO, payload: BinaryIO
+    ) -> None:
+        config = codec.config
+        size = file.seek(0, 2)
+        file.seek(0)
+        with (
+            open_audio(file, config.sample_rate, config.channels) as audio,
+            progress("compressing", job.source, size, "B") as bar,
+        ):
+            for samples in audio:
+                payload.write(run_steps(compressor.push(samples)))
+                bar.update(file.tell() - bar.n)
+            payload.write(run_steps(compressor.finish()))
+
+    def _decompress(self, job: Job, file: BinaryIO, target: Path | None) -> None:
+        header = read_header(file)
+        codec = self._models.for_header(header)
+        with open_output(target) as out:
+            self._decode(codec, header, file, job, out, target)
+
+    def _decode(
+        self,
+        codec: Codec,
+        header: Header,
+        payload: BinaryIO,
+        job: Job,
+        out: BinaryIO,
+        target: Path | None,
+    ) -> None:
+        config = codec.config
+        with (
+            WavWriter(out, config.sample_rate, config.channels, header.audio_length) as writer,
+            closing(_decoded(codec, header, payload, job)) as blocks,
+        ):
+            if self._arguments.rescale:
+                _write_rescaled(writer, blocks, config.channels, target)
+                return
+            peak = 0.0
+            for samples in blocks:
+                peak = max(peak, float(np.abs(samples).max(initial=0)))
+                writer.write(samples)
+        if peak > LIMIT:
+            _warn_of_clipping(job.source, peak)
+
+
+def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:
+    """Blocks `[C, n]`. Raises `BitstreamError`, also where they are not finite."""
+    decompressor = Decompressor(codec, header, payload)
+    rate = codec.config.sample_rate
+    with progress("decompressing", job.source, header.audio_length / rate, "s") as bar:
+        while (samples := run_steps(decompressor.next_block())) is not None:
+            if not np.isfinite(samples).all():
+                raise BitstreamError("it decodes to samples that are not finite")
+            yield samples
+            bar.update(samples.shape[1] / rate)
+
+
+def _write_rescaled(
+    writer: WavWriter, blocks: Iterator[np.ndarray], channels: int, target: Path | None
+) -> None:
+    """The peak is known only at the end: until then the samples wait in a file without a name."""
+    folder = None if target is None else target.resolve().parent
+    with tempfile.TemporaryFile(dir=folder) as waiting:
+        peak = 0.0
+        for samples in blocks:
+            peak = max(peak, float(np.abs(samples).max(initial=0)))
+            waiting.write(samples.T.astype(np.float32).tobytes())
+        waiting.seek(0)
+        factor = rescale_factor(peak)
+        while data := waiting.read(channels * 4 << 16):
+            writer.write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
+
+
+def _warn_of_clipping(source: str, peak: float) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(
+            f"encodec: {source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; "
+            "-r rescales instead\n"
+        )
