@@ -46,6 +46,7 @@ def create_app(
         license_info={"name": "MIT", "identifier": "MIT"},
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
+        redirect_slashes=False,  # a redirected upload would be sent twice
     )
     app.state.settings = settings
     app.state.metrics = metrics

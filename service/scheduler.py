@@ -26,6 +26,9 @@ logger = structlog.get_logger(__name__)
 WORKS_AT_ONCE = 64
 """The most work of one stream in the queue: with the permits, it bounds the queue's length."""
 
+PATIENCE = 10.0
+"""Seconds that a stopping service waits for the batches that run."""
+
 # Once one of these was raised the device answers nothing more in this process.
 _FATAL = (torch.AcceleratorError,)
 
@@ -96,12 +99,12 @@ class Scheduler:
                 self._workers.append(worker)
 
     async def stop(self) -> None:
-        """Refuse further work, fail what waits, and wait for what runs."""
+        """Refuse further work, fail what waits, and wait a while for what runs."""
         if self._error is None:
             self._error = SchedulerError("the service is stopping", stopping=True)
         self._fail_waiting(self._error)
         workers, self._workers = self._workers, []
-        await asyncio.gather(*(asyncio.to_thread(w.join) for w in workers))
+        await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
 
     async def submit(self, work: Work, turn: Turn | None = None) -> Any:
         """The result of one piece of work; raises what the work raises, or `SchedulerError`.

@@ -11,6 +11,8 @@ from ..metrics import Metrics
 
 logger = structlog.get_logger(__name__)
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 CLIENT_GONE = 499
 """The status counted for a request whose client left before the answer began."""
 
@@ -52,7 +54,8 @@ class Observe:
         route = _route(scope)
         status = facts.status or CLIENT_GONE
         seconds = time.monotonic() - facts.started
-        self._metrics.request_done(scope["method"], route, status, seconds)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.request_done(method, route, status, seconds)
         self._metrics.bodies(facts.bytes_in, facts.bytes_out)
         if facts.status is not None and not facts.complete:
             self._metrics.response_cut_off(route)
