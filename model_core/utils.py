@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from model_core.audio.wav import WavWriter, pcm16, rescale_factor
 from model_core.errors import InvalidAudioError
 
-_CODECS = {".flac": "flac", ".ogg": "libvorbis"}
+_CODECS = {".flac": "flac", ".ogg": "libopus"}
 _ENCODER_BLOCK = 4096  # samples given to an encoder at once
 
 
@@ -35,13 +35,16 @@ def convert_audio(wav: torch.Tensor, sr: int, target_sr: int, target_channels: i
         wav = wav.expand(*shape, target_channels, length)
     else:
         raise InvalidAudioError(f"cannot convert {channels} to {target_channels} channels")
-    return torchaudio.transforms.Resample(sr, target_sr).to(wav)(wav)
+    if sr == target_sr:
+        return wav
+    # an expanded tensor has no flat view, which torchaudio needs
+    return torchaudio.transforms.Resample(sr, target_sr).to(wav)(wav.contiguous())
 
 
 def save_audio(
     wav: torch.Tensor, path: Path | str, sample_rate: int, rescale: bool = False
 ) -> None:
-    """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Vorbis) through FFmpeg.
+    """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Opus) through FFmpeg.
 
     Clipped to ±0.99, or with `rescale` multiplied so that its peak is at most 0.99. Raises
     `InvalidAudioError` for another shape, an unknown suffix or samples that are not finite.

@@ -1,0 +1,69 @@
+"""One decoding child: reads one upload, sends its blocks, ends."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import socket
+
+import torch
+
+from model_core.audio import open_audio
+from model_core.errors import InvalidAudioError
+from service.audio_limits import allow_cpu, confine, die_with
+from service.audio_spool import GrowingFile
+from service.audio_wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message
+
+_SOCKET, _SPOOL = 3, 4  # the descriptors that a child holds besides 0, 1 and 2
+
+
+def decode(job: Job, connection: socket.socket, spool: int) -> None:
+    """Decodes the upload in `spool` to blocks on `connection`, until the end or the first error.
+
+    A slow reader of the socket stops it; a reader that is gone raises `OSError` or `EOFError`.
+    """
+
+    def send(kind: bytes, payload: bytes = b"") -> None:
+        connection.sendall(PREFIX.pack(kind, len(payload)) + payload)
+
+    samples = 0
+    try:
+        file = GrowingFile(spool, lambda: connection.recv(4096), job.size)
+        with open_audio(file, job.sample_rate, job.channels, job.raw, job.max_seconds) as source:
+            send(INFO, json.dumps(dataclasses.asdict(source.info)).encode())
+            for block in source:
+                send(AUDIO, block.astype("<f4", copy=False).tobytes())
+                samples += block.shape[1]
+                allow_cpu(samples / job.sample_rate)
+        send(END)
+    except InvalidAudioError as error:
+        send(ERROR, error_message(error))
+    except MemoryError:
+        send(ERROR, error_message(InvalidAudioError("the audio needs too much memory")))
+
+
+def run(job: Job, connection: int, spool: int, parent: int) -> int:
+    """The whole life of a child after the fork; the exit status.
+
+    Every inherited descriptor but the two is closed first, then the process is confined.
+    """
+    die_with(parent)
+    os.setsid()
+    # Up first, then down, so that neither overwrites the other.
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, _SPOOL + 1) for fd in (connection, spool)]
+    for index, fd in enumerate(high):
+        os.dup2(fd, _SOCKET + index)
+    os.closerange(_SPOOL + 1, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    torch.set_num_threads(1)
+    confine(most_files=_SPOOL + 1)
+    try:
+        with socket.socket(fileno=_SOCKET) as end:
+            decode(job, end, _SPOOL)
+            # The server may still be telling of more bytes; were nobody there to hear it, it
+            # would lose what was sent and is not read yet.
+            while end.recv(4096):
+                pass
+    except (OSError, EOFError):
+        return 1  # the server is gone: nobody is left to tell
+    return 0

@@ -1,0 +1,63 @@
+"""What a decoding child may use. Linux only, as the isolation of decoding is."""
+
+import ctypes
+import os
+import resource
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+_MEMORY = 1 << 30  # bytes over what the child has when it starts
+_FIRST_CPU = 30  # s of CPU before the first second of audio
+_CPU_SHARE = 0.5  # s of CPU per second of audio after that: 60 times what decoding takes
+_MOST_CPU = 24 * 3600  # s
+
+
+def die_with(parent: int) -> None:
+    """This process is killed when its parent (of that pid) ends. Raises `OSError`."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def confine(most_files: int) -> None:
+    """Bounds this process for good: memory, CPU, no file written, no descriptor above those held.
+
+    Descriptors below `most_files` are meant to be all in use, so nothing more can be opened: no
+    file, no socket.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_DATA, _data_bytes() + _MEMORY)
+    _limit(resource.RLIMIT_NOFILE, most_files)
+    resource.setrlimit(resource.RLIMIT_CPU, (_FIRST_CPU, _MOST_CPU))
+
+
+def allow_cpu(audio_seconds: float) -> None:
+    """Raises the CPU limit in proportion to the audio made so far."""
+    seconds = min(_FIRST_CPU + int(audio_seconds * _CPU_SHARE), _MOST_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, _MOST_CPU))
+
+
+def _limit(kind: int, value: int) -> None:
+    resource.setrlimit(kind, (value, value))
+
+
+def _data_bytes() -> int:
+    """Private memory mapped now (what RLIMIT_DATA counts)."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
+        for line in status:
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

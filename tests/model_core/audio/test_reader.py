@@ -1,0 +1,192 @@
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_core.audio import open_audio
+from model_core.audio.input import MediaInput
+from model_core.audio.reader import MediaReader
+from model_core.errors import InvalidAudioError
+from tests.media import Floats, Pipe, encode, float_wav, tone
+
+
+def decoded(data: bytes) -> tuple[Floats, MediaReader]:
+    reader = MediaReader(MediaInput(io.BytesIO(data)))
+    try:
+        return np.concatenate([samples for samples, _ in reader], axis=1), reader
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize(
+    ("codec", "step"),
+    [
+        ("pcm_u8", 2**-7),
+        ("pcm_s16le", 2**-15),
+        ("pcm_s24le", 2**-23),
+        ("pcm_s32le", 2**-24),
+        ("pcm_f32le", 0.0),
+        ("pcm_f64le", 0.0),
+    ],
+)
+def test_every_pcm_format_has_its_full_scale(codec: str, step: float) -> None:
+    samples = tone(0.3, 44_100, 2)
+    got, reader = decoded(encode(samples, 44_100, "wav", codec))
+    assert got.shape == samples.shape
+    assert np.abs(got - samples).max() <= step
+    assert (reader.info.sample_rate, reader.info.channels) == (44_100, 2)
+    assert reader.info.codec == codec
+
+
+def test_s16_is_exact_to_the_bit() -> None:
+    values = np.arange(-32768, 32768, 7, dtype="<i2")
+    header = encode(tone(0.01, 8000), 8000, "wav", "pcm_s16le")
+    start = header.index(b"data")
+    size = struct.pack("<I", values.nbytes)
+    got, _ = decoded(header[: start + 4] + size + values.tobytes())
+    assert np.array_equal(got[0], values.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [
+        ("flac", "flac", 96_000),
+        ("mp3", "libmp3lame", 44_100),
+        ("ogg", "libopus", 48_000),
+        ("ipod", "aac", 44_100),
+        ("webm", "libopus", 48_000),
+        ("aiff", "pcm_s16be", 8_000),
+        ("wav", "pcm_s16le", 44_101),
+        ("ipod", "alac", 44_100),
+    ],
+)
+def test_containers_and_codecs(container: str, codec: str, rate: int) -> None:
+    samples = tone(1.0, rate, 2)
+    got, reader = decoded(encode(samples, rate, container, codec))
+    assert reader.info.sample_rate == rate
+    assert abs(got.shape[1] - rate) < 0.06 * rate  # lossy codecs pad to their frames
+    length = min(got.shape[1], rate)
+    error = got[:, :length] - samples[:, :length]
+    shifted = min(
+        float(np.mean(error**2)),
+        *(float(np.mean((got[:, d:length] - samples[:, : length - d]) ** 2)) for d in (1105, 1024)),
+    )
+    assert shifted < 0.02 * float(np.mean(samples**2))
+
+
+def test_eight_planar_channels() -> None:
+    samples = tone(0.5, 48_000, 8)
+    got, _ = decoded(encode(samples, 48_000, "matroska", "aac", layout="7.1"))
+    assert got.shape[0] == 8
+    assert np.isfinite(got).all()
+    assert np.abs(got).max() < 1
+
+
+def test_pipe_and_file_give_the_same_samples() -> None:
+    for container, codec in (("wav", "pcm_s24le"), ("mp3", "libmp3lame"), ("ogg", "libopus")):
+        data = encode(tone(1.0, 48_000, 2), 48_000, container, codec)
+        whole = list(open_audio(io.BytesIO(data), 24_000, 1))
+        piped = list(open_audio(Pipe(data), 24_000, 1))
+        assert np.array_equal(np.concatenate(whole, 1), np.concatenate(piped, 1))
+
+
+def test_wav_of_unknown_length_is_read_to_its_end() -> None:
+    data = bytearray(encode(tone(0.5, 8000), 8000, "wav", "pcm_s16le"))
+    data[4:8] = b"\xff" * 4
+    start = data.index(b"data")
+    data[start + 4 : start + 8] = b"\xff" * 4
+    assert decoded(bytes(data))[0].shape == (1, 4000)
+
+
+BROKEN = {
+    "nothing": b"",
+    "one byte": b"R",
+    "zeros": bytes(5000),
+    "text": b"this is not audio " * 500,
+    "random": np.random.default_rng(0).bytes(200_000),
+    "picture": encode(tone(0.1, 8000), 8000, "wav", "pcm_s16le")[:36],
+    "no samples": float_wav(np.zeros((1, 0), np.float32), 8000),
+    "NaN": float_wav(np.full((1, 100), np.nan, np.float32), 8000),
+    "inf": float_wav(np.full((2, 100), -np.inf, np.float32), 8000),
+    "one NaN late": float_wav(np.array([[*([0.1] * 99_999), np.nan]], np.float32), 8000),
+    "rate too low": float_wav(np.zeros((1, 100), np.float32), 3_999),
+    "rate too high": float_wav(np.zeros((1, 100), np.float32), 768_001),
+    "too many channels": float_wav(np.zeros((65, 10), np.float32), 8000),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_input_is_a_typed_error(name: str) -> None:
+    with pytest.raises(InvalidAudioError):
+        list(open_audio(io.BytesIO(BROKEN[name]), 24_000, 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_bytes_behind_a_header(seed: int) -> None:
+    noise = np.random.default_rng(seed).bytes(20_000)
+    for head in (b"\xff\xfb\x90\x64", b"ID3\x04\0\0\0\0\0\0", b"fLaC", b"OggS\0", b"\x1aE\xdf\xa3"):
+        with pytest.raises(InvalidAudioError):
+            list(open_audio(io.BytesIO(head + noise), 24_000, 1))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        ("wav", "pcm_s16le"),
+        ("wav", "pcm_f32le"),
+        ("flac", "flac"),
+        ("mp3", "libmp3lame"),
+        ("ogg", "libopus"),
+        ("ipod", "aac"),
+        ("aiff", "pcm_s16be"),
+        ("adts", "aac"),
+        ("matroska", "flac"),
+    ],
+)
+def test_truncated_audio_is_told(container: str, codec: str) -> None:
+    data = encode(tone(3.0, 48_000, 2), 48_000, container, codec)
+    assert list(open_audio(io.BytesIO(data), 24_000, 1))
+    for part in (0.3, 0.5, 0.9):
+        with pytest.raises(InvalidAudioError):
+            list(open_audio(io.BytesIO(data[: int(len(data) * part)]), 24_000, 1))
+
+
+def test_wav_cut_between_two_packets_is_told() -> None:
+    data = encode(tone(3.0, 8000), 8000, "wav", "pcm_s16le")
+    start = data.index(b"data") + 8
+    with pytest.raises(InvalidAudioError, match="truncated"):
+        list(open_audio(io.BytesIO(data[: start + 8 * 4096]), 24_000, 1))
+
+
+def test_other_files_are_never_opened(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(encode(tone(1.0, 24_000), 24_000, "wav", "pcm_s16le"))
+    lists = {
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
+        "hls url": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n",
+        "concat": f"ffconcat version 1.0\nfile '{secret}'\n",
+        "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
+        f"<Period><AdaptationSet><Representation><BaseURL>{secret}</BaseURL>"
+        "</Representation></AdaptationSet></Period></MPD>",
+        "sdp": "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+    }
+    for name, text in lists.items():
+        path = tmp_path / f"{name}.m3u8"
+        path.write_text(text)
+        for source in (io.BytesIO(text.encode()), path):
+            with pytest.raises(InvalidAudioError):
+                list(open_audio(source, 24_000, 1))
+
+
+def test_video_without_sound_is_told() -> None:
+    gif = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
+    with pytest.raises(InvalidAudioError):
+        list(open_audio(io.BytesIO(gif), 24_000, 1))
+
+
+def test_rate_that_changes_is_told() -> None:
+    parts = [encode(tone(1.0, rate, 2), rate, "adts", "aac") for rate in (44_100, 48_000)]
+    with pytest.raises(InvalidAudioError, match="rate changes"):
+        list(open_audio(io.BytesIO(b"".join(parts)), 24_000, 1))

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from encodec.utils import convert_audio as reference_convert
+
+from model_core.audio import open_audio
+from model_core.errors import InvalidAudioError
+from model_core.utils import convert_audio, save_audio
+from tests.media import tone
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("rate", "target", "wanted"), [(44_100, 24_000, 1), (24_000, 48_000, 2)])
+def test_the_references_conversion(channels: int, rate: int, target: int, wanted: int) -> None:
+    wav = torch.from_numpy(tone(0.2, rate, channels))
+    want = reference_convert(wav, rate, target, wanted)
+    assert torch.equal(convert_audio(wav, rate, target, wanted), want)
+
+
+def test_any_leading_shape() -> None:
+    wav = torch.from_numpy(tone(0.1, 44_100, 2))
+    want = convert_audio(wav, 44_100, 24_000, 1)
+    batch = wav.expand(3, 2, 2, -1) * torch.tensor([1.0, 0.5, 2.0]).view(3, 1, 1, 1)
+    got = convert_audio(batch, 44_100, 24_000, 1)
+    assert got.shape == (3, 2, 1, want.shape[-1])
+    assert torch.allclose(got[1, 0], want * 0.5, atol=1e-6)
+    assert convert_audio(batch[:, 0, :1], 44_100, 48_000, 2).shape[:2] == (3, 2)
+    assert convert_audio(torch.ones(1, 10), 24_000, 24_000, 5).shape == (5, 10)
+
+
+def test_double_stays_double() -> None:
+    wav = torch.rand(2, 1000, dtype=torch.float64)
+    want = torchaudio.transforms.Resample(44_100, 24_000).double()(wav.mean(0, keepdim=True))
+    assert torch.equal(convert_audio(wav, 44_100, 24_000, 1), want)
+
+
+@pytest.mark.parametrize("shape", [(10,), (3, 10), (2, 0, 10)])
+def test_shapes_that_are_no_mono_or_stereo(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidAudioError):
+        convert_audio(torch.zeros(shape), 24_000, 24_000, 1)
+
+
+def test_stereo_to_more_channels_is_refused() -> None:
+    with pytest.raises(InvalidAudioError):
+        convert_audio(torch.zeros(2, 10), 24_000, 24_000, 3)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_saved_audio_is_clipped_or_rescaled(tmp_path: Path, suffix: str, rescale: bool) -> None:
+    wav = torch.from_numpy(tone(1.0, 24_000, 2) * 6)
+    peak = wav.abs().max()
+    path = tmp_path / f"out{suffix}"
+    save_audio(wav, path, 24_000, rescale=rescale)
+    want = wav * min(0.99 / peak, 1) if rescale else wav.clamp(-0.99, 0.99)
+    got = np.concatenate(list(open_audio(path, 24_000, 2)), axis=1)
+    assert got.shape == tuple(wav.shape)
+    assert np.abs(got - want.numpy()).max() < 1.6 / 32768
+
+
+def test_saved_ogg_sounds_like_it(tmp_path: Path) -> None:
+    wav = torch.from_numpy(tone(1.0, 48_000, 2))
+    save_audio(wav, str(tmp_path / "out.ogg"), 48_000)
+    got = np.concatenate(list(open_audio(tmp_path / "out.ogg", 48_000, 2)), axis=1)
+    assert got.shape == tuple(wav.shape)
+    assert np.mean((got - wav.numpy()) ** 2) < 0.05 * np.mean(wav.numpy() ** 2)
+
+
+def test_what_cannot_be_saved(tmp_path: Path) -> None:
+    for wav, name in (
+        (torch.zeros(10), "a.wav"),
+        (torch.full((1, 10), torch.nan), "a.wav"),
+        (torch.zeros(1, 10), "a.xyz"),
+    ):
+        with pytest.raises(InvalidAudioError):
+            save_audio(wav, tmp_path / name, 24_000)
