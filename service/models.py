@@ -12,7 +12,7 @@ from model_core.checkpoints import Registry, WeightSet
 from model_core.codec import Codec
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
-from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
+from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 from model_core.lm import LMModel
 
 from .background import in_thread
@@ -90,7 +90,10 @@ class Models:
         registry = self._require_ready()
         codec = self._warm.get(name)
         if codec is None:
-            codec = await self._get_extra(f"={name}", lambda: registry.find(name))
+            try:
+                codec = await self._get_extra(f"={name}", lambda: registry.find(name))
+            except EncodecError as error:
+                raise Problem.from_exception(error) from error
         if lm and not codec.has_lm:
             raise Problem(
                 ProblemCode.LM_UNAVAILABLE, f"there is no language model for {codec.name}"
@@ -111,6 +114,8 @@ class Models:
             codec = await self._get_extra(header.model, lambda: registry.find_exact(header.model))
         except UnknownModelError as error:
             raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
+        except EncodecError as error:
+            raise Problem.from_exception(error) from error
         if not _decodes(codec, header):
             raise Problem(
                 ProblemCode.LM_UNAVAILABLE,
@@ -191,7 +196,11 @@ class Models:
 
     async def _load_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
         registry = self._require_ready()
-        codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
+        try:
+            codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
+        except WeightsError as error:
+            logger.error("weights are not intact", error=str(error))
+            raise
         self._extra[key] = codec
         while len(self._extra) > self._settings.extra_models:
             self._extra.popitem(last=False)
