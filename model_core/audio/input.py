@@ -6,6 +6,7 @@ the samples do not depend on where the bytes come from. Anything else (MP4 with 
 end, AIFF …) may be seeked in. The object has no `name`, so no format is guessed from an extension.
 """
 
+import errno
 import os
 from typing import Protocol
 
@@ -109,7 +110,10 @@ class MediaInput:
         return announced is not None and self._total < announced
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves as a file does, and answers FFmpeg's question for the length (bytes)."""
+        """Moves as a file does, and answers FFmpeg's question for the length (bytes).
+
+        Where a broken file sends it before the beginning, FFmpeg is told so by a negative number.
+        """
         file: SeekableBytes = self._file  # type: ignore[assignment]
         whence &= ~_SEEK_FORCE
         if whence == _SEEK_SIZE:
@@ -119,7 +123,10 @@ class MediaInput:
             return size - self._start
         if whence == os.SEEK_SET:
             offset += self._start
-        return file.seek(offset, whence) - self._start
+        try:
+            return file.seek(offset, whence) - self._start
+        except (OSError, ValueError):
+            return -errno.EINVAL
 
     def tell(self) -> int:
         """Bytes before the next one."""

@@ -180,6 +180,15 @@ def test_other_files_are_never_opened(tmp_path: Path) -> None:
                 list(open_audio(source, 24_000, 1))
 
 
+def test_a_seek_before_the_beginning_is_an_error_for_ffmpeg() -> None:
+    file = MediaInput(io.BytesIO(b"FORM" + bytes(100)))
+    assert file.seekable()
+    assert file.seek(-5) < 0
+    assert file.seek(5) == 5
+    assert file.seek(-6, 1) < 0
+    assert file.seek(0, 0x10000) == 104
+
+
 def test_video_without_sound_is_told() -> None:
     gif = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
     with pytest.raises(InvalidAudioError):
