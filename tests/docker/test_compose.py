@@ -58,9 +58,9 @@ def test_has_no_rights_it_does_not_need(service: dict[str, Any]) -> None:
 
 def test_is_published_on_this_machine_alone(service: dict[str, Any]) -> None:
     (port,) = service["ports"]
-    host, published, inside = re.fullmatch(
-        r"\$\{\w+:-(.+?)\}:\$\{\w+:-(\d+)\}:(\d+)", port
-    ).groups()
+    found = re.fullmatch(r"\$\{\w+:-(.+?)\}:\$\{\w+:-(\d+)\}:(\d+)", port)
+    assert found is not None
+    host, published, inside = found.groups()
     assert host == "127.0.0.1"
     assert int(published) in (8000, 8001)
     assert inside == service["environment"]["ENCODEC_PORT"]
