@@ -7,14 +7,17 @@ kills a child when told to. When the server goes, it and its children go.
 """
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import socket
 import sys
 from io import BytesIO
 
+import av
 import numpy as np
 from av.audio.layout import AudioLayout
 
@@ -111,7 +114,14 @@ class Zygote:
 
 
 def warm_up() -> None:
-    """Decodes, mixes and resamples a little, so that nothing is imported or set up in a child."""
+    """Decodes, mixes and resamples a little, so that nothing is imported or set up in a child.
+
+    A child can open no file, so the modules that PyAV imports when it meets video or subtitles are
+    imported too.
+    """
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     noise = np.linspace(-0.5, 0.5, 2 * 44_100, dtype=np.float32).reshape(2, -1)
     data = wav_header(44_100, 2, noise.shape[1]) + pcm16(noise)
     for rate in (24_000, 24_001):
