@@ -20,7 +20,8 @@ FORMATS = {
 
 def sound(channels: int, seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     """`[C, n]` float32."""
-    return signal(channels, round(seconds * rate), rate, seed).numpy()
+    samples = round(seconds * rate)
+    return signal(channels, max(1, samples), rate, seed)[:, :samples].numpy()
 
 
 def wav(seconds: float = 1.3, rate: int = 24_000, channels: int = 1, seed: int = 0) -> bytes:

@@ -1,0 +1,108 @@
+"""Clients that leave in the middle, and answers that fail in the middle."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from model_core.config import CONFIGS
+from model_core.ecdc import payload_bytes, read_header
+from tests.service.live import Live, wait_for
+from tests.service.sounds import wav
+from tests.service.test_calls import compressed
+
+
+def decoders() -> list[int]:
+    """Processes that decode an upload: the children of this process' children."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(stat.parent.name)] = int(parent)
+    return [pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()]
+
+
+def connect(server: Live, call: str, length: int, kind: str = "audio/wav") -> socket.socket:
+    connection = socket.create_connection((server.host, server.port), timeout=20)
+    head = f"POST {call} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+    return connection
+
+
+@pytest.fixture(autouse=True)
+def everything_is_freed(server: Live, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    server.wait_until_idle()
+    yield
+    server.wait_until_idle()
+    wait_for(lambda: not decoders())
+    said = capfd.readouterr()
+    assert "status=500" not in said.out + said.err
+    assert "unexpected error" not in said.out + said.err
+    with server.client() as client:
+        assert client.post("/compress", content=wav(0.5)).status_code == 200
+
+
+@pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes"])
+def test_in_the_middle_of_an_upload(server: Live, call: str) -> None:
+    audio = wav(4)
+    with connect(server, call, len(audio)) as connection:
+        connection.sendall(audio[: len(audio) // 2])
+        wait_for(lambda: server.active == 1 and len(decoders()) == 1)
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("call", ["/compress", "/decompress", "/inspect"])
+def test_at_the_start_of_an_upload(server: Live, call: str, kind: str) -> None:
+    with connect(server, call, 1000, kind) as connection:
+        connection.sendall(b"--x\r\n")
+        wait_for(lambda: server.active == 1)
+
+
+def test_while_it_is_encoded(server: Live) -> None:
+    audio = wav(30)
+    with connect(server, "/compress?bandwidth=24&lm=true", len(audio)) as connection:
+        connection.sendall(audio)
+        wait_for(lambda: server.active == 1 and len(decoders()) == 1)
+
+
+@pytest.mark.parametrize("call", ["/decompress", "/decompress?rescale=true"])
+def test_in_the_middle_of_a_download(server: Live, call: str) -> None:
+    with server.client() as client:
+        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
+    long = dataclasses.replace(header, audio_length=200 * 24_000)
+    file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_24khz"], long))
+    server.wait_until_idle()
+    with connect(server, call, len(file), "application/octet-stream") as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(file)
+        if "rescale" not in call:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        wait_for(lambda: server.active == 1)
+
+
+def test_a_failure_in_the_middle_cuts_the_answer(server: Live) -> None:
+    with server.client() as client:
+        file = bytearray(compressed(client, wav(12), model="encodec_48khz"))
+        whole = client.post("/decompress", content=bytes(file))
+        assert whole.status_code == 200
+        header = len(file) - int(client.post("/inspect", content=bytes(file)).json()["payload_bytes"])
+        segment = 4 + 150 * 4 * 10 // 8  # scale and codes, at 6 kbps
+        struct.pack_into("!f", file, header + 8 * segment, float("nan"))
+        with client.stream("POST", "/decompress", content=bytes(file)) as answer:
+            assert answer.status_code == 200
+            got = b""
+            with pytest.raises(httpx.RemoteProtocolError):
+                for piece in answer.iter_raw():
+                    got += piece
+        assert 0 < len(got) < len(whole.content)
+        assert whole.content.startswith(got)
+        refused = client.post("/decompress?rescale=true", content=bytes(file))
+        assert refused.status_code == 400  # two passes: seen before the answer begins

@@ -1,0 +1,118 @@
+"""Bodies that are too large, too long, too slow or too many."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.live import Live, live
+from tests.service.sounds import wav
+from tests.service.test_bad_input import ecdc, refused
+from tests.service.test_calls import compressed
+
+MAX_BYTES = 200_000
+CALLS = ["/compress", "/roundtrip", "/codes", "/decompress", "/inspect"]
+
+
+@pytest.fixture(scope="module")
+def small(weights: Path) -> Iterator[Live]:
+    """A service that admits little."""
+    with live(
+        weights,
+        models="encodec_24khz",
+        max_upload_bytes=MAX_BYTES,
+        max_audio_seconds=3,
+        read_timeout=0.5,
+        max_requests=1,
+        max_waiting=0,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def client(small: Live) -> Iterator[httpx.Client]:
+    with small.client() as connected:
+        yield connected
+        small.wait_until_idle()
+
+
+def _pieces(size: int) -> Iterator[bytes]:
+    """A WAV that goes on and on."""
+    yield wav(0.1)[:44]
+    for _ in range(size // 10_000):
+        yield bytes(10_000)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_too_large(client: httpx.Client, call: str) -> None:
+    body = bytes(MAX_BYTES + 1)
+    refused(client.post(call, content=body), 413, "too_large")
+    refused(client.post(call, files={"file": body}), 413, "too_large")
+    if call != "/inspect" and call != "/decompress":
+        refused(client.post(call, content=_pieces(MAX_BYTES * 2)), 413, "too_large")
+    else:
+        refused(client.post(call, content=iter([bytes(50_000)] * 5)), 413, "too_large")
+
+
+def test_refused_before_it_is_sent(small: Live) -> None:
+    head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n"
+    with socket.create_connection((small.host, small.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+    small.wait_until_idle()
+
+
+def test_as_large_as_it_may_be(client: httpx.Client) -> None:
+    audio = wav(1)
+    body = audio + bytes(MAX_BYTES - len(audio))  # what follows the samples is not audio
+    for answer in (
+        client.post("/compress", content=body),
+        client.post("/compress", files={"file": body}),
+    ):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-audio-duration"] == "1.000000"
+
+
+@pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes"])
+def test_too_long(client: httpx.Client, call: str) -> None:
+    assert client.post(call, content=wav(3)).status_code == 200
+    problem = refused(client.post(call, content=wav(3.1)), 413, "too_long")
+    assert "3" in problem["detail"]
+
+
+def test_too_long_to_decode(client: httpx.Client) -> None:
+    name = compressed(client, wav(0.1)).partition(b'"m": "')[2].partition(b'"')[0].decode()
+    meta = {"m": name, "al": 3 * 24_000, "nc": 2, "lm": False}
+    frames = 3 * 75 + 1
+    good = client.post("/decompress", content=ecdc(meta, bytes(frames * 3)))
+    assert good.status_code == 200, good.text
+    answer = client.post("/decompress", content=ecdc(meta | {"al": 3 * 24_000 + 1}, bytes(1000)))
+    refused(answer, 413, "too_long")
+
+
+@pytest.mark.parametrize("kind", ["audio/wav", "multipart/form-data; boundary=x"])
+def test_too_slow(small: Live, kind: str) -> None:
+    head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n"
+    with socket.create_connection((small.host, small.port), timeout=20) as connection:
+        connection.sendall(head.encode() + b"\r\n" + b"--x\r\n")
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"client_too_slow" in answer
+    small.wait_until_idle()
+
+
+def test_too_many(small: Live) -> None:
+    head = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n" + wav(0.1)[:44]
+    with (
+        socket.create_connection((small.host, small.port), timeout=20) as connection,
+        small.client() as client,
+    ):
+        connection.sendall(head)
+        while not small.active:
+            pass
+        answer = client.post("/compress", content=wav(0.1))
+        assert int(answer.headers["retry-after"]) > 0
+        refused(answer, 429, "busy")
+    small.wait_until_idle()
