@@ -11,7 +11,6 @@ from ..errors import WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
 from .digest import weights_id
-from .names import HeaderName
 from .read import build_model
 from .registry import PACKAGE_WEIGHTS, Registry
 from .save import save_hub, save_lm, save_weights, write_index
@@ -19,7 +18,6 @@ from .sets import LMSet, WeightSet
 
 __all__ = [
     "PACKAGE_WEIGHTS",
-    "HeaderName",
     "LMSet",
     "Registry",
     "WeightSet",

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from ..config import CONFIGS
-from ..errors import UnknownModelError
+from ..config import CONFIGS, config_of
+from ..ecdc import ModelName, parse_model_name
 from .digest import ID_LENGTH
 
 Kind = Literal["model", "lm"]
@@ -22,29 +22,14 @@ OFFICIAL_FILES: dict[tuple[str, Kind], str] = {
 HUB_REPOSITORIES = {name: f"facebook/{name}" for name in CONFIGS}
 """The published models on the Hugging Face hub."""
 
-_HEADER_NAME = re.compile(r"(\w+)(?::([0-9a-f]{8})(?:\+([0-9a-f]{8}))?)?", re.ASCII)
 _FILE_NAME = re.compile(r"(\w+)-([0-9a-f]{8,64})\.(th|safetensors)", re.ASCII)
 
 
-@dataclass(frozen=True)
-class HeaderName:
-    """The `m` of a header: `NAME` for published weights, else `NAME:<id>`, `NAME:<id>+<LM id>`."""
-
-    name: str
-    weights: str | None = None  # 8 hex digits; None: the published ones
-    lm: str | None = None  # 8 hex digits; None: no language model, or the published one
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises `UnknownModelError` where the text names no model in this form."""
-        match = _HEADER_NAME.fullmatch(text)
-        if match is None or match[1] not in CONFIGS:
-            raise UnknownModelError(f"no model {text[:80]!r}; there is {', '.join(CONFIGS)}")
-        return cls(match[1], match[2], match[3])
-
-    def __str__(self) -> str:
-        weights = "" if self.weights is None else f":{self.weights}"
-        return self.name + weights + ("" if self.lm is None else f"+{self.lm}")
+def parse_known_name(text: str) -> ModelName:
+    """A header's name of a model that exists. Raises `UnknownModelError`."""
+    name = parse_model_name(text)
+    config_of(name.name)
+    return name
 
 
 @dataclass(frozen=True)

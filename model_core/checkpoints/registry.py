@@ -17,12 +17,13 @@ from pathlib import Path
 import torch
 
 from ..config import CONFIGS
+from ..ecdc import ModelName
 from ..errors import WeightsError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
 from .digest import weights_id
 from .folder import Folder
-from .names import OFFICIAL_URL, HeaderName
+from .names import OFFICIAL_URL, parse_known_name
 from .official import Official
 from .read import HUB_CONFIG, HUB_TENSORS, build_lm, build_model, read_hub_config, read_state
 from .sets import FileState, Layout, LMSet, WeightSet, file_state
@@ -79,7 +80,7 @@ class Registry:
         Downloads what it must. Raises `UnknownModelError`, `WeightsUnavailableError` and, for
         files that are wrong, `WeightsError`.
         """
-        header = HeaderName.parse(name)
+        header = parse_known_name(name)
         if header.weights is not None:
             return self.find_exact(name)
         if self._folder is not None:
@@ -99,7 +100,7 @@ class Registry:
         the weights in use are `official`, `hf` or `auto`. With `+<id>` the set's `lm` is that very
         language model. Raises `UnknownModelError`, `WeightsUnavailableError` and `WeightsError`.
         """
-        header = HeaderName.parse(header_name)
+        header = parse_known_name(header_name)
         if header.weights is None:
             return self._published(header.name)
         for folder in self._folders():
@@ -194,7 +195,7 @@ class Registry:
             return self._from_official(name)
         raise WeightsUnavailableError(f"the published weights of {name} are not available here")
 
-    def _lm_by_id(self, header: HeaderName) -> LMSet:
+    def _lm_by_id(self, header: ModelName) -> LMSet:
         for folder in self._folders():
             lm = folder.lm_by_id(header.name, str(header.lm))
             if lm is not None:

@@ -8,6 +8,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..config import CONFIGS
+from ..ecdc import ModelName
 from ..errors import WeightsError
 from ..lm import LMModel
 from ..model import EncodecModel
@@ -15,7 +16,7 @@ from .convert import HubForm, to_hub
 from .digest import is_statistic, weights_id
 from .files import FORMAT
 from .hub_config import config_to_hub
-from .names import HeaderName, Kind, stem
+from .names import Kind, parse_known_name, stem
 from .netconfig import LMConfig
 from .partial import replace_with
 
@@ -39,7 +40,7 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     `made_for` is the header name of the weights whose codes it predicts. Raises `WeightsError`
     for values that are not finite in `dtype` and `UnknownModelError` for a wrong name.
     """
-    owner = HeaderName.parse(made_for)
+    owner = parse_known_name(made_for)
     config = LMConfig(owner.name, lm.dim, len(lm.transformer.layers))
     expected = config.build()
     if (lm.n_q, lm.card, lm.transformer.past_context) != (
@@ -51,7 +52,7 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     metadata = {
         "kind": "lm",
         "config": json.dumps(config.to_dict()),
-        "for": str(HeaderName(owner.name, owner.weights)),
+        "for": str(ModelName(owner.name, owner.weights)),
     }
     return _save(lm, folder, owner.name, "lm", metadata, dtype)
 

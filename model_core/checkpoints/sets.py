@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..config import ModelConfig
+from ..ecdc import ModelName
 from ..errors import WeightsUnavailableError
-from .names import HeaderName
 from .netconfig import LMConfig
 
 Layout = Literal["reference", "own", "hub"]
@@ -61,7 +61,7 @@ class WeightSet:
     @property
     def header_name(self) -> str:
         """What an `.ecdc` header calls the model with these weights."""
-        return str(HeaderName(self.name, None if self.published else self.id))
+        return str(ModelName(self.name, None if self.published else self.id))
 
     @property
     def lm_header_name(self) -> str | None:
@@ -70,4 +70,4 @@ class WeightSet:
             return None
         if self.published and self.lm.published:
             return self.name
-        return str(HeaderName(self.name, self.id, self.lm.id))
+        return str(ModelName(self.name, self.id, self.lm.id))

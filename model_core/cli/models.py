@@ -2,9 +2,9 @@
 
 import torch
 
-from ..checkpoints import HeaderName, Registry, WeightSet
+from ..checkpoints import Registry, WeightSet
 from ..codec import Codec
-from ..ecdc import Header
+from ..ecdc import Header, parse_model_name
 from ..errors import WeightsUnavailableError
 from .errors import CommandError
 
@@ -32,7 +32,7 @@ class Models:
         """The model with exactly the weights that a file names. Raises as `for_compression`, and
         `UnknownModelError`."""
         weights = self._registry.find_exact(header.model)
-        named = HeaderName.parse(header.model)
+        named = parse_model_name(header.model)
         if header.lm and named.lm is None and weights.lm_header_name != header.model:
             raise WeightsUnavailableError(f"the language model of {header.model} is not here")
         return self._codec(weights, header.lm)
