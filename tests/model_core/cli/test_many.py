@@ -1,0 +1,136 @@
+"""Several inputs, and folders."""
+
+from pathlib import Path
+
+import pytest
+
+from model_core.codec import Codec
+
+from .conftest import Command, files_in, write_wav
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three short recordings and things that are none."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(("a.wav", "b.WAV", "c.wav")):
+        write_wav(folder / name, seconds=0.1, seed=seed)
+    (folder / "notes.txt").write_text("not audio")
+    (folder / ".hidden.wav").write_text("not audio either")
+    (folder / "deeper").mkdir()
+    return folder
+
+
+OTHERS = {"notes.txt", ".hidden.wav", "deeper"}
+WAVS = {"a.wav", "b.WAV", "c.wav"}
+
+
+def test_a_folder(encodec: Command, folder: Path) -> None:
+    outcome = encodec(folder)
+    assert (outcome.code, outcome.out, outcome.err) == (0, b"", "")
+    assert files_in(folder) == OTHERS | WAVS | {"a.ecdc", "b.ecdc", "c.ecdc"}
+
+
+def test_a_folder_and_back_in_another(encodec: Command, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert encodec("-o", out, folder).code == 0
+    assert files_in(folder) == OTHERS | WAVS
+    assert files_in(out) == {"a.ecdc", "b.ecdc", "c.ecdc"}
+    assert encodec("--output-dir", out, out).code == 0
+    assert files_in(out) == {
+        *("a.ecdc", "b.ecdc", "c.ecdc"),
+        *("a_decompressed.wav", "b_decompressed.wav", "c_decompressed.wav"),
+    }
+
+
+def test_files_both_ways(encodec: Command, folder: Path, tmp_path: Path) -> None:
+    encodec(folder / "a.wav")
+    outcome = encodec(folder / "a.ecdc", folder / "b.WAV", folder / "c.wav")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert {"a_decompressed.wav", "b.ecdc", "c.ecdc"} <= files_in(folder)
+
+
+def test_one_is_the_same_as_many(encodec: Command, folder: Path, tmp_path: Path) -> None:
+    encodec(folder)
+    encodec(folder / "c.wav", tmp_path / "c.ecdc")
+    assert (tmp_path / "c.ecdc").read_bytes() == (folder / "c.ecdc").read_bytes()
+
+
+def test_the_others_are_done_when_one_fails(encodec: Command, folder: Path) -> None:
+    (folder / "b.WAV").write_text("not audio")
+    (folder / "c.ecdc").write_bytes(b"precious")
+    outcome = encodec(folder / "a.wav", folder / "b.WAV", folder / "c.wav", folder / "none.wav")
+    assert outcome.code == 1
+    assert [line.split(": ")[1] for line in outcome.lines] == [
+        str(folder / name) for name in ("b.WAV", "c.wav", "none.wav")
+    ]
+    assert files_in(folder) == OTHERS | WAVS | {"a.ecdc", "c.ecdc"}
+    assert (folder / "c.ecdc").read_bytes() == b"precious"
+
+
+def test_two_that_are_not_input_and_output(encodec: Command, folder: Path, tmp_path: Path) -> None:
+    """Neither is new nor can the second be an output."""
+    for name in ("a", "b"):
+        write_wav(tmp_path / f"{name}.snd", seconds=0.1)
+    assert encodec(tmp_path / "a.snd", tmp_path / "b.snd").code == 0
+    assert {"a.ecdc", "b.ecdc"} <= files_in(tmp_path)
+
+
+def test_two_with_an_existing_wav_are_input_and_output(encodec: Command, folder: Path) -> None:
+    outcome = encodec(folder / "a.wav", folder / "c.wav")
+    assert outcome.code == 1
+    assert "-f" in outcome.err
+    assert files_in(folder) == OTHERS | WAVS
+
+
+def test_a_folder_is_no_output(encodec: Command, folder: Path) -> None:
+    outcome = encodec(folder / "a.wav", folder / "deeper")
+    assert outcome.code == 2
+    assert "-o" in outcome.err
+    assert files_in(folder) == OTHERS | WAVS
+
+
+def test_nothing_in_the_folder(encodec: Command, folder: Path) -> None:
+    outcome = encodec(folder / "deeper")
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+
+
+def test_outputs_do_not_overwrite_each_other(encodec: Command, folder: Path) -> None:
+    write_wav(folder / "a.snd", seconds=0.2)
+    outcome = encodec("-f", folder)
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+    assert "a.ecdc" in outcome.err
+    assert {"a.ecdc", "b.ecdc", "c.ecdc"} <= files_in(folder)
+
+
+def test_outputs_do_not_overwrite_inputs(encodec: Command, folder: Path) -> None:
+    encodec(folder / "a.wav")
+    before = (folder / "a.wav").read_bytes()
+    outcome = encodec("-f", "-s", "", folder / "a.ecdc", folder / "a.wav", folder / "c.wav")
+    assert outcome.code == 1
+    assert [line.split(": ")[1] for line in outcome.lines] == [
+        str(folder / "a.ecdc"),
+        str(folder / "a.wav"),
+    ]
+    assert (folder / "a.wav").read_bytes() == before
+    assert "c.ecdc" in files_in(folder)
+
+
+def test_models_are_loaded_once(
+    encodec: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    original = Codec.__init__
+
+    def counting(self: Codec, *args: object, **kwargs: object) -> None:
+        loaded.append(self)
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Codec, "__init__", counting)
+    encodec(folder)
+    assert len(loaded) == 1
+    loaded.clear()
+    encodec(folder / "a.ecdc", folder / "b.ecdc", folder / "c.ecdc")
+    assert len(loaded) == 1
