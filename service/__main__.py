@@ -5,6 +5,7 @@ worker that died, an address that is taken), 2 for wrong settings.
 """
 
 import signal
+import socket
 import sys
 from types import FrameType
 
@@ -49,16 +50,34 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
     server = uvicorn.Server(config)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        logger.critical("cannot listen", host=settings.host, port=settings.port, error=reason)
+        return 1
     # uvicorn takes the signals while it runs and raises them again afterwards: a stop that was
     # asked for is not an error.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    sock = config.bind_socket()
-    try:
-        server.run(sockets=[sock])
-    finally:
-        sock.close()
+    with listener:
+        server.run(sockets=[listener])
     return 1 if failed or not server.started else 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket, its real port said in the log. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    address = f"[{host}]" if ":" in host else host
+    logger.info("listening", url=f"http://{address}:{listener.getsockname()[1]}")
+    return listener
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from .auth import require_key
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Observe, RequestId
 from .models import Models, choose_device
-from .scheduler import Scheduler
+from .scheduler import PATIENCE, Scheduler
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         app.state.admission.close()
         app.state.models.stop()
-        audio.cancel()
+        await asyncio.wait([audio], timeout=PATIENCE)
         await app.state.audio.close()
         await app.state.scheduler.stop()
 

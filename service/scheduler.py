@@ -70,13 +70,14 @@ class Scheduler:
         self._cpu = Lane(threads)
         self._device = Lane(1) if cuda else self._cpu
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._error: SchedulerError | None = SchedulerError("the queue is not running")
+        self._refusal: str | None = "the queue is not running"
+        self._stopping = False
         self._workers: list[threading.Thread] = []
 
     @property
     def healthy(self) -> bool:
         """Whether work is taken and all workers live."""
-        return self._error is None
+        return self._refusal is None
 
     @property
     def depth(self) -> int:
@@ -90,7 +91,7 @@ class Scheduler:
     def start(self) -> None:
         """Start the workers; called on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._error = None
+        self._refusal = None
         for lane in self._lanes:
             for number in range(lane.threads):
                 name = f"{'device' if lane is not self._cpu else 'cpu'}-worker-{number}"
@@ -100,9 +101,9 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Refuse further work, fail what waits, and wait a while for what runs."""
-        if self._error is None:
-            self._error = SchedulerError("the service is stopping", stopping=True)
-        self._fail_waiting(self._error)
+        if self._refusal is None:
+            self._refusal, self._stopping = "the service is stopping", True
+        self._fail_waiting()
         workers, self._workers = self._workers, []
         await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
 
@@ -149,8 +150,8 @@ class Scheduler:
         return results
 
     def _enqueue(self, work: Work, turn: Turn) -> asyncio.Future[Any]:
-        if self._error is not None:
-            raise self._error
+        if self._refusal is not None:
+            raise self._error()
         job = Job(work, asyncio.get_running_loop().create_future())
         lane = self._cpu if work.task.name.startswith("lm_") else self._device
         lane.put(job, turn)
@@ -195,21 +196,23 @@ class Scheduler:
 
     def _die(self, error: BaseException, batch: list[Job]) -> None:
         logger.critical("a worker died", exc_info=error)
-        died = SchedulerError("a worker of the service has died")
-        self._error = died
+        self._refusal, self._stopping = "a worker of the service has died", False
 
         def bury() -> None:
             for job in batch:
-                job.fail(died)
-            self._fail_waiting(died)
+                job.fail(self._error())
+            self._fail_waiting()
             self._on_death()
 
         self._tell(bury)
 
-    def _fail_waiting(self, error: SchedulerError) -> None:
+    def _error(self) -> SchedulerError:
+        return SchedulerError(self._refusal or "the queue is not running", self._stopping)
+
+    def _fail_waiting(self) -> None:
         for lane in self._lanes:
             for job in lane.close():
-                job.fail(error)
+                job.fail(self._error())
         self._observer.queue_depth(0)
 
 

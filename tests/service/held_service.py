@@ -1,0 +1,56 @@
+"""The real server with a few calls more, which hold, release or kill a worker on request.
+
+python held_service.py --port 0 ...   as encodec-serve
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from model_core.codec import Work
+from model_core.codec.work import FunctionTask
+from service import __main__ as program
+from service.app import create_app
+from service.settings import Settings
+
+
+def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
+    app = create_app(settings, on_fatal)
+    held, released = threading.Event(), threading.Event()
+
+    def hold(items: list[Any]) -> list[Any]:
+        held.set()
+        return [released.wait(60) for _ in items]
+
+    def die(items: list[Any]) -> list[Any]:
+        raise SystemExit("as a worker should not")
+
+    async def run(request: Request, function: Callable[[list[Any]], list[Any]]) -> Any:
+        task = FunctionTask("encode", "encodec_24khz", 1, function)
+        return await request.app.state.scheduler.submit(Work(task, None, 1.0))
+
+    @app.post("/hold")
+    async def hold_a_worker(request: Request) -> bool:
+        return bool(await run(request, hold))
+
+    @app.get("/held")
+    async def is_held() -> bool:
+        return held.is_set()
+
+    @app.post("/release")
+    async def release() -> None:
+        released.set()
+
+    @app.post("/die")
+    async def kill_a_worker(request: Request) -> None:
+        await run(request, die)
+
+    return app
+
+
+if __name__ == "__main__":
+    program.create_app = with_levers
+    sys.exit(program.main())

@@ -1,0 +1,164 @@
+"""The server as a process of its own: how it starts, answers, and ends."""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.__main__ import serve
+from service.model_info import ModelList
+from service.problems import PROBLEM_JSON
+from service.settings import Settings
+
+_SERVICE = [sys.executable, "-m", "service"]
+_HELD = [sys.executable, str(Path(__file__).with_name("held_service.py"))]
+_PATIENCE = 60  # s
+
+
+@dataclass
+class Process:
+    """A started server and the log lines it has written so far."""
+
+    popen: "subprocess.Popen[str]"
+    lines: list[str]
+    reader: threading.Thread
+
+    def port(self) -> int:
+        """As soon as its log says it."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline and (self.popen.poll() is None or self.lines):
+            for line in list(self.lines):
+                found = re.search(r'"http://127\.0\.0\.1:(\d+)", "event": "listening"', line)
+                if found:
+                    return int(found[1])
+            time.sleep(0.02)
+        pytest.fail("the server said no port: " + "\n".join(self.lines))
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[httpx.Client]:
+        """A client, once the server is ready."""
+        url = f"http://127.0.0.1:{self.port()}"
+        with httpx.Client(base_url=url, timeout=_PATIENCE) as client:
+            self.wait_for(lambda: client.get("/health/ready").status_code == 200)
+            yield client
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Fails when `condition()` does not become true."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if condition():
+                    return
+            time.sleep(0.05)
+        pytest.fail("it did not happen in time: " + "\n".join(self.lines))
+
+    def wait(self) -> int:
+        """Its exit status."""
+        status = self.popen.wait(_PATIENCE)
+        self.reader.join(_PATIENCE)
+        return status
+
+    def logged(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.lines]
+
+
+@contextlib.contextmanager
+def started(command: list[str], weights: Path, *flags: str) -> Iterator[Process]:
+    options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
+    popen = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    lines: list[str] = []
+
+    def read() -> None:
+        for line in popen.stderr or ():
+            lines.append(line)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield Process(popen, lines, reader)
+    finally:
+        popen.kill()
+        popen.wait()
+        reader.join(_PATIENCE)
+
+
+def test_a_whole_life(weights: Path) -> None:
+    with started(_SERVICE, weights, "--threads", "1") as process, process.ready() as client:
+        assert client.get("/health/live").json() == {"status": "ok"}
+        listed = ModelList.model_validate_json(client.get("/models").content)
+        assert [m.name for m in listed.models] == ["encodec_24khz", "encodec_48khz"]
+        assert all(m.ready for m in listed.models)
+        missing = client.get("/nothing/here", headers={"X-Request-ID": "find-me"})
+        assert (missing.status_code, missing.headers["Content-Type"]) == (404, PROBLEM_JSON)
+        wrong = client.post("/models")
+        assert (wrong.status_code, wrong.headers["Content-Type"]) == (405, PROBLEM_JSON)
+        assert wrong.headers["Allow"] == "GET"
+        measured = client.get("/metrics").text
+        for model in ("encodec_24khz", "encodec_48khz"):
+            assert f'encodec_model_ready{{model="{model}"}} 1.0' in measured
+        assert "process_resident_memory_bytes" in measured
+        assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+        found = [line for line in process.logged() if line.get("request_id") == "find-me"]
+        assert len(found) == 1
+        assert (found[0]["method"], found[0]["path"]) == ("GET", "/nothing/here")
+        assert (found[0]["status"], found[0]["complete"]) == (404, True)
+
+
+def test_alive_and_ready_while_every_worker_is_busy_and_then_a_clean_end(weights: Path) -> None:
+    with started(_HELD, weights, "--threads", "1") as process, process.ready() as client:
+        answers: list[httpx.Response] = []
+        holding = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{client.base_url}/hold", timeout=_PATIENCE))
+        )
+        holding.start()
+        process.wait_for(lambda: client.get("/held").json())
+        for path in ("/health/live", "/health/ready", "/models", "/metrics"):
+            assert client.get(path).status_code == 200
+        assert not answers
+        # told to stop, it takes nobody new but finishes what it has begun
+        process.popen.send_signal(signal.SIGTERM)
+        client.post("/release")
+        holding.join(_PATIENCE)
+        assert [answer.json() for answer in answers] == [True]
+        assert process.wait() == 0
+
+
+def test_a_worker_that_dies_ends_the_process(weights: Path) -> None:
+    with started(_HELD, weights) as process, process.ready() as client:
+        answer = client.post("/die")
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "unavailable"
+        assert "Retry-After" in answer.headers
+        assert process.wait() == 1
+        assert any(line["event"] == "a worker died" for line in process.logged())
+
+
+def test_models_that_cannot_be_loaded_end_the_process(tmp_path: Path) -> None:
+    with started(_SERVICE, tmp_path) as process:
+        assert process.wait() == 1
+        failure = [line for line in process.logged() if line["level"] == "critical"]
+        assert len(failure) == 1
+        assert str(tmp_path) in str(failure[0]["error"])
+        assert "exception" not in failure[0]
+
+
+def test_a_device_that_is_not_here_is_exit_status_2() -> None:
+    assert serve(Settings(device="cuda:99")) == 2
+
+
+def test_an_address_that_is_taken_is_exit_status_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert serve(Settings(device="cpu", port=taken.getsockname()[1])) == 1
