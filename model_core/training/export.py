@@ -1,4 +1,7 @@
-"""`python -m model_core.training.export RUN FOLDER`: a run's weights as a checkpoint to serve."""
+"""`python -m model_core.training.export RUN FOLDER`: a run's weights as a checkpoint to serve.
+
+The folder's index is made to point to them.
+"""
 
 import argparse
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import save_weights
+from ..checkpoints import save_weights, write_index
 from ..config import config_of
 from ..errors import WeightsError
 from ..model import EncodecModel
@@ -38,7 +41,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    save_weights(load_run(arguments.run).model, arguments.folder)
+    model = load_run(arguments.run).model
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    path = save_weights(model, arguments.folder)
+    write_index(arguments.folder, {model.config.name: (path, None)})
 
 
 if __name__ == "__main__":
