@@ -18,10 +18,9 @@ from encodec.compress import compress as reference_compress
 from encodec.compress import decompress as reference_decompress
 from torch import Tensor
 
-from model_core import EncodecModel
+from model_core import EncodecModel, compress_to_file, decompress
 from model_core.checkpoints import find, load_set
 from model_core.codec import Codec, Encoder, run_steps
-from model_core.compress import compress, decompress
 from model_core.ecdc import Header, read_header
 from tests.peers import NAMES, Frames, LMPair, Pair, Peers, entries_used, signal
 
@@ -78,6 +77,12 @@ def setup(
         for header_name in names.values():
             patch.setitem(MODELS, header_name, lambda: pair.reference)
         yield Setup(pair, lms, ours, names)
+
+
+def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
+    fo = io.BytesIO()
+    compress_to_file(model, wav, fo, use_lm=use_lm)
+    return fo.getvalue()
 
 
 def bandwidths(lm: bool) -> list[float]:
