@@ -185,8 +185,8 @@ def test_multipart_part_may_be_headerless_pcm(client: httpx.Client) -> None:
 
 
 def test_the_same_bytes_under_load(server: Live) -> None:
-    jobs = [(wav(1.7, seed=s), m, lm) for s in (1, 2) for m, lm in
-            [("encodec_24khz", False), ("encodec_24khz", True), ("encodec_48khz", False)]]  # fmt: skip
+    kinds = [("encodec_24khz", False), ("encodec_24khz", True), ("encodec_48khz", False)]
+    jobs = [(wav(1.7, seed=seed), model, lm) for seed in (1, 2) for model, lm in kinds]
     with server.client() as client:
 
         def once(job: tuple[bytes, str, bool]) -> bytes:

@@ -34,9 +34,7 @@ def unpacked(file: bytes) -> list[tuple[float | None, np.ndarray]]:
 
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 3.2])
 @pytest.mark.parametrize("model", MODELS)
-def test_json_and_npz_are_what_is_packed(
-    client: httpx.Client, model: str, seconds: float
-) -> None:
+def test_json_and_npz_are_what_is_packed(client: httpx.Client, model: str, seconds: float) -> None:
     audio, params = wav(seconds), {"model": model, "bandwidth": 3}
     packed = unpacked(compressed(client, audio, **params))
     answer = client.post("/codes", content=audio, params=params)

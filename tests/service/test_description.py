@@ -18,8 +18,10 @@ IDS = {
     "/codes": "codes",
     "/inspect": "inspect",
 }
-BYTES = {"/compress": "application/octet-stream"} | {
-    path: "audio/wav" for path in ("/decompress", "/roundtrip")
+BYTES = {
+    "/compress": "application/octet-stream",
+    "/decompress": "audio/wav",
+    "/roundtrip": "audio/wav",
 }
 
 

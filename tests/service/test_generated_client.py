@@ -21,9 +21,7 @@ PACKAGE = "generated_encodec_client"
 
 
 @pytest.fixture(scope="module")
-def generated(
-    server: Live, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ModuleType]:
+def generated(server: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The generated package."""
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"

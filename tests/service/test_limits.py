@@ -24,10 +24,16 @@ def small(weights: Path) -> Iterator[Live]:
         models="encodec_24khz",
         max_upload_bytes=MAX_BYTES,
         max_audio_seconds=3,
-        read_timeout=0.5,
         max_requests=1,
         max_waiting=0,
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(weights: Path) -> Iterator[Live]:
+    """A service that does not wait for slow clients."""
+    with live(weights, models="encodec_24khz", read_timeout=0.2) as running:
         yield running
 
 
@@ -93,14 +99,14 @@ def test_too_long_to_decode(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["audio/wav", "multipart/form-data; boundary=x"])
-def test_too_slow(small: Live, kind: str) -> None:
+def test_too_slow(impatient: Live, kind: str) -> None:
     head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n"
-    with socket.create_connection((small.host, small.port), timeout=20) as connection:
+    with socket.create_connection((impatient.host, impatient.port), timeout=20) as connection:
         connection.sendall(head.encode() + b"\r\n" + b"--x\r\n")
         answer = connection.recv(10_000)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"client_too_slow" in answer
-    small.wait_until_idle()
+    impatient.wait_until_idle()
 
 
 def test_too_many(small: Live) -> None:
