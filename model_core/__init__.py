@@ -5,6 +5,8 @@ what it imports itself.
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,3 +60,16 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """`model_core.compress` is the function, as in the reference, though a module has that name
+    too: importing the module would put it in the function's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "compress" and isinstance(value, ModuleType):
+            value = value.compress
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,67 @@
+"""The names users import: they are all there, and what they should be however they are reached."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import model_core
+
+NAMES = {
+    "Balancer",
+    "EncodecError",
+    "EncodecModel",
+    "MultiScaleSTFTDiscriminator",
+    "compress",
+    "compress_to_file",
+    "convert_audio",
+    "decompress",
+    "decompress_from_file",
+    "distrib",
+    "save_audio",
+}
+
+
+def test_the_public_names() -> None:
+    assert set(model_core.__all__) == NAMES == set(dir(model_core))
+    for name in NAMES:
+        assert getattr(model_core, name) is not None
+    with pytest.raises(AttributeError):
+        model_core.nothing_of_the_kind  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from model_core import compress, decompress",
+        "import model_core.compress",
+        "from model_core.compress import MODELS, compress_to_file",
+        "import model_core; model_core.decompress",
+    ],
+)
+def test_compress_is_a_function_whatever_was_imported_first(first: str) -> None:
+    code = f"{first}\nimport model_core\nassert callable(model_core.compress)\nprint('fine')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == "fine\n"
+
+
+def test_networks_need_torch_alone() -> None:
+    """On a bare GPU machine there is neither FFmpeg nor an HTTP client."""
+    missing = ["av", "httpx", "huggingface_hub", "pydantic", "fastapi", "structlog"]
+    code = (
+        f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
+        "import model_core.engine, model_core.lm, model_core.model, model_core.training.trainer\n"
+        "print('fine')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout == "fine\n", done.stderr
