@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .errors import EncodecError
     from .model import EncodecModel
     from .training.discriminator import MultiScaleSTFTDiscriminator
-    from .utils import convert_audio, save_audio
+    from .utils import convert_audio, load_audio, save_audio
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "decompress",
     "decompress_from_file",
     "distrib",
+    "load_audio",
     "save_audio",
 ]
 
@@ -44,6 +45,7 @@ _HOMES = {
     "convert_audio": "utils",
     "decompress": "compress",
     "decompress_from_file": "compress",
+    "load_audio": "utils",
     "save_audio": "utils",
 }
 

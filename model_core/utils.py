@@ -1,5 +1,7 @@
-"""`convert_audio` and `save_audio`, as in the reference repository's encodec/utils.py."""
+"""`convert_audio` and `save_audio`, as in the reference repository's encodec/utils.py, and
+`load_audio`, which the reference leaves to torchaudio."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +12,8 @@ import torchaudio
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
+from model_core.audio.input import MediaInput
+from model_core.audio.reader import MediaReader
 from model_core.audio.wav import WavWriter, pcm16, rescale_factor
 from model_core.errors import InvalidAudioError
 
@@ -39,6 +43,24 @@ def convert_audio(wav: torch.Tensor, sr: int, target_sr: int, target_channels: i
         return wav
     # an expanded tensor has no flat view, which torchaudio needs
     return torchaudio.transforms.Resample(sr, target_sr).to(wav)(wav.contiguous())
+
+
+def load_audio(path: Path | str) -> tuple[torch.Tensor, int]:
+    """Any audio file as `(wav [C, T] float32, its sample rate in Hz)`.
+
+    What `torchaudio.load` did before it came to need another package. Raises `InvalidAudioError`
+    for a file that cannot be read, or whose channels change on the way.
+    """
+    path = Path(path)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidAudioError(f"cannot open {path}: {error.strerror}") from error
+    with file, closing(MediaReader(MediaInput(file))) as reader:
+        blocks = [samples for samples, _ in reader]
+        if len({len(block) for block in blocks}) != 1:
+            raise InvalidAudioError(f"{path} does not keep one number of channels")
+        return torch.from_numpy(np.concatenate(blocks, axis=1)), reader.info.sample_rate
 
 
 def save_audio(

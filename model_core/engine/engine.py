@@ -1,7 +1,8 @@
 """One model's networks on one device, run block by block for many streams."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +46,18 @@ class DecodeItem:
     state: StreamState = field(default_factory=StreamState)
 
 
+@contextmanager
+def _states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
+    """Put the streams' states back if what happens inside fails."""
+    before = [item.state.slots for item in items]
+    try:
+        yield
+    except BaseException:
+        for item, slots in zip(items, before, strict=True):
+            item.state.slots = slots
+        raise
+
+
 class Engine:
     """Encodes and decodes batches of blocks.
 
@@ -66,7 +79,14 @@ class Engine:
 
     @torch.inference_mode()
     def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
-        """Encode one block of each of several streams."""
+        """Encode one block of each of several streams.
+
+        When it raises, the streams stand where they stood, so that each block can be tried alone.
+        """
+        with _states_kept(items):
+            return self._encode(items)
+
+    def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
         full = [i for i in items if i.samples.shape[-1] == self.block_samples]
         done = {id(i): r for i, r in zip(full, self._encode_full(full), strict=True)}
         for item in items:
@@ -109,7 +129,14 @@ class Engine:
 
     @torch.inference_mode()
     def decode(self, items: Sequence[DecodeItem]) -> list[Tensor]:
-        """Decode one block of each of several streams: samples `[C, frames · hop]` on the CPU."""
+        """Decode one block of each of several streams: samples `[C, frames · hop]` on the CPU.
+
+        When it raises, the streams stand where they stood.
+        """
+        with _states_kept(items):
+            return self._decode(items)
+
+    def _decode(self, items: Sequence[DecodeItem]) -> list[Tensor]:
         full = [i for i in items if i.block.codes.shape[-1] == self.block_frames]
         done = {id(i): r for i, r in zip(full, self._decode_full(full), strict=True)}
         for item in items:

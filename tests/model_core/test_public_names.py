@@ -19,6 +19,7 @@ NAMES = {
     "decompress",
     "decompress_from_file",
     "distrib",
+    "load_audio",
     "save_audio",
 }
 

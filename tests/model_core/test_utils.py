@@ -8,8 +8,8 @@ from encodec.utils import convert_audio as reference_convert
 
 from model_core.audio import open_audio
 from model_core.errors import InvalidAudioError
-from model_core.utils import convert_audio, save_audio
-from tests.media import tone
+from model_core.utils import convert_audio, load_audio, save_audio
+from tests.media import float_wav, tone
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -77,3 +77,14 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidAudioError):
             save_audio(wav, tmp_path / name, 24_000)
+
+
+def test_load_audio_gives_the_file_at_its_own_rate(tmp_path: Path) -> None:
+    samples = tone(0.3, 44_100, 2)
+    path = tmp_path / "x.wav"
+    path.write_bytes(float_wav(samples, 44_100))
+    wav, rate = load_audio(path)
+    assert rate == 44_100
+    assert torch.equal(wav, torch.from_numpy(samples))
+    with pytest.raises(InvalidAudioError):
+        load_audio(tmp_path / "nothing.wav")

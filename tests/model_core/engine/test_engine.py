@@ -92,3 +92,18 @@ def test_the_models_own_weights_stay_as_they_are(peers: Peers) -> None:
     after = model.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None:
+    engine = Engine(peers.pair("encodec_24khz").ours, max_batch=2)
+    x = signal(1, 60_000, 24_000, seed=11).numpy()
+    expected = _encode_stream(engine, x, 4)
+    state = StreamState()
+    engine.encode([EncodeItem(x[:, :24_000], 4, False, state)])
+    second = EncodeItem(x[:, 24_000:48_000], 4, False, state)
+    broken = EncodeItem(np.zeros((1, 0), np.float32), 4, True)
+    with pytest.raises(RuntimeError):
+        engine.encode([second, broken])
+    codes = [engine.encode([second])[0].codes]
+    codes.append(engine.encode([EncodeItem(x[:, 48_000:], 4, True, state)])[0].codes)
+    np.testing.assert_array_equal(np.concatenate(codes, axis=1), expected[:, 75:])
