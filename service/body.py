@@ -87,14 +87,14 @@ async def _received(request: Request, limits: Limits) -> AsyncGenerator[bytes]:
     while True:
         try:
             async with asyncio.timeout(limits.read_timeout):
-                chunk = await anext(stream, None)
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
         except TimeoutError:
             raise Problem(
                 ProblemCode.CLIENT_TOO_SLOW,
                 f"no byte of the body came for {limits.read_timeout:g} seconds",
             ) from None
-        if chunk is None:
-            return
         if chunk:
             yield chunk
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -60,6 +61,9 @@ def live(weights: Path, **settings: Any) -> Iterator[Live]:
     """A service with the weights of a folder, ready for requests."""
     options = {"device": "cpu", "threads": 2, "weights": str(weights), **settings}
     app = create_app(Settings(**options))
+    # not to the captured stdout, which pytest closes under the server's thread
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _drop])
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         host, port = listener.getsockname()
@@ -79,6 +83,12 @@ def live(weights: Path, **settings: Any) -> Iterator[Live]:
             thread.join(_STARTING)
             assert not thread.is_alive()
             loop.close()
+            structlog.configure(**before)
+
+
+def _drop(logger: Any, method: str, event: Any) -> Any:
+    """A structlog processor that prints nothing."""
+    raise structlog.DropEvent
 
 
 def _ready(found: Live) -> bool:
