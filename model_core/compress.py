@@ -19,6 +19,8 @@ from .ecdc import parse_model_name, read_header
 from .errors import InvalidAudioError, UnknownModelError
 from .model import EncodecModel
 
+_PUSHED = 480_000  # samples given to the compressor at once
+
 MODELS = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
     "encodec_48khz": EncodecModel.encodec_model_48khz,
@@ -30,8 +32,8 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
 
     The bandwidth is the model's (`set_target_bandwidth`; all codebooks by default). With `use_lm`
     the codes are entropy coded, which saves bits and takes time. Raises `InvalidAudioError` for
-    another shape, `UnknownModelError` for a model without a name, `WeightsUnavailableError` where
-    there is no language model.
+    another shape or type and for samples that are not finite, `UnknownModelError` for a model
+    without a name, `WeightsUnavailableError` where there is no language model.
     """
     if wav.dim() != 2:
         raise InvalidAudioError(f"expected one waveform [C, T], got shape {list(wav.shape)}")
@@ -42,10 +44,16 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     codec = Codec(model, lm, lm_name, device=next(model.parameters()).device)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
-    samples = wav.detach().cpu().numpy()
-    payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
+    payload = [run_steps(compressor.push(_array(part))) for part in wav.split(_PUSHED, dim=-1)]
+    payload.append(run_steps(compressor.finish()))
     fo.write(compressor.header.to_bytes())
-    fo.write(payload)
+    fo.writelines(payload)
+
+
+def _array(wav: Tensor) -> np.ndarray:
+    """`wav` as numpy has it, which knows no bfloat16."""
+    wav = wav.detach().cpu()
+    return (wav.float() if wav.dtype == torch.bfloat16 else wav).numpy()
 
 
 def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
@@ -62,7 +70,7 @@ def decompress_from_file(fo: BinaryIO, device: torch.device | str = "cpu") -> tu
     `WeightsUnavailableError` for weights that are not here.
     """
     header = read_header(fo)
-    codec = _codec(header.model, str(device))
+    codec = _codec(header.model, header.lm, str(device))
     decompressor = Decompressor(codec, header, fo)
     blocks: list[np.ndarray] = []
     while (block := run_steps(decompressor.next_block())) is not None:
@@ -77,6 +85,6 @@ def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[T
 
 
 @lru_cache(maxsize=4)
-def _codec(name: str, device: str) -> Codec:
+def _codec(name: str, lm: bool, device: str) -> Codec:
     """Weights are loaded once, however many files need them."""
-    return Codec.load(name, device=device, exact=True)
+    return Codec.load(name, device=device, exact=True, lm=lm)

@@ -1,8 +1,7 @@
 """Weights: which there are, where they come from, checked and loaded.
 
-`find` says which weights a model name gets, `find_exact` finds those that a header names,
-`load_model` and `load_lm` load them. A long-lived program keeps a `Registry`, which does not
-look twice at the same file.
+A `Registry` says which weights a model name gets and which a header names. `load_model` and
+`load_lm` are the short way, through the `shared_registry` of the environment.
 """
 
 import torch
@@ -10,40 +9,22 @@ import torch
 from ..errors import WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
-from .digest import weights_id
-from .read import build_model
-from .registry import PACKAGE_WEIGHTS, Registry
+from .registry import Registry, shared_registry
 from .save import save_hub, save_lm, save_weights, write_index
-from .sets import LMSet, WeightSet
+from .sets import WeightSet
 
 __all__ = [
-    "PACKAGE_WEIGHTS",
-    "LMSet",
     "Registry",
     "WeightSet",
-    "find",
-    "find_exact",
     "lm_header_name",
-    "load_exact",
     "load_lm",
     "load_model",
-    "load_set",
     "save_hub",
     "save_lm",
     "save_weights",
-    "weights_id",
+    "shared_registry",
     "write_index",
 ]
-
-
-def find(name: str, weights: str | None = None) -> WeightSet:
-    """The weights to code with; see `Registry.find`."""
-    return Registry(weights).find(name)
-
-
-def find_exact(header_name: str, weights: str | None = None) -> WeightSet:
-    """The weights that a header names; see `Registry.find_exact`."""
-    return Registry(weights).find_exact(header_name)
 
 
 def load_model(
@@ -55,19 +36,8 @@ def load_model(
     of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). Raises `UnknownModelError`,
     `WeightsUnavailableError`, `WeightsError`.
     """
-    registry = Registry(weights)
+    registry = shared_registry(weights)
     return registry.load(registry.find(name), device)
-
-
-def load_exact(
-    header_name: str, weights: str | None = None, device: torch.device | str = "cpu"
-) -> EncodecModel:
-    """The model that decodes a file with this header name: a plain name is the published weights.
-
-    Raises as `load_model`.
-    """
-    registry = Registry(weights)
-    return registry.load(registry.find_exact(header_name), device)
 
 
 def load_lm(
@@ -77,13 +47,8 @@ def load_lm(
 
     With `+<8 hex>` it is that very one. Raises `WeightsUnavailableError` where there is none.
     """
-    registry = Registry(weights)
+    registry = shared_registry(weights)
     return registry.load_lm(registry.find_exact(header_name), device)
-
-
-def load_set(weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
-    """The model with the weights that `find` described. Raises `WeightsError`."""
-    return build_model(weights, device)
 
 
 def lm_header_name(header_name: str, weights: str | None = None) -> str:
@@ -91,7 +56,7 @@ def lm_header_name(header_name: str, weights: str | None = None) -> str:
 
     Raises `WeightsUnavailableError` where there is no language model.
     """
-    name = find_exact(header_name, weights).lm_header_name
+    name = shared_registry(weights).find_exact(header_name).lm_header_name
     if name is None:
         raise WeightsUnavailableError(f"{header_name} has no language model")
     return name

@@ -104,7 +104,7 @@ def _fetch_part(url: str, part: Path, patience: Patience) -> None:
             try:
                 _receive(client, url, file)
                 return
-            except (_InterruptedError, httpx.TransportError) as error:
+            except (_InterruptedError, httpx.RequestError) as error:
                 reason = str(error) or type(error).__name__
             logger.info("%s: attempt %d failed: %s", url, attempt, reason)
             if attempt < patience.attempts:

@@ -118,10 +118,20 @@ def float_tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
             raise WeightsError(f"{path}: {name!r:.80} is not a named tensor")
         if not tensor.is_floating_point() and not is_statistic(name):
             raise WeightsError(f"{path}: {name} is {tensor.dtype}, not floating point")
+        _check_memory(name, tensor, path)
         state[name] = tensor.detach().to(torch.float32).contiguous()
         if not torch.isfinite(state[name]).all():
             raise WeightsError(f"{path}: {name} has values that are not finite")
     return state
+
+
+def _check_memory(name: str, tensor: Tensor, path: Path) -> None:
+    """Every value must stand in the file: a small one must not ask for endless memory."""
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        kind = "meta" if tensor.is_meta else tensor.layout
+        raise WeightsError(f"{path}: {name} is not a plain tensor but {kind}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{path}: {name} has more values than the file holds")
 
 
 def load_state(module: torch.nn.Module, state: State, path: Path) -> None:

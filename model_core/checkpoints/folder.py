@@ -163,7 +163,11 @@ class Folder:
         entry = read_json(read_bytes(index), str(index)).get(name)
         if entry is None:
             return None
-        file = entry.get(kind) if isinstance(entry, dict) else entry
+        if not isinstance(entry, dict):
+            raise WeightsError(
+                f'{index}: what it says of {name} is not an object {{"model": …, "lm": …}}'
+            )
+        file = entry.get(kind)
         if file is None and kind == "lm":
             return None
         named = FileName.parse(file) if isinstance(file, str) else None

@@ -49,7 +49,7 @@ def check_config(data: Mapping[str, Any], where: str) -> ModelConfig:
     bounds, and for anything else than the model's own value in what a bitstream depends on.
     """
     name = data.get("name")
-    if name not in CONFIGS:
+    if not isinstance(name, str) or name not in CONFIGS:
         raise WeightsError(f"{where}: no model is called {name!r}")
     standard = CONFIGS[name]
     unknown = set(data) - set(standard.to_dict())
@@ -65,7 +65,8 @@ def check_config(data: Mapping[str, Any], where: str) -> ModelConfig:
 
 def check_lm_config(data: Mapping[str, Any], where: str) -> LMConfig:
     """The language model configuration in `data`. Raises `WeightsError` naming the file."""
-    if data.get("name") not in CONFIGS or set(data) - {"name", *_LM_FREE}:
+    name = data.get("name")
+    if not isinstance(name, str) or name not in CONFIGS or set(data) - {"name", *_LM_FREE}:
         raise WeightsError(f"{where}: not a language model configuration: {dict(data)!r:.200}")
     _check_bounds(data, _LM_FREE, where)
     config = LMConfig(**data)

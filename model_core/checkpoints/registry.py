@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ class Registry:
         self._folder: Folder | None = None
         self._ids: dict[FileState, str] = {}
         if self.weights not in WORDS:
-            path = Path(self.weights).expanduser()
+            path = _expanded(self.weights)
             if not path.is_dir():
                 raise WeightsUnavailableError(
                     f"weights are {', '.join(WORDS)} or a folder; {self.weights!r} is none of them"
@@ -215,6 +216,28 @@ class Registry:
         return self._ids[state]
 
 
+def shared_registry(weights: str | None = None) -> Registry:
+    """The registry of a value of `ENCODEC_WEIGHTS` (None: the environment's), always the same one
+    while the environment stays as it is, so that files are read for their ids once.
+
+    Raises as `Registry`.
+    """
+    weights = weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
+    return _shared(weights, _path_from("ENCODEC_CACHE_DIR"), torch.hub.get_dir())
+
+
+@lru_cache(maxsize=8)
+def _shared(weights: str, cache_dir: Path | None, _hub_dir: str) -> Registry:
+    return Registry(weights, cache_dir=cache_dir)
+
+
 def _path_from(variable: str) -> Path | None:
     value = os.environ.get(variable)
-    return Path(value).expanduser() if value else None
+    return _expanded(value) if value else None
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~ of somebody who has no home: then it is a name like any other
+        return Path(path)

@@ -14,7 +14,7 @@ from ..lm import LMModel
 from ..model import EncodecModel
 from .convert import HubForm, to_hub
 from .digest import is_statistic, weights_id
-from .files import FORMAT
+from .files import FORMAT, read_json
 from .hub_config import config_to_hub
 from .names import Kind, parse_known_name, stem
 from .netconfig import LMConfig
@@ -70,10 +70,11 @@ def save_hub(model: EncodecModel, folder: Path, form: HubForm = "original") -> N
 def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> None:
     """Say which files in `folder` are the current ones: model name -> (model, LM or None).
 
-    Other models' entries in an index that is there already are kept.
+    Other models' entries in an index that is there already are kept. Raises `WeightsError` for an
+    index that cannot be read and for the name of no model.
     """
     path = folder / INDEX
-    index = json.loads(path.read_text()) if path.exists() else {}
+    index = read_json(path.read_bytes(), str(path)) if path.exists() else {}
     for name, (model, lm) in chosen.items():
         if name not in CONFIGS:
             raise WeightsError(f"{path}: no model is called {name!r}")

@@ -7,8 +7,9 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..checkpoints import Registry, WeightSet
+from ..checkpoints import WeightSet, shared_registry
 from ..config import ModelConfig
+from ..ecdc import Header, parse_model_name
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, Engine
 from ..errors import EncodecError, WeightsUnavailableError
 from ..lm import LMModel
@@ -54,18 +55,20 @@ class Codec:
         max_batch: int = 1,
         *,
         exact: bool = False,
-        registry: Registry | None = None,
+        lm: bool = True,
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
         `exact` is for decoding: precisely the weights that a header calls `name`, from wherever
-        they lie. A long-lived program passes its own `registry` instead of `weights`. Raises
-        `UnknownModelError`, `WeightsUnavailableError` and `WeightsError`.
+        they lie. Without `lm`, a language model is not loaded (or downloaded) even if there is
+        one. Raises `UnknownModelError`, `WeightsUnavailableError` and `WeightsError`.
         """
-        registry = registry or Registry(weights)
+        registry = shared_registry(weights)
         found = registry.find_exact(name) if exact else registry.find(name)
-        lm = None if found.lm is None else registry.load_lm(found)
-        return cls(registry.load(found), lm, found.lm_header_name, found, device, max_batch)
+        language_model = registry.load_lm(found) if lm and found.lm is not None else None
+        return cls(
+            registry.load(found), language_model, found.lm_header_name, found, device, max_batch
+        )
 
     @property
     def has_lm(self) -> bool:
@@ -81,6 +84,17 @@ class Codec:
         if self.lm is None:
             raise WeightsUnavailableError(f"there is no language model for {self.name}")
         return self.lm
+
+    def lm_for(self, header: Header) -> LMModel:
+        """The language model that a file was coded with.
+
+        Raises `WeightsUnavailableError` where it is not this codec's. (A header that names one by
+        its id has found it by that.)
+        """
+        lm = self.require_lm()
+        if parse_model_name(header.model).lm is None and header.model != self.lm_name:
+            raise WeightsUnavailableError(f"the language model of {header.model} is not here")
+        return lm
 
     def header_name(self, lm: bool) -> str:
         """What an `.ecdc` header calls this codec."""

@@ -9,6 +9,9 @@ from .codec import Codec
 from .entropy import LMEncoder
 from .work import Steps, Work
 
+LOUDEST = 1e9
+"""Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
+
 
 class Encoder:
     """Cuts a stream of samples into blocks and has them encoded.
@@ -28,13 +31,10 @@ class Encoder:
     def push(self, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
         """Take samples float32 `[C, n]`; returns the blocks that are complete.
 
-        Raises `InvalidAudioError` for another number of channels.
+        Raises `InvalidAudioError` for another shape or type, and for samples that are not finite
+        or beyond `LOUDEST`.
         """
-        channels = self._codec.config.channels
-        if samples.ndim != 2 or samples.shape[0] != channels:
-            raise InvalidAudioError(
-                f"expected samples of shape [{channels}, n], got {list(samples.shape)}"
-            )
+        _check(samples, self._codec.config.channels)
         self.samples += samples.shape[1]
         self._buffer = np.concatenate([self._buffer, samples], axis=1)
         items = []
@@ -71,6 +71,20 @@ class Encoder:
         return blocks
 
 
+def _check(samples: np.ndarray, channels: int) -> None:
+    if samples.ndim != 2 or samples.shape[0] != channels:
+        raise InvalidAudioError(
+            f"expected samples of shape [{channels}, n], got {list(samples.shape)}"
+        )
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise InvalidAudioError(f"samples must be floating point, not {samples.dtype}")
+    least, greatest = samples.min(initial=0), samples.max(initial=0)
+    if not (least >= -LOUDEST and greatest <= LOUDEST):  # so that NaN does not pass
+        raise InvalidAudioError(
+            f"the audio has samples that are NaN, infinite or beyond ±{LOUDEST:g}"
+        )
+
+
 class Compressor:
     """Samples in, payload bytes out; the header is known at the end."""
 
@@ -103,14 +117,14 @@ class Compressor:
         return payload
 
     def _payload(self, blocks: list[EncodedBlock]) -> Steps[bytes]:
-        payload = b""
+        parts: list[bytes] = []
         for block in blocks:
             if block.scale is not None:
-                payload += scale_to_bytes(block.scale)
-            payload += yield from self._codes(block)
+                parts.append(scale_to_bytes(block.scale))
+            parts.append((yield from self._codes(block)))
             if self._codec.config.segment is not None:
-                payload += self._end_segment()
-        return payload
+                parts.append(self._end_segment())
+        return b"".join(parts)
 
     def _codes(self, block: EncodedBlock) -> Steps[bytes]:
         if self._lm is None:

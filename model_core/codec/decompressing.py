@@ -8,6 +8,7 @@ import torch
 
 from ..ecdc import BitUnpacker, Header, Segment, read_exactly, read_scale, segments
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
+from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
 from .work import Steps, Work
@@ -24,7 +25,7 @@ class Decompressor:
         self._codec = codec
         self._header = header
         self._payload = payload
-        self._lm = codec.require_lm() if header.lm else None
+        self._lm = codec.lm_for(header) if header.lm else None
         self._left = header.audio_length
         self._segments = segments(codec.config, header.audio_length)
         self._overlap = OverlapAdd(codec.config.segment_stride or 1)
@@ -36,7 +37,8 @@ class Decompressor:
     def next_block(self) -> Steps[np.ndarray | None]:
         """The next samples float32 `[C, n]`, None at the end.
 
-        Raises `TruncatedBitstreamError` or `BitstreamError`.
+        Raises `TruncatedBitstreamError` or `BitstreamError`, the latter also for what decodes to
+        samples that are not finite.
         """
         if not self._left:
             return None
@@ -45,6 +47,8 @@ class Decompressor:
         else:
             samples = yield from self._next_segments()
         samples = samples[:, : self._left]
+        if not np.isfinite(samples).all():
+            raise BitstreamError("it decodes to samples that are not finite")
         self._left -= samples.shape[1]
         return samples
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
+from ..errors import InvalidAudioError
 from ..lm import LMModel
 
 
@@ -63,11 +64,20 @@ class LMEncoder:
 
     @torch.inference_mode()
     def encode(self, codes: np.ndarray) -> bytes:
-        """Code the next frames `[K, T]`; returns the bytes that are settled."""
-        with single_thread():
-            for frame in codes.T:
-                self._coder.push_many(frame, self._predictor.next())
-                self._predictor.saw(frame)
+        """Code the next frames `[K, T]`; returns the bytes that are settled.
+
+        Raises `InvalidAudioError` where the rounding of the probabilities leaves a code no range;
+        no file can then hold it (the reference writes one that nobody can read).
+        """
+        try:
+            with single_thread():
+                for frame in codes.T:
+                    self._coder.push_many(frame, self._predictor.next())
+                    self._predictor.saw(frame)
+        except ValueError as error:
+            raise InvalidAudioError(
+                f"the language model cannot code this audio, only plain codes can: {error}"
+            ) from error
         return self._coder.take()
 
     def finish(self) -> bytes:

@@ -98,6 +98,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.server.status or content is None:
             self.send_response(self.server.status or 404)
             self.send_header("Content-Length", "0")
+            for name, value in self.server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             return
         start = 0

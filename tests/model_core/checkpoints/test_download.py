@@ -99,6 +99,13 @@ def test_refusals(status: int, attempts: int, url: str, path: Path, server: File
     assert not path.exists()
 
 
+def test_server_that_sends_from_place_to_place(url: str, path: Path, server: FileServer) -> None:
+    server.status = 302
+    server.headers = {"Location": url}
+    with pytest.raises(WeightsUnavailableError, match="redirect"):
+        fetch(url, path, SHA256[:8], PATIENCE)
+
+
 def test_one_download_for_many_at_once(url: str, path: Path, server: FileServer) -> None:
     threads = [
         threading.Thread(target=fetch, args=(url, path, SHA256[:8], PATIENCE)) for _ in range(4)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_core import checkpoints
-from model_core.checkpoints import files, hub_config, read
+from model_core.checkpoints import Registry, files, hub_config, read
 from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import WeightsError
 from model_core.model import EncodecModel
@@ -104,6 +104,9 @@ def test_missing_file(tmp_path: Path) -> None:
         ({"encoder.model.0.conv.conv.bias": torch.zeros(1).long()}, "torch.int64"),
         ({"encoder.model.0.conv.conv.bias": 3}, "not a named tensor"),
         ({1: torch.zeros(1)}, "not a named tensor"),
+        ({"encoder.model.0.conv.conv.bias": torch.zeros(3).to_sparse()}, "sparse"),
+        ({"encoder.model.0.conv.conv.bias": torch.zeros(3, device="meta")}, "meta"),
+        ({"encoder.model.0.conv.conv.bias": torch.zeros(1).expand(2**44)}, "more values than"),
         ({"a": torch.zeros(1), "b": torch.zeros(2)}, "missing: .*encoder.* and .* more"),
     ],
 )
@@ -150,6 +153,7 @@ def test_safetensors_of_somebody_else(tmp_path: Path) -> None:
         ("n_filters", 10**9, "n_filters is 1000000000, not within"),
         ("n_filters", "2", "n_filters is '2'"),
         ("name", "encodec_44khz", "no model is called"),
+        ("name", ["encodec_24khz"], "no model is called"),
         ("name", "encodec_48khz", "but encodec_48khz has"),
         ("colour", 1, "unknown configuration fields"),
     ],
@@ -193,6 +197,7 @@ def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
         {"name": NAME, "dim": 10**6},
         {"name": NAME, "dim": 12},
         {"name": "x"},
+        {"name": []},
         {"a": 1},
     ):
         metadata = {"format": "encodec-service", "kind": "lm", "config": json.dumps(config)}
@@ -204,14 +209,14 @@ def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
 def test_file_that_changes_after_it_was_found(th24: Path, tmp_path: Path) -> None:
     path = tmp_path / th24.name
     path.symlink_to(th24)
-    found = checkpoints.find(NAME, str(tmp_path))
+    found = Registry(str(tmp_path)).find(NAME)
     path.unlink()
     torch.save({}, path)
     with pytest.raises(WeightsError, match="wrong checksum"):
-        checkpoints.load_set(found)
+        read.build_model(found)
 
 
 def test_weights_of_the_other_model(own: Path) -> None:
     other = own.rename(own.with_name(own.name.replace("24khz", "48khz")))
     with pytest.raises(WeightsError, match="weights for encodec_24khz, not encodec_48khz"):
-        checkpoints.find(ENCODEC_48KHZ.name, str(other.parent))
+        Registry(str(other.parent)).find(ENCODEC_48KHZ.name)

@@ -9,7 +9,7 @@ import transformers
 from encodec.model import LMModel as ReferenceLM
 
 from model_core import checkpoints
-from model_core.checkpoints import convert, hub_config
+from model_core.checkpoints import Registry, convert, hub_config
 from model_core.checkpoints.digest import weights_id
 from model_core.checkpoints.read import build_model
 from model_core.config import CONFIGS, ENCODEC_24KHZ
@@ -63,10 +63,10 @@ def test_layouts_give_the_reference(
     reference: encodec.EncodecModel, layout: str, tmp_path: Path
 ) -> None:
     write(reference, layout, tmp_path)
-    found = checkpoints.find(name_of(reference), str(tmp_path))
+    found = Registry(str(tmp_path)).find(name_of(reference))
     assert found.id == weights_id(reference.state_dict())
     assert not found.published
-    model = checkpoints.load_set(found)
+    model = build_model(found)
     assert model.name == f"{name_of(reference)}:{found.id}" == found.header_name
     assert not model.training
     assert_same_coding(model, reference)
@@ -102,9 +102,9 @@ def test_own_file_carries_a_narrower_network(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = EncodecModel(ENCODEC_24KHZ.with_filters(8)).eval()
     path = checkpoints.save_weights(model, tmp_path, torch.float32)
-    found = checkpoints.find("encodec_24khz", str(tmp_path))
+    found = Registry(str(tmp_path)).find("encodec_24khz")
     assert (found.path, found.config.n_filters) == (path, 8)
-    loaded = checkpoints.load_set(found)
+    loaded = build_model(found)
     for name, tensor in model.encoder.state_dict().items():
         assert torch.equal(loaded.encoder.state_dict()[name], tensor)
 
@@ -163,7 +163,7 @@ def test_names_there_and_back(reference: encodec.EncodecModel, form: convert.Hub
 def test_transformers_folder(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
     """A folder that `transformers` itself has written, and one of ours that it reads."""
     hub_peer(reference24, "original").save_pretrained(tmp_path / "theirs")
-    found = checkpoints.find("encodec_24khz", str(tmp_path / "theirs"))
+    found = Registry(str(tmp_path / "theirs")).find("encodec_24khz")
     assert found.id == weights_id(reference24.state_dict())
     checkpoints.save_hub(ours_from(reference24), tmp_path / "ours")
     peer = transformers.EncodecModel.from_pretrained(tmp_path / "ours")
@@ -187,7 +187,7 @@ def test_language_model(
     from_reference = model.get_lm_model()
     ours = checkpoints.save_lm(from_reference, model.name, tmp_path, torch.float32)
     theirs.unlink()
-    found = checkpoints.find("encodec_24khz", str(tmp_path))
+    found = Registry(str(tmp_path)).find("encodec_24khz")
     assert found.path == owner
     assert found.lm is not None
     assert found.lm.path == ours
@@ -225,9 +225,7 @@ def test_repository_of_the_reference_interface(th24: Path) -> None:
     model = EncodecModel.encodec_model_24khz(repository=th24.parent)
     assert model.name.startswith("encodec_24khz:")
     assert model.weights == str(th24.parent)
-    assert isinstance(
-        build_model(checkpoints.find("encodec_24khz", str(th24.parent))), EncodecModel
-    )
+    assert isinstance(build_model(Registry(str(th24.parent)).find("encodec_24khz")), EncodecModel)
 
 
 def test_half_precision_that_overflows_is_refused(tmp_path: Path) -> None:

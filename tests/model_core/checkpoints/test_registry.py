@@ -269,11 +269,25 @@ def test_folder_with_several_weights(make: Make, tmp_path: Path) -> None:
     assert registry.find(f"{NAME}:{paths[1].stem[-8:]}").path == paths[1]
 
 
-@pytest.mark.parametrize("entry", ["x", {"model": "../../etc/passwd"}, {"model": 3}, {"lm": None}])
+@pytest.mark.parametrize("entry", [{"model": "../../etc/passwd"}, {"model": 3}, {"lm": None}])
 def test_index_that_is_wrong(entry: object, make: Make, package: Path) -> None:
     (package / "index.json").write_text(json.dumps({NAME: entry}))
     with pytest.raises(WeightsError, match=r"index\.json"):
         make("bundled").find(NAME)
+
+
+def test_index_that_names_a_file_without_saying_what_for(make: Make, package: Path) -> None:
+    """Not even a good one: whether a language model goes with it would be a guess."""
+    for entry in (make("bundled").find(NAME).path.name, 3):
+        (package / "index.json").write_text(json.dumps({NAME: entry}))
+        with pytest.raises(WeightsError, match=r"index\.json: .* is not an object"):
+            make("bundled").find(NAME)
+
+
+def test_index_that_cannot_be_added_to(package: Path) -> None:
+    (package / "index.json").write_text("[")
+    with pytest.raises(WeightsError, match=r"index\.json: not JSON"):
+        checkpoints.write_index(package, {NAME: (package / "a", None)})
 
 
 def test_index_that_names_a_missing_file(make: Make, package: Path) -> None:
@@ -285,6 +299,8 @@ def test_index_that_names_a_missing_file(make: Make, package: Path) -> None:
 def test_neither_a_word_nor_a_folder(make: Make, tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailableError, match="is none of them"):
         make(str(tmp_path / "nowhere"))
+    with pytest.raises(WeightsUnavailableError, match="is none of them"):
+        make("~nobody-of-that-name/weights")
     with pytest.raises(WeightsUnavailableError, match=f"holds no weights for {NAME}"):
         make(str(tmp_path)).find(NAME)
 
@@ -295,10 +311,9 @@ def test_environment(
     monkeypatch.setenv("ENCODEC_WEIGHTS", "official")
     monkeypatch.setenv("ENCODEC_CACHE_DIR", str(th24.parent))
     assert checkpoints.load_model(NAME).name == NAME
-    assert checkpoints.load_exact(NAME, "bundled").name == NAME
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsUnavailableError):
-        checkpoints.find(NAME)
+        Registry().find(NAME)
 
 
 def hub_files(server: FileServer, model: EncodecModel, name: str, folder: Path) -> None:
