@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any
 
-from .errors import UnknownModelError, UnsupportedBandwidthError, WeightsError
+from .errors import UnknownModelError, UnsupportedBandwidthError
 from .nn.conv import Norm
 
 
@@ -49,7 +49,7 @@ class ModelConfig:
     @property
     def num_codebooks(self) -> int:
         """Codebooks at the highest bandwidth."""
-        return int(1000 * self.target_bandwidths[-1] // (self.frame_rate * 10))
+        return self.codebooks_for(self.target_bandwidths[-1])
 
     @property
     def segment_length(self) -> int | None:
@@ -82,15 +82,6 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's metadata."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises `WeightsError` for fields that do not fit."""
-        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        try:
-            return cls(**lists)
-        except TypeError as error:
-            raise WeightsError(f"not a model configuration: {error}") from error
 
     def with_filters(self, n_filters: int) -> "ModelConfig":
         """The same model with a network of another width."""

@@ -14,7 +14,7 @@ from .config import ENCODEC_24KHZ, ENCODEC_48KHZ, ModelConfig
 from .errors import InvalidAudioError, WeightsUnavailableError
 from .nn.overlap import linear_overlap_add
 from .nn.rvq import ResidualVectorQuantizer
-from .nn.seanet import SEANetDecoder, SEANetEncoder
+from .nn.seanet import SEANetDecoder, SEANetEncoder, SEANetShape
 
 if TYPE_CHECKING:
     from .lm import LMModel
@@ -38,26 +38,18 @@ class EncodecModel(nn.Module):
         self.name = name
         self.bandwidth: float | None = None
         self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that finds them again
-        self.encoder = SEANetEncoder(
-            channels=config.channels,
-            dimension=config.dimension,
-            n_filters=config.n_filters,
-            n_residual_layers=config.n_residual_layers,
-            ratios=config.ratios,
-            norm=config.norm,
-            causal=config.causal,
-            lstm=config.lstm,
-        )
-        self.decoder = SEANetDecoder(
-            channels=config.channels,
-            dimension=config.dimension,
-            n_filters=config.n_filters,
-            n_residual_layers=config.n_residual_layers,
-            ratios=config.ratios,
-            norm=config.norm,
-            causal=config.causal,
-            lstm=config.lstm,
-        )
+        shape: SEANetShape = {
+            "channels": config.channels,
+            "dimension": config.dimension,
+            "n_filters": config.n_filters,
+            "n_residual_layers": config.n_residual_layers,
+            "ratios": config.ratios,
+            "norm": config.norm,
+            "causal": config.causal,
+            "lstm": config.lstm,
+        }
+        self.encoder = SEANetEncoder(**shape)
+        self.decoder = SEANetDecoder(**shape)
         self.quantizer = ResidualVectorQuantizer(
             dimension=config.dimension, n_q=config.num_codebooks, bins=config.bins
         )
@@ -144,11 +136,15 @@ class EncodecModel(nn.Module):
         """Decode what `encode` returned into `[B, channels, T]`.
 
         The last frame is decoded whole, so the output may be a little longer than the input.
+        Raises `InvalidAudioError` for no frames, or more than one where there are no segments.
         """
+        count = len(encoded_frames)
+        if not count:
+            raise InvalidAudioError("there are no frames to decode")
+        if count > 1 and self.segment_stride is None:
+            raise InvalidAudioError(f"{self.name} codes audio as one frame, not {count}")
         frames = [self._decode_frame(frame) for frame in encoded_frames]
         if self.segment_stride is None:
-            if len(frames) != 1:
-                raise InvalidAudioError(f"{self.name} codes audio as one frame, not {len(frames)}")
             return frames[0]
         return linear_overlap_add(frames, self.segment_stride)
 

@@ -8,6 +8,7 @@ decoder   the mirror image, with transposed convolutions
 
 import math
 from collections.abc import Sequence
+from typing import TypedDict
 
 from torch import Tensor, nn
 
@@ -15,6 +16,19 @@ from .conv import Norm, SConv1d, SConvTranspose1d
 from .lstm import SLSTM
 
 RATIOS = (8, 5, 4, 2)  # the decoder's order
+
+
+class SEANetShape(TypedDict):
+    """What encoder and decoder of one model have in common."""
+
+    channels: int
+    dimension: int
+    n_filters: int
+    n_residual_layers: int
+    ratios: Sequence[int]
+    norm: Norm
+    causal: bool
+    lstm: int
 
 
 class SEANetResnetBlock(nn.Module):

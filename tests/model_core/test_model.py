@@ -96,6 +96,12 @@ def test_audio_of_one_segment_is_one_frame() -> None:
         model.decode([frame, frame])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_frames_are_no_audio(name: str) -> None:
+    with pytest.raises(InvalidAudioError):
+        EncodecModel(CONFIGS[name].with_filters(2)).decode([])
+
+
 def test_silence_has_a_scale(peers: Peers) -> None:
     pair = peers.pair("encodec_48khz")
     x = torch.zeros(1, 2, 640)
