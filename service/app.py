@@ -14,7 +14,7 @@ from model_core import __version__
 from . import openapi, problem_handlers
 from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
-from .audio_process import AudioProcessError, AudioProcesses
+from .audio import AudioProcessError, AudioProcesses
 from .auth import require_key
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Observe, RequestId

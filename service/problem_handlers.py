@@ -1,5 +1,6 @@
 """Turns every exception a request can end in into a problem document."""
 
+import errno
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
@@ -8,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from model_core.errors import EncodecError
 
-from .audio_process import AudioProcessError
+from .audio import AudioProcessError
 from .problems import PROBLEM_JSON, ParameterProblem, Problem, ProblemCode
 from .scheduler import SchedulerError
 
@@ -22,6 +23,7 @@ _FROM_STATUS = {
     415: ProblemCode.UNSUPPORTED_MEDIA_TYPE,
     422: ProblemCode.BAD_PARAMETER,
 }
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def problem_response(problem: Problem) -> Response:
@@ -44,12 +46,16 @@ async def _on_known(request: Request, error: Exception) -> Response:
 
 
 def as_problem(error: Exception) -> Problem:
-    """What an error is to the client; those of the queue and the decoding processes too."""
+    """What an error is to the client; those of the queue, the decoding processes and the disk
+    too."""
     if isinstance(error, SchedulerError):
         code = ProblemCode.SHUTTING_DOWN if error.stopping else ProblemCode.UNAVAILABLE
         return Problem(code, str(error))
     if isinstance(error, AudioProcessError):
         return Problem(ProblemCode.UNAVAILABLE, str(error))
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        detail = "there is no room on the disk for what the request needs"
+        return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
     return Problem.from_exception(error)
 
 

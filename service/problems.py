@@ -54,6 +54,7 @@ class ProblemCode(StrEnum):
     UNAVAILABLE = "unavailable"
     SHUTTING_DOWN = "shutting_down"
     WAITED_TOO_LONG = "waited_too_long"
+    INSUFFICIENT_STORAGE = "insufficient_storage"
 
 
 class ProblemKind(NamedTuple):
@@ -88,6 +89,7 @@ PROBLEMS: dict[ProblemCode, ProblemKind] = {
     ProblemCode.UNAVAILABLE: ProblemKind(503, "The service cannot work"),
     ProblemCode.SHUTTING_DOWN: ProblemKind(503, "The service is stopping"),
     ProblemCode.WAITED_TOO_LONG: ProblemKind(504, "The request waited too long for its turn"),
+    ProblemCode.INSUFFICIENT_STORAGE: ProblemKind(507, "The disk is full"),
 }
 
 # The first that fits decides, so subclasses come before their bases.

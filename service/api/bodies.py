@@ -6,6 +6,15 @@ ECDC_TYPE = "application/octet-stream"
 WAV_TYPE = "audio/wav"
 NPZ_TYPE = "application/x-npz"
 
+AUDIO = (
+    "Audio in any container and codec that FFmpeg reads, or headerless 16-bit big-endian PCM as "
+    "`audio/L16; rate=…; channels=…`."
+)
+ECDC = "An `.ecdc` file."
+
+PROBLEMS = (400, 401, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504, 507)
+"""Statuses of the problems that a call with a file can end in."""
+
 _HEADERS = {
     "X-Encodec-Model": ("string", "Name of the model."),
     "X-Encodec-Weights": ("string", "Where its weights are from and which they are."),

@@ -5,14 +5,13 @@ import asyncio
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from ..accept import choose
-from ..call import OpenCall
-from ..codes import Codes, encode
-from ..headers import attachment, model_headers
+from ..coding.call import OpenCall
+from ..coding.codes import Codes, encode
+from ..coding.spool import contents
 from ..problems import problem_responses
-from ..spool import contents
-from .bodies import NPZ_TYPE, answer, raw_body
-from .compress import AUDIO, PROBLEMS
+from .accept import choose
+from .bodies import AUDIO, NPZ_TYPE, PROBLEMS, answer, raw_body
+from .headers import attachment, model_headers
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model
 
 JSON_TYPE = "application/json"

@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from ..audio import AudioProcesses
 from ..models import Models
 from ..problems import Problem, ProblemCode, problem_responses
 from ..scheduler import Scheduler
@@ -31,14 +32,17 @@ async def live() -> Health:
     responses=problem_responses(503),
 )
 async def ready(request: Request) -> Health:
-    """200 once every model is loaded and has really run on its device, and while all workers
-    live; else 503."""
+    """200 once every model is loaded and has really run on its device and audio can be decoded,
+    and while all workers live; else 503."""
     models: Models = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
+    audio: AudioProcesses = request.app.state.audio
     if models.state == "failed":
         raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
     if models.state == "starting":
         raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
+    if not audio.started:
+        raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
     if not scheduler.healthy:
         raise Problem(ProblemCode.UNAVAILABLE, "the workers do not run")
     return Health()

@@ -2,11 +2,10 @@
 
 from fastapi import APIRouter
 
-from ..call import OpenCall
-from ..inspection import Inspection, inspect
+from ..coding.call import OpenCall
+from ..coding.inspection import Inspection, inspect
 from ..problems import problem_responses
-from .bodies import raw_body
-from .decompress import ECDC, PROBLEMS
+from .bodies import ECDC, PROBLEMS, raw_body
 
 router = APIRouter(tags=["codec"])
 

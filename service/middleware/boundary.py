@@ -5,6 +5,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..problem_handlers import as_problem, problem_response
+from ..problems import ProblemCode
 
 logger = structlog.get_logger(__name__)
 
@@ -33,5 +34,9 @@ class ErrorBoundary:
         except Exception as error:
             if started:
                 raise
-            logger.exception("unexpected error", path=scope["path"])
-            await problem_response(as_problem(error))(scope, receive, send)
+            problem = as_problem(error)
+            if problem.code is ProblemCode.INTERNAL_ERROR:
+                logger.exception("unexpected error", path=scope["path"])
+            else:
+                logger.error("the request failed", code=problem.code, error=str(error))
+            await problem_response(problem)(scope, receive, send)

@@ -8,7 +8,7 @@ import pytest
 
 from model_core.config import CONFIGS
 from model_core.ecdc import BitUnpacker, read_header, read_scale, segments
-from service.codes import Codes
+from service.coding.codes import Codes
 from tests.service.sounds import wav
 from tests.service.test_calls import MODELS, compressed
 

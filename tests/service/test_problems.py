@@ -3,7 +3,7 @@
 import pytest
 
 from model_core import errors
-from service.audio_process import AudioProcessError
+from service.audio import AudioProcessError
 from service.problem_handlers import as_problem
 from service.problems import (
     PROBLEM_JSON,

@@ -1,43 +1,25 @@
-"""Decoding uploads in processes of their own: FFmpeg's parsers never run inside the server.
-
-Each upload is decoded, converted and resampled by a fresh child, forked from a warm process
-(`audio_zygote`), bounded (`audio_limits`), fed through a file (`audio_spool`), heard over a socket
-(`audio_wire`), and dropped after that one upload. A child that crashes is an `InvalidAudioError` of
-that upload and nothing else.
-
-    server --commands--> zygote --fork--> child
-       |  \\______ upload: temporary file ____/ |
-       |_______________ socket: blocks ________|
-"""
+"""One upload, decoded in a process of its own."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from model_core.audio import RawFormat, SourceInfo
 from model_core.audio.samples import Samples
 from model_core.errors import EncodecError, InvalidAudioError
-from service.audio_spool import ALL, MORE, Spool
-from service.audio_wire import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
+
+from .spool import ALL, MORE, Spool
+from .warm import LOST, PATIENCE, AudioProcessError, WarmProcess
+from .wire import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
 
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
-_LOST = -1_000  # status of a child whose zygote is gone or could not fork
-_PATIENCE = 10.0  # s until the zygote is killed when it does not end by itself
-_KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
-
-
-class AudioProcessError(EncodecError):
-    """No decoding process can be had: the server's trouble, not the upload's."""
 
 
 class AudioProcesses:
@@ -49,7 +31,9 @@ class AudioProcesses:
 
     def __init__(self, spool_dir: Path | None = None) -> None:
         self.spool_dir = spool_dir
-        self._zygote: _Zygote | None = None
+        self.started = False
+        """Whether the warm process has come up; should it go, the next upload starts it again."""
+        self._zygote: WarmProcess | None = None
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
@@ -58,6 +42,7 @@ class AudioProcesses:
         Raises `AudioProcessError` when it does not come up.
         """
         await self.zygote()
+        self.started = True
 
     async def close(self) -> None:
         """Ends the warm process and with it every child."""
@@ -80,14 +65,14 @@ class AudioProcesses:
         """
         return AudioProcess(self, Job(sample_rate, channels, raw, max_seconds, size))
 
-    async def zygote(self) -> "_Zygote":
+    async def zygote(self) -> WarmProcess:
         """The warm process, started again if it has gone."""
         async with self._starting:
             if self._zygote is not None and self._zygote.gone:
                 await self._zygote.close()
                 self._zygote = None
             if self._zygote is None:
-                self._zygote = await _Zygote.start()
+                self._zygote = await WarmProcess.start()
             return self._zygote
 
 
@@ -135,7 +120,7 @@ class AudioProcess:
         try:
             if not self._exit.done():
                 await self._zygote.kill(self._number)
-                await asyncio.wait([self._exit], timeout=_PATIENCE)
+                await asyncio.wait([self._exit], timeout=PATIENCE)
         finally:
             if self._spooling is not None and not self._spooling.done():
                 self._spooling.add_done_callback(lambda _: self._spool.close())
@@ -199,113 +184,6 @@ class AudioProcess:
             self._writer.write(word)
 
 
-class _Zygote:
-    """The server's end of the warm process."""
-
-    def __init__(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
-        self._process = process
-        self._commands = commands
-        self._loop = asyncio.get_running_loop()
-        self._exits: dict[int, asyncio.Future[int]] = {}
-        self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._numbers = 0
-        self.gone = False
-        self._loop.add_reader(commands.fileno(), self._hear)
-
-    @classmethod
-    async def start(cls) -> "_Zygote":
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "service.audio_zygote", str(theirs.fileno())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-            )
-        zygote = cls(process, ours)
-        try:
-            await zygote._ready
-        except BaseException:
-            await zygote.close()
-            raise
-        return zygote
-
-    async def fork(self, job: Job, fds: list[int]) -> tuple[int, asyncio.Future[int]]:
-        """A child for `job`: its number, and its exit status to come (minus the signal's number if
-        a signal ended it). Raises `AudioProcessError` when the zygote is gone."""
-        self._numbers += 1
-        number = self._numbers
-        self._exits[number] = self._loop.create_future()
-        await self._send({"id": number, "job": job.to_bytes().decode()}, fds)
-        return number, self._exits[number]
-
-    async def kill(self, number: int) -> None:
-        """Kills that child if it still runs."""
-        with contextlib.suppress(AudioProcessError):
-            await self._send({"kill": number}, [])
-
-    async def close(self) -> None:
-        """Ends the process (its children end with it)."""
-        self._lost()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-    async def _send(self, command: dict[str, Any], fds: list[int]) -> None:
-        data = json.dumps(command).encode()
-        while not self.gone:
-            try:
-                socket.send_fds(self._commands, [data], fds)
-                return
-            except BlockingIOError:
-                await asyncio.sleep(0.005)
-            except OSError:
-                self._lost()
-        raise AudioProcessError("the audio decoder is not running")
-
-    def _hear(self) -> None:
-        try:
-            data = self._commands.recv(MAX_TEXT)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._lost()
-            return
-        said = json.loads(data)
-        if "ready" in said:
-            self._ready.set_result(None)
-        elif (exited := self._exits.pop(said["id"], None)) is not None and not exited.done():
-            exited.set_result(_LOST if said["status"] is None else said["status"])
-
-    def _lost(self) -> None:
-        if self.gone:
-            return
-        self.gone = True
-        self._loop.remove_reader(self._commands.fileno())
-        self._commands.close()
-        if not self._ready.done():
-            self._ready.set_exception(AudioProcessError("the audio decoder did not start"))
-        for exited in self._exits.values():
-            if not exited.done():
-                exited.set_result(_LOST)
-        self._exits.clear()
-
-
-def _environment() -> dict[str, str]:
-    """What the zygote may know of the server's environment: where things are, nothing secret."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
 def _info(payload: bytes) -> SourceInfo:
     try:
         return SourceInfo(**json.loads(payload))
@@ -315,7 +193,7 @@ def _info(payload: bytes) -> SourceInfo:
 
 def _death(status: int) -> EncodecError:
     """Why a child ended without saying so."""
-    if status == _LOST:
+    if status == LOST:
         return AudioProcessError("the audio decoder is not running")
     if status == -signal.SIGXCPU:
         return InvalidAudioError("the audio takes too much computing to decode")

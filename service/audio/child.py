@@ -10,9 +10,10 @@ import torch
 
 from model_core.audio import open_audio
 from model_core.errors import InvalidAudioError
-from service.audio_limits import allow_cpu, confine, die_with
-from service.audio_spool import GrowingFile
-from service.audio_wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message
+
+from .limits import allow_cpu, confine, die_with
+from .spool import GrowingFile
+from .wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message
 
 _SOCKET, _SPOOL = 3, 4  # the descriptors that a child holds besides 0, 1 and 2
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from service.multipart import FilePart
 from service.problems import Problem
+from service.upload.multipart import FilePart
 
 DATA = np.random.default_rng(3).bytes(3000) + b"\r\n--x\r-\n--boundar\r\n\r\n"
 BODY = (
@@ -47,3 +47,14 @@ def test_cut_short(end: int) -> None:
 def test_a_boundary_is_needed(kind: str) -> None:
     with pytest.raises(Problem):
         FilePart(kind)
+
+
+@pytest.mark.parametrize("size", [1, 9, 10_000])
+@pytest.mark.parametrize("preamble", [b"\r\n", b"For old readers.\r\n", b"--bounda\r\n\r\n--x\r\n"])
+def test_what_stands_before_the_first_boundary_is_ignored(preamble: bytes, size: int) -> None:
+    assert read(preamble + BODY, size)[1] == DATA
+
+
+def test_a_body_without_its_boundary_is_not_kept() -> None:
+    with pytest.raises(Problem, match="no boundary"):
+        read(bytes(200_000) + BODY, 1000)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from ..problems import Problem, ProblemCode
 from .multipart import FRAMING_BYTES, FilePart
-from .problems import Problem, ProblemCode
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,16 @@ class Limits:
     read_timeout: float
 
 
-async def open_upload(request: Request, limits: Limits, multipart_only: bool = False) -> Upload:
+async def open_upload(request: Request, limits: Limits) -> Upload:
     """The file in the body of `request`. Reads no more than it takes to know what it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """
     content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     is_multipart = kind.startswith("multipart/")
     if is_multipart and kind != "multipart/form-data":
         raise _unsupported(f"a body of {kind} is not read; send the bytes, or multipart/form-data")
-    if multipart_only and not is_multipart:
-        raise _unsupported("this path takes multipart/form-data with one part 'file'")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise _unsupported(f"a body with Content-Encoding {encoding[:50]!r} is not read")
@@ -59,6 +57,12 @@ async def open_upload(request: Request, limits: Limits, multipart_only: bool = F
     if is_multipart:
         return await _open_multipart(FilePart(content_type), chunks, limits)
     return Upload(_not_empty(chunks), content_type, size=announced)
+
+
+async def require_multipart(request: Request) -> None:
+    """Raises `Problem` for a body of any other kind than multipart/form-data."""
+    if _kind(request.headers.get("content-type", "")) != "multipart/form-data":
+        raise _unsupported("this path takes multipart/form-data with one part 'file'")
 
 
 async def _open_multipart(part: FilePart, chunks: AsyncGenerator[bytes], limits: Limits) -> Upload:
@@ -117,6 +121,11 @@ async def _not_empty(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         yield chunk
     if empty:
         raise Problem(ProblemCode.EMPTY_BODY, "the body has no bytes")
+
+
+def _kind(content_type: str) -> str:
+    """Without parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _content_length(request: Request) -> int | None:

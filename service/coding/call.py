@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 
 from model_core.codec import Codec
 
-from .admission import Admission
-from .audio_process import AudioProcesses
-from .body import Limits, Upload, open_upload
-from .facts import facts_of
-from .models import Models
-from .scheduler import Scheduler
-from .settings import Settings
+from ..admission import Admission
+from ..audio import AudioProcesses
+from ..facts import facts_of
+from ..models import Models
+from ..scheduler import Scheduler
+from ..settings import Settings
+from ..upload import Limits, Upload, open_upload
 from .spool import spool
 
 
@@ -52,10 +52,10 @@ class Call:
         admission: Admission = self.request.app.state.admission
         await self.stack.enter_async_context(admission.permit())
 
-    async def upload(self, multipart_only: bool = False) -> Upload:
+    async def upload(self) -> Upload:
         """The file in the request's body. Raises `Problem` and `ClientDisconnect`."""
         limits = Limits(self.settings.max_upload_bytes, self.settings.read_timeout)
-        return await open_upload(self.request, limits, multipart_only)
+        return await open_upload(self.request, limits)
 
     def heard(self, codec: Codec, samples: int) -> None:
         """Note, for log and metrics, that so much audio came, coded or not."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from model_core.codec import Codec, Encoder
 from model_core.ecdc import segments
 
-from .body import Upload
+from ..upload import Upload
 from .call import Call
 from .codes_spool import CodesSpool
 from .recording import for_each_block

@@ -10,10 +10,9 @@ from model_core.audio import pcm16, rescale_factor, wav_header
 from model_core.codec import Codec, Compressor, Decompressor
 from model_core.ecdc import Header
 
-from .body import Upload
+from ..scheduler import Scheduler
 from .call import Call
 from .recording import for_each_block
-from .scheduler import Scheduler
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Compressed:
     header: Header
     payload: BinaryIO
     payload_bytes: int
+    filename: str | None
+    """What the client calls the file it came from."""
 
     @property
     def size(self) -> int:
@@ -31,10 +32,16 @@ class Compressed:
         return len(self.header.to_bytes()) + self.payload_bytes
 
 
-async def compress(
-    call: Call, upload: Upload, codec: Codec, bandwidth: float, lm: bool
-) -> Compressed:
-    """Compress `upload` at `bandwidth` kbps. Raises as `for_each_block` and `Compressor`."""
+async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compressed:
+    """Compress the request's audio at `bandwidth` kbps.
+
+    What is wrong with the parameters shows before a permit is taken or the body is read. Raises as
+    `for_each_block` and `Compressor`.
+    """
+    codec = await call.models.for_compression(model, lm)
+    codec.config.codebooks_for(bandwidth)
+    await call.admit()
+    upload = await call.upload()
     compressor = Compressor(codec, bandwidth, lm)
     payload = call.spool()
 
@@ -45,7 +52,7 @@ async def compress(
     payload.write(await call.scheduler.drive(compressor.finish()))
     size = payload.tell()
     payload.seek(0)
-    return Compressed(codec, compressor.header, payload, size)
+    return Compressed(codec, compressor.header, payload, size, upload.filename)
 
 
 class Decoding:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .problems import Problem, ProblemCode
+from ..problems import Problem, ProblemCode
 
 
 def choose(accept: str, offers: Sequence[str]) -> str:

@@ -3,10 +3,10 @@
 from model_core.ecdc import payload_bytes, read_header
 from model_core.errors import TruncatedBitstreamError
 
-from .body import Upload
+from ..problems import Problem, ProblemCode
+from ..upload import Upload
 from .call import Call
 from .compression import Compressed
-from .problems import Problem, ProblemCode
 from .spool import fill
 
 
@@ -33,4 +33,4 @@ async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
             f"{seconds:.1f} s of audio; {call.settings.max_audio_seconds:g} s are admitted",
         )
     call.heard(codec, header.audio_length)
-    return Compressed(codec, header, file, there)
+    return Compressed(codec, header, file, there, upload.filename)

@@ -9,9 +9,9 @@ from model_core.audio import parse_content_type
 from model_core.codec import Codec
 from model_core.errors import InvalidAudioError
 
-from .body import Upload
+from ..problems import Problem, ProblemCode
+from ..upload import Upload
 from .call import Call
-from .problems import Problem, ProblemCode
 from .together import alongside, until_gone
 
 

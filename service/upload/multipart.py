@@ -7,7 +7,7 @@ before the body has ended.
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from .problems import Problem, ProblemCode
+from ..problems import Problem, ProblemCode
 
 PART = "file"
 FRAMING_BYTES = 64 * 1024
@@ -28,6 +28,8 @@ class FilePart:
         self.filename: str | None = None
         self.begun = False
         self._ended = False
+        self._delimiter = b"\r\n--" + boundary
+        self._preamble: bytearray | None = bytearray(b"\r\n")
         self._name = self._value = b""
         self._headers: dict[bytes, bytes] = {}
         self._data: list[bytes] = []
@@ -52,7 +54,7 @@ class FilePart:
         if self._ended:
             return  # the epilogue
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
             raise _malformed(str(error)) from None
 
@@ -62,6 +64,20 @@ class FilePart:
             raise _malformed("the body ends before its last boundary")
         if not self.begun:
             raise _malformed(f"there is no part {PART!r}")
+
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """From the first boundary on; what may stand before it is to be ignored (RFC 2046)."""
+        if self._preamble is None:
+            return chunk
+        searched = max(0, len(self._preamble) - len(self._delimiter) + 1)
+        self._preamble += chunk
+        start = self._preamble.find(self._delimiter, searched)
+        if start < 0:
+            if len(self._preamble) > FRAMING_BYTES:
+                raise _malformed("there is no boundary")
+            return b""
+        begun, self._preamble = bytes(self._preamble[start + 2 :]), None
+        return begun
 
     def take(self) -> bytes:
         """The bytes of the file that have come since the last time."""

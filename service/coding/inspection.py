@@ -9,7 +9,7 @@ from model_core.ecdc import Header, parse_model_name, payload_bytes, read_header
 from model_core.ecdc.header import MAX_META_BYTES, VERSION
 from model_core.errors import BitstreamError
 
-from .body import Upload
+from ..upload import Upload
 from .call import Call
 
 _HEAD_BYTES = 9 + MAX_META_BYTES

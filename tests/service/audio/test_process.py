@@ -12,7 +12,7 @@ import pytest
 
 from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
-from service.audio_process import AudioProcess, AudioProcessError, AudioProcesses
+from service.audio.process import AudioProcess, AudioProcessError, AudioProcesses
 from tests.media import Floats, encode, float_wav, tone
 
 T = TypeVar("T")

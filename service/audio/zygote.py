@@ -23,8 +23,9 @@ from av.audio.layout import AudioLayout
 
 from model_core.audio import open_audio, pcm16, wav_header
 from model_core.audio.channels import stereo_matrix
-from service import audio_child
-from service.audio_wire import Job
+
+from . import child
+from .wire import Job
 
 MAX_COMMAND = 1 << 16  # bytes
 
@@ -90,7 +91,7 @@ class Zygote:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            status = audio_child.run(job, fds[0], fds[1], zygote)
+            status = child.run(job, fds[0], fds[1], zygote)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
             print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         finally:
@@ -131,7 +132,7 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """`python -m service.audio_zygote FD`: the command socket."""
+    """`python -m service.audio.zygote FD`: the command socket."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))

@@ -1,0 +1,18 @@
+r"""Decoding uploads in processes of their own: FFmpeg's parsers never run inside the server.
+
+Each upload is decoded, converted and resampled by a fresh child (`child`), forked from a warm
+process (`zygote`), bounded (`limits`), fed through a file (`spool`), heard over a socket (`wire`),
+and dropped after that one upload. A child that crashes is an `InvalidAudioError` of that upload and
+nothing else.
+
+    server --commands--> zygote --fork--> child
+       |  \______ upload: temporary file ____/ |
+       |_______________ socket: blocks ________|
+
+`process` is one upload as the server sees it, `warm` the server's end of the zygote.
+"""
+
+from .process import AudioProcess, AudioProcesses
+from .warm import AudioProcessError
+
+__all__ = ["AudioProcess", "AudioProcessError", "AudioProcesses"]
