@@ -44,7 +44,9 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     codec = Codec(model, lm, lm_name, device=next(model.parameters()).device)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
-    payload = [run_steps(compressor.push(_array(part))) for part in wav.split(_PUSHED, dim=-1)]
+    payload = [
+        run_steps(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)
+    ]
     payload.append(run_steps(compressor.finish()))
     fo.write(compressor.header.to_bytes())
     fo.writelines(payload)

@@ -64,11 +64,17 @@ class Folder:
         return self._complete(self._describe(path, name)) if path.is_file() else None
 
     def by_id(self, name: str, weights_id: str) -> WeightSet | None:
-        """The weights with that id, if they lie here. Files that cannot be read are passed by."""
-        for path in [*self._files(name, "model"), *self._hub_folders(name)]:
-            if self._has_id(path, weights_id):
-                described = self._describe(path, name)
-                return self._complete(replace(described, id=weights_id))
+        """The weights with that id, if they lie here. Files that cannot be read are passed by, and
+        so is a language model that cannot, or that would have to be chosen among several."""
+        for path in [*self._files(name, "model"), *self._hub_candidates(name)]:
+            if not self._has_id(path, weights_id):
+                continue
+            described = replace(self._describe(path, name), id=weights_id)
+            try:
+                return self._complete(described)
+            except WeightsError as error:
+                logger.warning("%s without a language model: %s", path, error)
+                return described
         return None
 
     def lm_by_id(self, name: str, lm_id: str) -> LMSet | None:
@@ -150,10 +156,14 @@ class Folder:
                 yield path
 
     def _hub_folders(self, name: str) -> Iterator[Path]:
-        for path in (self.path / name, self.path):
-            if not ((path / HUB_CONFIG).is_file() and (path / HUB_TENSORS).is_file()):
-                continue
+        for path in self._hub_candidates(name):
             if path != self.path or read_hub_config(path).name == name:
+                yield path
+
+    def _hub_candidates(self, name: str) -> Iterator[Path]:
+        """Unread: this folder itself may hold another model."""
+        for path in (self.path / name, self.path):
+            if (path / HUB_CONFIG).is_file() and (path / HUB_TENSORS).is_file():
                 yield path
 
     def _indexed(self, name: str, kind: Kind) -> Path | None:

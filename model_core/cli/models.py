@@ -4,8 +4,7 @@ import torch
 
 from ..checkpoints import Registry, WeightSet
 from ..codec import Codec
-from ..ecdc import Header, parse_model_name
-from ..errors import WeightsUnavailableError
+from ..ecdc import Header
 from .errors import CommandError
 
 
@@ -31,11 +30,7 @@ class Models:
     def for_header(self, header: Header) -> Codec:
         """The model with exactly the weights that a file names. Raises as `for_compression`, and
         `UnknownModelError`."""
-        weights = self._registry.find_exact(header.model)
-        named = parse_model_name(header.model)
-        if header.lm and named.lm is None and weights.lm_header_name != header.model:
-            raise WeightsUnavailableError(f"the language model of {header.model} is not here")
-        return self._codec(weights, header.lm)
+        return self._codec(self._registry.find_exact(header.model), header.lm)
 
     def _codec(self, weights: WeightSet, lm: bool) -> Codec:
         key = (weights.header_name, weights.lm_header_name if lm else None)

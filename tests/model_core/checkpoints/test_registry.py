@@ -284,6 +284,28 @@ def test_index_that_names_a_file_without_saying_what_for(make: Make, package: Pa
             make("bundled").find(NAME)
 
 
+def test_what_lies_beside_weights_does_not_keep_them_from_decoding(
+    make: Make, tmp_path: Path
+) -> None:
+    """Two language models to choose from, a broken one, somebody else's model folder."""
+    folder = tmp_path / "crowded"
+    weights = checkpoints.save_weights(narrow(3), folder)
+    header = f"{NAME}:{weights.stem[-8:]}"
+    lms = [checkpoints.save_lm(small_lm(seed), header, folder) for seed in (1, 2)]
+    registry = make(str(folder))
+    with pytest.raises(WeightsError, match="several language models"):
+        registry.find(NAME)
+    assert registry.find_exact(header).path == weights
+    named = registry.find_exact(f"{header}+{lms[1].stem[-8:]}")
+    assert named.lm is not None
+    assert named.lm.path == lms[1]
+    lms[0].write_bytes(b"broken")
+    assert registry.find_exact(header).path == weights
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    assert registry.find_exact(header).path == weights
+
+
 def test_index_that_cannot_be_added_to(package: Path) -> None:
     (package / "index.json").write_text("[")
     with pytest.raises(WeightsError, match=r"index\.json: not JSON"):
