@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 
 from model_core.audio.input import MediaInput
 from model_core.audio.reader import MediaReader
-from model_core.audio.wav import WavWriter, pcm16, rescale_factor
+from model_core.audio.wav import pcm16, rescale_factor, wav_header
 from model_core.errors import InvalidAudioError
 
 _CODECS = {".flac": "flac", ".ogg": "libopus"}
@@ -69,7 +69,8 @@ def save_audio(
     """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Opus) through FFmpeg.
 
     Clipped to ±0.99, or with `rescale` multiplied so that its peak is at most 0.99. Raises
-    `InvalidAudioError` for another shape, an unknown suffix or samples that are not finite.
+    `InvalidAudioError` for another shape, an unknown suffix, samples that are not finite, and a
+    rate or number of channels that the format cannot say.
     """
     path = Path(path)
     if wav.dim() != 2 or wav.shape[0] == 0:
@@ -80,10 +81,11 @@ def save_audio(
     factor = rescale_factor(float(np.abs(samples).max(initial=0))) if rescale else 1.0
     suffix = path.suffix.lower()
     if suffix == ".wav":
+        header = wav_header(sample_rate, *samples.shape)
+        data = pcm16(samples, factor)
         with path.open("wb") as file:
-            channels, length = samples.shape
-            with WavWriter(file, sample_rate, channels, length) as writer:
-                writer.write(samples, factor)
+            file.write(header)
+            file.write(data)
     elif suffix in _CODECS:
         pcm = np.frombuffer(pcm16(samples, factor), "<i2").reshape(1, -1)
         _encode(pcm, path, _CODECS[suffix], sample_rate, samples.shape[0])

@@ -16,17 +16,21 @@ from model_core.errors import InvalidAudioError
 LIMIT = 0.99  # samples are kept within ±LIMIT (reference encodec/utils.py save_audio)
 _PCM = 1
 _BYTES = 2  # per sample and channel
+_MAX16 = 0xFFFF
 _MAX32 = 0xFFFF_FFFF
 
 
 def wav_header(sample_rate: int, channels: int, num_samples: int) -> bytes:
     """Everything before the samples of a 16-bit PCM WAV of `num_samples` per channel.
 
-    44 bytes, or 80 for RF64, which is used when a size does not fit 32 bits.
+    44 bytes, or 80 for RF64, which is used when a size does not fit 32 bits. Raises
+    `InvalidAudioError` for a rate or number of channels that do not fit their fields.
     """
     frame = channels * _BYTES
     data = num_samples * frame
     byte_rate = sample_rate * frame
+    if not (0 < frame <= _MAX16 and 0 < byte_rate <= _MAX32):
+        raise InvalidAudioError(f"a WAV cannot have {channels} channels at {sample_rate} Hz")
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, sample_rate, byte_rate, frame, 16)
     if 36 + data <= _MAX32:
         riff = struct.pack("<4sI4s", b"RIFF", 36 + data, b"WAVE")

@@ -88,3 +88,15 @@ def test_load_audio_gives_the_file_at_its_own_rate(tmp_path: Path) -> None:
     assert torch.equal(wav, torch.from_numpy(samples))
     with pytest.raises(InvalidAudioError):
         load_audio(tmp_path / "nothing.wav")
+
+
+@pytest.mark.parametrize(
+    ("shape", "rate"), [((48_000, 1), 24_000), ((1, 100), 0), ((1, 100), -1), ((2, 100), 2**31)]
+)
+def test_what_no_wav_can_say(shape: tuple[int, int], rate: int, tmp_path: Path) -> None:
+    """A waveform the wrong way round is the likeliest; what stood there before stays."""
+    path = tmp_path / "x.wav"
+    path.write_bytes(b"before")
+    with pytest.raises(InvalidAudioError, match="WAV"):
+        save_audio(torch.zeros(shape), path, rate)
+    assert path.read_bytes() == b"before"
