@@ -23,8 +23,6 @@ from ..nn.conv import SConv1d, SConvTranspose1d, extra_padding
 from ..nn.lstm import SLSTM
 from ..nn.seanet import SEANetResnetBlock
 
-MIN_FIRST_FRAMES = 7
-
 
 @dataclass
 class StreamState:
