@@ -56,7 +56,7 @@ def create_app(
     app.state.scheduler = Scheduler(
         settings.threads or _cores(), device.type == "cuda", metrics, on_fatal
     )
-    app.state.audio = AudioProcesses()
+    app.state.audio = AudioProcesses(on_failure=on_fatal)
     app.state.on_fatal = on_fatal
     app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
     for router in OPEN_ROUTERS:

@@ -41,7 +41,7 @@ async def ready(request: Request) -> Health:
         raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
     if models.state == "starting":
         raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
-    if not audio.started:
+    if not audio.running:
         raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
     if not scheduler.healthy:
         raise Problem(ProblemCode.UNAVAILABLE, "the workers do not run")

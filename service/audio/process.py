@@ -4,12 +4,13 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import structlog
 
 from model_core.audio import RawFormat, SourceInfo
 from model_core.audio.samples import Samples
@@ -19,6 +20,8 @@ from .spool import ALL, MORE, Spool
 from .warm import LOST, PATIENCE, AudioProcessError, WarmProcess
 from .wire import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
 
+logger = structlog.get_logger(__name__)
+
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
 
@@ -26,13 +29,16 @@ class AudioProcesses:
     """The source of decoding processes; one for the server, used from one event loop.
 
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
-    unless given).
+    unless given). The warm process is started again whenever it is lost; `on_failure` is called
+    where it does not come back.
     """
 
-    def __init__(self, spool_dir: Path | None = None) -> None:
+    def __init__(
+        self, spool_dir: Path | None = None, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
         self.spool_dir = spool_dir
-        self.started = False
-        """Whether the warm process has come up; should it go, the next upload starts it again."""
+        self._on_failure = on_failure
+        self._restart: asyncio.Task[None] | None = None
         self._zygote: WarmProcess | None = None
         self._starting = asyncio.Lock()
 
@@ -42,10 +48,16 @@ class AudioProcesses:
         Raises `AudioProcessError` when it does not come up.
         """
         await self.zygote()
-        self.started = True
+
+    @property
+    def running(self) -> bool:
+        """Whether the warm process is there."""
+        return self._zygote is not None and not self._zygote.gone
 
     async def close(self) -> None:
         """Ends the warm process and with it every child."""
+        if self._restart is not None:
+            self._restart.cancel()
         async with self._starting:
             if self._zygote is not None:
                 await self._zygote.close()
@@ -72,8 +84,19 @@ class AudioProcesses:
                 await self._zygote.close()
                 self._zygote = None
             if self._zygote is None:
-                self._zygote = await WarmProcess.start()
+                self._zygote = await WarmProcess.start(self._lost)
             return self._zygote
+
+    def _lost(self) -> None:
+        logger.error("the audio decoder was lost and is started again")
+        self._restart = asyncio.create_task(self._start_again())
+
+    async def _start_again(self) -> None:
+        try:
+            await self.zygote()
+        except AudioProcessError as error:
+            logger.critical("audio cannot be decoded", error=str(error))
+            self._on_failure()
 
 
 class AudioProcess:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from model_core.errors import EncodecError
@@ -28,8 +29,14 @@ class AudioProcessError(EncodecError):
 class WarmProcess:
     """Forks and kills children on request, and tells how they ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        commands: socket.socket,
+        on_lost: Callable[[], None],
+    ) -> None:
         self._process = process
+        self._on_lost = on_lost
         self._commands = commands
         self._loop = asyncio.get_running_loop()
         self._exits: dict[int, asyncio.Future[int]] = {}
@@ -39,7 +46,9 @@ class WarmProcess:
         self._loop.add_reader(commands.fileno(), self._hear)
 
     @classmethod
-    async def start(cls) -> "WarmProcess":
+    async def start(cls, on_lost: Callable[[], None]) -> "WarmProcess":
+        """Raises `AudioProcessError` when it does not come up; `on_lost` is called when it ends
+        later without having been told to."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -51,7 +60,7 @@ class WarmProcess:
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
             )
-        zygote = cls(process, ours)
+        zygote = cls(process, ours, on_lost)
         try:
             await zygote._ready
         except BaseException:
@@ -75,7 +84,7 @@ class WarmProcess:
 
     async def close(self) -> None:
         """Ends the process (its children end with it)."""
-        self._lost()
+        self._let_go()
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._process.wait()
@@ -112,6 +121,12 @@ class WarmProcess:
             exited.set_result(LOST if said["status"] is None else said["status"])
 
     def _lost(self) -> None:
+        was_ready = self._ready.done()
+        self._let_go()
+        if was_ready:
+            self._on_lost()
+
+    def _let_go(self) -> None:
         if self.gone:
             return
         self.gone = True

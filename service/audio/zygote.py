@@ -134,7 +134,8 @@ def warm_up() -> None:
 def main() -> None:
     """`python -m service.audio.zygote FD`: the command socket."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
+        signal.signal(number, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
     commands.send(json.dumps({"ready": os.getpid()}).encode())

@@ -293,7 +293,26 @@ def test_the_warm_process_comes_back(run: Run[None], spool_dir: Path) -> None:
             with pytest.raises(AudioProcessError):
                 async for _ in process.blocks():
                     pass
+        assert not processes.running
+        while not processes.running:  # noqa: ASYNC110 - by itself, not when the next upload comes
+            await asyncio.sleep(0.05)
         assert (await decode(processes, data)).shape == (1, 24_000)
         await processes.close()
+        assert not processes.running
 
     run(lose())
+
+
+def test_what_ends_the_server_is_not_for_the_warm_process(
+    processes: AudioProcesses, run: Run[None]
+) -> None:
+    async def signalled() -> None:
+        zygote = processes._zygote
+        assert zygote is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            zygote._process.send_signal(number)
+        data = float_wav(tone(1.0, 24_000), 24_000)
+        assert (await decode(processes, data)).shape == (1, 24_000)
+        assert processes._zygote is zygote
+
+    run(signalled())
