@@ -24,7 +24,7 @@ serve: $(VENV)/.serve
 	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 $(SERVE_ARGS)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

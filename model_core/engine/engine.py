@@ -47,6 +47,18 @@ class DecodeItem:
 
 
 @contextmanager
+def _exact(device: torch.device) -> Iterator[None]:
+    """On CUDA, float32 in full and the same algorithm each time: cuDNN's own choice is TF32."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
+@contextmanager
 def _states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
     """Put the streams' states back if what happens inside fails."""
     before = [item.state.slots for item in items]
@@ -83,7 +95,7 @@ class Engine:
 
         When it raises, the streams stand where they stood, so that each block can be tried alone.
         """
-        with _states_kept(items):
+        with _exact(self.device), _states_kept(items):
             return self._encode(items)
 
     def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
@@ -133,7 +145,7 @@ class Engine:
 
         When it raises, the streams stand where they stood.
         """
-        with _states_kept(items):
+        with _exact(self.device), _states_kept(items):
             return self._decode(items)
 
     def _decode(self, items: Sequence[DecodeItem]) -> list[Tensor]:
