@@ -1,4 +1,4 @@
-"""On a GPU the engine gives what it gives on a CPU, but for near ties, and alone what in company."""
+"""On a GPU the engine gives what it gives on a CPU but for near ties, alone as in company."""
 
 import numpy as np
 import pytest
