@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
@@ -39,7 +40,7 @@ def create_app(
     metrics = Metrics()
     for name in settings.models:
         metrics.model_ready(name, False)
-    app = FastAPI(
+    app = FastAPIOffline(  # serves what /docs needs itself: browsers may have no way out
         title="encodec-service",
         version=__version__,
         summary="EnCodec neural audio compression over HTTP",
