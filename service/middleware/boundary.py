@@ -11,7 +11,8 @@ logger = structlog.get_logger(__name__)
 
 
 class ErrorBoundary:
-    """Answers 500 where no answer has begun; one that has is cut off by raising on."""
+    """Answers with a problem where no answer has begun. One that has is cut off: the server
+    closes the connection of an answer that is not brought to its end."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -32,11 +33,23 @@ class ErrorBoundary:
         except ClientDisconnect:
             logger.info("the client has gone")
         except Exception as error:
-            if started:
-                raise
-            problem = as_problem(error)
+            problem = as_problem(_cause(error))
             if problem.code is ProblemCode.INTERNAL_ERROR:
-                logger.exception("unexpected error", path=scope["path"])
+                logger.exception("unexpected error", path=scope["path"], cut_off=started)
+                if started:
+                    raise
             else:
-                logger.error("the request failed", code=problem.code, error=str(error))
-            await problem_response(problem)(scope, receive, send)
+                logger.error(
+                    "the request failed",
+                    code=problem.code,
+                    error=str(_cause(error)),
+                    cut_off=started,
+                )
+            if not started:
+                await problem_response(problem)(scope, receive, send)
+
+
+def _cause(error: Exception) -> Exception:
+    """What happened: the framework wraps an error it knows when the answer has begun."""
+    cause = error.__cause__
+    return cause if isinstance(error, RuntimeError) and isinstance(cause, Exception) else error

@@ -1,6 +1,8 @@
 """What surrounds every call: ids, the last resort, metrics, keys; in the app itself."""
 
 import asyncio
+import contextlib
+import errno
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from model_core.errors import BitstreamError
 from service.app import create_app
 from service.facts import facts_of
 from service.problems import PROBLEM_JSON, ProblemDocument
@@ -33,11 +36,15 @@ def app_with_calls(**settings: Any) -> FastAPI:
     async def gone() -> None:
         raise ClientDisconnect
 
-    @app.get("/cut")
-    async def cut() -> StreamingResponse:
+    @app.get("/full")
+    async def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/a secret of the service")
+
+    @app.get("/cut/{kind}")
+    async def cut(kind: str) -> StreamingResponse:
         async def body() -> AsyncIterator[bytes]:
             yield b"half"
-            raise ZeroDivisionError("in the middle")
+            raise {"unexpected": ZeroDivisionError, "known": BitstreamError}[kind]("in the middle")
 
         return StreamingResponse(body())
 
@@ -83,6 +90,13 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing() -> None:
     assert "secret" not in answer.text
 
 
+def test_a_full_disk_is_a_problem_of_its_own() -> None:
+    answer = get(app_with_calls(), "/full")
+    assert answer.status_code == 507
+    assert ProblemDocument.model_validate_json(answer.content).code == "insufficient_storage"
+    assert "secret" not in answer.text
+
+
 def test_wrong_parameters_are_named() -> None:
     answer = get(app_with_calls(), "/number/x")
     assert answer.status_code == 422
@@ -105,7 +119,13 @@ def test_no_such_path_and_no_such_method() -> None:
     assert wrong.headers["Content-Type"] == PROBLEM_JSON
 
 
-def test_an_answer_that_breaks_off_is_not_ended() -> None:
+@pytest.mark.parametrize(
+    ("kind", "raised"),
+    [("unexpected", pytest.raises(ZeroDivisionError)), ("known", contextlib.nullcontext())],
+)
+def test_an_answer_that_breaks_off_is_not_ended(
+    kind: str, raised: contextlib.AbstractContextManager[Any]
+) -> None:
     app = app_with_calls()
     sent: list[dict[str, Any]] = []
 
@@ -121,15 +141,15 @@ def test_an_answer_that_breaks_off_is_not_ended() -> None:
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": "GET",
-        "path": "/cut",
-        "raw_path": b"/cut",
+        "path": f"/cut/{kind}",
+        "raw_path": f"/cut/{kind}".encode(),
         "query_string": b"",
         "headers": [],
     }
-    with pytest.raises(ZeroDivisionError):
+    with raised:
         asyncio.run(app(scope, receive, send))
     assert [m.get("body") for m in sent if m["type"] == "http.response.body"] == [b"half"]
-    assert 'encodec_responses_cut_off_total{route="/cut"} 1.0' in get(app, "/metrics").text
+    assert 'encodec_responses_cut_off_total{route="/cut/{kind}"} 1.0' in get(app, "/metrics").text
 
 
 def test_requests_are_counted_by_route_and_not_by_path() -> None:

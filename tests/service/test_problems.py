@@ -1,5 +1,7 @@
 """The table of errors, and what each error of the codec is to the client."""
 
+import errno
+
 import pytest
 
 from model_core import errors
@@ -22,7 +24,7 @@ def test_every_code_is_in_the_table() -> None:
 
 
 def test_the_statuses_of_the_contract_are_there() -> None:
-    for status in (400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504):
+    for status in (400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504, 507):
         assert codes_of(status)
 
 
@@ -56,6 +58,9 @@ def test_a_problem_says_its_kind(code: ProblemCode) -> None:
         (SchedulerError("x"), ProblemCode.UNAVAILABLE),
         (SchedulerError("x", stopping=True), ProblemCode.SHUTTING_DOWN),
         (AudioProcessError("x"), ProblemCode.UNAVAILABLE),
+        (OSError(errno.ENOSPC, "no space", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
+        (OSError(errno.EDQUOT, "quota", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
+        (OSError(errno.EIO, "broken", "/secret"), ProblemCode.INTERNAL_ERROR),
         (Problem(ProblemCode.BUSY), ProblemCode.BUSY),
     ],
 )
