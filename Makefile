@@ -21,7 +21,7 @@ endif
 .PHONY: serve test check format openapi clean
 
 serve: $(VENV)/.serve
-	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 $(SERVE_ARGS)
+	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 --log-format console $(SERVE_ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)

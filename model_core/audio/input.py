@@ -10,7 +10,12 @@ import errno
 import os
 from typing import Protocol
 
-from model_core.audio.truncation import OGG_PAGE, announced_bytes, ends_in_ogg_page
+from model_core.audio.truncation import (
+    OGG_PAGE,
+    announced_bytes,
+    ends_in_ogg_page,
+    mp3_padding,
+)
 
 _SEEK_SIZE = 0x10000  # libavformat/avio.h AVSEEK_SIZE: "how long is it?"
 _SEEK_FORCE = 0x20000  # AVSEEK_FORCE: may be ignored
@@ -100,6 +105,11 @@ class MediaInput:
     def announced(self) -> int | None:
         """Bytes that the head says there are; None where it does not say."""
         return announced_bytes(bytes(self._lead))
+
+    @property
+    def mp3_padding(self) -> range | None:
+        """Decoded samples of an MP3 that its encoder added; None where its head does not say."""
+        return mp3_padding(bytes(self._lead))
 
     @property
     def cut(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
@@ -85,6 +86,7 @@ class MediaReader:
 
     def __iter__(self) -> Iterator[tuple[Samples, AudioLayout]]:
         total = 0
+        padding = self._file.mp3_padding if self.info.container == "mp3" else None
         for frame in self._frames():
             if frame.samples == 0:
                 continue
@@ -95,8 +97,12 @@ class MediaReader:
                 )
             if not 1 <= frame.layout.nb_channels <= MAX_CHANNELS:
                 raise InvalidAudioError(f"{frame.layout.nb_channels} channels are not supported")
+            samples = frame_samples(frame)
+            if padding:
+                samples = _without(samples, range(padding.start - total, padding.stop - total))
             total += frame.samples
-            yield frame_samples(frame), frame.layout
+            if samples.shape[1]:
+                yield samples, frame.layout
         if total == 0:
             raise InvalidAudioError("the audio has no samples")
         if self._file.cut or total < self._announced():
@@ -186,6 +192,15 @@ class MediaReader:
         if "matroska" in self.info.container and whole and len(self._container.streams) == 1:
             return (whole / av.time_base - _TOLERANCE) * self.info.sample_rate
         return 0
+
+
+def _without(samples: Samples, unwanted: range) -> Samples:
+    """`samples` `[C, n]` less those at the places of `unwanted`, which may lie outside."""
+    if unwanted.stop <= 0 or unwanted.start >= samples.shape[1]:
+        return samples
+    return np.concatenate(
+        [samples[:, : max(0, unwanted.start)], samples[:, unwanted.stop :]], axis=1
+    )
 
 
 def _reason(error: BaseException | None) -> str:

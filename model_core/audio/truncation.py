@@ -6,10 +6,14 @@ the last Ogg page. Files without such a count (or written to a pipe) are taken a
 """
 
 import struct
+from dataclasses import dataclass
 
 _UNKNOWN = 0x7FFF_0000  # WAV writers that cannot seek announce 0 or at least this many bytes
+_MP3_DELAY = 529  # samples by which a decoder is late
 _MP3_SLACK = 2_000  # bytes, a little more than the longest MP3 frame
 OGG_PAGE = 65_307  # bytes of the longest Ogg page
+_FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8  # what a Xing header has, by its flags
+_LAME_PADS = 21  # where the LAME tag has the encoder's delay and padding, 12 bits each
 
 
 def announced_bytes(lead: bytes) -> int | None:
@@ -40,6 +44,42 @@ def _wav_bytes(lead: bytes) -> int | None:
 
 def _mp3_bytes(lead: bytes) -> int | None:
     """Size of the ID3v2 tag plus the bytes field of the Xing (or Info) header, less a frame."""
+    header = _xing(lead)
+    if header is None or header.size is None:
+        return None
+    return max(header.start + header.size - _MP3_SLACK, 0)
+
+
+def mp3_padding(lead: bytes) -> range | None:
+    """Which decoded samples of an MP3 its encoder added at the end; None where it does not say.
+
+    From the Xing header's frames and the LAME tag's delay and padding. FFmpeg drops these samples
+    only from files it can seek in (libavformat/mp3dec.c); what another file, appended to this
+    one, adds behind them is kept, as there.
+    """
+    header = _xing(lead)
+    if header is None or header.frames is None or len(header.tag) < _LAME_PADS + 3:
+        return None
+    if header.tag[:4] not in (b"LAME", b"Lavf", b"Lavc"):
+        return None
+    pads = int.from_bytes(header.tag[_LAME_PADS : _LAME_PADS + 3])
+    delay, padding = pads >> 12, pads & 0xFFF
+    decoded = header.frames * header.samples_per_frame - delay
+    return range(max(0, decoded - padding), max(0, decoded - _MP3_DELAY))
+
+
+@dataclass(frozen=True)
+class _Xing:
+    """What the Xing (or Info) header of an MP3 says."""
+
+    start: int  # bytes before the first MPEG frame
+    samples_per_frame: int
+    frames: int | None
+    size: int | None  # bytes from `start` on
+    tag: bytes  # the LAME tag, where there is one
+
+
+def _xing(lead: bytes) -> _Xing | None:
     offset = 0
     if lead[:3] == b"ID3" and len(lead) > 10:
         a, b, c, d = (byte & 0x7F for byte in lead[6:10])
@@ -48,14 +88,19 @@ def _mp3_bytes(lead: bytes) -> int | None:
         return None
     mpeg1, mono = lead[offset + 1] & 0x08, lead[offset + 3] >> 6 == 3
     side = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
-    tag = offset + 4 + side
-    if lead[tag : tag + 4] not in (b"Xing", b"Info") or len(lead) < tag + 16:
+    position = offset + 4 + side
+    if lead[position : position + 4] not in (b"Xing", b"Info") or len(lead) < position + 16:
         return None
-    flags, *fields = struct.unpack_from(">III", lead, tag + 4)
-    if not flags & 2:
-        return None
-    size = int(fields[1] if flags & 1 else fields[0])
-    return max(offset + size - _MP3_SLACK, 0)
+    (flags,) = struct.unpack_from(">I", lead, position + 4)
+    position += 8
+    fields: list[int | None] = []
+    for flag in (_FRAMES, _BYTES):
+        given = flags & flag and len(lead) >= position + 4
+        fields.append(struct.unpack_from(">I", lead, position)[0] if given else None)
+        position += 4 if flags & flag else 0
+    position += (100 if flags & _CONTENTS else 0) + (4 if flags & _QUALITY else 0)
+    tag = lead[position : position + 36]
+    return _Xing(offset, 1152 if mpeg1 else 576, fields[0], fields[1], tag)
 
 
 def ends_in_ogg_page(tail: bytes) -> bool:

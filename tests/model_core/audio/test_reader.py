@@ -2,6 +2,7 @@ import io
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -198,3 +199,16 @@ def test_rate_that_changes_is_told() -> None:
     parts = [encode(tone(1.0, rate, 2), rate, "adts", "aac") for rate in (44_100, 48_000)]
     with pytest.raises(InvalidAudioError, match="rate changes"):
         list(open_audio(io.BytesIO(b"".join(parts)), 24_000, 1))
+
+
+@pytest.mark.parametrize("rate", [24_000, 44_100])
+def test_the_padding_of_an_mp3_is_dropped_as_in_a_file(rate: int, tmp_path: Path) -> None:
+    """A pipe for FFmpeg, which keeps it there, and what is appended to such a file stays."""
+    data = encode(tone(0.9, rate, 2), rate, "mp3", "libmp3lame")
+    path = tmp_path / "x.mp3"
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        expected = sum(frame.samples for frame in container.decode(audio=0))
+    one = decoded(data)[0]
+    assert one.shape == (2, expected)
+    assert decoded(data + data)[0].shape[1] > 1.9 * expected
