@@ -32,7 +32,10 @@ def choose_device(wanted: str) -> torch.device:
     if device.type == "cuda":
         index = device.index or 0
         if index >= torch.cuda.device_count():
-            raise ValueError(f"there is no device {wanted}")
+            raise ValueError(
+                f"there is no device {wanted}: no such GPU or its driver is visible; "
+                "cpu and auto run without one"
+            )
         device = torch.device("cuda", index)
     return device
 

@@ -1,11 +1,13 @@
 """Where the bytes go: a file that appears whole or not at all, or stdout."""
 
+import atexit
 import os
 import secrets
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +46,10 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     temporary = path.with_name(f".encodec-{secrets.token_hex(8)}.part")
+    remove = partial(temporary.unlink, missing_ok=True)
+    # A signal may come between this block's beginning and its caller's `with`, where nobody would
+    # leave the block in order; the end of the process removes the file then.
+    atexit.register(remove)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -51,7 +57,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove()
+        atexit.unregister(remove)
 
 
 def _abandon_stdout() -> None:
