@@ -1,21 +1,16 @@
 """`main`: what happens in which order, and with which exit code."""
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
+from collections.abc import Sequence
 
 from ..errors import EncodecError
 from .arguments import Arguments, parse, parser
+from .ending import ended_by_signals
 from .errors import UsageError
 from .plan import STDIO, Targets, plan
 from .quiet import quiet
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 # RuntimeError is what torch raises when a device runs out of memory or breaks.
 _FAILURES = (EncodecError, OSError, RuntimeError, MemoryError)
@@ -29,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(argv)
     try:
-        with quiet(), _ended_by_signals():
+        with quiet(), ended_by_signals():
             return _run(arguments)
     except UsageError as error:
         parser().error(str(error))
@@ -71,24 +66,3 @@ def _complain(text: str) -> None:
     """One line on stderr."""
     if sys.stderr is not None:
         sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run like any error, so that nothing half-written stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
-    for number, handler in before.items():
-        if handler is signal.SIG_DFL:
-            signal.signal(number, _end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from .ending import raise_if_ended
 from .errors import CommandError
 
 
@@ -53,6 +54,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as file:
             yield file
+        raise_if_ended()
         if mode is not None:
             temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)

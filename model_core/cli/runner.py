@@ -15,6 +15,7 @@ from ..codec import Codec, Compressor, Decompressor, run_steps
 from ..config import config_of
 from ..ecdc import Header, read_header
 from .arguments import Arguments
+from .ending import raise_if_ended
 from .models import Models
 from .outputs import open_output
 from .plan import WAV, Job, Targets
@@ -66,6 +67,7 @@ class Runner:
             progress("compressing", job.source, size, "B") as bar,
         ):
             for samples in audio:
+                raise_if_ended()
                 payload.write(run_steps(compressor.push(samples)))
                 bar.update(file.tell() - bar.n)
             payload.write(run_steps(compressor.finish()))
@@ -107,6 +109,7 @@ def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Gener
     rate = codec.config.sample_rate
     with progress("decompressing", job.source, header.audio_length / rate, "s") as bar:
         while (samples := run_steps(decompressor.next_block())) is not None:
+            raise_if_ended()
             yield samples
             bar.update(samples.shape[1] / rate)
 
