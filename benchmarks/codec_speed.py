@@ -19,7 +19,7 @@ from encodec import EncodecModel as ReferenceModel
 from model_core.codec import Codec, Encoder, run_steps
 from model_core.config import CONFIGS
 from model_core.engine import DecodeItem, EncodedBlock, StreamState
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, EncodedFrame
 
 
 def paired(a: Callable[[], object], b: Callable[[], object], runs: int) -> tuple[float, float]:
@@ -62,7 +62,7 @@ def main() -> None:
             run_steps(encoder.push(x))
             run_steps(encoder.finish())
 
-        def decode(codec: Codec = codec, frames: list = frames) -> None:  # type: ignore[type-arg]
+        def decode(codec: Codec = codec, frames: list[EncodedFrame] = frames) -> None:
             size = codec.engine.block_frames
             for codes, scale in frames:
                 state, length = StreamState(), codes.shape[-1]
@@ -79,7 +79,7 @@ def main() -> None:
 
         def their_decode(
             reference: ReferenceModel = reference,
-            frames: list = frames,  # type: ignore[type-arg]
+            frames: list[EncodedFrame] = frames,
         ) -> None:
             with torch.no_grad():
                 reference.decode(frames)

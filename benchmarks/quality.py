@@ -29,11 +29,8 @@ def coded(codec: Codec, samples: np.ndarray, bandwidth: float) -> tuple[np.ndarr
     payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
     data = compressor.header.to_bytes() + payload
     fo = io.BytesIO(data)
-    decompressor = Decompressor(codec, read_header(fo), fo)
-    blocks = []
-    while (block := run_steps(decompressor.next_block())) is not None:
-        blocks.append(block)
-    return np.concatenate(blocks, axis=1), len(data)
+    blocks = Decompressor(codec, read_header(fo), fo).blocks()
+    return np.concatenate(list(blocks), axis=1), len(data)
 
 
 def main() -> None:

@@ -73,10 +73,7 @@ def decompress_from_file(fo: BinaryIO, device: torch.device | str = "cpu") -> tu
     """
     header = read_header(fo)
     codec = _codec(header.model, header.lm, str(device))
-    decompressor = Decompressor(codec, header, fo)
-    blocks: list[np.ndarray] = []
-    while (block := run_steps(decompressor.next_block())) is not None:
-        blocks.append(block)
+    blocks = list(Decompressor(codec, header, fo).blocks())
     wav = torch.from_numpy(np.concatenate(blocks, axis=1)).to(device)
     return wav, codec.config.sample_rate
 

@@ -126,11 +126,21 @@ class EncodecModel(nn.Module):
         ]
 
     def _encode_frame(self, x: Tensor) -> EncodedFrame:
-        scale = None
-        if self.normalize:
-            x, scale = normalise(x)
+        x, scale = self.normalised(x)
         codes = self.quantizer.encode(self.encoder(x), self.frame_rate, self.bandwidth)
         return codes.transpose(0, 1), scale
+
+    def normalised(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`[B, C, T]` as the encoder takes it, and the scale `[B, 1]` it was divided by.
+
+        The scale of a normalising model is the root mean square of the mono mix; other models
+        have none.
+        """
+        if not self.normalize:
+            return x, None
+        mono = x.mean(dim=1, keepdim=True)
+        scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
+        return x / scale, scale.view(-1, 1)
 
     def decode(self, encoded_frames: list[EncodedFrame]) -> Tensor:
         """Decode what `encode` returned into `[B, channels, T]`.
@@ -184,13 +194,6 @@ class EncodecModel(nn.Module):
     ) -> EncodecModel:
         """The non-causal stereo model at 48 kHz."""
         return _build(ENCODEC_48KHZ, pretrained, repository)
-
-
-def normalise(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide `[B, C, T]` by the root mean square of its mono mix: returns it and `[B, 1]`."""
-    mono = x.mean(dim=1, keepdim=True)
-    scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
-    return x / scale, scale.view(-1, 1)
 
 
 def _build(config: ModelConfig, pretrained: bool, repository: Path | None) -> EncodecModel:

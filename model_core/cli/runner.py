@@ -105,10 +105,10 @@ class Runner:
 
 def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:
     """Blocks `[C, n]`. Raises `BitstreamError`."""
-    decompressor = Decompressor(codec, header, payload)
+    blocks = Decompressor(codec, header, payload).blocks()
     rate = codec.config.sample_rate
     with progress("decompressing", job.source, header.audio_length / rate, "s") as bar:
-        while (samples := run_steps(decompressor.next_block())) is not None:
+        for samples in blocks:
             raise_if_ended()
             yield samples
             bar.update(samples.shape[1] / rate)

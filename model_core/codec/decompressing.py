@@ -1,5 +1,6 @@
 """The payload of an `.ecdc` file to samples."""
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
-from .work import Steps, Work
+from .work import Steps, Work, run_steps
 
 READ_AHEAD = 2
 """Segments that are decoded at the same time."""
@@ -33,6 +34,11 @@ class Decompressor:
         self._frames_left = codec.config.frames(header.audio_length)
         self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
         self._lm_decoder: LMDecoder | None = None
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All of them, each computed here and now. Raises as `next_block`."""
+        while (samples := run_steps(self.next_block())) is not None:
+            yield samples
 
     def next_block(self) -> Steps[np.ndarray | None]:
         """The next samples float32 `[C, n]`, None at the end.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..model import EncodecModel, normalise
+from ..model import EncodecModel
 from ..nn.conv import fold_weight_norm
 from .streaming import StreamState, run_block
 
@@ -109,10 +109,7 @@ class Engine:
     def _encode_full(self, items: list[EncodeItem]) -> list[EncodedBlock]:
         if not items:
             return []
-        x = self._batch([i.samples for i in items])
-        scales: Tensor | None = None
-        if self.config.normalize:
-            x, scales = normalise(x)
+        x, scales = self.model.normalised(self._batch([i.samples for i in items]))
         if self.config.causal:
             latent = run_block(self.model.encoder.model, x, self._states(items), last=False)
         else:
@@ -120,10 +117,7 @@ class Engine:
         return self._quantise(latent, scales, [i.num_codebooks for i in items])
 
     def _encode_tail(self, item: EncodeItem) -> EncodedBlock:
-        x = self._tensor(item.samples)[None]
-        scales: Tensor | None = None
-        if self.config.normalize:
-            x, scales = normalise(x)
+        x, scales = self.model.normalised(self._tensor(item.samples)[None])
         if item.state.is_new:
             latent = self.model.encoder(x)
         else:

@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from ..balancer import Balancer
 from ..config import config_of
 from ..metrics import log_mel_distance, si_snr
-from ..model import EncodecModel, normalise
+from ..model import EncodecModel
 from ..nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
 from .data import AudioCache, ClipSampler
 from .losses import MultiScaleMelLoss, relative_l1
@@ -164,7 +164,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * max(0.02, 1 - fall)
         x = self.sampler.batch(self.config.batch)
-        target = normalise(x)[0] if self.model.normalize else x
+        target = self.model.normalised(x)[0]
         latent = self.model.encoder(target)
         penalty = x.new_zeros(())
         if self.quantising:
@@ -203,7 +203,7 @@ class Trainer:
         frames = 0
         while frames < self.config.kmeans_frames:
             x = self.sampler.batch(self.config.batch)
-            latent = self.model.encoder(normalise(x)[0] if self.model.normalize else x)
+            latent = self.model.encoder(self.model.normalised(x)[0])
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))
             frames += len(latents[-1])
         residual = torch.cat(latents)
@@ -246,11 +246,9 @@ class Trainer:
         return {f"valid_{k}": round(sum(v) / len(v), 3) for k, v in sums.items()}
 
     def _whole_without_quantiser(self, x: Tensor) -> Tensor:
-        scale: Tensor | float = 1.0
-        if self.model.normalize:
-            x, volume = normalise(x)
-            scale = volume[:, :, None]
-        return self.model.decoder(self.model.encoder(x))[..., : x.shape[-1]] * scale
+        x, scale = self.model.normalised(x)
+        y: Tensor = self.model.decoder(self.model.encoder(x))[..., : x.shape[-1]]
+        return y if scale is None else y * scale[:, :, None]
 
     def _log(self, values: dict[str, float]) -> None:
         entry = {"step": self.step, "minutes": round(self.spent / 60, 2), **values}
