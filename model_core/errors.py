@@ -8,7 +8,10 @@ EncodecError
 ├── BitstreamError            `.ecdc` bytes that cannot be decoded
 │   └── TruncatedBitstreamError  they end too early                  (also an EOFError)
 ├── WeightsError              a checkpoint that is wrong: checksum, keys, shapes, pickle
-└── WeightsUnavailableError   weights (or a language model) that are not here
+├── WeightsUnavailableError   weights (or a language model) that are not here
+├── SettingsError             a setting of a training run that cannot be
+├── TrainingDataError         recordings, a manifest or a cache that cannot be trained on
+└── MissingProgramError       a program (or its data) that has to be installed first
 """
 
 
@@ -46,3 +49,15 @@ class WeightsError(EncodecError):
 
 class WeightsUnavailableError(EncodecError):
     """The weights (or the language model) that are needed are not available here."""
+
+
+class SettingsError(EncodecError):
+    """A setting of a training run that cannot be."""
+
+
+class TrainingDataError(EncodecError):
+    """Recordings, a manifest or a cache that cannot be trained on; the message names it."""
+
+
+class MissingProgramError(EncodecError):
+    """A program, or data that it needs, is not installed; the message says what to install."""

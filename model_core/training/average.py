@@ -1,0 +1,57 @@
+"""A moving average of a network's weights: what is evaluated and shipped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Averages all floating-point parameters and buffers of `module`.
+
+    Young averages follow faster: after n updates the decay is at most (1 + n) / (10 + n). With
+    `decay` 0 the average is the latest weights. Codebooks are averaged too, so that they fit the
+    averaged encoder.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self.updates = 0
+        self.tensors = {name: t.detach().clone() for name, t in _floating(module)}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Follow the weights of `module` by one step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
+        self.updates += 1
+        for name, tensor in _floating(module):
+            self.tensors[name].lerp_(tensor.detach(), 1 - decay)
+
+    @torch.no_grad()
+    def restart(self, module: nn.Module) -> None:
+        """Forget the past: the weights of `module` are the average."""
+        self.updates = 0
+        for name, tensor in _floating(module):
+            self.tensors[name].copy_(tensor)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """`module` holds the averaged weights within, and its own again afterwards."""
+        own = {name: t.detach().clone() for name, t in _floating(module)}
+        self._give(module, self.tensors)
+        try:
+            yield
+        finally:
+            self._give(module, own)
+
+    @torch.no_grad()
+    def _give(self, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+        for name, tensor in _floating(module):
+            tensor.copy_(tensors[name])
+
+
+def _floating(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if tensor.is_floating_point():
+            yield name, tensor

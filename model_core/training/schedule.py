@@ -1,0 +1,17 @@
+"""Learning rates over a run. Progress is the share of the run that is done, 0 to 1."""
+
+import math
+
+
+def learning_rate_factor(
+    step: int, progress: float, warmup_steps: int, decay_from: float, final: float
+) -> float:
+    """Rises over the first steps, stays at 1, then falls on a cosine to `final`.
+
+    The fall begins at progress `decay_from` and ends with the run.
+    """
+    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    if progress <= decay_from or decay_from >= 1:
+        return warm
+    fallen = min(1.0, (progress - decay_from) / (1 - decay_from))
+    return warm * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * fallen)))

@@ -1,0 +1,131 @@
+"""Typed settings of a run: a frozen dataclass, filled from a TOML file and from flags.
+
+A field's help text is its metadata `help`. Flags win over the file, the file over what the run
+was started with, that over the defaults.
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ..errors import SettingsError
+
+T = TypeVar("T")
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number may be."""
+
+    low: float
+    high: float = float("inf")
+
+    def check(self, name: str, value: object) -> None:
+        """Raises `SettingsError` where `value` is no number within the range."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            raise SettingsError(f"{name} is {value!r}, not within {self.low:g} and {self.high:g}")
+
+
+def setting(default: Any, help: str, range: Range | None = None, **metadata: Any) -> Any:
+    """A field of a settings dataclass."""
+    metadata |= {"help": help, "range": range}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def check(settings: Any) -> None:
+    """Check each field's range and choices; for `__post_init__`. Raises `SettingsError`."""
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        allowed = f.metadata.get("range")
+        if allowed is not None and value is not None:
+            allowed.check(f.name, value)
+        choices = f.metadata.get("choices")
+        if choices is not None and value not in choices:
+            raise SettingsError(f"{f.name} is {value!r}, not one of {', '.join(choices)}")
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
+    """A flag for each field, and `--config FILE.toml`; flags not given stay out of the result."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings as a TOML file")
+    hints = get_type_hints(settings)
+    for f in fields(settings):
+        default = "none" if f.default in (None, MISSING) else f.default
+        parser.add_argument(
+            "--" + f.name.replace("_", "-"),
+            type=_reader(hints[f.name]),
+            default=argparse.SUPPRESS,
+            choices=f.metadata.get("choices"),
+            metavar=None if "choices" in f.metadata else f.name.upper().rsplit("_", 1)[-1],
+            help=f"{f.metadata['help']} (default: {default})".replace("%", "%%"),
+        )
+
+
+def from_flags(settings: type[T], arguments: argparse.Namespace, run: Path) -> T:
+    """The settings of the run in folder `run`, new or to be continued.
+
+    Raises `SettingsError` for an unknown or wrong value.
+    """
+    names = {f.name for f in fields(settings)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    saved = run / SETTINGS
+    if saved.exists():
+        values |= _checked(json.loads(saved.read_text()), names, saved)
+    if arguments.config is not None:
+        values |= _checked(_toml(arguments.config), names, arguments.config)
+    values |= {k: v for k, v in vars(arguments).items() if k in names}
+    try:
+        return settings(**values)
+    except TypeError as error:
+        raise SettingsError(str(error)) from error
+
+
+def save_settings(settings: Any, run: Path) -> None:
+    """Keep the settings in the run's folder, for `from_flags` of the next start."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / SETTINGS).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _checked(values: Mapping[str, Any], names: set[str], path: Path) -> dict[str, Any]:
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise SettingsError(f"{path}: there is no setting {', '.join(unknown)}")
+    return dict(values)
+
+
+def _reader(hint: Any) -> Any:
+    """How a flag's text becomes a value of the field's type."""
+    if isinstance(hint, UnionType):
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    if get_origin(hint) is dict:
+        return _shares
+    return _boolean if hint is bool else hint
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return text.lower() in ("yes", "true")
+
+
+def _shares(text: str) -> dict[str, float]:
+    """`speech=0.6,music=0.4` as a mapping."""
+    try:
+        pairs = [part.split("=") for part in text.split(",") if part]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SHARE,…") from error

@@ -1,0 +1,38 @@
+"""The state of a run on disk: written whole or not at all, read without trusting it."""
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import WeightsError
+
+STATE = "state.pt"
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write `state` so that `path` is at every moment the old state or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` wrote, on the CPU. Raises `WeightsError` for anything else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise WeightsError(f"{path}: not the state of a training run: {error}") from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise WeightsError(f"{path}: not the state of a training run")
+    return state

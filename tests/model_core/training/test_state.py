@@ -1,0 +1,46 @@
+"""A run's state is written whole, and only a state is read."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_core.errors import WeightsError
+from model_core.training.state import load_state, save_state
+
+
+def test_a_state_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "state.pt"
+    save_state({"step": 3, "weights": torch.arange(4.0)}, path)
+    state = load_state(path)
+    assert state["step"] == 3
+    assert torch.equal(state["weights"], torch.arange(4.0))
+    assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
+
+
+def test_a_write_that_fails_leaves_the_old_state(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    save_state({"step": 1}, path)
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        save_state({"step": 2, "cannot": lambda: None}, path)
+    assert load_state(path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, ("evil",))
+
+
+@pytest.mark.parametrize("content", ["garbage", "list", "pickle", "nothing"])
+def test_anything_else_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "state.pt"
+    if content == "garbage":
+        path.write_bytes(b"\x00garbage" * 100)
+    elif content == "list":
+        torch.save([1, 2], path)
+    elif content == "pickle":
+        torch.save({"step": 1, "x": Evil()}, path)
+    with pytest.raises(WeightsError, match=r"state\.pt"):
+        load_state(path)
