@@ -9,6 +9,7 @@ import torch
 from ..errors import WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
+from .reference import save_reference
 from .registry import Registry, shared_registry
 from .save import save_hub, save_lm, save_weights, write_index
 from .sets import WeightSet
@@ -21,6 +22,7 @@ __all__ = [
     "load_model",
     "save_hub",
     "save_lm",
+    "save_reference",
     "save_weights",
     "shared_registry",
     "write_index",

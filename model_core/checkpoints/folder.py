@@ -23,6 +23,7 @@ from .read import (
     read_own_lm,
     reference_lm_config,
 )
+from .reference import read_reference_config
 from .save import INDEX
 from .sets import Layout, LMSet, Source, WeightSet
 
@@ -101,7 +102,8 @@ class Folder:
         elif layout == "own":
             config, published = read_own_config(path), False
         else:
-            config, published = CONFIGS[name], path.name == OFFICIAL_FILES[name, "model"]
+            published = path.name == OFFICIAL_FILES[name, "model"]
+            config = CONFIGS[name] if published else read_reference_config(path, name)
         if config.name != name:
             raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
         origin = "bundled" if self.source == "bundled" else str(self.path.absolute())

@@ -1,51 +1,170 @@
-"""`python -m model_core.training.export RUN FOLDER`: a run's weights as a checkpoint to serve.
+"""`encodec-train export SOURCE FOLDER`: trained weights in the formats that people load.
 
-The folder's index is made to point to them.
+SOURCE is a run's folder, a folder or file of weights, or bundled. FOLDER is one to serve:
+ENCODEC_WEIGHTS=FOLDER, its index points to what was written.
+
+safetensors  FOLDER/NAME-ID.safetensors, for this project
+reference    FOLDER/NAME-CHECKSUM.th, for the reference package
+hf           FOLDER/NAME/config.json and model.safetensors, for transformers
+
+All of them hold the same values, so that they have one id and make the same bitstreams.
 """
 
 import argparse
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..checkpoints import save_weights, write_index
-from ..config import config_of
-from ..errors import WeightsError
+from ..checkpoints import (
+    Registry,
+    WeightSet,
+    save_hub,
+    save_lm,
+    save_reference,
+    save_weights,
+    write_index,
+)
+from ..checkpoints.digest import is_statistic, weights_id
+from ..checkpoints.names import FileName
+from ..checkpoints.netconfig import LMConfig
+from ..checkpoints.read import read_own_lm
+from ..errors import WeightsError, WeightsUnavailableError
+from ..lm import LMModel
 from ..model import EncodecModel
+from .source import Loaded, load_source
+from .start import fill_statistics
+
+FORMATS = ("safetensors", "reference", "hf")
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """What a run has come to."""
-
-    model: EncodecModel
-    step: int
-    minutes: float
-
-
-def load_run(folder: Path) -> TrainedModel:
-    """The model of a training run. Raises `WeightsError` before its quantiser has started."""
-    state: dict[str, Any] = torch.load(folder / "state.pt", weights_only=True)
-    if not state["quantising"]:
-        raise WeightsError(f"{folder}: this run has no codebooks yet")
-    config = config_of(state["config"]["model"]).with_filters(state["config"]["n_filters"])
-    model = EncodecModel(config).eval()
-    model.load_state_dict(state["model"])
-    return TrainedModel(model, state["step"], state["spent"] / 60)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("source", help="a run, a folder or file of weights, or bundled")
+    parser.add_argument("folder", type=Path, help="where to write")
+    parser.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=["safetensors"], help="one or more"
+    )
+    parser.add_argument("--model", help="which, where SOURCE has several; NAME or NAME:ID")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="precision of the values (default: float16 for a run, what they have for weights)",
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m model_core.training.export")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    model = load_run(arguments.run).model
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    path = save_weights(model, arguments.folder)
-    write_index(arguments.folder, {model.config.name: (path, None)})
+def run(arguments: argparse.Namespace) -> None:
+    """Export and say what was written. Raises `WeightsError` and as `load_source`."""
+    loaded = load_source(arguments.source, arguments.model)
+    dtype = None if arguments.dtype is None else DTYPES[arguments.dtype]
+    for path in export(loaded, arguments.folder, arguments.format, dtype):
+        sys.stdout.write(f"{path}\n")
 
 
-if __name__ == "__main__":
-    main()
+def export(
+    loaded: Loaded,
+    folder: Path,
+    formats: Sequence[str] = ("safetensors",),
+    dtype: torch.dtype | None = None,
+) -> list[Path]:
+    """Write the weights to `folder` in each of `FORMATS` wanted; returns the paths.
+
+    The language model goes along unless rounding to `dtype` makes other weights of these. The
+    model in `loaded` is rounded in place. Raises `WeightsError` for values that `dtype` cannot
+    hold.
+    """
+    model, lm = loaded.model, loaded.lm
+    if dtype is None:
+        dtype = torch.float16 if loaded.step is not None or _fits_half(model, lm) else torch.float32
+    before = weights_id(model.state_dict())
+    _round(model, dtype)
+    fill_statistics(model)
+    name, id_ = model.config.name, weights_id(model.state_dict())
+    if id_ != before:
+        lm = None
+    paths = []
+    if "reference" in formats:
+        paths += _reference(model, lm, folder, dtype, alone="safetensors" not in formats)
+    if "hf" in formats:
+        save_hub(model, folder / name)
+        paths.append(folder / name)
+    if "safetensors" in formats:
+        paths += _safetensors(model, lm, folder, dtype)
+    return paths
+
+
+def _safetensors(
+    model: EncodecModel, lm: LMModel | None, folder: Path, dtype: torch.dtype
+) -> list[Path]:
+    name, header = model.config.name, _header(model)
+    path = save_weights(model, folder, dtype)
+    if lm is None:
+        lm_path = _fitting_lm(folder, name, header)
+    else:
+        lm_path = save_lm(lm, header, folder, dtype)
+    write_index(folder, {name: (path, lm_path)})
+    return [path] if lm_path is None else [path, lm_path]
+
+
+def _reference(
+    model: EncodecModel, lm: LMModel | None, folder: Path, dtype: torch.dtype, alone: bool
+) -> list[Path]:
+    name = model.config.name
+    path = save_reference(model, name, "model", folder, dtype)
+    lm_path = None if lm is None else save_reference(lm, name, "lm", folder, dtype)
+    if alone:
+        current = _current(folder, name)
+        readable = lm is None or (lm.dim, len(lm.transformer.layers)) == _usual_lm(name)
+        if current is None or current.header_name != _header(model) or not readable:
+            write_index(folder, {name: (path, lm_path if readable else None)})
+    return [path] if lm_path is None else [path, lm_path]
+
+
+def _usual_lm(name: str) -> tuple[int, int]:
+    """The only language model that a `.th` is read as."""
+    config = LMConfig(name)
+    return config.dim, config.num_layers
+
+
+def _header(model: EncodecModel) -> str:
+    return f"{model.config.name}:{weights_id(model.state_dict())}"
+
+
+def _fitting_lm(folder: Path, name: str, header: str) -> Path | None:
+    """The language model in `folder` for the weights `header`: the current or the only one."""
+    current = _current(folder, name)
+    if current is not None and current.lm is not None and current.lm.made_for == header:
+        return current.lm.path
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        named = FileName.parse(path.name)
+        if named is not None and named.kind == "lm" and read_own_lm(path)[1] == header:
+            found.append(path)
+    return found[0] if len(found) == 1 else None
+
+
+def _current(folder: Path, name: str) -> WeightSet | None:
+    """The weights in use in `folder`; None where they are not there or not to be chosen."""
+    try:
+        return Registry(str(folder)).find(name)
+    except (WeightsError, WeightsUnavailableError):
+        return None
+
+
+def _fits_half(model: EncodecModel, lm: LMModel | None) -> bool:
+    """Whether float16 holds every value as it is."""
+    tensors = {**model.state_dict(), **({} if lm is None else lm.state_dict())}
+    return all(torch.equal(t, t.half().float()) for k, t in tensors.items() if not is_statistic(k))
+
+
+@torch.no_grad()
+def _round(model: EncodecModel, dtype: torch.dtype) -> None:
+    for name, tensor in model.state_dict().items():
+        if is_statistic(name):
+            continue
+        tensor.copy_(tensor.to(dtype))
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{name} cannot be stored as {dtype}: it has values out of range")
