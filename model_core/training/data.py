@@ -1,87 +1,212 @@
-"""Training clips from a cache: all recordings decoded once into one int16 array.
+"""Training clips from a cache: `AudioCache` reads them, `ClipSampler` draws batches of them.
 
-A cache folder holds `audio.npy`, int16 `[C, N]`, and `index.json`, a list of recordings with
-their place in it.
+A cache folder holds the samples of all recordings, decoded once (`audio.npy`, int16 `[C, N]`, or
+the packed `audio.pack`), and `index.json`: which recordings there are and where they lie.
+`cache` builds one.
 """
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from ..errors import SettingsError, TrainingDataError
+from .augment import Augmentation, uniform
+from .pack import read_pack
+
+AUDIO, PACKED, INDEX = "audio.npy", "audio.pack", "index.json"
+MUSIC = "music"
+_AUDIBLE = 1e-3  # RMS (-60 dBFS) under which a clip is drawn again
+_TRIES = 4  # draws until a silent clip is taken as it is
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a recording lies in the cache, in samples."""
+    """Where a recording lies in the cache, in samples; `group` names its speaker or piece."""
 
     file: str
     category: str
     split: str  # "train" or "valid"
     start: int
     length: int
+    group: str = ""
 
 
 class AudioCache:
-    """Reads clips `[C, T]` from a cache folder."""
+    """Reads clips `[C, T]` from a cache folder.
 
-    def __init__(self, folder: Path):
-        self.audio = np.load(folder / "audio.npy", mmap_mode="r")
-        entries = json.loads((folder / "index.json").read_text())
+    `channels` is what clips have, by default what the cache has: mono becomes both sides, stereo
+    the mean of the two. `sample_rate` (Hz) is checked against the cache's; a cache from before
+    the rate was written down takes it. Raises `TrainingDataError` for a folder that is no whole
+    cache or has another rate.
+    """
+
+    def __init__(self, folder: Path, channels: int | None = None, sample_rate: int | None = None):
+        index = _read_index(folder)
+        entries = index if isinstance(index, list) else index["recordings"]
+        written = None if isinstance(index, list) else int(index["sample_rate"])
+        if None not in (written, sample_rate) and written != sample_rate:
+            raise TrainingDataError(
+                f"the cache {folder} has {written} Hz, the model needs {sample_rate} Hz"
+            )
+        self.sample_rate = sample_rate if written is None else written  # Hz; None: not known
         self.recordings = [Recording(**entry) for entry in entries]
+        self.audio = _read_audio(folder)
+        stored = self.audio.shape[0]
+        self.channels = stored if channels is None else channels
+        if self.channels not in (1, 2):
+            raise TrainingDataError(f"clips have 1 or 2 channels, not {self.channels}")
+        if any(r.start + r.length > self.audio.shape[1] for r in self.recordings):
+            raise TrainingDataError(f"the cache {folder} is shorter than its {INDEX} says")
 
     def read(self, recording: Recording, offset: int, length: int) -> Tensor:
-        """`length` samples from `offset`, as float32 in [-1, 1), zeros past the end."""
+        """`length` samples from `offset`, float32 `[C, T]` in [-1, 1), zeros past the end."""
         stop = min(offset + length, recording.length)
         part = self.audio[:, recording.start + offset : recording.start + stop]
-        clip = torch.from_numpy(part.astype(np.float32) / 32768)
+        clip = torch.from_numpy(np.divide(part, 32768, dtype=np.float32, order="C"))
+        if clip.shape[0] > self.channels:
+            clip = clip.mean(dim=0, keepdim=True)
+        clip = clip.expand(self.channels, -1)
         return torch.nn.functional.pad(clip, (0, length - clip.shape[-1]))
+
+    def of(self, split: str, category: str | None = None) -> list[Recording]:
+        """The recordings of a split, and of a category where one is given."""
+        return [r for r in self.recordings if r.split == split and category in (None, r.category)]
+
+
+def _read_index(folder: Path) -> Any:
+    try:
+        return json.loads((folder / INDEX).read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
+
+
+def _read_audio(folder: Path) -> npt.NDArray[np.int16]:
+    try:
+        if (folder / PACKED).exists():
+            return read_pack(folder / PACKED)
+        audio: npt.NDArray[np.int16] = np.load(folder / AUDIO, mmap_mode="r")
+    except (OSError, EOFError, ValueError) as error:
+        raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
+    if audio.ndim != 2 or audio.dtype != np.int16:
+        raise TrainingDataError(f"{folder / AUDIO} is not int16 [C, N]")
+    return audio
+
+
+class _Pool:
+    """Recordings of one category, drawn in proportion to their length."""
+
+    def __init__(self, recordings: list[Recording]):
+        self.recordings = recordings
+        self.ends = np.cumsum([r.length for r in recordings], dtype=np.int64)
+
+    def draw(self, clip: int, generator: torch.Generator) -> tuple[Recording, int]:
+        """A recording and an offset in it, in samples."""
+        place = int(torch.randint(int(self.ends[-1]), (), generator=generator))
+        recording = self.recordings[int(np.searchsorted(self.ends, place, side="right"))]
+        room = max(0, recording.length - clip)
+        return recording, int(torch.randint(room + 1, (), generator=generator))
 
 
 class ClipSampler:
-    """Draws batches `[B, C, T]` of random clips with random gain, polarity and mixing.
+    """Draws batches `[B, C, T]` of random clips of `clip` samples from the training recordings.
 
-    `weights` gives how often each category is drawn; a recording is drawn in proportion to its
-    length. Source: paper section 4.1 (mixing of sources, gains of -10 to 6 dB).
+    `weights` says how often each category is drawn (categories that the cache lacks fall away;
+    empty: in proportion to their length). Batches are a pure function of `(seed, rank, step)`, so
+    there is nothing to save for an exact resume and every process draws its own. Without
+    `augmentation` clips come as they are. Raises `TrainingDataError` when nothing can be drawn,
+    `SettingsError` for a negative weight. Source: paper sections 4.1 and 4.2.
     """
 
     def __init__(
-        self, cache: AudioCache, clip: int, weights: dict[str, float], generator: torch.Generator
+        self,
+        cache: AudioCache,
+        clip: int,
+        weights: Mapping[str, float],
+        seed: int,
+        rank: int = 0,
+        augmentation: Augmentation | None = None,
     ):
-        self.cache = cache
-        self.clip = clip
-        self.generator = generator
-        self.pools = {
-            category: [r for r in cache.recordings if r.split == "train" and r.category == category]
-            for category in weights
-        }
-        self.categories = [c for c in weights if self.pools[c]]
-        self.weights = torch.tensor([weights[c] for c in self.categories])
-        self.lengths = {
-            c: torch.tensor([float(r.length) for r in self.pools[c]]) for c in self.categories
-        }
+        if any(weight < 0 for weight in weights.values()) or clip < 1:
+            raise SettingsError(f"weights {dict(weights)} of clips of {clip} samples cannot be")
+        self.cache, self.clip, self.seed, self.rank = cache, clip, seed, rank
+        self.augmentation = augmentation
+        there = sorted({r.category for r in cache.of("train")})
+        self._pools = {category: _Pool(cache.of("train", category)) for category in there}
+        if not weights:
+            weights = {category: float(pool.ends[-1]) for category, pool in self._pools.items()}
+        self.weights = {c: weights[c] for c in there if weights.get(c, 0) > 0}
+        if not self.weights:
+            raise TrainingDataError(
+                f"nothing to train on: the cache has training recordings of {there or 'nothing'}, "
+                f"asked for {sorted(weights)}"
+            )
 
-    def _uniform(self, low: float, high: float) -> float:
-        return float(torch.rand((), generator=self.generator)) * (high - low) + low
+    def batch(self, step: int, size: int) -> Tensor:
+        """Clips `[size, C, clip]` of a step; clip `i` does not depend on `size`."""
+        return torch.stack([self._clip(self._generator(step, i)) for i in range(size)])
 
-    def _pick(self, weights: Tensor) -> int:
-        return int(torch.multinomial(weights, 1, generator=self.generator))
+    def _generator(self, *place: int) -> torch.Generator:
+        name = ",".join(str(value) for value in (self.seed, self.rank, *place))
+        digest = hashlib.blake2b(name.encode(), digest_size=7).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
-    def _clip(self) -> Tensor:
-        category = self.categories[self._pick(self.weights)]
-        recording = self.pools[category][self._pick(self.lengths[category])]
-        offset = int(self._uniform(0, max(1, recording.length - self.clip + 1)))
-        return self.cache.read(recording, offset, self.clip)
+    def _clip(self, generator: torch.Generator) -> Tensor:
+        settings = self.augmentation
+        if settings is None:
+            return self._source(self._category(generator), generator)
+        count = settings.draw_sources(generator)
+        categories = [self._category(generator, spoken=count > 2) for _ in range(count)]
+        clip = settings.mix([self._source(c, generator) for c in categories], generator)
+        if categories != [MUSIC] and self.cache.sample_rate is not None:
+            clip = settings.reverberate(clip, self.cache.sample_rate, generator)
+        return settings.level(clip, generator)
 
-    def batch(self, size: int) -> Tensor:
-        clips = []
-        for _ in range(size):
-            clip = self._clip()
-            if self._uniform(0, 1) < 0.2:
-                clip = clip + self._clip() * 10 ** (self._uniform(-15, 0) / 20)
-            gain = 10 ** (self._uniform(-10, 6) / 20) * (1 if self._uniform(0, 1) < 0.5 else -1)
-            clip = clip * gain
-            clips.append(clip / max(1.0, float(clip.abs().max())))
-        return torch.stack(clips)
+    def _category(self, generator: torch.Generator, spoken: bool = False) -> str:
+        """A category by its weight; `spoken` leaves music out if there is anything else."""
+        weights = {c: w for c, w in self.weights.items() if not (spoken and c == MUSIC)}
+        weights = weights or self.weights
+        place = uniform(0, sum(weights.values()), generator)
+        for category, weight in weights.items():
+            place -= weight
+            if place < 0:
+                return category
+        return category
+
+    def _source(self, category: str, generator: torch.Generator) -> Tensor:
+        """A clip `[C, clip]` that is not silent, as far as a few draws find one."""
+        for _ in range(_TRIES):
+            recording, offset = self._pools[category].draw(self.clip, generator)
+            clip = self.cache.read(recording, offset, self.clip)
+            if float(clip.square().mean()) > _AUDIBLE**2:
+                break
+        return clip
+
+
+def validation_clips(
+    cache: AudioCache, seconds: float, limit: int | None = None
+) -> Iterator[tuple[Recording, Tensor]]:
+    """The middle `seconds` of every validation recording, `[C, n]`, always the same.
+
+    Shorter recordings come whole, silent ones not at all; `limit` takes at most so many of a
+    category, spread evenly over it. Raises `TrainingDataError` when the cache's rate is not known.
+    """
+    if cache.sample_rate is None:
+        raise TrainingDataError("the sample rate of the cache is not known: give it to AudioCache")
+    wanted = round(seconds * cache.sample_rate)
+    for category in sorted({r.category for r in cache.of("valid")}):
+        recordings = cache.of("valid", category)
+        count = len(recordings) if limit is None else min(limit, len(recordings))
+        for index in range(count):
+            recording = recordings[index * len(recordings) // count]
+            length = min(wanted, recording.length)
+            clip = cache.read(recording, (recording.length - length) // 2, length)
+            if float(clip.square().mean()) > _AUDIBLE**2:
+                yield recording, clip
