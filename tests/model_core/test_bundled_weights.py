@@ -1,27 +1,59 @@
 """The weights in the package: there, small, described, and codecs rather than noise."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from model_core import compress, decompress
 from model_core.checkpoints import Registry, load_model
+from model_core.checkpoints.names import FileName
+from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
 from model_core.metrics import si_snr
 from tests.peers import NAMES, signal
 
-MOST = 40 * 10**6  # bytes, all together
+MOST = 130 * 10**6  # bytes, all together
+FIRST = {"encodec_24khz-3aa5f4a5.safetensors", "encodec_48khz-6247c4b4.safetensors"}
+RELEASED = re.compile(r"encodec_(?:lm_)?\d+khz-[0-9a-f]{8}\.safetensors")
 
 
-def test_they_are_small_and_described() -> None:
+def test_they_are_small_and_every_model_has_some() -> None:
     index = json.loads((PACKAGE_WEIGHTS / "index.json").read_text())
     assert set(index) == set(NAMES)
     files = list(PACKAGE_WEIGHTS.glob("*.safetensors"))
     assert sum(file.stat().st_size for file in files) <= MOST
+
+
+def test_what_the_card_names_is_there_and_nothing_else() -> None:
+    """The card lists every file that was ever released: none may be taken away."""
     card = (PACKAGE_WEIGHTS / "README.md").read_text()
-    for file in files:
-        assert file.stem in card
+    released = set(RELEASED.findall(card))
+    assert released >= FIRST
+    assert released == {file.name for file in PACKAGE_WEIGHTS.glob("*.safetensors")}
+
+
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE_WEIGHTS.glob("*.safetensors")), ids=lambda p: p.name
+)
+def test_every_release_loads_by_its_id(file: Path) -> None:
+    registry = Registry("bundled")
+    named = FileName.parse(file.name)
+    assert named is not None
+    if named.kind == "model":
+        found = registry.find_exact(f"{named.name}:{named.hex}")
+        assert found.path == file
+        assert registry.load(found).name == found.header_name
+        return
+    _, owner = read_own_lm(file)
+    assert owner is not None
+    found = registry.find_exact(f"{owner}+{named.hex}")
+    assert found.source == "bundled", "the weights it was made for are released too"
+    assert found.lm is not None
+    assert found.lm.path == file
+    registry.load_lm(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
