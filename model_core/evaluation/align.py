@@ -1,0 +1,28 @@
+"""Undoing the delay of another codec, so that sample-by-sample measures see its quality only."""
+
+import numpy as np
+
+LONGEST = 0.1
+"""Seconds, the longest delay that is looked for."""
+
+
+def delay(reference: np.ndarray, estimate: np.ndarray, most: int) -> int:
+    """By how many samples, at most `most`, `estimate` `[C, n]` lags behind `reference` `[C, m]`.
+
+    Where their cross-correlation, taken through the Fourier transform, is greatest; negative
+    where it leads.
+    """
+    length = max(reference.shape[1], estimate.shape[1]) + most
+    spectra = (np.fft.rfft(x.mean(0, dtype=np.float64), length) for x in (reference, estimate))
+    first, second = spectra
+    correlation = np.fft.irfft(np.conj(first) * second, length)
+    lags = np.arange(-most, most + 1)
+    return int(lags[np.argmax(correlation[lags])])
+
+
+def aligned(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> np.ndarray:
+    """`estimate` without its delay and as long as `reference`, zeros where there is nothing."""
+    lag = delay(reference, estimate, round(LONGEST * sample_rate))
+    moved = estimate[:, lag:] if lag >= 0 else np.pad(estimate, ((0, 0), (-lag, 0)))
+    moved = moved[:, : reference.shape[1]]
+    return np.pad(moved, ((0, 0), (0, reference.shape[1] - moved.shape[1])))

@@ -1,0 +1,125 @@
+"""The options of `encodec-eval`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .clips import SPEECH
+from .plot import SUFFIXES
+
+_DESCRIPTION = """\
+How audio sounds after the codec, measured at each bandwidth beside Opus, MP3 and LC3 at
+the same rate on the same recordings; bytes are those really written.
+"""
+_EPILOG = """\
+FOLDER may hold a manifest.csv with the columns file and category, or folders called speech,
+music and environment. PESQ and STOI are measured for the kind "speech" only.
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line, parsed; rates in kbps, lengths in seconds."""
+
+    folder: Path | None
+    cache: Path | None
+    model: str
+    weights: str | None
+    against: tuple[str, ...]
+    bandwidths: tuple[float, ...] | None
+    peer_rates: tuple[float, ...] | None
+    peers: bool
+    lm: bool
+    category: str
+    clip_seconds: float
+    seconds: float | None
+    jobs: int
+    device: str
+    json: Path | None
+    csv: Path | None
+    plot: Path | None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        "encodec-eval",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("folder", nargs="?", type=Path, metavar="FOLDER", help="recordings to evaluate on")
+    add("--cache", type=Path, help="instead of FOLDER, the held-out part of a training cache")
+    add("--model", default="encodec_24khz", help="encodec_24khz (default) or encodec_48khz")
+    add(
+        "--weights",
+        metavar="SOURCE",
+        help="auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default)",
+    )
+    add("--against", nargs="+", default=[], metavar="SOURCE", help="more weights to compare")
+    add(
+        "--bandwidths",
+        nargs="*",
+        type=_positive,
+        metavar="KBPS",
+        help="all of the model by default; none: only the other codecs",
+    )
+    add(
+        "--peer-rates",
+        nargs="+",
+        type=_positive,
+        metavar="KBPS",
+        help="rates for the other codecs, the bandwidths by default",
+    )
+    add("--no-peers", dest="peers", action="store_false", help="leave the other codecs out")
+    add("--no-lm", dest="lm", action="store_false", help="leave the language model out (faster)")
+    add("--category", default=SPEECH, help=f"kind of files that nothing is known of ({SPEECH})")
+    add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
+    add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
+    add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
+    add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
+    add("--csv", type=Path, metavar="FILE", help="every clip by itself as CSV")
+    add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> Arguments:
+    """`argv` (None: the process's own) as `Arguments`; wrong usage exits with code 2."""
+    options = parser()
+    values = vars(options.parse_args(argv))
+    if (values["folder"] is None) == (values["cache"] is None):
+        options.error("give a FOLDER or --cache CACHE")
+    for name in ("against", "bandwidths", "peer_rates"):
+        values[name] = None if values[name] is None else tuple(values[name])
+    arguments = Arguments(**values)
+    if arguments.bandwidths == () and not arguments.peer_rates:
+        options.error("without bandwidths, give --peer-rates")
+    return arguments
+
+
+def _either() -> str:
+    return ", ".join(SUFFIXES)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in SUFFIXES:
+        raise argparse.ArgumentTypeError(f"a plot is {_either()}, not {path.suffix or text}")
+    return path

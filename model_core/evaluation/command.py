@@ -1,0 +1,106 @@
+"""`encodec-eval`: what happens in which order, and with which exit code."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from ..config import ModelConfig, config_of
+from ..errors import EncodecError
+from .arguments import Arguments, parse
+from .clips import Clip, clips_of_cache, clips_of_folder, usable
+from .errors import EvaluationError
+from .examine import Plan, examine_all, examiner
+from .files import write_csv, write_json
+from .peers import PEERS
+from .plot import write_plot
+from .report import Report
+from .scores import missing_packages
+from .table import table
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+_FAILURES = (EncodecError, OSError, RuntimeError, MemoryError)  # torch raises RuntimeError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `encodec-eval`; returns the exit code: 0 done, 1 failed, 130 interrupted. Wrong usage
+    raises `SystemExit`, as argparse does."""
+    arguments = parse(argv)
+    logging.basicConfig(format="encodec-eval: %(message)s", level=logging.WARNING)
+    torch.set_num_threads(1)
+    try:
+        _run(arguments)
+    except _FAILURES as error:
+        sys.stderr.write(f"encodec-eval: {' '.join(str(error).split()) or repr(error)}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("encodec-eval: interrupted\n")
+        return INTERRUPTED
+    return DONE
+
+
+def _run(arguments: Arguments) -> None:
+    config = config_of(arguments.model)
+    plan, notes = make_plan(arguments, config)
+    names = examiner(plan).names
+    clips = _clips(arguments, config)
+    report = Report([*names, *plan.peers], notes=notes)
+    quiet = not sys.stderr.isatty()
+    for found in tqdm(
+        examine_all(plan, clips, arguments.jobs), total=len(clips), unit="clip", disable=quiet
+    ):
+        report.add(found.measurements, found.usage, found.failures)
+    sys.stdout.write(table(report))
+    if arguments.json:
+        write_json(report, arguments.json)
+    if arguments.csv:
+        write_csv(report, arguments.csv)
+    if arguments.plot:
+        write_plot(report, arguments.plot)
+
+
+def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str]]:
+    """What to compare, and a line for everything that has to be left out."""
+    given = arguments.bandwidths
+    bandwidths = config.target_bandwidths if given is None else given
+    rates = arguments.peer_rates or bandwidths
+    notes, peers = [], []
+    for peer in PEERS if arguments.peers else ():
+        reason = peer.missing()
+        low = [rate for rate in rates if rate < peer.lowest_kbps(config.channels)]
+        if reason is not None:
+            notes.append(f"{peer.name} is left out: {reason}")
+            continue
+        peers.append(peer.name)
+        if low:
+            shown = ", ".join(f"{rate:g}" for rate in low)
+            least = peer.lowest_kbps(config.channels)
+            notes.append(f"{peer.name} is left out at {shown} kbps: it begins at {least:g}")
+    for package in missing_packages():
+        notes.append(f"{package} is not installed: pip install 'encodec-service[train]'")
+    plan = Plan(
+        arguments.model,
+        (arguments.weights, *arguments.against),
+        bandwidths,
+        tuple(peers),
+        rates,
+        arguments.lm,
+        arguments.device,
+    )
+    return plan, notes
+
+
+def _clips(arguments: Arguments, config: ModelConfig) -> list[Clip]:
+    if arguments.cache is not None:
+        found = clips_of_cache(arguments.cache, arguments.clip_seconds)
+    elif arguments.folder is not None:
+        found = clips_of_folder(arguments.folder, arguments.clip_seconds, arguments.category)
+    clips = usable(found, config, arguments.seconds)
+    if not clips:
+        raise EvaluationError(
+            f"{arguments.cache or arguments.folder} holds no recording that can be evaluated"
+        )
+    return clips

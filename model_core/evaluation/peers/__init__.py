@@ -1,0 +1,10 @@
+"""Other codecs to compare with, each in a file of its own; `peer` says what they have in common."""
+
+from .lc3 import LC3
+from .mp3 import MP3
+from .opus import Opus
+from .peer import Peer, PeerCoded
+
+PEERS: tuple[Peer, ...] = (Opus(), Opus(frame=40), MP3(), LC3())
+
+__all__ = ["PEERS", "Peer", "PeerCoded"]

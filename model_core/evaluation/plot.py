@@ -1,0 +1,64 @@
+"""The report as a picture: rate against quality, a column for each kind of recording."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import EvaluationError
+from .report import Report, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = (".png", ".svg", ".pdf")
+_MEASURES = {
+    "mel_db": "mel distance (dB, less is better)",
+    "si_snr_db": "SI-SNR (dB)",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+}
+_CELL = 3.6, 2.6  # inches
+
+
+def write_plot(report: Report, path: Path) -> None:
+    """Draw to a file whose suffix says what it is. Raises `EvaluationError` for want of
+    matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise EvaluationError(
+            "a plot needs matplotlib: pip install 'encodec-service[train]'"
+        ) from error
+    rows = report.rows
+    kinds = sorted({row.category for row in rows})
+    measures = [m for m in _MEASURES if any(getattr(row, m) is not None for row in rows)]
+    figure = Figure((_CELL[0] * len(kinds) + 1, _CELL[1] * len(measures)), layout="constrained")
+    grid = figure.subplots(len(measures), len(kinds), squeeze=False)
+    for line, measure in enumerate(measures):
+        for column, kind in enumerate(kinds):
+            _draw(grid[line][column], [row for row in rows if row.category == kind], measure)
+            grid[0][column].set_title(kind)
+        grid[line][0].set_ylabel(_MEASURES[measure])
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    figure.savefig(path, dpi=120)
+
+
+def _draw(axes: "Axes", rows: Sequence[Row], measure: str) -> None:
+    by_contender = sorted(rows, key=lambda row: row.contender)
+    for contender, group in groupby(by_contender, key=lambda row: row.contender):
+        points = sorted(
+            (row.kbps_written, value)
+            for row in group
+            if (value := getattr(row, measure)) is not None
+        )
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=contender)
+    if axes.lines:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("kbps written")
+        axes.grid(alpha=0.3)
+    else:
+        axes.set_axis_off()

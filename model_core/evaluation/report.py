@@ -1,0 +1,147 @@
+"""What was measured: one `Measurement` a clip, and the `Row`s of the table they make."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from .scores import Scores
+from .usage import Usage
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One clip after one contender. `kbps` is what was asked for; sizes in bytes.
+
+    `payload_bytes` is without header or container; the `lm` sizes are those of the file that a
+    language model coded too.
+    """
+
+    contender: str
+    kbps: float
+    clip: str
+    category: str
+    seconds: float
+    file_bytes: int
+    payload_bytes: int
+    lm_bytes: int | None
+    lm_payload_bytes: int | None
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A peer that failed on a clip."""
+
+    contender: str
+    kbps: float
+    clip: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender at one rate on all clips of a kind.
+
+    SI-SNR is the median, the other measures are means over the clips that they could take:
+    `pesq_clips` and `stoi_clips`. `lm_saving_percent` is what the language model saves of the
+    payload's bits.
+    """
+
+    category: str
+    kbps: float
+    contender: str
+    clips: int
+    seconds: float
+    kbps_written: float
+    kbps_payload: float
+    kbps_lm: float | None
+    lm_saving_percent: float | None
+    si_snr_db: float
+    mel_db: float
+    pesq: float | None
+    pesq_clips: int
+    stoi: float | None
+    stoi_clips: int
+
+    @classmethod
+    def of(cls, measurements: Sequence[Measurement]) -> Self:
+        """All of one contender, rate and kind."""
+        first = measurements[0]
+        seconds = sum(m.seconds for m in measurements)
+        payload = sum(m.payload_bytes for m in measurements)
+        lm_bytes = [m.lm_bytes for m in measurements if m.lm_bytes is not None]
+        lm_payload = sum(m.lm_payload_bytes or 0 for m in measurements)
+        pesq = [m.scores.pesq for m in measurements if m.scores.pesq is not None]
+        stoi = [m.scores.stoi for m in measurements if m.scores.stoi is not None]
+        return cls(
+            category=first.category,
+            kbps=first.kbps,
+            contender=first.contender,
+            clips=len(measurements),
+            seconds=seconds,
+            kbps_written=_kbps(sum(m.file_bytes for m in measurements), seconds),
+            kbps_payload=_kbps(payload, seconds),
+            kbps_lm=_kbps(sum(lm_bytes), seconds) if lm_bytes else None,
+            lm_saving_percent=100 * (1 - lm_payload / payload) if lm_bytes else None,
+            si_snr_db=statistics.median(m.scores.si_snr_db for m in measurements),
+            mel_db=statistics.fmean(m.scores.mel_db for m in measurements),
+            pesq=statistics.fmean(pesq) if pesq else None,
+            pesq_clips=len(pesq),
+            stoi=statistics.fmean(stoi) if stoi else None,
+            stoi_clips=len(stoi),
+        )
+
+
+@dataclass
+class Report:
+    """Everything that a table, a plot or a file shows. `notes` says what is left out, and why."""
+
+    contenders: list[str]
+    measurements: list[Measurement] = field(default_factory=list)
+    usage: dict[str, Usage] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(
+        self,
+        measurements: Iterable[Measurement],
+        usage: dict[str, Usage],
+        failures: Iterable[Failure],
+    ) -> None:
+        """Take in what came of a clip."""
+        self.measurements += measurements
+        self.failures += failures
+        for contender, more in usage.items():
+            known = self.usage.get(contender)
+            self.usage[contender] = more if known is None else known + more
+
+    @property
+    def rows(self) -> list[Row]:
+        """By kind, then rate, then contender in the order of `contenders`."""
+        groups: dict[tuple[str, float, int], list[Measurement]] = {}
+        for m in self.measurements:
+            key = m.category, m.kbps, self.contenders.index(m.contender)
+            groups.setdefault(key, []).append(m)
+        return [Row.of(groups[key]) for key in sorted(groups)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "codebooks": {
+                contender: {
+                    "seconds": usage.seconds,
+                    "most_unused_percent": usage.most_unused_percent,
+                    "unused_percent": usage.unused_percent,
+                    "entropy_bits": usage.entropy_bits,
+                }
+                for contender, usage in self.usage.items()
+            },
+            "failures": [asdict(failure) for failure in self.failures],
+            "notes": self.notes,
+        }
+
+
+def _kbps(size: int, seconds: float) -> float:
+    return 8 * size / seconds / 1000

@@ -1,0 +1,78 @@
+"""How close decoded audio is to its original, as numbers."""
+
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torchaudio.functional import resample
+
+from ..metrics import log_mel_distance, si_snr
+
+PESQ_RATE = 16_000  # Hz, wideband
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one clip. The last two are for speech, None where the measure cannot take the clip."""
+
+    si_snr_db: float
+    mel_db: float
+    pesq: float | None = None
+    stoi: float | None = None
+
+
+def missing_packages() -> list[str]:
+    """Which of the packages that rate speech are not installed."""
+    return [name for name in ("pesq", "pystoi") if find_spec(name) is None]
+
+
+def scores(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, speech: bool) -> Scores:
+    """Compare two clips `[C, n]` of the same length; channels are averaged.
+
+    For speech, the measures whose package is installed are taken of the mono mix.
+    """
+    pair = torch.from_numpy(reference), torch.from_numpy(estimate)
+    snr = float(si_snr(*pair).mean())
+    mel = float(log_mel_distance(*pair, sample_rate).mean())
+    if not speech:
+        return Scores(snr, mel)
+    missing = missing_packages()
+    mono = reference.mean(0), estimate.mean(0)
+    return Scores(
+        snr,
+        mel,
+        None if "pesq" in missing else pesq(*mono, sample_rate),
+        None if "pystoi" in missing else stoi(*mono, sample_rate),
+    )
+
+
+def pesq(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
+    """ITU-T P.862.2, wideband, of two mono clips `[n]`: 1 … 4.64. None for a clip that is too
+    short, or in which no speech is found."""
+    from pesq import NoUtterancesError, PesqError
+    from pesq import pesq as wideband
+
+    pair = [
+        resample(torch.from_numpy(x), sample_rate, PESQ_RATE).numpy() for x in (reference, estimate)
+    ]
+    if not all(np.abs(x).max() > 0 for x in pair):
+        return None
+    try:
+        return float(wideband(PESQ_RATE, *pair, "wb"))
+    except (PesqError, NoUtterancesError, ValueError):
+        return None
+
+
+def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
+    """Short-time objective intelligibility (Taal 2011) of two mono clips `[n]`: 0 … 1. None for a
+    clip with too little that is not silence."""
+    from pystoi import stoi as intelligibility
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # it warns of a clip that is too short
+        try:
+            return float(intelligibility(reference, estimate, sample_rate))
+        except (RuntimeWarning, ValueError):
+            return None
