@@ -48,6 +48,15 @@ class Balancer:
         """`ratio_NAME` for each loss of the last call, when monitored."""
         return self._metrics
 
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """The moving averages, the same on every process: `load_state_dict` goes on from them."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Take over the averages of `state_dict`. Raises `KeyError` where it is something else."""
+        sums, counts = dict(state["sums"]), dict(state["counts"])
+        self._sums, self._counts = sums, counts
+
     def backward(self, losses: Mapping[str, Tensor], input: Tensor) -> None:
         """Back-propagate the balanced gradient through `input`, the model's output `[B, ...]`.
 
@@ -75,13 +84,15 @@ class Balancer:
         return combined
 
     def _norm(self, gradient: Tensor) -> float:
+        gradient = gradient.float()
         if self.per_batch_item:
             return float(gradient.reshape(len(gradient), -1).norm(dim=1).mean())
         return float(gradient.norm())
 
     def _averaged(self, norms: Mapping[str, float], output: Tensor) -> dict[str, float]:
+        # Over the processes first: then all of them keep the same moving averages.
+        norms = distrib.average_metrics(norms, len(output) if self.per_batch_item else 1)
         for name, norm in norms.items():
             self._sums[name] = self._sums.get(name, 0.0) * self.ema_decay + norm
             self._counts[name] = self._counts.get(name, 0.0) * self.ema_decay + 1
-        means = {name: self._sums[name] / self._counts[name] for name in norms}
-        return distrib.average_metrics(means, len(output) if self.per_batch_item else 1)
+        return {name: self._sums[name] / self._counts[name] for name in norms}

@@ -26,8 +26,21 @@ class QuantizedResult:
     penalty: Tensor  # commitment loss, averaged over the codebooks
 
 
+def dead_code_threshold(vectors: float, bins: int, share: float = 0.1, most: float = 2.0) -> float:
+    """Below how many vectors a step (moving average) an entry of a codebook counts as dead.
+
+    `vectors` is how many a step codes, over all processes: batch x frames. The reference's `most`
+    suits its large batches; in small ones it would replace entries at their fair share of
+    `vectors / bins`, so that no more than `share` of that is asked for.
+    """
+    return min(most, share * vectors / bins)
+
+
 def sample_vectors(samples: Tensor, count: int) -> Tensor:
-    """`count` rows of `samples` `[N, D]`, without repetition when there are enough."""
+    """`count` rows of `samples` `[N, D]`, without repetition when there are enough.
+
+    Drawn from torch's generator of the device alone: the same seed draws the same rows.
+    """
     if len(samples) >= count:
         return samples[torch.randperm(len(samples), device=samples.device)[:count]]
     return samples[torch.randint(0, len(samples), (count,), device=samples.device)]
@@ -99,7 +112,10 @@ class EuclideanCodebook(nn.Module):
 
     @torch.no_grad()
     def init_(self, samples: Tensor) -> None:
-        """Start from k-means over `samples` `[N, D]` (a random part of them when many)."""
+        """Start from k-means over `samples` `[N, D]` (a random part of them when many).
+
+        All processes start from the entries that the first one finds.
+        """
         if self.inited:
             return
         centres, counts = kmeans(
@@ -116,13 +132,16 @@ class EuclideanCodebook(nn.Module):
 
     @torch.no_grad()
     def update_(self, samples: Tensor, codes: Tensor) -> None:
-        """One step of the moving average over `samples` `[N, D]` coded as `codes` `[N]`."""
-        counts = torch.bincount(codes, minlength=self.bins).to(samples)
-        sums = torch.zeros_like(self.embed).index_add_(0, codes, samples)
-        distrib.all_reduce(counts)
+        """One step of the moving average over `samples` `[N, D]` coded as `codes` `[N]`.
+
+        Processes add their samples up; dead entries move onto samples of the first process.
+        """
+        ones = samples.new_ones(len(samples), 1)
+        sums = samples.new_zeros(self.bins, samples.shape[1] + 1)
+        sums.index_add_(0, codes, torch.cat([samples, ones], dim=1))
         distrib.all_reduce(sums)
-        self.cluster_size.lerp_(counts, 1 - self.decay)
-        self.embed_avg.lerp_(sums, 1 - self.decay)
+        self.cluster_size.lerp_(sums[:, -1], 1 - self.decay)
+        self.embed_avg.lerp_(sums[:, :-1], 1 - self.decay)
         dead = self.cluster_size < self.threshold_ema_dead_code
         if dead.any():
             # An entry nobody uses moves onto a sample, with just enough weight to live on.
@@ -179,6 +198,11 @@ class ResidualVectorQuantizer(nn.Module):
     def codebooks(self) -> list[VectorQuantization]:
         return [layer for layer in self.vq.layers if isinstance(layer, VectorQuantization)]
 
+    def set_dead_code_threshold(self, threshold: float) -> None:
+        """Replace entries used less than `threshold` times a step (see `dead_code_threshold`)."""
+        for layer in self.codebooks:
+            layer.codebook.threshold_ema_dead_code = threshold
+
     def get_bandwidth_per_quantizer(self, frame_rate: int) -> float:
         """kbps that one codebook costs at `frame_rate` frames/s."""
         return math.log2(self.bins) * frame_rate / 1000
@@ -216,27 +240,33 @@ class ResidualVectorQuantizer(nn.Module):
     def forward(
         self, x: Tensor, frame_rate: int, bandwidth: float | None = None
     ) -> QuantizedResult:
-        """A training pass: `[B, D, T]` in, quantised out, codebooks updated in training mode."""
+        """A training pass: `[B, D, T]` in, quantised out, codebooks updated in training mode.
+
+        Computed and returned in float32 under autocast too: rounded distances would choose other
+        entries. On several processes all must ask for the same bandwidth.
+        """
         num_codebooks = self.get_num_quantizers_for_bandwidth(frame_rate, bandwidth)
+        with torch.autocast(x.device.type, enabled=False):
+            quantized, codes, penalty = self._train(x.float(), num_codebooks)
+        kbps = num_codebooks * self.get_bandwidth_per_quantizer(frame_rate)
+        return QuantizedResult(quantized, codes, torch.tensor(kbps).to(quantized), penalty)
+
+    def _train(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor, Tensor]:
+        """`[B, D, T]` to the quantised latent, its codes `[K, B, T]` and the commitment loss."""
         residual = x
         quantized = torch.zeros_like(x)
         codes, losses = [], []
         for layer in self.codebooks[:num_codebooks]:
-            flat = residual.detach().transpose(1, 2).reshape(-1, self.dimension).float()
+            flat = residual.detach().transpose(1, 2).reshape(-1, self.dimension)
             if self.training:
                 layer.codebook.init_(flat)
-            index = layer.encode(residual.detach().float())
-            entry = layer.decode(index).to(x)
+            index = layer.codebook.encode(flat)
+            entry = layer.codebook.decode(index).view(len(x), -1, self.dimension).transpose(1, 2)
             if self.training:
-                layer.codebook.update_(flat, index.reshape(-1))
+                layer.codebook.update_(flat, index)
             losses.append(F.mse_loss(residual, entry))
             residual = residual - entry
             quantized = quantized + entry
-            codes.append(index)
-        kbps = num_codebooks * self.get_bandwidth_per_quantizer(frame_rate)
-        return QuantizedResult(
-            quantized=x + (quantized - x).detach(),
-            codes=torch.stack(codes),
-            bandwidth=torch.tensor(kbps).to(x),
-            penalty=torch.stack(losses).mean(),
-        )
+            codes.append(index.view(len(x), -1))
+        straight_through = x + (quantized - x).detach()
+        return straight_through, torch.stack(codes), torch.stack(losses).mean()

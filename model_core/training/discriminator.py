@@ -44,7 +44,8 @@ class DiscriminatorSTFT(nn.Module):
     """Judges a waveform `[B, C, T]` by its complex spectrogram at one window length.
 
     Real and imaginary parts are channels; convolutions dilated 1, 2, 4 in time and of stride 2
-    in frequency. Returns the logits `[B, 1, frames, bins]` and the five feature maps.
+    in frequency. Returns the logits `[B, 1, frames, bins]` and the five feature maps. The
+    spectrogram is float32 under autocast too.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class DiscriminatorSTFT(nn.Module):
         square = (kernel_size[0], kernel_size[0])
         # As in the reference, the first convolution is not normalised.
         layers = [NormConv2d(2 * in_channels, filters, kernel_size, normed=False)]
-        width = min(filters_scale * filters, max_filters)
+        width = filters
         for i, dilation in enumerate(dilations):
             wider = min(filters_scale ** (i + 1) * filters, max_filters)
             layers.append(NormConv2d(width, wider, kernel_size, stride=stride, dilation=dilation))
@@ -86,7 +87,8 @@ class DiscriminatorSTFT(nn.Module):
         self.conv_post = NormConv2d(wider, out_channels, square)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        z = self.spec_transform(x)
+        with torch.autocast(x.device.type, enabled=False):
+            z = self.spec_transform(x.float())
         z = torch.cat([z.real, z.imag], dim=1).transpose(2, 3)  # [B, 2C, frames, bins]
         features = []
         for conv in self.convs:

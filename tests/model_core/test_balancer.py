@@ -1,5 +1,7 @@
 """The balancer gives each loss its share of the gradient (paper section 3.4, equation 4)."""
 
+import io
+
 import pytest
 import torch
 from torch import Tensor
@@ -47,3 +49,36 @@ def test_a_loss_without_a_weight_is_refused() -> None:
     x = torch.zeros(1, requires_grad=True)
     with pytest.raises(KeyError):
         Balancer({"a": 1}).backward({"c": x.sum()}, x)
+
+
+def test_it_goes_on_exactly_from_its_state() -> None:
+    x = torch.randn(3, 5, requires_grad=True)
+    balancer = Balancer({"a": 1, "b": 2}, ema_decay=0.9)
+    for factor in (1.0, 3.0):
+        balancer.gradient(_losses(factor * x), x)
+    file = io.BytesIO()
+    torch.save(balancer.state_dict(), file)
+    file.seek(0)
+    resumed = Balancer({"a": 1, "b": 2}, ema_decay=0.9)
+    fresh = resumed.gradient(_losses(x), x)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    expected = balancer.gradient(_losses(x), x)
+    assert torch.equal(resumed.gradient(_losses(x), x), expected)
+    assert resumed.state_dict() == balancer.state_dict()
+    assert not torch.equal(fresh, expected)
+
+
+def test_a_state_is_a_copy() -> None:
+    x = torch.zeros(1, requires_grad=True)
+    balancer = Balancer({"a": 1})
+    balancer.gradient({"a": x.sum()}, x)
+    state = balancer.state_dict()
+    balancer.gradient({"a": 5 * x.sum()}, x)
+    assert state == {"sums": {"a": 1.0}, "counts": {"a": 1.0}}
+
+
+def test_what_is_no_state_changes_nothing() -> None:
+    balancer = Balancer({"a": 1})
+    with pytest.raises(KeyError):
+        balancer.load_state_dict({"sums": {"a": 3.0}})
+    assert balancer.state_dict() == {"sums": {}, "counts": {}}

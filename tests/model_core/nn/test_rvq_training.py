@@ -8,7 +8,14 @@ import torch
 from encodec.quantization.core_vq import EuclideanCodebook as ReferenceCodebook
 from torch import Tensor, nn
 
-from model_core.nn.rvq import EuclideanCodebook, ResidualVectorQuantizer, kmeans, nearest
+from model_core.nn.rvq import (
+    EuclideanCodebook,
+    ResidualVectorQuantizer,
+    dead_code_threshold,
+    kmeans,
+    nearest,
+    sample_vectors,
+)
 
 DIM, BINS, LAYERS, RATE = 8, 16, 4, 75
 FAR = 1e3
@@ -169,3 +176,54 @@ def test_a_training_pass_reports_what_it_coded() -> None:
     torch.testing.assert_close(
         result.quantized, quantizer.decode(result.codes), rtol=1e-3, atol=1e-4
     )
+
+
+def test_under_autocast_the_choices_are_those_of_float32() -> None:
+    quantizer = ResidualVectorQuantizer(32, LAYERS, 256)
+    latent = torch.randn(4, 32, 200)
+    quantizer.train()(latent, RATE)
+    expected = quantizer.eval()(latent, RATE)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = quantizer(latent, RATE)
+        rounded = quantizer(latent.bfloat16(), RATE)
+    assert torch.equal(result.codes, expected.codes)
+    assert torch.equal(result.quantized, expected.quantized)
+    assert torch.equal(rounded.codes, quantizer(latent.bfloat16().float(), RATE).codes)
+    assert rounded.quantized.dtype == torch.float32
+
+
+def test_the_generator_alone_decides_what_is_drawn() -> None:
+    samples = torch.arange(50.0)[:, None]
+    for count in (20, 80):
+        drawn = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            drawn.append(sample_vectors(samples, count))
+        assert drawn[0].shape == (count, 1)
+        assert torch.equal(drawn[0], drawn[1])
+        assert not torch.equal(drawn[0], drawn[2])
+    assert len(sample_vectors(samples, 50).unique()) == 50  # enough: none is taken twice
+
+
+def test_dead_codes_are_judged_by_their_fair_share() -> None:
+    assert dead_code_threshold(450, 1024) == pytest.approx(0.1 * 450 / 1024)
+    assert dead_code_threshold(1024, 1024, share=0.5) == 0.5
+    assert dead_code_threshold(1e6, 1024) == 2  # the reference's
+    quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
+    quantizer.set_dead_code_threshold(0.25)
+    assert [b.codebook.threshold_ema_dead_code for b in quantizer.codebooks] == [0.25] * LAYERS
+
+
+def test_small_batches_keep_the_entries_that_are_used() -> None:
+    """At the reference's threshold of 2 all of them would be replaced at every step."""
+    samples = torch.randn(BINS // 2, DIM)
+    embed = torch.cat([samples, FAR + torch.randn(BINS // 2, DIM)])
+    codebook = EuclideanCodebook(DIM, BINS)
+    codebook.threshold_ema_dead_code = dead_code_threshold(len(samples), BINS)
+    filled(codebook, embed, 1.0)
+    codebook.cluster_size[BINS // 2 :] = 0
+    codebook.embed_avg[BINS // 2 :] = 0
+    for _ in range(3):
+        learn(codebook, samples)
+    torch.testing.assert_close(codebook.embed[: BINS // 2], samples, rtol=1e-3, atol=1e-3)
+    assert torch.cdist(codebook.embed, samples).amin(dim=1).max() < 1  # the others came over
