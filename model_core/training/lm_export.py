@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,17 +12,20 @@ from ..errors import WeightsError, WeightsUnavailableError
 from ..lm import LMModel
 from .lm_config import LMTrainingConfig
 from .lm_network import LMNetwork
+from .lm_trainer import BEST
 from .state import STATE, load_state
 
 
 def load_lm_run(run: Path) -> tuple[LMModel, str]:
-    """The averaged language model of a run, and the header name of the weights it is for.
+    """The language model of a run, and the header name of the weights it is for.
 
+    It has the averaged weights that the run's evaluations liked best, or the latest ones before
+    the first evaluation.
     Raises `WeightsError` for another kind of run, and what finding those weights raises.
     """
-    state = load_state(run / STATE)
+    state = _state(run)
     if state.get("kind") != "lm":
-        raise WeightsError(f"{run / STATE}: not the state of a language model's run")
+        raise WeightsError(f"{run}: not the state of a language model's run")
     settings, made_for = LMTrainingConfig(**state["config"]), str(state["made_for"])
     registry = shared_registry(settings.weights)
     model = registry.load(registry.find_exact(made_for))
@@ -43,12 +47,17 @@ def export_lm(run: Path, folder: Path) -> Path:
     model was made for.
     """
     lm, made_for = load_lm_run(run)
-    settings = LMTrainingConfig(**load_state(run / STATE)["config"])
+    settings = LMTrainingConfig(**_state(run)["config"])
     folder.mkdir(parents=True, exist_ok=True)
     model = _model_in(folder, settings, made_for)
     path = save_lm(lm, made_for, folder)
     write_index(folder, {settings.model: (model, path)})
     return path
+
+
+def _state(run: Path) -> dict[str, Any]:
+    best = run / BEST
+    return load_state(best if best.exists() else run / STATE)
 
 
 def _model_in(folder: Path, settings: LMTrainingConfig, made_for: str) -> Path:

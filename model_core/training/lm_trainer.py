@@ -4,6 +4,7 @@ Each step takes sequences of one random bandwidth. Everything that is drawn foll
 and the step alone, so that a run that was stopped goes on exactly as if it had not been.
 """
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ from .schedule import learning_rate_factor
 from .settings import save_settings
 from .state import STATE, load_state, save_state
 
+BEST = "best.pt"  # the averaged weights that an evaluation liked best
 CODES = "codes"
 SHAPE = ("model", "dim", "layers")  # what a run cannot change when it goes on
 
@@ -71,6 +73,7 @@ class LMTrainer:
         self.sampler = self._sampler()
         self.step = 0
         self.spent = 0.0  # seconds
+        self.best = math.inf  # bits a code, of the evaluations so far
         if (folder / STATE).exists():
             self._resume()
 
@@ -140,8 +143,9 @@ class LMTrainer:
                     self.save()
                     return False
                 self._report(log, self.train_step())
+            self._evaluate(log)
             self.save()
-            self._evaluate(log, float("inf"))
+            self._evaluate_best(log)
         finally:
             log.close()
         return True
@@ -194,6 +198,30 @@ class LMTrainer:
             values[f"saved_{kbps:g}"] = 1 - found["all"] / codec.bits_per_codebook
         return values
 
+    def _evaluate(self, log: RunLog) -> None:
+        """Log an evaluation; keep the averaged weights where they are the best so far."""
+        if not is_first():
+            return
+        values = self.evaluate()
+        log.scalars(self.step, {f"valid/{name}": value for name, value in values.items()})
+        shares = self.settings.bandwidth_shares
+        mean = sum(share * values[f"bits_{kbps:g}/all"] for kbps, share in shares.items())
+        mean /= sum(shares.values())
+        if mean < self.best:
+            self.best = mean
+            save_state(self._described() | {"average": self.average.tensors}, self.folder / BEST)
+
+    def _evaluate_best(self, log: RunLog) -> None:
+        """Log what the best weights save on everything that is held out."""
+        if not is_first():
+            return
+        best = load_state(self.folder / BEST)
+        latest = self.average.tensors
+        self.average.tensors = {k: v.to(self.device) for k, v in best["average"].items()}
+        values = self.evaluate(math.inf)
+        self.average.tensors = latest
+        log.scalars(best["step"], {f"best/{name}": value for name, value in values.items()})
+
     def _report(self, log: RunLog, seen: dict[str, float | Tensor]) -> None:
         settings = self.settings
         log.advance(self.step)
@@ -206,27 +234,27 @@ class LMTrainer:
         if self.step % settings.evaluate_every == 0:
             self._evaluate(log)
 
-    def _evaluate(self, log: RunLog, seconds: float | None = None) -> None:
-        if is_first():
-            values = self.evaluate(seconds)
-            log.scalars(self.step, {f"valid/{name}": value for name, value in values.items()})
-
     def save(self) -> None:
         """Write the whole state; only the first process does."""
         if not is_first():
             return
-        state = {
-            "kind": "lm",
-            "config": asdict(self.settings),
-            "made_for": self.made_for,
-            "step": self.step,
+        state = self._described() | {
             "spent": self.spent,
+            "best": self.best,
             "network": self.network.state_dict(),
             "average": self.average.tensors,
             "average_updates": self.average.updates,
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(state, self.folder / STATE)
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "kind": "lm",
+            "config": asdict(self.settings),
+            "made_for": self.made_for,
+            "step": self.step,
+        }
 
     def _resume(self) -> None:
         path = self.folder / STATE
@@ -247,7 +275,7 @@ class LMTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
         self.average.updates = state["average_updates"]
-        self.step, self.spent = state["step"], state["spent"]
+        self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
 
     def _agreed(self, seconds: float) -> float:
         """The first process's clock, so that all processes take the same turns."""

@@ -18,7 +18,7 @@ from model_core.training import lm_command
 from model_core.training.data import AudioCache
 from model_core.training.lm_config import LMTrainingConfig
 from model_core.training.lm_evaluation import bits_per_code
-from model_core.training.lm_export import export_lm
+from model_core.training.lm_export import export_lm, load_lm_run
 from model_core.training.lm_trainer import LMTrainer
 from tests.model_core.training.lm_fixtures import small_cache, small_weights
 
@@ -67,15 +67,27 @@ def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:
         assert torch.equal(tensor, second.average.tensors[name]), name
     assert whole.evaluate() == second.evaluate()
     lines = [json.loads(line) for line in (place / "whole" / "log.jsonl").read_text().splitlines()]
-    assert {"valid/bits_6/all", "valid/bits_6/music", "valid/saved_6"} <= set(lines[-1])
+    assert {"best/bits_6/all", "best/bits_6/music", "best/saved_6"} <= set(lines[-1])
 
 
 def test_it_learns(place: Path) -> None:
     trainer = _trainer(place, "learns", steps=60, bandwidths={"1.5": 1.0}, learning_rate=1e-2)
     batch = trainer.sampler.batch(10**6, 4)
-    before = float(trainer.network.eval().bits(batch)[0])
+    before = float(trainer.network.eval().bits(batch)[0].detach())
     trainer.run()
-    assert float(trainer.network.eval().bits(batch)[0]) < before - 0.3
+    assert float(trainer.network.eval().bits(batch)[0].detach()) < before - 0.3
+
+
+def test_the_best_weights_are_kept(place: Path) -> None:
+    trainer = _trainer(place, "worse", steps=4, evaluate_every=2, average_decay=0.0)
+    trainer.run(stop_at=3)
+    good, _ = load_lm_run(place / "worse")
+    with torch.no_grad():
+        trainer.network.outward.add_(5 * torch.randn_like(trainer.network.outward))
+    trainer.run()
+    kept, _ = load_lm_run(place / "worse")
+    for name, tensor in good.state_dict().items():
+        assert torch.equal(tensor, kept.state_dict()[name])
 
 
 def test_other_weights_or_networks_do_not_go_on(place: Path, tmp_path: Path) -> None:
