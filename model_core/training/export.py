@@ -1,7 +1,7 @@
 """`encodec-train export SOURCE FOLDER`: trained weights in the formats that people load.
 
-SOURCE is a run's folder, a folder or file of weights, or bundled. FOLDER is one to serve:
-ENCODEC_WEIGHTS=FOLDER, its index points to what was written.
+SOURCE is a run's folder, a folder or file of weights, or bundled. FOLDER can be served as it is
+(ENCODEC_WEIGHTS=FOLDER): its index points to the newest safetensors, or .th where none is written.
 
 safetensors  FOLDER/NAME-ID.safetensors, for this project
 reference    FOLDER/NAME-CHECKSUM.th, for the reference package
@@ -86,11 +86,11 @@ def export(
     if id_ != before:
         lm = None
     paths = []
-    if "reference" in formats:
-        paths += _reference(model, lm, folder, dtype, alone="safetensors" not in formats)
     if "hf" in formats:
         save_hub(model, folder / name)
         paths.append(folder / name)
+    if "reference" in formats:
+        paths += _reference(model, lm, folder, dtype, alone="safetensors" not in formats)
     if "safetensors" in formats:
         paths += _safetensors(model, lm, folder, dtype)
     return paths

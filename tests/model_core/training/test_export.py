@@ -116,19 +116,24 @@ def test_all_peers_code_the_same(
     assert (decoded - audio).abs().max() <= 1e-5 * audio.abs().max()
 
 
-@pytest.mark.parametrize("only", ALL)
+@pytest.mark.parametrize("only", [*ALL, "reference hf"])
 def test_each_format_can_be_served(
     only: str, trained: dict[str, EncodecModel], tmp_path: Path
 ) -> None:
     """Alone in its folder, and again after training has gone on; always under one id."""
     name = NAMES[0]
     source = write_run(trained[name], tmp_path / "run")
-    run(source, tmp_path / "out", "--format", only)
+    run(source, tmp_path / "out", "--format", *only.split())
     expected = copy.deepcopy(trained[name]).half().float()
     codec = Codec.load(name, str(tmp_path / "out"))
     assert codec.name == f"{name}:{weights_id(expected.state_dict())}"
     later = {key: t * 1.01 for key, t in trained[name].state_dict().items()}
-    run(write_run(trained[name], source, model=later, step=8), tmp_path / "out", "--format", only)
+    run(
+        write_run(trained[name], source, model=later, step=8),
+        tmp_path / "out",
+        "--format",
+        *only.split(),
+    )
     newer = Codec.load(name, str(tmp_path / "out"))
     assert newer.name != codec.name
     if only != "hf":
@@ -207,7 +212,7 @@ def test_finished_weights_keep_their_identity(
 ) -> None:
     name = NAMES[0]
     made = export(load_run(write_run(trained[name], tmp_path / "run")), tmp_path / "made", ALL)
-    th, hub, own = made
+    hub, th, own = made
     source = {"folder": own.parent, "safetensors file": own, "th file": th, "hf": hub}[layout]
     run(source, tmp_path / "again", "--format", *ALL)
     again = Registry(str(tmp_path / "again")).find(name)
