@@ -11,24 +11,17 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.context import BaseContext
 from pathlib import Path
-
-from tqdm import tqdm
 
 from ..config import CONFIGS, ModelConfig, config_of
 from ..errors import TrainingDataError
 from .data import AUDIO, INDEX, PACKED, AudioCache, Recording
-from .decode import Decoded, decode_file
+from .decode import decode_all
 from .groups import groups_of
 from .listing import Listed, list_folders
 from .pack import write_pack
-from .sample_file import SampleFile
 from .split import Part, split_recordings
 
 VERSION = 2  # of the index: a list in the first one
@@ -85,7 +78,7 @@ def build_cache(
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as made:
         work = Path(made)
-        decoded = _decode_all(listed, work, config, max(1, min(jobs, len(listed))))
+        decoded = decode_all(listed, work, config, max(1, min(jobs, len(listed))))
         skipped = {e.name: d.reason for e, d in zip(listed, decoded, strict=True) if d.reason}
         for name, reason in skipped.items():
             warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
@@ -160,52 +153,6 @@ def _arrange(
         recordings.append(Recording(part.file, part.category, side, start, part.length, part.group))
         start += part.length
     return recordings, split.notes
-
-
-def _decode_all(
-    listed: Sequence[Listed], work: Path, config: ModelConfig, jobs: int
-) -> list[Decoded]:
-    """Decode every file and append its samples to the cache's audio, in order."""
-    results = []
-    with SampleFile(work / AUDIO, config.channels) as audio:
-        done = _each_decoded(listed, work, config, jobs)
-        for part, decoded in tqdm(done, total=len(listed), unit="file", desc="decoding"):
-            if not decoded.reason:
-                audio.append(part)
-                part.unlink()
-            results.append(decoded)
-    return results
-
-
-def _each_decoded(
-    listed: Sequence[Listed], work: Path, config: ModelConfig, jobs: int
-) -> Iterator[tuple[Path, Decoded]]:
-    tasks = (
-        (entry.path, work / f"{number}.pcm", config.sample_rate, config.channels)
-        for number, entry in enumerate(listed)
-    )
-    if jobs == 1:
-        for task in tasks:
-            yield task[1], decode_file(*task)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=_process_context()) as pool:
-        waiting: list[tuple[Path, Future[Decoded]]] = []
-        while True:
-            for task in islice(tasks, 4 * jobs - len(waiting)):
-                waiting.append((task[1], pool.submit(decode_file, *task)))
-            if not waiting:
-                return
-            part, future = waiting.pop(0)
-            yield part, future.result()
-
-
-def _process_context() -> BaseContext:
-    """Processes that begin clean: fresh ones, or forks of one that only has the imports."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["model_core.audio", decode_file.__module__])
-    return context
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,8 +20,11 @@ _NUMBER = re.compile(
 
 def groups_of(listed: Sequence[Listed]) -> list[str]:
     """The group of each file. Files that share a speaker or a piece are in one group."""
-    keyless = [entry.name for entry in listed if not entry.keys]
-    by_name = dict(zip(keyless, _groups_by_name(keyless), strict=True))
+    by_name: dict[str, str] = {}
+    for root in {entry.root for entry in listed}:
+        names = [e.name.removeprefix(root) for e in listed if e.root == root and not e.keys]
+        for name, group in zip(names, _groups_by_name(names), strict=True):
+            by_name[root + name] = root + group
     keys = [entry.keys or (by_name[entry.name],) for entry in listed]
     above: dict[str, str] = {}
 

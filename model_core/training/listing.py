@@ -23,10 +23,11 @@ class Listed:
     """A file to be read. `keys` name what it shares with others (empty: go by its name)."""
 
     path: Path
-    name: str  # in the cache, with slashes
+    name: str  # in the cache, with slashes; begins with `root`
     category: str
     keys: tuple[str, ...] = ()
     split: str | None = None  # where the manifest fixes it
+    root: str = ""  # which of several folders it is from: "name/"
 
 
 def list_folders(folders: Sequence[Path], category: str) -> list[Listed]:
@@ -57,7 +58,8 @@ def _from_names(folder: Path, prefix: str, default: str) -> list[Listed]:
         if path.is_file() and not any(part.startswith(".") for part in place.parts):
             named = (folder.resolve().name, *place.parts[:-1])
             known = [part.lower() for part in named if part.lower() in CATEGORIES]
-            listed.append(Listed(path, f"{prefix}{place}", known[-1] if known else default))
+            category = known[-1] if known else default
+            listed.append(Listed(path, f"{prefix}{place}", category, root=prefix))
     return listed
 
 
@@ -91,4 +93,5 @@ def _row(row: dict[str, str | None], manifest: Path, line: int, prefix: str) -> 
         if values.get(column)
     )
     place = PurePosixPath(name)
-    return Listed(manifest.parent / place, f"{prefix}{place}", category, keys, _SPLITS[split])
+    path = manifest.parent / place
+    return Listed(path, f"{prefix}{place}", category, keys, _SPLITS[split], prefix)

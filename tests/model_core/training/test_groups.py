@@ -63,3 +63,14 @@ def test_a_shared_speaker_or_piece_joins() -> None:
         ]
     )
     assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
+def test_several_flat_folders_are_no_groups() -> None:
+    entries = [
+        Listed(Path(name), f"{root}/{name}", "speech", root=f"{root}/")
+        for root in ("ours", "theirs")
+        for name in ("anna_1.wav", "anna_2.wav", "bert_1.wav")
+    ]
+    assert groups_of(entries) == ["ours/anna"] * 2 + ["ours/bert"] + ["theirs/anna"] * 2 + [
+        "theirs/bert"
+    ]
