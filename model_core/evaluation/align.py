@@ -2,8 +2,8 @@
 
 import numpy as np
 
-LONGEST = 0.1
-"""Seconds, the longest delay that is looked for."""
+LONGEST = 0.25
+"""Seconds, the longest delay that is looked for; MP3 at 8 kHz is 0.14 s late."""
 
 
 def delay(reference: np.ndarray, estimate: np.ndarray, most: int) -> int:

@@ -15,7 +15,7 @@ from .errors import EvaluationError
 from .examine import Plan, examine_all, examiner
 from .files import write_csv, write_json
 from .peers import PEERS
-from .plot import write_plot
+from .plot import require_matplotlib, write_plot
 from .report import Report
 from .scores import missing_packages
 from .table import table
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> None:
+    _check_outputs(arguments)
     config = config_of(arguments.model)
     plan, notes = make_plan(arguments, config)
     names = examiner(plan).names
@@ -60,6 +61,15 @@ def _run(arguments: Arguments) -> None:
         write_csv(report, arguments.csv)
     if arguments.plot:
         write_plot(report, arguments.plot)
+
+
+def _check_outputs(arguments: Arguments) -> None:
+    """Before the hours of work. Raises `EvaluationError` for a file that could not be written."""
+    for path in (arguments.json, arguments.csv, arguments.plot):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise EvaluationError(f"{path} cannot be written: there is no such folder")
+    if arguments.plot is not None:
+        require_matplotlib()
 
 
 def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str]]:

@@ -1,6 +1,7 @@
 """The report as a picture: rate against quality, a column for each kind of recording."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +22,18 @@ _MEASURES = {
 _CELL = 3.6, 2.6  # inches
 
 
+def require_matplotlib() -> None:
+    """Raises `EvaluationError` where it is not installed."""
+    if find_spec("matplotlib") is None:
+        raise EvaluationError("a plot needs matplotlib: pip install 'encodec-service[train]'")
+
+
 def write_plot(report: Report, path: Path) -> None:
     """Draw to a file whose suffix says what it is. Raises `EvaluationError` for want of
     matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise EvaluationError(
-            "a plot needs matplotlib: pip install 'encodec-service[train]'"
-        ) from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     rows = report.rows
     kinds = sorted({row.category for row in rows})
     measures = [m for m in _MEASURES if any(getattr(row, m) is not None for row in rows)]

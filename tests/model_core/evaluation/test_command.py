@@ -91,6 +91,8 @@ def test_what_cannot_be_done_is_one_line(
     assert "no recording that can be evaluated" in capsys.readouterr().err
     assert _run(tmp_path, "--weights", weights, "--bandwidths", 7) == 1
     assert "has no bandwidth of 7 kbps" in capsys.readouterr().err
+    assert _run(tmp_path, "--weights", weights, "--json", tmp_path / "no" / "x.json") == 1
+    assert "no such folder" in capsys.readouterr().err
     assert _run(tmp_path, "--weights", tmp_path / "nowhere") == 1
     assert capsys.readouterr().err.count("\n") == 1
 

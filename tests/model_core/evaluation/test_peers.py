@@ -53,6 +53,14 @@ def test_stereo_stays_stereo(peer: Peer) -> None:
     assert min(left, right) > 3
 
 
+def test_the_long_delay_of_mp3_at_its_lowest_rate_is_undone() -> None:
+    peer = mp3.MP3()
+    _skip_if_missing(peer)
+    x = np.concatenate([audio(SECONDS, 1), 0.3 * audio(SECONDS, 2)])
+    y = aligned(x, peer.code(x, RATE, 16.0).samples, RATE)
+    assert scores(x, y, RATE, speech=False).si_snr_db > 3
+
+
 @pytest.mark.parametrize("peer", [p for p in PEERS if p.name != "lc3"], ids=lambda p: p.name)
 def test_without_its_program_ffmpeg_encodes(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (opus, mp3):
