@@ -15,6 +15,8 @@ from torchaudio.functional import fftconvolve
 
 from ..errors import SettingsError
 
+_SMOOTH = 1024  # lengths that are multiples of this are transformed fast
+
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
     """A number in [low, high)."""
@@ -72,7 +74,10 @@ class Augmentation:
         direct = uniform(*self.direct_db, generator)
         response = room_response(clip.shape[0], rt60, direct, sample_rate, generator)
         length = clip.shape[-1]
-        wet = fftconvolve(clip, response[:, :length])[:, :length]
+        response = response[:, :length]  # what comes later is cut off
+        missing = -(length + response.shape[-1] - 1) % _SMOOTH
+        response = torch.nn.functional.pad(response, (0, missing))
+        wet = fftconvolve(clip, response)[:, :length]
         power = _rms(wet)
         return wet * (_rms(clip) / power) if power > 0 else clip
 

@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 
 from ..config import CONFIGS, config_of
+from .augment import Augmentation
 from .settings import Range, check, setting
 
 SHARE = Range(0, 1)
 WEIGHT = Range(0, 1e6)
+AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "paper": Augmentation(),
+    "level": Augmentation(two_sources=0, three_sources=0, reverberation=0),
+    "none": None,
+}
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -27,7 +33,11 @@ class CodecSettings:
     mix: dict[str, float] = setting(
         {}, "how often each category is drawn, NAME=SHARE,… (empty: by its seconds)"
     )
-    augment: bool = setting(True, "mix, change the level and reverberate, as in section 4.1")
+    augment: str = setting(
+        "paper",
+        "paper: mix, reverberate and change the level (section 4.1); level: that alone; none",
+        choices=tuple(AUGMENTATIONS),
+    )
     seed: int = setting(1, "everything that is drawn follows from it", Range(0))
 
     learning_rate: float = setting(3e-4, "Adam's step", Range(0, 1))

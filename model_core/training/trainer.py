@@ -1,256 +1,216 @@
-"""Trains a codec on reconstruction losses alone: first weights, made on a CPU.
+"""Trains a codec: the whole recipe of the paper (sections 3.3, 3.4 and 4.2).
 
-Three phases, by the share of the time budget that is spent: the autoencoder without its
-quantiser, then with it (codebooks started by k-means on many clips), and from the middle on a
-falling learning rate. The state is saved regularly and a run goes on where it stopped.
+A run goes through phases by its progress: the autoencoder alone, then with its quantiser (started
+by k-means on the latents of many clips), then with the discriminators, while the learning rate
+falls at the end. Everything that is drawn follows from the seed and the step alone, so that a run
+that was stopped goes on exactly as if it had not been.
 """
 
-import json
-import math
-import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
-from ..balancer import Balancer
+from .. import distrib
 from ..config import config_of
-from ..metrics import log_mel_distance, si_snr
+from ..errors import SettingsError
 from ..model import EncodecModel
-from ..nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
+from ..nn.rvq import dead_code_threshold
+from .average import Average
+from .codec_settings import AUGMENTATIONS, CodecSettings
+from .codec_step import CodecStep
+from .codec_validation import validate
 from .data import AudioCache, ClipSampler
-from .losses import MultiScaleMelLoss, relative_l1
+from .initial import start_loud
+from .log import RunLog
+from .processes import is_first, seed_of
+from .schedule import learning_rate_factor
+from .settings import save_settings
+from .start import from_weights
+from .state import STATE, load_state, save_state
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What a run is told."""
+class CodecTrainer:
+    """One run in a folder; `run` goes on from wherever it stopped."""
 
-    model: str
-    n_filters: int = 16
-    minutes: float = 60.0
-    batch: int = 8
-    clip_seconds: float = 0.75
-    learning_rate: float = 5e-4
-    time_weight: float = 1.0
-    mel_weight: float = 1.0
-    commitment_weight: float = 1.0
-    quantise_from: float = 0.2  # share of the time budget
-    kmeans_frames: int = 12_000  # latents that the codebooks start from
-    decay_from: float = 0.5  # share of the time budget
-    speech: float = 0.6
-    music: float = 0.3
-    environment: float = 0.1
-    seed: int = 1
-    save_every: int = 100  # steps
-    evaluate_every: int = 400  # steps
-
-
-def start_loud(model: EncodecModel) -> None:
-    """Give weight-normed layers gains that carry the signal through the depth, and no bias.
-
-    With torch's own start the signal dies on the way and what reaches the decoder is bias. A
-    convolution with filters of norm 1 keeps the power of a white input; a transposed one, of
-    which two taps meet in each sample and half as many channels come out, needs sqrt(stride / 2).
-    The first layer lifts the level of audio to about one, the last one starts nearly silent.
-    """
-    with torch.no_grad():
-        for name, conv in model.named_modules():
-            if not isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d):
-                continue
-            gain = 1.1
-            if isinstance(conv, WeightNormConvTranspose1d):
-                gain *= math.sqrt(conv.stride[0] / 2)
-            if ".block.3." in name:
-                gain *= 0.5
-            conv.weight_g.fill_(gain)
-            if conv.bias is not None:
-                conv.bias.zero_()
-        for edge, factor in ((model.encoder.model[0], 4.0), (model.decoder.model[-1], 0.1)):
-            for conv in edge.modules():
-                if isinstance(conv, WeightNormConv1d):
-                    conv.weight_g.mul_(factor)
-
-
-class Trainer:
-    """One run; everything it needs to go on is in `state.pt`."""
-
-    def __init__(self, config: TrainingConfig, cache: Path, folder: Path):
-        self.config = config
+    def __init__(
+        self,
+        settings: CodecSettings,
+        cache: AudioCache,
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ):
+        """Raises `SettingsError` where the folder holds a run of another network."""
+        self.settings = settings
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(config.seed)
-        self.random = random.Random(config.seed)
-        self.model = EncodecModel(config_of(config.model).with_filters(config.n_filters))
-        start_loud(self.model)
-        generator = torch.Generator().manual_seed(config.seed)
-        rate = self.model.sample_rate
-        self.cache = AudioCache(cache)
-        weights = {
-            "speech": config.speech,
-            "music": config.music,
-            "environment": config.environment,
-        }
-        self.sampler = ClipSampler(
-            self.cache, round(config.clip_seconds * rate), weights, generator
-        )
-        self.mel = MultiScaleMelLoss(rate)
-        self.balancer = Balancer(
-            {"time": config.time_weight, "mel": config.mel_weight}, ema_decay=0.99
-        )
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(0.5, 0.9)
-        )
+        self.device = torch.device(device)
+        self.cache = cache
+        torch.manual_seed(seed_of(settings.seed, "network"))
+        self.model = EncodecModel(config_of(settings.model).with_filters(settings.n_filters))
+        self.quantising = False
+        resumes = (folder / STATE).exists()
+        if settings.start_from is None:
+            start_loud(self.model)
+        elif not resumes:
+            from_weights(self.model, settings.start_from)
+            self.quantising = True
+        self.model.to(self.device).train()
         self.step = 0
         self.spent = 0.0  # seconds
-        self.quantising = False
-        if (folder / "state.pt").exists():
+        self.learn = CodecStep(settings, self.model, self.device)
+        self.average = Average(self.model, settings.average_decay)
+        self.sampler = self._sampler()
+        if resumes:
             self._resume()
+        self._set_dead_code_threshold()
+        distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
-    def _resume(self) -> None:
-        state: dict[str, Any] = torch.load(self.folder / "state.pt", weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.generator.set_state(state["generator"])
-        self.step, self.spent = state["step"], state["spent"]
-        self.quantising = state["quantising"]
-        if self.quantising:
-            self._set_dead_code_threshold()
-
-    def save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.sampler.generator.get_state(),
-            "step": self.step,
-            "spent": self.spent,
-            "quantising": self.quantising,
-            "config": asdict(self.config),
-        }
-        partial = self.folder / "state.pt.part"
-        torch.save(state, partial)
-        partial.replace(self.folder / "state.pt")
+    def _sampler(self) -> ClipSampler:
+        return ClipSampler(
+            self.cache,
+            round(self.settings.clip_seconds * self.model.sample_rate),
+            self.settings.mix,
+            seed=self.settings.seed,
+            rank=distrib.rank(),
+            augmentation=AUGMENTATIONS[self.settings.augment],
+        )
 
     @property
     def progress(self) -> float:
-        """Share of the time budget that is spent."""
-        return self.spent / (60 * self.config.minutes)
+        """Share of the run that is done."""
+        if self.settings.minutes is not None:
+            return self.spent / (60 * self.settings.minutes)
+        return self.step / self.settings.steps
 
-    def run(self) -> None:
-        """Train until the time budget is spent."""
-        self.model.train()
-        while self.progress < 1:
-            began = time.monotonic()
-            if not self.quantising and self.progress >= self.config.quantise_from:
-                self._start_quantiser()
-            losses = self._train_step()
-            self.spent += time.monotonic() - began
-            self.step += 1
-            if self.step % 20 == 0:
-                self._log({k: round(float(v), 4) for k, v in losses.items()})
-            if self.step % self.config.save_every == 0:
-                self.save()
-            if self.step % self.config.evaluate_every == 0:
-                self._log(self.evaluate())
-        self.save()
-        self._log(self.evaluate())
+    def run(self, stop_after: float | None = None) -> bool:
+        """Train to the end, or save and return after `stop_after` seconds; True at the end."""
+        began = time.monotonic()
+        spent_before = self.spent
+        timed = self.settings.minutes is not None
+        log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
+        if is_first():
+            save_settings(self.settings, self.folder)
+        try:
+            while self.progress < 1:
+                if stop_after is not None and self._agreed(time.monotonic() - began) > stop_after:
+                    self.save()
+                    return False
+                seen = self.train_step()
+                self.spent = self._agreed(spent_before + time.monotonic() - began)
+                self._report(log, seen)
+            self.save()
+            self._validate(log)
+        finally:
+            log.close()
+        return True
 
-    def _train_step(self) -> dict[str, Tensor]:
-        fall = max(0.0, self.progress - self.config.decay_from) / (1 - self.config.decay_from)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * max(0.02, 1 - fall)
-        x = self.sampler.batch(self.config.batch)
-        target = self.model.normalised(x)[0]
-        latent = self.model.encoder(target)
-        penalty = x.new_zeros(())
-        if self.quantising:
-            result = self.model.quantizer(latent, self.model.frame_rate, self._bandwidth())
-            latent, penalty = result.quantized, result.penalty
-        y = self.model.decoder(latent)[..., : target.shape[-1]]
-        losses = {
-            "time": relative_l1(target, y),
-            "mel": self.mel(target, y),
-        }
-        gradient = self.balancer.gradient(losses, y)
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.quantising:
-            scaled = self.config.commitment_weight * penalty
-            torch.autograd.backward([y, scaled], [gradient, torch.ones_like(scaled)])
-        else:
-            y.backward(gradient)
-        norm = clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        seen = losses | {
-            "commitment": penalty,
-            "gradient": norm,
-            "si_snr": si_snr(target, y).mean(),
-        }
-        return {name: value.detach() for name, value in seen.items()}
-
-    def _bandwidth(self) -> float:
-        choices = self.model.target_bandwidths
-        weights = [3.0 if kbps == 6.0 else 1.0 for kbps in choices]
-        return self.random.choices(choices, weights)[0]
+    def train_step(self) -> dict[str, float]:
+        """One step; returns what was seen of it."""
+        settings, progress = self.settings, self.progress
+        # The network's own draws (k-means, dead codes) follow from the step too.
+        torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
+        if not self.quantising and progress >= settings.quantise_from:
+            self._start_quantiser()
+        rate = learning_rate_factor(
+            self.step, progress, settings.warmup_steps, settings.decay_from, settings.final_rate
+        )
+        clips = self.sampler.batch(self.step, settings.batch).to(self.device)
+        judge = progress >= settings.adversary_from and settings.adversarial > 0
+        seen = self.learn(clips, self.step, rate, self.quantising, judge)
+        self.average.update(self.model)
+        self.step += 1
+        return seen | {"rate": rate * settings.learning_rate}
 
     @torch.no_grad()
     def _start_quantiser(self) -> None:
-        """Fill the codebooks by k-means on the latents of many clips, layer by layer."""
-        latents = []
-        frames = 0
-        while frames < self.config.kmeans_frames:
-            x = self.sampler.batch(self.config.batch)
-            latent = self.model.encoder(self.model.normalised(x)[0])
+        """Fill the codebooks by k-means on the latents of many clips, book by book."""
+        latents: list[torch.Tensor] = []
+        draw = 0
+        while sum(map(len, latents)) < self.settings.kmeans_frames:
+            # Batches that are trained on much later, if ever.
+            clips = self.sampler.batch(10**9 + draw, self.settings.batch).to(self.device)
+            latent = self.model.encoder(self.model.normalised(clips)[0])
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))
-            frames += len(latents[-1])
+            draw += 1
         residual = torch.cat(latents)
         for layer in self.model.quantizer.codebooks:
             layer.codebook.kmeans_iters = 10
             layer.codebook.init_(residual)
             residual = residual - layer.codebook.decode(layer.codebook.encode(residual))
         self.quantising = True
-        self._set_dead_code_threshold()
+        self.average.restart(self.model)
 
     def _set_dead_code_threshold(self) -> None:
-        """A code is dead at a tenth of its fair share of a (small) batch."""
-        hop = self.model.config.hop_length
-        frames = self.config.batch * self.sampler.clip / hop
-        for layer in self.model.quantizer.codebooks:
-            book = layer.codebook
-            book.threshold_ema_dead_code = 0.1 * frames / book.bins
+        frames = self.settings.batch * self.sampler.clip / self.model.config.hop_length
+        threshold = dead_code_threshold(
+            round(frames) * distrib.world_size(), self.model.quantizer.bins
+        )
+        self.model.quantizer.set_dead_code_threshold(threshold)
 
-    @torch.no_grad()
-    def evaluate(self) -> dict[str, float]:
-        """SI-SNR (dB) and mel distance (dB) at 6 kbps on recordings that are not trained on."""
-        self.model.eval()
-        valid = [r for r in self.cache.recordings if r.split == "valid"]
-        rate = self.model.sample_rate
-        sums: dict[str, list[float]] = {}
-        for recording in valid[:: max(1, len(valid) // 16)]:
-            x = self.cache.read(recording, 0, min(recording.length, 2 * rate))[None]
-            if x.abs().max() < 1e-3:
-                continue
-            if self.quantising:
-                self.model.bandwidth = 6.0
-                y = self.model(x)
-            else:
-                y = self._whole_without_quantiser(x)
-            sums.setdefault(f"{recording.category}_si_snr", []).append(float(si_snr(x, y).mean()))
-            sums.setdefault(f"{recording.category}_mel", []).append(
-                float(log_mel_distance(x, y, rate).mean())
-            )
-        self.model.train()
-        return {f"valid_{k}": round(sum(v) / len(v), 3) for k, v in sums.items()}
+    def _report(self, log: RunLog, seen: dict[str, float]) -> None:
+        log.advance(self.step, mel=seen["mel"], si_snr=seen["si_snr"])
+        if self.step % self.settings.log_every == 0:
+            log.scalars(self.step, {f"train/{name}": value for name, value in seen.items()})
+        if self.step % self.settings.save_every == 0:
+            self.save()
+        if self.step % self.settings.evaluate_every == 0:
+            self._validate(log)
 
-    def _whole_without_quantiser(self, x: Tensor) -> Tensor:
-        x, scale = self.model.normalised(x)
-        y: Tensor = self.model.decoder(self.model.encoder(x))[..., : x.shape[-1]]
-        return y if scale is None else y * scale[:, :, None]
+    def _validate(self, log: RunLog) -> None:
+        if not is_first():
+            return
+        bandwidth = self.settings.usual_bandwidth if self.quantising else None
+        with self.average.applied(self.model):
+            result = validate(self.model, self.cache, bandwidth)
+        log.scalars(self.step, {f"valid/{name}": v for name, v in result.values.items()})
+        for category, (original, decoded) in result.samples.items():
+            log.audio(self.step, f"{category}/original", original, self.model.sample_rate)
+            log.audio(self.step, f"{category}/decoded", decoded, self.model.sample_rate)
 
-    def _log(self, values: dict[str, float]) -> None:
-        entry = {"step": self.step, "minutes": round(self.spent / 60, 2), **values}
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+    def save(self) -> None:
+        """Write the whole state; only the first process does."""
+        if not is_first():
+            return
+        adversary = self.learn.adversary
+        state = {
+            "kind": "codec",
+            "config": asdict(self.settings),
+            "step": self.step,
+            "spent": self.spent,
+            "quantising": self.quantising,
+            "model": self.model.state_dict(),
+            "average": self.average.tensors,
+            "average_updates": self.average.updates,
+            "optimizer": self.learn.optimizer.state_dict(),
+            "balancer": self.learn.balancer.state_dict(),
+            "adversary": None if adversary is None else adversary.state_dict(),
+        }
+        save_state(state, self.folder / STATE)
+
+    def _resume(self) -> None:
+        state: dict[str, Any] = load_state(self.folder / STATE)
+        for name in ("model", "n_filters"):
+            if state["config"][name] != getattr(self.settings, name):
+                raise SettingsError(
+                    f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "
+                    f"{getattr(self.settings, name)!r}"
+                )
+        self.model.load_state_dict(state["model"])
+        self.learn.optimizer.load_state_dict(state["optimizer"])
+        self.learn.balancer.load_state_dict(state["balancer"])
+        if state["adversary"] is not None:
+            self.learn.start_adversary().load_state_dict(state["adversary"])
+        self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.average.updates = state["average_updates"]
+        self.step, self.spent = state["step"], state["spent"]
+        self.quantising = state["quantising"]
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock, so that all processes take the same turns."""
+        if not distrib.is_distributed():
+            return seconds
+        clock = torch.tensor([seconds], dtype=torch.float64, device=self.device)
+        distrib.broadcast_tensors([clock])
+        return float(clock)

@@ -9,7 +9,7 @@ from .midi import midi_file
 from .programs import find_program, run_program
 
 RATE = 48_000  # Hz, stereo
-_GAIN = 0.4  # of fluidsynth: full pieces stay below clipping
+_GAIN = 0.7  # of fluidsynth: full pieces stay below clipping
 
 
 def play(soundfont: Path, seconds: float, out: Path, source: random.Random) -> None:

@@ -1,0 +1,48 @@
+"""`encodec-train`: prepare recordings, train a codec, train its language model, export both."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import EncodecError
+from . import cache, codec_command, export, lm_command
+from .synth import command as synth
+
+COMMANDS = {
+    "prepare": (cache, "decode a folder of recordings once into a cache"),
+    "synth": (synth, "make speech and music with espeak-ng and fluidsynth"),
+    "codec": (codec_command, "train a codec; continues a run that is there"),
+    "lm": (lm_command, "train the language model of a codec's codes"),
+    "export": (export, "write a run's weights for the service, the reference or transformers"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="encodec-train", description=__doc__)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (part, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=part.__doc__)
+        part.add_arguments(command)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script; returns its exit status."""
+    arguments = parser().parse_args(argv)
+    part, _ = COMMANDS[arguments.command]
+    try:
+        part.run(arguments)
+    except EncodecError as error:
+        sys.stderr.write(f"encodec-train: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("encodec-train: interrupted; start again to go on\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
