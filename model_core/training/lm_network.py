@@ -38,11 +38,12 @@ class LMNetwork(nn.Module):
         self.dropout = dropout
         self.code_noise = code_noise
         level = entries.pow(2).mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-8)
-        self.register_buffer("entries", entries / level, persistent=False)
         size = entries.shape[-1]
-        spread = torch.randn(size, lm.dim) / math.sqrt(size)
+        # Of length 1: a step of the optimiser moves a tied row about as far as a free one.
+        self.register_buffer("entries", entries / (level * math.sqrt(size)), persistent=False)
+        spread = torch.randn(size, lm.dim)
         self.inward = nn.Parameter(spread * (level / level.max()))  # [K, D, dim]
-        self.outward = nn.Parameter(torch.randn(lm.n_q, size, lm.dim) * 0.2 / math.sqrt(lm.dim))
+        self.outward = nn.Parameter(torch.randn(lm.n_q, size, lm.dim) * 0.1 / math.sqrt(lm.dim))
         with torch.no_grad():
             for k in range(lm.n_q):
                 _embedding(lm, k).weight.mul_(0.02)
