@@ -9,7 +9,7 @@ from torch import distributed
 from .. import distrib
 from ..config import ModelConfig, config_of
 from .cache import build_cache
-from .codec_settings import CodecSettings
+from .codec_settings import PRESETS, CodecSettings
 from .data import INDEX, AudioCache
 from .processes import is_first, process_group
 from .settings import add_flags, from_flags
@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stop-after", type=float, metavar="MINUTES", help="save and stop; start again to go on"
     )
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default="paper",
+        help="what the other flags change; laptop: a small network in five minutes",
+    )
     add_flags(parser, CodecSettings)
 
 
@@ -32,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Train. Raises `SettingsError`, and `InvalidAudioError` where the data is no audio."""
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    settings = from_flags(CodecSettings, arguments, arguments.run)
+    settings = from_flags(CodecSettings, arguments, arguments.run, PRESETS[arguments.preset])
     with process_group(arguments.device) as device:
         config = config_of(settings.model)
         folder = _cache(arguments.data, arguments.run, config)

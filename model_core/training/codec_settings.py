@@ -1,6 +1,7 @@
 """The settings of a codec's training run, with the paper's values (section 4.2) as defaults."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..config import CONFIGS, config_of
 from .augment import Augmentation
@@ -14,6 +15,29 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
 }
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    # A small network in five minutes on two CPU cores: no discriminators, and the clock decides.
+    "laptop": {
+        "n_filters": 8,
+        "minutes": 5.0,
+        "batch": 8,
+        "clip_seconds": 0.5,
+        "augment": "level",
+        "learning_rate": 1e-3,
+        "time_weight": 0.5,
+        "adversarial_weight": 0.0,
+        "average_decay": 0.99,
+        "balancer_decay": 0.99,
+        "decay_from": 0.4,
+        "quantise_from": 0.15,
+        "kmeans_frames": 4000,
+        "save_every": 50,
+        "evaluate_every": 200,
+    },
+}
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,18 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
         )
 
 
-def from_flags(settings: type[T], arguments: argparse.Namespace, run: Path) -> T:
-    """The settings of the run in folder `run`, new or to be continued.
+def from_flags(
+    settings: type[T],
+    arguments: argparse.Namespace,
+    run: Path,
+    preset: Mapping[str, Any] | None = None,
+) -> T:
+    """The settings of the run in folder `run`, new (from `preset`) or to be continued.
 
     Raises `SettingsError` for an unknown or wrong value.
     """
     names = {f.name for f in fields(settings)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(preset or {})
     saved = run / SETTINGS
     if saved.exists():
         values |= _checked(json.loads(saved.read_text()), names, saved)
