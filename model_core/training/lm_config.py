@@ -32,7 +32,7 @@ class LMTrainingConfig:
         {}, "how often each bandwidth is drawn, KBPS=SHARE,… (empty: 6 kbps three times as often)"
     )
     passes: int = setting(
-        1, "times the recordings are coded; after the first with random gain and start", Range(1)
+        4, "times the recordings are coded; after the first with random gain and start", Range(1)
     )
     seed: int = setting(1, "everything that is drawn follows from it", Range(0))
 

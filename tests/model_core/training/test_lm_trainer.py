@@ -40,6 +40,7 @@ def _settings(place: Path, **changed: object) -> LMTrainingConfig:
         "dim": 16,
         "layers": 1,
         "steps": 20,
+        "passes": 1,
         "batch": 2,
         "sequence_seconds": 1.0,
         "warmup_steps": 2,
@@ -105,7 +106,7 @@ def test_the_command_makes_a_model_that_codes(
     parser = argparse.ArgumentParser()
     lm_command.add_arguments(parser)
     words = f"{place / 'cache'} {run} --weights {place / 'weights'} --export {folder} --steps 3"
-    words += " --dim 16 --layers 2 --batch 2 --sequence-seconds 1 --bandwidths 1.5=1 --device cpu"
+    words += " --dim 16 --layers 2 --batch 2 --sequence-seconds 1 --bandwidths 1.5=1 --passes 2 --device cpu"
     lm_command.run(parser.parse_args(words.split()))
     found = Registry(str(folder)).find(NAME)
     assert found.lm is not None
