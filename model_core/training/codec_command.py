@@ -1,6 +1,7 @@
 """`encodec-train codec DATA RUN`: train a codec."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -44,7 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
         folder = _cache(arguments.data, arguments.run, config)
         cache = AudioCache(folder, config.channels, config.sample_rate)
         trainer = CodecTrainer(settings, cache, arguments.run, device)
-        trainer.run(None if arguments.stop_after is None else 60 * arguments.stop_after)
+        ended = trainer.run(None if arguments.stop_after is None else 60 * arguments.stop_after)
+    if is_first():
+        after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
+        sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
 
 
 def _cache(data: Path, run: Path, config: ModelConfig) -> Path:
@@ -53,7 +57,7 @@ def _cache(data: Path, run: Path, config: ModelConfig) -> Path:
         return data
     cache = run / "cache"
     if is_first() and not (cache / INDEX).exists():
-        build_cache([data], cache, config)
+        sys.stderr.write(f"{build_cache([data], cache, config)}\n")
     if distrib.is_distributed():
         distributed.barrier()
     return cache

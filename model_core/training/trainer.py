@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import distrib
 from ..config import config_of
@@ -25,6 +26,7 @@ from .codec_validation import validate
 from .data import AudioCache, ClipSampler
 from .initial import start_loud
 from .log import RunLog
+from .prefetch import Prefetch
 from .processes import is_first, seed_of
 from .schedule import learning_rate_factor
 from .settings import save_settings
@@ -92,22 +94,27 @@ class CodecTrainer:
         log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
         if is_first():
             save_settings(self.settings, self.folder)
+        on_gpu = self.device.type == "cuda"
+        batches = Prefetch(self.sampler, self.settings.batch, self.step, pinned=on_gpu)
         try:
-            while self.progress < 1:
+            for _, clips in batches:
+                if self.progress >= 1:
+                    break
                 if stop_after is not None and self._agreed(time.monotonic() - began) > stop_after:
                     self.save()
                     return False
-                seen = self.train_step()
+                seen = self.train_step(clips)
                 self.spent = self._agreed(spent_before + time.monotonic() - began)
                 self._report(log, seen)
             self.save()
             self._validate(log)
         finally:
+            batches.close()
             log.close()
         return True
 
-    def train_step(self) -> dict[str, float]:
-        """One step; returns what was seen of it."""
+    def train_step(self, clips: Tensor | None = None) -> dict[str, float]:
+        """One step on `clips`, by default those of this step; returns what was seen of it."""
         settings, progress = self.settings, self.progress
         # The network's own draws (k-means, dead codes) follow from the step too.
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
@@ -116,7 +123,9 @@ class CodecTrainer:
         rate = learning_rate_factor(
             self.step, progress, settings.warmup_steps, settings.decay_from, settings.final_rate
         )
-        clips = self.sampler.batch(self.step, settings.batch).to(self.device)
+        if clips is None:
+            clips = self.sampler.batch(self.step, settings.batch)
+        clips = clips.to(self.device, non_blocking=True)
         judge = progress >= settings.adversary_from and settings.adversarial > 0
         seen = self.learn(clips, self.step, rate, self.quantising, judge)
         self.average.update(self.model)
@@ -126,7 +135,7 @@ class CodecTrainer:
     @torch.no_grad()
     def _start_quantiser(self) -> None:
         """Fill the codebooks by k-means on the latents of many clips, book by book."""
-        latents: list[torch.Tensor] = []
+        latents: list[Tensor] = []
         draw = 0
         while sum(map(len, latents)) < self.settings.kmeans_frames:
             # Batches that are trained on much later, if ever.
