@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .compress import compress, compress_to_file, decompress, decompress_from_file
     from .errors import EncodecError
     from .model import EncodecModel
-    from .training.discriminator import MultiScaleSTFTDiscriminator
+    from .training.codec.discriminator import MultiScaleSTFTDiscriminator
     from .utils import convert_audio, load_audio, save_audio
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ _HOMES = {
     "Balancer": "balancer",
     "EncodecError": "errors",
     "EncodecModel": "model",
-    "MultiScaleSTFTDiscriminator": "training.discriminator",
+    "MultiScaleSTFTDiscriminator": "training.codec.discriminator",
     "compress": "compress",
     "compress_to_file": "compress",
     "convert_audio": "utils",

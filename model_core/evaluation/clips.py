@@ -13,8 +13,8 @@ import numpy as np
 from ..audio import open_audio
 from ..config import ModelConfig
 from ..errors import InvalidAudioError
-from ..training.data import AudioCache, Recording
-from ..training.listing import list_folders
+from ..training.data.cache import AudioCache, Recording
+from ..training.data.listing import list_folders
 
 logger = logging.getLogger(__name__)
 

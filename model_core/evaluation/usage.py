@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..training.usage import code_counts, perplexity, usage
+from ..training.codec.usage import code_counts, perplexity, usage
 
 
 @dataclass(frozen=True)

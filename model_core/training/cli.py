@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import EncodecError
-from . import cache, codec_command, export, lm_command
-from .synth import command as synth
+from . import export
+from .codec import command as codec_command
+from .data import build
+from .data.synth import command as synth
+from .lm import command as lm_command
 
 COMMANDS = {
-    "prepare": (cache, "decode a folder of recordings once into a cache"),
+    "prepare": (build, "decode a folder of recordings once into a cache"),
     "synth": (synth, "make speech and music with espeak-ng and fluidsynth"),
     "codec": (codec_command, "train a codec; continues a run that is there"),
     "lm": (lm_command, "train the language model of a codec's codes"),

@@ -33,8 +33,8 @@ from ..checkpoints.read import read_own_lm
 from ..errors import WeightsError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
+from .codec.start import fill_statistics
 from .source import Loaded, load_source
-from .start import fill_statistics
 
 FORMATS = ("safetensors", "reference", "hf")
 DTYPES = {"float16": torch.float16, "float32": torch.float32}

@@ -13,8 +13,8 @@ from model_core import Balancer, distrib
 from model_core.config import ENCODEC_24KHZ
 from model_core.model import EncodecModel
 from model_core.nn.rvq import EuclideanCodebook, dead_code_threshold
-from model_core.training.adversary import Adversary
-from model_core.training.losses import MultiScaleMelLoss, l1
+from model_core.training.codec.adversary import Adversary
+from model_core.training.codec.losses import MultiScaleMelLoss, l1
 
 CONFIG = replace(ENCODEC_24KHZ, n_filters=2, dimension=8, lstm=1, bins=16, target_bandwidths=(1.2,))
 CODEBOOKS = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_core.errors import SettingsError, UnsupportedBandwidthError
-from model_core.training.codec_settings import CodecSettings
+from model_core.training.codec.settings import CodecSettings
 from model_core.training.settings import SETTINGS, add_flags, from_flags, save_settings
 
 

@@ -1,0 +1,1 @@
+"""Training of a codec: losses, discriminators, steps and the run."""

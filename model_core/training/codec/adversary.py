@@ -1,0 +1,136 @@
+"""The adversary: MS-STFT discriminators, their losses and their optimiser.
+
+Source: paper section 3.4, "discriminative loss".
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ... import distrib
+from ...config import ModelConfig
+from .discriminator import MultiScaleSTFTDiscriminator
+
+WINDOWS = (2048, 1024, 512, 256, 128)  # samples at 24 kHz
+MONO_PROBABILITY, STEREO_PROBABILITY = 2 / 3, 0.5  # the paper's, for 24 and 48 kHz
+
+
+def windows_for(sample_rate: int) -> tuple[int, ...]:
+    """Window lengths in samples: the paper's at 24 kHz, doubled at 48 kHz."""
+    factor = max(1, round(sample_rate / 24_000))
+    return tuple(factor * window for window in WINDOWS)
+
+
+def generator_hinge(fake: list[Tensor]) -> Tensor:
+    """What the codec minimises: its logits lie below 1. Mean over the scales."""
+    return torch.stack([F.relu(1 - logits.float()).mean() for logits in fake]).mean()
+
+
+def discriminator_hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """What the discriminators minimise: real logits below 1, fake ones above -1."""
+    margins = [
+        F.relu(1 - a.float()).mean() + F.relu(1 + b.float()).mean()
+        for a, b in zip(real, fake, strict=True)
+    ]
+    return torch.stack(margins).mean()
+
+
+def relative_feature_distance(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """Mean absolute difference over the mean absolute real feature, averaged over all layers."""
+    distances = []
+    for real_layers, fake_layers in zip(real, fake, strict=True):
+        for a, b in zip(real_layers, fake_layers, strict=True):
+            level = a.float().abs().mean().clamp(min=1e-8)
+            distances.append((a.float() - b.float()).abs().mean() / level)
+    return torch.stack(distances).mean()
+
+
+class Adversary:
+    """Judges decoded audio against the original and learns to.
+
+    Each channel is judged on its own. Waveforms are `[B, C, T]` with T at least the longest
+    window. Networks run in the caller's autocast precision (float32 or bfloat16), spectra and
+    losses in float32. All processes start with the discriminators of the first one, learn at the
+    same steps and average their gradients.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        filters: int = 32,
+        learning_rate: float = 3e-4,
+        device: str | torch.device = "cpu",
+        update_probability: float | None = None,
+        seed: int = 0,
+    ):
+        """`update_probability` of None is the paper's: 2/3 for mono models, 1/2 for stereo."""
+        windows = windows_for(config.sample_rate)
+        hops = [window // 4 for window in windows]
+        self.discriminator = MultiScaleSTFTDiscriminator(
+            filters, n_ffts=windows, hop_lengths=hops, win_lengths=windows
+        ).to(device)
+        distrib.broadcast_tensors(self.discriminator.parameters())
+        self.optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.9)
+        )
+        if update_probability is None:
+            update_probability = MONO_PROBABILITY if config.channels == 1 else STEREO_PROBABILITY
+        self.update_probability = update_probability
+        self.seed = seed
+
+    def generator_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The codec's losses, `adversarial` and `feature`; the discriminators get no gradient."""
+        parameters = list(self.discriminator.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        try:
+            with torch.no_grad():
+                _, real_features = self.discriminator(_mono(real))
+            fake_logits, fake_features = self.discriminator(_mono(fake))
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+        return {
+            "adversarial": generator_hinge(fake_logits),
+            "feature": relative_feature_distance(real_features, fake_features),
+        }
+
+    def learns_at(self, step: int) -> bool:
+        """Whether the discriminators learn at `step`: drawn from the seed and the step alone."""
+        return np.random.default_rng([self.seed, step]).random() < self.update_probability
+
+    def update(self, real: Tensor, fake: Tensor, step: int) -> dict[str, float]:
+        """One step of the discriminators, if they learn at `step`; `fake` gets no gradient.
+
+        Returns `discriminator`, the hinge loss, or nothing where they do not learn.
+        """
+        if not self.learns_at(step):
+            return {}
+        logits, _ = self.discriminator(torch.cat([_mono(real), _mono(fake)]).detach())
+        pairs = [scale.chunk(2) for scale in logits]
+        loss = discriminator_hinge([a for a, _ in pairs], [b for _, b in pairs])
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward([loss])
+        distrib.sync_grad(self.discriminator.parameters())
+        self.optimizer.step()
+        return {"discriminator": float(loss.detach())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything it needs to go on exactly: weights and the optimiser's averages."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned. Raises `RuntimeError` for another shape."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _mono(x: Tensor) -> Tensor:
+    """`[B, C, T] -> [B * C, 1, T]`, float32."""
+    return x.reshape(-1, 1, x.shape[-1]).float()

@@ -1,0 +1,117 @@
+"""The settings of a codec's training run, with the paper's values (section 4.2) as defaults."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...config import CONFIGS, config_of
+from ..data.augment import Augmentation
+from ..settings import Range, check, setting
+
+SHARE = Range(0, 1)
+WEIGHT = Range(0, 1e6)
+AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "paper": Augmentation(),
+    "level": Augmentation(two_sources=0, three_sources=0, reverberation=0),
+    "none": None,
+}
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    # A small network in five minutes on two CPU cores: no discriminators, and the clock decides.
+    "laptop": {
+        "n_filters": 8,
+        "minutes": 5.0,
+        "batch": 8,
+        "clip_seconds": 0.5,
+        "augment": "level",
+        "learning_rate": 1e-3,
+        "time_weight": 0.5,
+        "adversarial_weight": 0.0,
+        "average_decay": 0.99,
+        "balancer_decay": 0.99,
+        "decay_from": 0.4,
+        "quantise_from": 0.15,
+        "kmeans_frames": 4000,
+        "save_every": 50,
+        "evaluate_every": 200,
+    },
+}
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    """What a run is told. Lengths in steps, seconds or minutes as the names say."""
+
+    model: str = setting("encodec_24khz", "the codec to train", choices=tuple(CONFIGS))
+    n_filters: int = setting(32, "width of the network; the published models have 32", Range(1, 64))
+    start_from: str | None = setting(None, "weights to start from: bundled or a folder of weights")
+
+    steps: int = setting(300_000, "length of the whole run", Range(1))
+    minutes: float | None = setting(
+        None, "end the run after this time instead; the schedule follows the clock", Range(0.01)
+    )
+    batch: int = setting(32, "clips a step and process", Range(1))
+    clip_seconds: float = setting(1.0, "length of a clip", Range(0.05, 60))
+    mix: dict[str, float] = setting(
+        {}, "how often each category is drawn, NAME=SHARE,… (empty: by its seconds)"
+    )
+    augment: str = setting(
+        "paper",
+        "paper: mix, reverberate and change the level (section 4.1); level: that alone; none",
+        choices=tuple(AUGMENTATIONS),
+    )
+    seed: int = setting(1, "everything that is drawn follows from it", Range(0))
+
+    learning_rate: float = setting(3e-4, "Adam's step", Range(0, 1))
+    beta1: float = setting(0.5, "Adam's first decay", SHARE)
+    beta2: float = setting(0.9, "Adam's second decay", SHARE)
+    warmup_steps: int = setting(50, "steps until the full learning rate", Range(0))
+    decay_from: float = setting(0.5, "share of the run after which the rate falls", SHARE)
+    final_rate: float = setting(0.02, "what it falls to, as a share", SHARE)
+    max_gradient: float = setting(5.0, "gradients are clipped to this norm", Range(1e-6))
+    average_decay: float = setting(0.999, "of the moving average of the weights; 0: none", SHARE)
+    precision: str = setting(
+        "auto", "of the convolutions; auto: bfloat16 on CUDA", choices=PRECISIONS
+    )
+
+    time_weight: float = setting(0.1, "balancer: waveform L1", WEIGHT)
+    relative_time: bool = setting(True, "divide the waveform loss by each clip's level")
+    mel_weight: float = setting(1.0, "balancer: multi-scale mel L1 + L2", WEIGHT)
+    adversarial_weight: float | None = setting(
+        None, "balancer: adversarial; none: 3 at 24 kHz, 4 at 48 kHz", WEIGHT
+    )
+    feature_weight: float | None = setting(
+        None, "balancer: feature matching; none: as the adversarial weight", WEIGHT
+    )
+    commitment_weight: float = setting(1.0, "commitment loss, outside the balancer", WEIGHT)
+    balancer_decay: float = setting(0.999, "of the balancer's average gradient norms", SHARE)
+
+    quantise_from: float = setting(0.05, "share of the run without the quantiser", SHARE)
+    kmeans_frames: int = setting(12_000, "latents that the codebooks start from", Range(1))
+    usual_bandwidth: float = setting(6.0, "kbps drawn three times as often as the others")
+
+    adversary_from: float = setting(0.1, "share of the run without discriminators", SHARE)
+    adversary_filters: int = setting(32, "width of the discriminators", Range(1, 256))
+    adversary_rate: float = setting(3e-4, "Adam's step for the discriminators", Range(0, 1))
+
+    save_every: int = setting(200, "steps from one saved state to the next", Range(1))
+    evaluate_every: int = setting(1000, "steps from one evaluation to the next", Range(1))
+    log_every: int = setting(20, "steps from one logged line to the next", Range(1))
+
+    def __post_init__(self) -> None:
+        check(self)
+        config_of(self.model).codebooks_for(self.usual_bandwidth)
+
+    @property
+    def adversarial(self) -> float:
+        """The adversarial weight; the paper's where none is given."""
+        if self.adversarial_weight is not None:
+            return self.adversarial_weight
+        return 4.0 if config_of(self.model).channels == 2 else 3.0
+
+    @property
+    def feature(self) -> float:
+        """The weight of feature matching."""
+        return self.adversarial if self.feature_weight is None else self.feature_weight

@@ -1,0 +1,125 @@
+"""One training step of a codec: forward, the balanced losses, backward, the discriminators.
+
+Source: paper sections 3.3 and 3.4.
+"""
+
+import random
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from ... import distrib
+from ...balancer import Balancer
+from ...metrics import si_snr
+from ...model import EncodecModel
+from ..processes import seed_of
+from .adversary import Adversary
+from .losses import MultiScaleMelLoss, relative_l1
+from .settings import CodecSettings
+
+
+class CodecStep:
+    """What learns, and how. `__call__` makes one step and returns what it saw."""
+
+    def __init__(self, settings: CodecSettings, model: EncodecModel, device: torch.device):
+        self.settings = settings
+        self.model = model
+        self.device = device
+        self.mel = MultiScaleMelLoss(model.sample_rate).to(device)
+        self.balancer = Balancer(
+            {
+                "time": settings.time_weight,
+                "mel": settings.mel_weight,
+                "adversarial": settings.adversarial,
+                "feature": settings.feature,
+            },
+            ema_decay=settings.balancer_decay,
+        )
+        self.optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+        )
+        self.adversary: Adversary | None = None
+        low = settings.precision == "bfloat16"
+        self.low_precision = low or (settings.precision == "auto" and device.type == "cuda")
+
+    def start_adversary(self) -> Adversary:
+        """The discriminators, made at their first use, the same on all processes."""
+        if self.adversary is None:
+            torch.manual_seed(seed_of(self.settings.seed, "discriminators"))
+            self.adversary = Adversary(
+                self.model.config,
+                self.settings.adversary_filters,
+                learning_rate=self.settings.adversary_rate,
+                device=self.device,
+                seed=self.settings.seed,
+            )
+        return self.adversary
+
+    def __call__(
+        self, clips: Tensor, step: int, rate: float, quantise: bool, judge: bool
+    ) -> dict[str, float]:
+        """Learn from `clips` `[B, C, T]` with the learning rate times `rate`.
+
+        `quantise` and `judge` say whether the quantiser and the discriminators take part.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * rate
+        target = self.model.normalised(clips)[0]
+        output, penalty = self.forward(target, self.bandwidth(step) if quantise else None)
+        losses = {
+            "time": self._time(target, output),
+            "mel": self.mel(target, output),
+        }
+        if judge:
+            losses |= self.start_adversary().generator_losses(target, output)
+        used = {name: loss for name, loss in losses.items() if self.balancer.weights[name] > 0}
+        gradient = self.balancer.gradient(used, output)
+        self.optimizer.zero_grad(set_to_none=True)
+        commitment = self.settings.commitment_weight * penalty
+        if quantise:
+            torch.autograd.backward([output, commitment], [gradient, torch.ones_like(commitment)])
+        else:
+            torch.autograd.backward([output], [gradient])
+        distrib.sync_grad(self.model.parameters())
+        norm = clip_grad_norm_(self.model.parameters(), self.settings.max_gradient)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        seen = {name: float(loss.detach()) for name, loss in losses.items()}
+        if judge:
+            seen |= self.start_adversary().update(target, output.detach(), step)
+        seen["commitment"] = float(penalty.detach())
+        seen["gradient"] = float(norm)
+        seen["si_snr"] = float(si_snr(target, output.detach()).mean())
+        return seen
+
+    def forward(self, target: Tensor, bandwidth: float | None) -> tuple[Tensor, Tensor]:
+        """The decoded `[B, C, T]`, float32, and the commitment loss.
+
+        `bandwidth` (kbps) None leaves the quantiser out.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+            latent = self.model.encoder(target)
+        latent = latent.float()
+        penalty = latent.new_zeros(())
+        if bandwidth is not None:
+            result = self.model.quantizer(latent, self.model.frame_rate, bandwidth)
+            latent, penalty = result.quantized, result.penalty
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+            output = self.model.decoder(latent)
+        return output[..., : target.shape[-1]].float(), penalty
+
+    def bandwidth(self, step: int) -> float:
+        """The bandwidth (kbps) drawn for a step, the same on all processes (section 3.2)."""
+        choices = self.model.target_bandwidths
+        usual = self.settings.usual_bandwidth
+        weights = [3.0 if kbps == usual else 1.0 for kbps in choices]
+        draw = random.Random(seed_of(self.settings.seed, "bandwidth", step))
+        return draw.choices(choices, weights)[0]
+
+    def _time(self, target: Tensor, output: Tensor) -> Tensor:
+        if self.settings.relative_time:
+            return relative_l1(target, output)
+        return nn.functional.l1_loss(output, target)

@@ -1,0 +1,226 @@
+"""Trains a codec: the whole recipe of the paper (sections 3.3, 3.4 and 4.2).
+
+A run goes through phases by its progress: the autoencoder alone, then with its quantiser (started
+by k-means on the latents of many clips), then with the discriminators, while the learning rate
+falls at the end. Everything that is drawn follows from the seed and the step alone, so that a run
+that was stopped goes on exactly as if it had not been.
+"""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import distrib
+from ...config import config_of
+from ...errors import SettingsError
+from ...model import EncodecModel
+from ...nn.rvq import dead_code_threshold
+from ..average import Average
+from ..data.cache import AudioCache
+from ..data.prefetch import Prefetch
+from ..data.sampler import ClipSampler
+from ..log import RunLog
+from ..processes import is_first, seed_of
+from ..schedule import learning_rate_factor
+from ..settings import save_settings
+from ..state import STATE, load_state, save_state
+from .initial import start_loud
+from .settings import AUGMENTATIONS, CodecSettings
+from .start import from_weights
+from .step import CodecStep
+from .validation import validate
+
+
+class CodecTrainer:
+    """One run in a folder; `run` goes on from wherever it stopped."""
+
+    def __init__(
+        self,
+        settings: CodecSettings,
+        cache: AudioCache,
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ):
+        """Raises `SettingsError` where the folder holds a run of another network."""
+        self.settings = settings
+        self.folder = folder
+        self.device = torch.device(device)
+        self.cache = cache
+        torch.manual_seed(seed_of(settings.seed, "network"))
+        self.model = EncodecModel(config_of(settings.model).with_filters(settings.n_filters))
+        self.quantising = False
+        resumes = (folder / STATE).exists()
+        if settings.start_from is None:
+            start_loud(self.model)
+        elif not resumes:
+            from_weights(self.model, settings.start_from)
+            self.quantising = True
+        self.model.to(self.device).train()
+        self.step = 0
+        self.spent = 0.0  # seconds
+        self.learn = CodecStep(settings, self.model, self.device)
+        self.average = Average(self.model, settings.average_decay)
+        self.sampler = self._sampler()
+        if resumes:
+            self._resume()
+        self._set_dead_code_threshold()
+        distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
+
+    def _sampler(self) -> ClipSampler:
+        return ClipSampler(
+            self.cache,
+            round(self.settings.clip_seconds * self.model.sample_rate),
+            self.settings.mix,
+            seed=self.settings.seed,
+            rank=distrib.rank(),
+            augmentation=AUGMENTATIONS[self.settings.augment],
+        )
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        if self.settings.minutes is not None:
+            return self.spent / (60 * self.settings.minutes)
+        return self.step / self.settings.steps
+
+    def run(self, stop_after: float | None = None) -> bool:
+        """Train to the end, or save and return after `stop_after` seconds; True at the end."""
+        began = time.monotonic()
+        spent_before = self.spent
+        timed = self.settings.minutes is not None
+        log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
+        if is_first():
+            save_settings(self.settings, self.folder)
+        on_gpu = self.device.type == "cuda"
+        batches = Prefetch(self.sampler, self.settings.batch, self.step, pinned=on_gpu)
+        try:
+            for _, clips in batches:
+                if self.progress >= 1:
+                    break
+                if stop_after is not None and self._agreed(time.monotonic() - began) > stop_after:
+                    self.save()
+                    return False
+                seen = self.train_step(clips)
+                self.spent = self._agreed(spent_before + time.monotonic() - began)
+                self._report(log, seen)
+            self.save()
+            self._validate(log)
+        finally:
+            batches.close()
+            log.close()
+        return True
+
+    def train_step(self, clips: Tensor | None = None) -> dict[str, float]:
+        """One step on `clips`, by default those of this step; returns what was seen of it."""
+        settings, progress = self.settings, self.progress
+        # The network's own draws (k-means, dead codes) follow from the step too.
+        torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
+        if not self.quantising and progress >= settings.quantise_from:
+            self._start_quantiser()
+        rate = learning_rate_factor(
+            self.step, progress, settings.warmup_steps, settings.decay_from, settings.final_rate
+        )
+        if clips is None:
+            clips = self.sampler.batch(self.step, settings.batch)
+        clips = clips.to(self.device, non_blocking=True)
+        judge = progress >= settings.adversary_from and settings.adversarial > 0
+        seen = self.learn(clips, self.step, rate, self.quantising, judge)
+        self.average.update(self.model)
+        self.step += 1
+        return seen | {"rate": rate * settings.learning_rate}
+
+    @torch.no_grad()
+    def _start_quantiser(self) -> None:
+        """Fill the codebooks by k-means on the latents of many clips, book by book."""
+        latents: list[Tensor] = []
+        draw = 0
+        while sum(map(len, latents)) < self.settings.kmeans_frames:
+            # Batches that are trained on much later, if ever.
+            clips = self.sampler.batch(10**9 + draw, self.settings.batch).to(self.device)
+            latent = self.model.encoder(self.model.normalised(clips)[0])
+            latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))
+            draw += 1
+        residual = torch.cat(latents)
+        for layer in self.model.quantizer.codebooks:
+            layer.codebook.kmeans_iters = 10
+            layer.codebook.init_(residual)
+            residual = residual - layer.codebook.decode(layer.codebook.encode(residual))
+        self.quantising = True
+        self.average.restart(self.model)
+
+    def _set_dead_code_threshold(self) -> None:
+        frames = self.settings.batch * self.sampler.clip / self.model.config.hop_length
+        threshold = dead_code_threshold(
+            round(frames) * distrib.world_size(), self.model.quantizer.bins
+        )
+        self.model.quantizer.set_dead_code_threshold(threshold)
+
+    def _report(self, log: RunLog, seen: dict[str, float]) -> None:
+        log.advance(self.step, mel=seen["mel"], si_snr=seen["si_snr"])
+        if self.step % self.settings.log_every == 0:
+            log.scalars(self.step, {f"train/{name}": value for name, value in seen.items()})
+        if self.step % self.settings.save_every == 0:
+            self.save()
+        if self.step % self.settings.evaluate_every == 0:
+            self._validate(log)
+
+    def _validate(self, log: RunLog) -> None:
+        if not is_first():
+            return
+        bandwidth = self.settings.usual_bandwidth if self.quantising else None
+        with self.average.applied(self.model):
+            result = validate(self.model, self.cache, bandwidth)
+        log.scalars(self.step, {f"valid/{name}": v for name, v in result.values.items()})
+        for category, (original, decoded) in result.samples.items():
+            log.audio(self.step, f"{category}/original", original, self.model.sample_rate)
+            log.audio(self.step, f"{category}/decoded", decoded, self.model.sample_rate)
+
+    def save(self) -> None:
+        """Write the whole state; only the first process does."""
+        if not is_first():
+            return
+        adversary = self.learn.adversary
+        state = {
+            "kind": "codec",
+            "config": asdict(self.settings),
+            "step": self.step,
+            "spent": self.spent,
+            "quantising": self.quantising,
+            "model": self.model.state_dict(),
+            "average": self.average.tensors,
+            "average_updates": self.average.updates,
+            "optimizer": self.learn.optimizer.state_dict(),
+            "balancer": self.learn.balancer.state_dict(),
+            "adversary": None if adversary is None else adversary.state_dict(),
+        }
+        save_state(state, self.folder / STATE)
+
+    def _resume(self) -> None:
+        state: dict[str, Any] = load_state(self.folder / STATE)
+        for name in ("model", "n_filters"):
+            if state["config"][name] != getattr(self.settings, name):
+                raise SettingsError(
+                    f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "
+                    f"{getattr(self.settings, name)!r}"
+                )
+        self.model.load_state_dict(state["model"])
+        self.learn.optimizer.load_state_dict(state["optimizer"])
+        self.learn.balancer.load_state_dict(state["balancer"])
+        if state["adversary"] is not None:
+            self.learn.start_adversary().load_state_dict(state["adversary"])
+        self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.average.updates = state["average_updates"]
+        self.step, self.spent = state["step"], state["spent"]
+        self.quantising = state["quantising"]
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock, so that all processes take the same turns."""
+        if not distrib.is_distributed():
+            return seconds
+        clock = torch.tensor([seconds], dtype=torch.float64, device=self.device)
+        distrib.broadcast_tensors([clock])
+        return float(clock)

@@ -1,0 +1,119 @@
+"""What happens to training clips: sources are mixed, put into a room, and change their level.
+
+Source: paper section 4.1. One source with probability 0.64, two with 0.24, three (no music) with
+0.12; reverberation with probability 0.2 and RT60 of 0.3 to 1.3 s, but none for music alone; gains
+of -10 to 6 dB. Not as there: the rooms are made on the spot instead of measured, levels are taken
+from the clips and not from whole files, and a clip that would clip is turned down, not rejected.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchaudio.functional import fftconvolve
+
+from ...errors import SettingsError
+
+_SMOOTH = 1024  # lengths that are multiples of this are transformed fast
+
+
+def uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """A number in [low, high)."""
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How clips are changed. Raises `SettingsError` for values that cannot be."""
+
+    two_sources: float = 0.24  # probability of a mix of two
+    three_sources: float = 0.12  # probability of a mix of three
+    mix_db: tuple[float, float] = (-15.0, 0.0)  # of a further source, against the first
+    reverberation: float = 0.2  # probability
+    rt60: tuple[float, float] = (0.3, 1.3)  # s until a room's sound has fallen by 60 dB
+    direct_db: tuple[float, float] = (0.0, 15.0)  # direct sound against the room's sound
+    gain_db: tuple[float, float] = (-10.0, 6.0)
+    inversion: float = 0.5  # probability of turning the polarity
+
+    def __post_init__(self) -> None:
+        for name in ("two_sources", "three_sources", "reverberation", "inversion"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is a probability, not {getattr(self, name)}")
+        if self.two_sources + self.three_sources > 1:
+            raise SettingsError("two_sources and three_sources are more than 1 together")
+        for name in ("mix_db", "rt60", "direct_db", "gain_db"):
+            low, high = getattr(self, name)
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                raise SettingsError(f"{name} is a lowest and a highest value, not {low}, {high}")
+        if self.rt60[0] <= 0:
+            raise SettingsError(f"rt60 is a time in seconds, not {self.rt60[0]}")
+
+    def draw_sources(self, generator: torch.Generator) -> int:
+        """How many sources are mixed: 1, 2 or 3."""
+        place = uniform(0, 1, generator)
+        if place < self.three_sources:
+            return 3
+        return 2 if place < self.three_sources + self.two_sources else 1
+
+    def mix(self, sources: list[Tensor], generator: torch.Generator) -> Tensor:
+        """Sum of clips `[C, T]`, each further one at a drawn level against the first."""
+        mixed = sources[0]
+        for source in sources[1:]:
+            wanted = _rms(sources[0]) * _factor(uniform(*self.mix_db, generator))
+            present = _rms(source)
+            if present > 0:
+                mixed = mixed + source * (wanted / present)
+        return mixed
+
+    def reverberate(self, clip: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+        """`clip` `[C, T]`, sometimes in a room; same length, same power."""
+        if uniform(0, 1, generator) >= self.reverberation:
+            return clip
+        rt60 = uniform(*self.rt60, generator)
+        direct = uniform(*self.direct_db, generator)
+        response = room_response(clip.shape[0], rt60, direct, sample_rate, generator)
+        length = clip.shape[-1]
+        response = response[:, :length]  # what comes later is cut off
+        missing = -(length + response.shape[-1] - 1) % _SMOOTH
+        response = torch.nn.functional.pad(response, (0, missing))
+        wet = fftconvolve(clip, response)[:, :length]
+        power = _rms(wet)
+        return wet * (_rms(clip) / power) if power > 0 else clip
+
+    def level(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """`clip` with a drawn gain and polarity; a peak beyond 1 is brought back to 1."""
+        factor = _factor(uniform(*self.gain_db, generator))
+        if uniform(0, 1, generator) < self.inversion:
+            factor = -factor
+        low, high = clip.aminmax()
+        peak = abs(factor) * max(-float(low), float(high))
+        return clip * (factor / max(1.0, peak))
+
+
+def room_response(
+    channels: int, rt60: float, direct_db: float, sample_rate: int, generator: torch.Generator
+) -> Tensor:
+    """Impulse response `[C, n]` of a room: the direct sound, then noise that dies away.
+
+    The noise falls by 60 dB in `rt60` seconds, differs between the channels, begins up to 20 ms
+    after the direct sound (its first reflection) and lies `direct_db` below it in energy.
+    """
+    length = max(1, round(rt60 * sample_rate))
+    time = torch.arange(length) / sample_rate
+    tail = torch.randn(channels, length, generator=generator) * torch.exp(
+        -math.log(1000) * time / rt60
+    )
+    tail *= _factor(-direct_db) / tail.square().sum(dim=1, keepdim=True).sqrt()
+    delay = max(1, round(uniform(0.002, 0.02, generator) * sample_rate))
+    response = torch.nn.functional.pad(tail, (delay, 0))
+    response[:, 0] = 1
+    return response
+
+
+def _factor(db: float) -> float:
+    return float(10 ** (db / 20))
+
+
+def _rms(clip: Tensor) -> float:
+    return math.sqrt(float(clip.square().mean()))

@@ -1,0 +1,220 @@
+"""Decodes folders of recordings once into a cache (see `data`): `encodec-train prepare`.
+
+The samples go straight to the disk, so memory does not grow with the recordings; the cache is made
+beside its place and moved there when it is whole.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ...config import CONFIGS, ModelConfig, config_of
+from ...errors import TrainingDataError
+from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording
+from .decode import decode_all
+from .groups import groups_of
+from .listing import Listed, list_folders
+from .pack import write_pack
+from .split import Part, split_recordings
+
+VERSION = 2  # of the index: a list in the first one
+DEFAULT_CATEGORY = "speech"
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What went into a cache, and what did not: file -> why."""
+
+    sample_rate: int
+    recordings: list[Recording]
+    skipped: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        seconds: Counter[tuple[str, str]] = Counter()
+        counts: Counter[tuple[str, str]] = Counter()
+        for r in self.recordings:
+            seconds[r.category, r.split] += r.length
+            counts[r.category, r.split] += 1
+        lines = [
+            f"{category} {split}: {counts[category, split]} recordings, "
+            f"{length / self.sample_rate / 60:.1f} min"
+            for (category, split), length in sorted(seconds.items())
+        ]
+        if self.skipped:
+            lines.append(f"skipped: {len(self.skipped)} files")
+        return "\n".join([*lines, *self.notes])
+
+
+def build_cache(
+    folders: Path | Sequence[Path],
+    cache: Path,
+    config: ModelConfig,
+    hold_out: Sequence[str] = (),
+    valid_share: float = 0.1,
+    category: str = DEFAULT_CATEGORY,
+    jobs: int = 1,
+    pack: bool = False,
+    noise_db: float | None = None,
+) -> BuildReport:
+    """Write the cache of all recordings of `folders` at the model's rate and channels.
+
+    Files that are no audio, shorter than 0.2 s or silent are left out with a warning. The order
+    is that of the names, whatever `jobs` (processes that decode) is; with several, the calling
+    script needs its `if __name__ == "__main__"`. `pack` compresses the samples, without
+    loss unless `noise_db` is given (see `pack.write_pack`).
+    Raises `TrainingDataError` when nothing is left, for a broken manifest, or when `cache` is
+    something else than a cache; `SettingsError` for a share that cannot be.
+    """
+    listed = list_folders([folders] if isinstance(folders, Path) else folders, category)
+    _check_place(cache)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as made:
+        work = Path(made)
+        decoded = decode_all(listed, work, config, max(1, min(jobs, len(listed))))
+        skipped = {e.name: d.reason for e, d in zip(listed, decoded, strict=True) if d.reason}
+        for name, reason in skipped.items():
+            warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
+        kept = [(e, d.length) for e, d in zip(listed, decoded, strict=True) if not d.reason]
+        if not kept:
+            where = "the folder" if isinstance(folders, Path) else "the folders"
+            raise TrainingDataError(
+                f"no audio to train on in {where}: {len(listed)} files, none of them usable"
+            )
+        recordings, notes = _arrange(kept, valid_share, hold_out)
+        index = {
+            "version": VERSION,
+            "sample_rate": config.sample_rate,
+            "channels": config.channels,
+            "recordings": [asdict(r) for r in recordings],
+        }
+        (work / INDEX).write_text(json.dumps(index))
+        if pack:
+            write_pack(AudioCache(work).audio, work / PACKED, noise_db)
+            (work / AUDIO).unlink()
+        _put_in_place(work, cache)
+    return BuildReport(config.sample_rate, recordings, skipped, notes)
+
+
+def pack_cache(cache: Path, packed: Path, noise_db: float | None = None) -> None:
+    """Make a packed copy of a cache; without loss unless `noise_db` is given.
+
+    Raises `TrainingDataError` when `cache` is none, or `packed` is something else.
+    """
+    audio = AudioCache(cache).audio
+    _check_place(packed)
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{packed.name}.", dir=packed.parent) as made:
+        work = Path(made)
+        write_pack(audio, work / PACKED, noise_db)
+        (work / INDEX).write_bytes((cache / INDEX).read_bytes())
+        _put_in_place(work, packed)
+
+
+def _check_place(cache: Path) -> None:
+    if cache.exists() and not (
+        cache.is_dir() and ((cache / INDEX).exists() or not any(cache.iterdir()))
+    ):
+        raise TrainingDataError(f"{cache} is there already and is no cache")
+
+
+def _put_in_place(work: Path, cache: Path) -> None:
+    """Move the files of the finished cache; an older one is gone only when the new one is whole."""
+    whole, old = work / "whole", work / "old"
+    whole.mkdir()
+    for name in (AUDIO, PACKED, INDEX):
+        if (work / name).exists():
+            (work / name).rename(whole / name)
+    if cache.exists():
+        cache.rename(old)
+    whole.rename(cache)
+
+
+def _arrange(
+    kept: Sequence[tuple[Listed, int]], share: float, hold_out: Sequence[str]
+) -> tuple[list[Recording], list[str]]:
+    groups = groups_of([entry for entry, _ in kept])
+    parts = [
+        Part(entry.name, entry.category, group, length, entry.split)
+        for (entry, length), group in zip(kept, groups, strict=True)
+    ]
+    split = split_recordings(parts, share, hold_out)
+    recordings = []
+    start = 0
+    for part in split.parts:
+        side = part.split or "train"
+        recordings.append(Recording(part.file, part.category, side, start, part.length, part.group))
+        start += part.length
+    return recordings, split.notes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `encodec-train prepare`."""
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of recordings")
+    parser.add_argument("cache", type=Path, metavar="CACHE", help="folder to be made")
+    parser.add_argument("--model", default="encodec_24khz", choices=list(CONFIGS))
+    parser.add_argument(
+        "--category",
+        default=DEFAULT_CATEGORY,
+        help="of recordings of which neither a manifest nor a folder's name tells it "
+        "(speech, music, environment; default %(default)s)",
+    )
+    parser.add_argument(
+        "--valid-share",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="of each category's seconds that is held out for validation, by whole speakers and "
+        "pieces (default %(default)s)",
+    )
+    parser.add_argument(
+        "--hold-out",
+        nargs="+",
+        default=[],
+        metavar="PREFIX",
+        help="hold out exactly the files whose names begin so, instead",
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--pack",
+        action="store_true",
+        help="compress the samples, to move the cache elsewhere; FOLDER may be a cache then",
+    )
+    parser.add_argument(
+        "--pack-noise",
+        type=float,
+        metavar="DB",
+        help="pack with loss: noise this many dB below each tenth of a second (45: half as large)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build the cache and say what is in it. Raises `EncodecError`."""
+    pack = arguments.pack or arguments.pack_noise is not None
+    first = arguments.folders[0]
+    if pack and len(arguments.folders) == 1 and (first / INDEX).exists():
+        pack_cache(first, arguments.cache, arguments.pack_noise)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = build_cache(
+            arguments.folders,
+            arguments.cache,
+            config_of(arguments.model),
+            arguments.hold_out,
+            arguments.valid_share,
+            arguments.category,
+            arguments.jobs,
+            pack,
+            arguments.pack_noise,
+        )
+    for name, reason in report.skipped.items():
+        sys.stdout.write(f"left out: {name}: {reason}\n")
+    sys.stdout.write(f"{report}\n")

@@ -1,0 +1,94 @@
+"""Recordings decoded once, and clips of them.
+
+A cache folder holds the samples of all recordings, decoded once (`audio.npy`, int16 `[C, N]`, or
+the packed `audio.pack`), and `index.json`: which recordings there are and where they lie.
+`build` makes one.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ...errors import TrainingDataError
+from .pack import read_pack
+
+AUDIO, PACKED, INDEX = "audio.npy", "audio.pack", "index.json"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a recording lies in the cache, in samples; `group` names its speaker or piece."""
+
+    file: str
+    category: str
+    split: str  # "train" or "valid"
+    start: int
+    length: int
+    group: str = ""
+
+
+class AudioCache:
+    """Reads clips `[C, T]` from a cache folder.
+
+    `channels` is what clips have, by default what the cache has: mono becomes both sides, stereo
+    the mean of the two. `sample_rate` (Hz) is checked against the cache's; a cache from before
+    the rate was written down takes it. Raises `TrainingDataError` for a folder that is no whole
+    cache or has another rate.
+    """
+
+    def __init__(self, folder: Path, channels: int | None = None, sample_rate: int | None = None):
+        index = _read_index(folder)
+        entries = index if isinstance(index, list) else index["recordings"]
+        written = None if isinstance(index, list) else int(index["sample_rate"])
+        if None not in (written, sample_rate) and written != sample_rate:
+            raise TrainingDataError(
+                f"the cache {folder} has {written} Hz, the model needs {sample_rate} Hz"
+            )
+        self.sample_rate = sample_rate if written is None else written  # Hz; None: not known
+        self.recordings = [Recording(**entry) for entry in entries]
+        self.audio = _read_audio(folder)
+        stored = self.audio.shape[0]
+        self.channels = stored if channels is None else channels
+        if self.channels not in (1, 2):
+            raise TrainingDataError(f"clips have 1 or 2 channels, not {self.channels}")
+        if any(r.start + r.length > self.audio.shape[1] for r in self.recordings):
+            raise TrainingDataError(f"the cache {folder} is shorter than its {INDEX} says")
+
+    def read(self, recording: Recording, offset: int, length: int) -> Tensor:
+        """`length` samples from `offset`, float32 `[C, T]` in [-1, 1), zeros past the end."""
+        stop = min(offset + length, recording.length)
+        part = self.audio[:, recording.start + offset : recording.start + stop]
+        clip = torch.from_numpy(np.divide(part, 32768, dtype=np.float32, order="C"))
+        if clip.shape[0] > self.channels:
+            clip = clip.mean(dim=0, keepdim=True)
+        clip = clip.expand(self.channels, -1)
+        return torch.nn.functional.pad(clip, (0, length - clip.shape[-1]))
+
+    def of(self, split: str, category: str | None = None) -> list[Recording]:
+        """The recordings of a split, and of a category where one is given."""
+        return [r for r in self.recordings if r.split == split and category in (None, r.category)]
+
+
+def _read_index(folder: Path) -> Any:
+    try:
+        return json.loads((folder / INDEX).read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
+
+
+def _read_audio(folder: Path) -> npt.NDArray[np.int16]:
+    try:
+        if (folder / PACKED).exists():
+            return read_pack(folder / PACKED)
+        audio: npt.NDArray[np.int16] = np.load(folder / AUDIO, mmap_mode="r")
+    except (OSError, EOFError, ValueError) as error:
+        raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
+    if audio.ndim != 2 or audio.dtype != np.int16:
+        raise TrainingDataError(f"{folder / AUDIO} is not int16 [C, N]")
+    return audio

@@ -1,0 +1,160 @@
+"""The samples of a cache in a small file, to move to a machine that has numpy and nothing else.
+
+Each block of 4096 samples is predicted linearly from its own past (order 16, as in FLAC) and what
+is left is Rice-coded. All blocks of a chunk are worked on at once, sample by sample of their time,
+which numpy does fast. Arithmetic is on integers within float64, so it is exact everywhere.
+
+The file is a sequence of `.npy` arrays: the shape `[C, N]`, then for each chunk of a channel's
+blocks their coefficients, dropped bits, Rice parameters, quotients and remainders.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import TrainingDataError
+
+BLOCK = 4096  # samples
+ORDER = 16
+_CHUNK = 1024  # blocks that are worked on at once
+_PART = 256  # samples that share a Rice parameter
+_SCALE = 4096.0  # of the integer coefficients
+_WIDEST = 18  # largest Rice parameter
+Ints = npt.NDArray[np.int64]
+
+
+def write_pack(audio: npt.NDArray[np.int16], path: Path, noise_db: float | None = None) -> None:
+    """Write int16 `[C, N]` to `path`; without loss unless `noise_db` is given.
+
+    With it, each block loses low bits as long as the noise stays `noise_db` below the block's
+    own power (40 makes about half the size).
+    """
+    with path.open("wb") as file:
+        np.save(file, np.asarray(audio.shape, np.int64))
+        step = _CHUNK * BLOCK
+        for channel in audio:
+            for start in range(0, audio.shape[1], step):
+                part = np.asarray(channel[start : start + step], np.int64)
+                part = np.pad(part, (0, -len(part) % BLOCK)).reshape(-1, BLOCK)
+                _write_chunk(file, part, noise_db)
+
+
+def read_pack(path: Path) -> npt.NDArray[np.int16]:
+    """The whole audio `[C, N]`, decoded into memory. Raises `TrainingDataError`."""
+    try:
+        with path.open("rb") as file:
+            channels, length = (int(n) for n in _load(file))
+            audio = np.empty((channels, length), np.int16)
+            step = _CHUNK * BLOCK
+            for channel in audio:
+                for start in range(0, length, step):
+                    place = channel[start : start + step]
+                    place[:] = _read_chunk(file).reshape(-1)[: len(place)]
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise TrainingDataError(f"{path} cannot be read: {error}") from error
+    return audio
+
+
+def _load(file: BinaryIO) -> npt.NDArray[np.generic]:
+    array: npt.NDArray[np.generic] = np.load(file, allow_pickle=False)
+    return array
+
+
+def _write_chunk(file: BinaryIO, blocks: Ints, noise_db: float | None) -> None:
+    dropped = _droppable(blocks, noise_db)
+    blocks = blocks >> dropped[:, None]
+    coefficients = _predictors(blocks.astype(np.float64))
+    residual = blocks - _predicted(blocks.astype(np.float64), coefficients)
+    values = np.where(residual >= 0, 2 * residual, -2 * residual - 1).reshape(-1, _PART)
+    widths = _rice_widths(values)
+    quotients, remainders = _rice_encode(values, widths)
+    for array in (coefficients, dropped, widths, quotients, remainders):
+        np.save(file, array)
+
+
+def _read_chunk(file: BinaryIO) -> Ints:
+    coefficients, dropped, widths, quotients, remainders = (_load(file) for _ in range(5))
+    values = _rice_decode(quotients, remainders, widths)
+    residual = np.where(values % 2 == 0, values // 2, -(values // 2) - 1)
+    blocks = _unpredicted(residual.reshape(-1, BLOCK), coefficients)
+    half = (1 << dropped.astype(np.int64)) >> 1  # the middle of what the dropped bits were
+    return (blocks << dropped.astype(np.int64)[:, None]) + half[:, None]
+
+
+def _droppable(blocks: Ints, noise_db: float | None) -> npt.NDArray[np.uint8]:
+    """Low bits of each block that may go: their noise is 4^bits / 12."""
+    if noise_db is None:
+        return np.zeros(len(blocks), np.uint8)
+    noise = np.mean(blocks.astype(np.float64) ** 2, axis=1) * 10 ** (-noise_db / 10)
+    bits = np.floor(np.log2(np.maximum(12 * noise, 1)) / 2)
+    return np.clip(bits, 0, 12).astype(np.uint8)
+
+
+def _predictors(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
+    """Coefficients `[n, ORDER]` from each block's autocorrelation (Wiener-Hopf)."""
+    spectrum = np.fft.rfft(blocks * np.hanning(BLOCK), 2 * BLOCK)
+    lags = np.fft.irfft(np.abs(spectrum) ** 2)[:, : ORDER + 1]
+    lags[:, 0] = lags[:, 0] * (1 + 1e-6) + 1
+    index = np.abs(np.arange(ORDER)[:, None] - np.arange(ORDER))
+    solved = np.linalg.solve(lags[:, index], lags[:, 1:, None])[:, :, 0]
+    return np.clip(np.rint(solved * _SCALE), -32768, 32767).astype(np.int16)
+
+
+def _predicted(blocks: npt.NDArray[np.float64], coefficients: npt.NDArray[np.int16]) -> Ints:
+    total = np.zeros_like(blocks)
+    for i in range(ORDER):
+        total[:, i + 1 :] += coefficients[:, i : i + 1] * blocks[:, : BLOCK - i - 1]
+    return np.floor(total / _SCALE).astype(np.int64)
+
+
+def _unpredicted(residual: Ints, coefficients: npt.NDArray[np.generic]) -> Ints:
+    """Adds the prediction from what is decoded already: time runs, all blocks at once."""
+    past = np.zeros((ORDER + BLOCK, len(residual)))  # [time, block]
+    weights = np.ascontiguousarray(coefficients[:, ::-1].T.astype(np.float64))
+    left = np.ascontiguousarray(residual.T.astype(np.float64))
+    for t in range(BLOCK):
+        total = (weights * past[t : t + ORDER]).sum(axis=0)
+        past[t + ORDER] = left[t] + np.floor(total / _SCALE)
+    return past[ORDER:].T.astype(np.int64)
+
+
+def _rice_widths(values: Ints) -> npt.NDArray[np.uint8]:
+    """The cheapest number of low bits for each row of `values`."""
+    costs = [(values >> k).sum(axis=1) + _PART * k for k in range(_WIDEST + 1)]
+    return np.argmin(costs, axis=0).astype(np.uint8)
+
+
+def _rice_encode(
+    values: Ints, widths: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Quotients in unary (zeros, then a one), and remainders, sorted by their width."""
+    ends = np.cumsum((values >> widths[:, None]).reshape(-1) + 1)
+    unary = np.zeros(int(ends[-1]), np.uint8)
+    unary[ends - 1] = 1
+    remainders = []
+    for width in range(1, _WIDEST + 1):
+        low = values[widths == width].reshape(-1, 1)
+        remainders.append(np.packbits((low >> np.arange(width)) & 1))
+    return np.packbits(unary), np.concatenate(remainders, dtype=np.uint8)
+
+
+def _rice_decode(
+    quotients: npt.NDArray[np.generic],
+    remainders: npt.NDArray[np.generic],
+    widths: npt.NDArray[np.generic],
+) -> Ints:
+    ends = np.flatnonzero(np.unpackbits(quotients.astype(np.uint8)))
+    high = np.diff(ends, prepend=-1) - 1
+    values = high.reshape(-1, _PART) << widths.astype(np.int64)[:, None]
+    start = 0
+    for width in range(1, _WIDEST + 1):
+        rows = widths == width
+        count = int(rows.sum()) * _PART
+        size = -(-count * width // 8)
+        packed = remainders[start : start + size].astype(np.uint8)
+        bits = np.unpackbits(packed)[: count * width].reshape(-1, width)
+        values[rows] += (bits.astype(np.int64) << np.arange(width)).sum(axis=1).reshape(-1, _PART)
+        start += size
+    return values

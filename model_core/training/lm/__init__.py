@@ -1,0 +1,1 @@
+"""Training of the language model of a codec's codes."""

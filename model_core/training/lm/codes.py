@@ -1,0 +1,185 @@
+"""The codes of a cache's recordings, as the coder makes them, kept on disk.
+
+What the language model codes is a stream: at 24 kHz a whole recording, at 48 kHz each segment of
+it, for which the coder starts anew.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchaudio.functional import resample
+from tqdm import tqdm
+
+from ...codec import Codec, Encoder, Steps, Work
+from ...engine import EncodedBlock
+from ...errors import WeightsError
+from ..data.cache import AudioCache, Recording
+
+GAINS = (-10.0, 6.0)  # dB
+SPEEDS = (94, 106)  # per cent
+LATEST_START = 1.0  # s
+
+
+@dataclass(frozen=True)
+class CodeStreams:
+    """Codes int16 `[K, N]` of S streams one after another.
+
+    Stream s lies in columns `starts[s]` to `starts[s + 1]` (`[S + 1]`).
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    categories: tuple[str, ...]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each stream, `[S]`."""
+        return np.diff(self.starts)
+
+    def stream(self, index: int) -> np.ndarray:
+        """Codes `[K, T]` of one stream."""
+        return self.codes[:, self.starts[index] : self.starts[index + 1]]
+
+    @classmethod
+    def join(cls, parts: "Sequence[CodeStreams]") -> "CodeStreams":
+        """All streams of several sets."""
+        ends = np.concatenate([part.lengths for part in parts]).cumsum()
+        return cls(
+            np.concatenate([part.codes for part in parts], axis=1),
+            np.concatenate([[0], ends]),
+            sum((part.categories for part in parts), ()),
+        )
+
+
+def streams_of(
+    codec: Codec, cache: AudioCache, split: str, folder: Path, number: int = 0, seed: int = 1
+) -> CodeStreams:
+    """The streams of one split, from `folder` if they were coded before.
+
+    Pass `number` 0 takes the recordings as they are; later ones start a little later and have
+    another gain, sign and speed, so that other codes come out. Raises `WeightsError` where
+    the split has no recordings and for a file that cannot be read.
+    """
+    recordings = [r for r in cache.recordings if r.split == split and r.length > 0]
+    if not recordings:
+        raise WeightsError(f"the cache has no recordings to take for {split!r}")
+    key = hashlib.sha256()
+    key.update(json.dumps([codec.name, number, seed if number else 0]).encode())
+    key.update(json.dumps([asdict(r) for r in recordings]).encode())
+    path = folder / f"{split}-{number}-{key.hexdigest()[:12]}.npz"
+    if path.exists():
+        return _load(path)
+    parts: list[np.ndarray] = []
+    categories: list[str] = []
+    label = f"codes of {split}, pass {number}"
+    for recording, blocks in tqdm(
+        _encode_all(codec, cache, recordings, number, seed), label, len(recordings), unit="file"
+    ):
+        found = [block.codes for block in blocks]
+        if codec.config.segment is None:
+            found = [np.concatenate(found, axis=1)]
+        parts += [codes.astype(np.int16) for codes in found]
+        categories += [recording.category] * len(found)
+    starts = np.cumsum([0, *(part.shape[1] for part in parts)])
+    streams = CodeStreams(np.concatenate(parts, axis=1), starts, tuple(categories))
+    _save(streams, path)
+    return streams
+
+
+def _encode_all(
+    codec: Codec, cache: AudioCache, recordings: list[Recording], number: int, seed: int
+) -> Iterator[tuple[Recording, list[EncodedBlock]]]:
+    """Those of like length share a batch, of as many streams as the codec's engine takes."""
+    size = codec.encode_task.max_batch
+    ordered = sorted(recordings, key=lambda r: -r.length)
+    for first in range(0, len(ordered), size):
+        group = ordered[first : first + size]
+        waves = [_wave(codec, cache, recording, number, seed) for recording in group]
+        yield from zip(group, _encode_together(codec, waves), strict=True)
+
+
+def _wave(
+    codec: Codec, cache: AudioCache, recording: Recording, number: int, seed: int
+) -> np.ndarray:
+    """Samples `[C, n]` of a recording, changed as pass `number` has it."""
+    if number == 0:
+        return cache.read(recording, 0, recording.length).numpy()
+    rng = np.random.default_rng([seed, number, recording.start])
+    latest = min(round(LATEST_START * codec.config.sample_rate), recording.length // 2)
+    start = int(rng.integers(0, latest + 1))
+    x = cache.read(recording, start, recording.length - start)
+    x = resample(x, int(rng.integers(SPEEDS[0], SPEEDS[1] + 1)), 100)
+    x = x * float(10 ** (rng.uniform(*GAINS) / 20) * rng.choice([-1, 1]))
+    return (x / max(1.0, float(x.abs().max()))).numpy()
+
+
+def _whole(codec: Codec, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
+    encoder = Encoder(codec, codec.config.num_codebooks)
+    blocks = yield from encoder.push(samples)
+    return blocks + (yield from encoder.finish())
+
+
+def _encode_together(codec: Codec, waves: list[np.ndarray]) -> list[list[EncodedBlock]]:
+    """Several streams in step, so that blocks of all of them fill the engine's batch."""
+    running = {i: _whole(codec, wave) for i, wave in enumerate(waves)}
+    wanted = {i: next(steps) for i, steps in running.items()}
+    done: dict[int, list[EncodedBlock]] = {}
+    while running:
+        results = _run_all(codec, [work for works in wanted.values() for work in works])
+        for i, works in list(wanted.items()):
+            own, results = results[: len(works)], results[len(works) :]
+            try:
+                wanted[i] = running[i].send(own)
+            except StopIteration as finished:
+                done[i] = finished.value
+                del running[i], wanted[i]
+    return [done[i] for i in range(len(waves))]
+
+
+def _run_all(codec: Codec, works: list[Work]) -> list[EncodedBlock]:
+    size = codec.encode_task.max_batch
+    edges = [*range(0, len(works), size), len(works)]
+    results: list[EncodedBlock] = []
+    for start, stop in pairwise(edges):
+        results += codec.encode_task.run([work.item for work in works[start:stop]])
+    return results
+
+
+def _save(streams: CodeStreams, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(
+                file,
+                codes=streams.codes,
+                starts=streams.starts,
+                categories=np.array(streams.categories, dtype=np.str_),
+            )
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _load(path: Path) -> CodeStreams:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            categories = tuple(str(c) for c in file["categories"])
+            return CodeStreams(file["codes"], file["starts"], categories)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: not the codes of a training run: {error}") from error
+
+
+def codebook_entries(codec: Codec) -> torch.Tensor:
+    """The codec's codebooks, float32 `[K, card, D]`."""
+    books = codec.engine.model.quantizer.codebooks
+    return torch.stack([book.codebook.embed.detach().float().cpu() for book in books])

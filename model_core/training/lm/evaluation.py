@@ -1,0 +1,63 @@
+"""What a language model saves on streams it has not seen, as the coder would."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ...ecdc import ArithmeticCoder, build_stable_quantized_cdf
+from ...lm import LMModel
+from .codes import CodeStreams
+
+CHUNK = 256  # frames that go through at once
+BATCH_CODES = 6000  # frames times codebooks of the streams that share a chunk
+
+
+def chosen_streams(streams: CodeStreams, frames: float) -> list[int]:
+    """Streams from all over the set, about `frames` frames in all, at least one."""
+    count = len(streams.lengths)
+    wanted = max(1, min(count, round(frames / float(streams.lengths.mean()))))
+    return [int(i) for i in np.linspace(0, count - 1, wanted).round()]
+
+
+@torch.inference_mode()
+def bits_per_code(
+    lm: LMModel, streams: CodeStreams, indices: list[int], codebooks: int
+) -> dict[str, float]:
+    """Mean bits that one code costs, for each category and, under `all`, for all codes.
+
+    They are those of the arithmetic coder's integer ranges; a segment's last byte, which the
+    coder rounds up to, is left out. Without the model each code costs 10.
+    """
+    device = next(lm.parameters()).device
+    ordered = sorted(indices, key=lambda i: -streams.lengths[i])
+    size = max(1, BATCH_CODES // (CHUNK * codebooks))
+    sums: dict[str, list[float]] = {"all": []}
+    for first in range(0, len(ordered), size):
+        group = ordered[first : first + size]
+        parts = [torch.from_numpy(streams.stream(i)[:codebooks].T.astype(np.int64)) for i in group]
+        padded = pad_sequence(parts, batch_first=True).to(device)
+        bits = _stream_bits(lm, padded)
+        for row, index in enumerate(group):
+            own = bits[row, : streams.lengths[index]].flatten().tolist()
+            sums["all"] += own
+            sums.setdefault(streams.categories[index], []).extend(own)
+    return {name: sum(values) / len(values) for name, values in sums.items()}
+
+
+def _stream_bits(lm: LMModel, codes: Tensor) -> Tensor:
+    """Codes `[B, T, K]` of whole streams to the bits of each `[B, T, K]`."""
+    range_bits = ArithmeticCoder().total_range_bits
+    inputs = torch.zeros_like(codes)
+    inputs[:, 1:] = codes[:, :-1] + 1
+    states, offset = None, 0
+    found = []
+    for start in range(0, codes.shape[1], CHUNK):
+        part = slice(start, start + CHUNK)
+        probabilities, states, offset = lm(inputs[:, part].transpose(1, 2), states, offset)
+        cdf = build_stable_quantized_cdf(probabilities.permute(0, 3, 2, 1), range_bits, check=False)
+        target = codes[:, part, :, None]
+        above = cdf.gather(-1, target)
+        below = cdf.gather(-1, (target - 1).clamp(min=0)) * (target > 0)
+        found.append(range_bits - (above - below)[..., 0].double().log2())
+    return torch.cat(found, dim=1)

@@ -1,0 +1,73 @@
+"""A trained language model as a checkpoint beside the weights it was made for."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...checkpoints import Registry, save_lm, shared_registry, write_index
+from ...checkpoints.netconfig import LMConfig
+from ...errors import WeightsError, WeightsUnavailableError
+from ...lm import LMModel
+from ..state import STATE, load_state
+from .network import LMNetwork
+from .settings import LMTrainingConfig
+from .trainer import BEST
+
+
+def load_lm_run(run: Path) -> tuple[LMModel, str]:
+    """The language model of a run, and the header name of the weights it is for.
+
+    It has the averaged weights that the run's evaluations liked best, or the latest ones before
+    the first evaluation.
+    Raises `WeightsError` for another kind of run, and what finding those weights raises.
+    """
+    state = _state(run)
+    if state.get("kind") != "lm":
+        raise WeightsError(f"{run}: not the state of a language model's run")
+    settings, made_for = LMTrainingConfig(**state["config"]), str(state["made_for"])
+    registry = shared_registry(settings.weights)
+    model = registry.load(registry.find_exact(made_for))
+    entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
+    network = LMNetwork(
+        LMConfig(settings.model, settings.dim, settings.layers).build(),
+        entries,
+        torch.ones(entries.shape[:2]),
+    )
+    network.load_state_dict(state["average"])
+    return network.merged(), made_for
+
+
+def export_lm(run: Path, folder: Path) -> Path:
+    """Write the language model of a run into a folder of weights; returns its path.
+
+    The folder's index then names it beside its model. A folder without that model gets a copy of
+    it. Raises `WeightsError` where the folder's current model is another one than the language
+    model was made for.
+    """
+    lm, made_for = load_lm_run(run)
+    settings = LMTrainingConfig(**_state(run)["config"])
+    folder.mkdir(parents=True, exist_ok=True)
+    model = _model_in(folder, settings, made_for)
+    path = save_lm(lm, made_for, folder)
+    write_index(folder, {settings.model: (model, path)})
+    return path
+
+
+def _state(run: Path) -> dict[str, Any]:
+    best = run / BEST
+    return load_state(best if best.exists() else run / STATE)
+
+
+def _model_in(folder: Path, settings: LMTrainingConfig, made_for: str) -> Path:
+    try:
+        found = Registry(str(folder.absolute())).find(settings.model)
+    except WeightsUnavailableError:
+        found = shared_registry(settings.weights).find_exact(made_for)
+        if found.path.is_dir():
+            raise WeightsError(f"{folder}: put the weights of {made_for} there first") from None
+        return Path(shutil.copy2(found.path, folder))
+    if found.header_name != made_for:
+        raise WeightsError(f"{folder} holds {found.header_name}; this is made for {made_for}")
+    return found.path

@@ -1,0 +1,171 @@
+"""The language model while it learns: the same function as `LMModel`, faster and with help.
+
+Two things differ from the model that codes. All frames of a batch go through at once, each
+sequence at its own offset. And an entry's embedding and the row that predicts it are the sum of
+a free part and of a projection of the entry's own vector in the codec, so that what is learnt of
+one entry holds for its neighbours; little data then goes further. `merged` adds the parts up.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...lm import LMModel
+from ...nn.transformer import StreamingTransformerEncoderLayer, sin_embedding
+from .data import LMBatch
+from .loss import linear_bits
+
+
+class LMNetwork(nn.Module):
+    """`lm` holds the free parts and the transformer. `entries` `[K, card, D]`: the codebooks;
+    `counts` `[K, card]`: how often each code occurs, from which the predictions start."""
+
+    entries: Tensor
+
+    def __init__(
+        self,
+        lm: LMModel,
+        entries: Tensor,
+        counts: Tensor,
+        dropout: float = 0.0,
+        code_noise: float = 0.0,
+    ):
+        super().__init__()
+        self.lm = lm
+        self.dropout = dropout
+        self.code_noise = code_noise
+        level = entries.pow(2).mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-8)
+        size = entries.shape[-1]
+        # Of length 1: a step of the optimiser moves a tied row about as far as a free one.
+        self.register_buffer("entries", entries / (level * math.sqrt(size)), persistent=False)
+        spread = torch.randn(size, lm.dim)
+        self.inward = nn.Parameter(spread * (level / level.max()))  # [K, D, dim]
+        self.outward = nn.Parameter(torch.randn(lm.n_q, size, lm.dim) * 0.1 / math.sqrt(lm.dim))
+        with torch.no_grad():
+            for k in range(lm.n_q):
+                _embedding(lm, k).weight.mul_(0.02)
+                linear = _linear(lm, k)
+                linear.weight.zero_()
+                share = (counts[k] + 0.5) / (counts[k] + 0.5).sum()
+                linear.bias.copy_(share.log() - share.log().mean())
+
+    def bits(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
+        """What the codes cost in bits: the mean, with a gradient, and each one `[B, T, K]`."""
+        size, codebooks, steps = batch.inputs.shape
+        out = self._transform(self._embed(self._noisy(batch.inputs)), batch.offsets)
+        mean, bits = linear_bits(
+            out.flatten(0, 1),
+            self._output_weights(codebooks),
+            self._biases(codebooks),
+            batch.targets.permute(0, 2, 1).flatten(0, 1),
+        )
+        return mean, bits.view(size, steps, codebooks)
+
+    def forward(self, inputs: Tensor, offsets: Tensor) -> Tensor:
+        """Codes plus one `[B, K, T]`, first positions `[B]`; returns logits `[B, T, K, card]`."""
+        codebooks = inputs.shape[1]
+        out = self._transform(self._embed(inputs), offsets)
+        weight = self._output_weights(codebooks)
+        return torch.einsum("btd,kcd->btkc", out, weight) + self._biases(codebooks)
+
+    def merged(self) -> LMModel:
+        """The model that codes, with these weights."""
+        lm = copy.deepcopy(self.lm)
+        with torch.no_grad():
+            embeddings, outputs = self._input_weights(lm.n_q), self._output_weights(lm.n_q)
+            for k in range(lm.n_q):
+                _embedding(lm, k).weight.copy_(embeddings[k])
+                _linear(lm, k).weight.copy_(outputs[k])
+        return lm.eval()
+
+    def _noisy(self, inputs: Tensor) -> Tensor:
+        """In training, some codes of the past are others."""
+        if not (self.training and self.code_noise > 0):
+            return inputs
+        other = torch.randint_like(inputs, 1, self.lm.card + 1)
+        drawn = torch.rand(inputs.shape, device=inputs.device) < self.code_noise
+        return torch.where(drawn & (inputs > 0), other, inputs)
+
+    def _biases(self, codebooks: int) -> Tensor:
+        return torch.stack([_linear(self.lm, k).bias for k in range(codebooks)])
+
+    def _input_weights(self, codebooks: int) -> Tensor:
+        """`[K, card + 1, dim]`; what stands for no frame is free."""
+        free = torch.stack([_embedding(self.lm, k).weight for k in range(codebooks)])
+        tied = torch.bmm(self.entries[:codebooks], self.inward[:codebooks])
+        return free + F.pad(tied, (0, 0, 1, 0)).to(free)
+
+    def _output_weights(self, codebooks: int) -> Tensor:
+        """`[K, card, dim]`."""
+        free = torch.stack([_linear(self.lm, k).weight for k in range(codebooks)])
+        return free + torch.bmm(self.entries[:codebooks], self.outward[:codebooks])
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        """`[B, K, T]` to the sums of embeddings `[B, T, dim]`."""
+        size, codebooks, steps = inputs.shape
+        table = self._input_weights(codebooks)
+        first = torch.arange(codebooks, device=inputs.device) * table.shape[1]
+        index = inputs.permute(0, 2, 1).reshape(-1, codebooks) + first
+        summed = F.embedding_bag(index, table.flatten(0, 1), mode="sum")
+        return summed.view(size, steps, -1)
+
+    def _transform(self, x: Tensor, offsets: Tensor) -> Tensor:
+        """As `StreamingTransformerEncoder`, over whole sequences `[B, T, dim]`."""
+        transformer = self.lm.transformer
+        steps = torch.arange(x.shape[1], device=x.device)
+        positions = (offsets[:, None] + steps)[..., None]
+        x = transformer.norm_in(x) + sin_embedding(positions, x.shape[2], transformer.max_period)
+        x = self._drop(x)
+        visible = _visible(x.shape[1], offsets, transformer.past_context)
+        for layer in transformer.layers:
+            assert isinstance(layer, StreamingTransformerEncoderLayer)
+            x = layer.norm1(x + self._drop(_attend(layer.self_attn, x, visible)))
+            x = layer.norm2(x + self._drop(layer.linear2(F.gelu(layer.linear1(x)))))
+        return x
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training and self.dropout > 0)
+
+
+def _visible(steps: int, offsets: Tensor, past_context: int) -> Tensor:
+    """Which keys each frame sees: `[B, 1, T, 1 + T]`.
+
+    The first key is the zeros that a stream starts from; a sequence from the middle has no
+    such, since there they are long past.
+    """
+    index = torch.arange(steps + 1, device=offsets.device)
+    delta = index[1:, None] - index
+    near = (delta >= 0) & (delta <= past_context)
+    mask = near.expand(len(offsets), 1, steps, steps + 1).clone()
+    mask[offsets > 0, :, :, 0] = False
+    return mask
+
+
+def _attend(attention: nn.MultiheadAttention, x: Tensor, visible: Tensor) -> Tensor:
+    size, steps, dim = x.shape
+    keys = F.pad(x, (0, 0, 1, 0))
+    projected = F.linear(keys, attention.in_proj_weight, attention.in_proj_bias)
+    heads = projected.view(size, steps + 1, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    width = heads.shape[-1]
+    heads = F.pad(heads, (0, -width % 8))  # the fast kernels on CUDA take multiples of 8 only
+    y = F.scaled_dot_product_attention(
+        heads[0][:, :, 1:], heads[1], heads[2], visible, scale=1 / math.sqrt(width)
+    )
+    y = y[..., :width].transpose(1, 2)
+    out: Tensor = attention.out_proj(y.reshape(size, steps, dim))
+    return out
+
+
+def _embedding(lm: LMModel, k: int) -> nn.Embedding:
+    layer = lm.emb[k]
+    assert isinstance(layer, nn.Embedding)
+    return layer
+
+
+def _linear(lm: LMModel, k: int) -> nn.Linear:
+    layer = lm.linears[k]
+    assert isinstance(layer, nn.Linear)
+    return layer

@@ -1,0 +1,293 @@
+"""Trains the language model of a codec's codes (paper section 3.3).
+
+Each step takes sequences of one random bandwidth. Everything that is drawn follows from the seed
+and the step alone, so that a run that was stopped goes on exactly as if it had not been.
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.utils import clip_grad_norm_
+
+from ... import distrib
+from ...checkpoints.netconfig import LMConfig
+from ...codec import Codec
+from ...errors import SettingsError
+from ..average import Average
+from ..data.cache import AudioCache
+from ..log import RunLog
+from ..processes import is_first, seed_of
+from ..schedule import learning_rate_factor
+from ..settings import save_settings
+from ..state import STATE, load_state, save_state
+from .codes import CodeStreams, codebook_entries, streams_of
+from .data import LMSampler
+from .evaluation import bits_per_code, chosen_streams
+from .network import LMNetwork
+from .settings import LMTrainingConfig
+
+BEST = "best.pt"  # the averaged weights that an evaluation liked best
+CODES = "codes"
+SHAPE = ("model", "dim", "layers")  # what a run cannot change when it goes on
+
+
+class LMTrainer:
+    """One run in a folder; `run` goes on from wherever it stopped."""
+
+    def __init__(
+        self,
+        settings: LMTrainingConfig,
+        cache: AudioCache,
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ):
+        """Codes the recordings first, where that is not done yet.
+
+        Raises `SettingsError` where the folder holds a run of another network or for other
+        weights, and what loading the weights raises.
+        """
+        self.settings = settings
+        self.folder = folder
+        self.device = torch.device(device)
+        batch = 32 if self.device.type == "cuda" else 1
+        codec = Codec.load(settings.model, settings.weights, self.device, batch, lm=False)
+        self.made_for = codec.name
+        self.train_streams, self.valid_streams = self._streams(codec, cache)
+        torch.manual_seed(seed_of(settings.seed, "network"))
+        self.network = LMNetwork(
+            LMConfig(settings.model, settings.dim, settings.layers).build(),
+            codebook_entries(codec),
+            _counts(self.train_streams, settings.codec.bins),
+            settings.dropout,
+            settings.code_noise,
+        ).to(self.device)
+        distrib.broadcast_tensors([*self.network.parameters(), *self.network.buffers()])
+        self.optimizer = self._optimizer()
+        self.average = Average(self.network, settings.average_decay)
+        self.sampler = self._sampler()
+        self.step = 0
+        self.spent = 0.0  # seconds
+        self.best = math.inf  # bits a code, of the evaluations so far
+        if (folder / STATE).exists():
+            self._resume()
+
+    def _streams(self, codec: Codec, cache: AudioCache) -> tuple[CodeStreams, CodeStreams]:
+        """The first process codes, the others read what it has written."""
+        if distrib.is_distributed() and not is_first():
+            distributed.barrier()
+        folder, settings = self.folder / CODES, self.settings
+        valid = streams_of(codec, cache, "valid", folder)
+        passes = [
+            streams_of(codec, cache, "train", folder, number, settings.seed)
+            for number in range(settings.passes)
+        ]
+        if distrib.is_distributed() and is_first():
+            distributed.barrier()
+        return CodeStreams.join(passes), valid
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        """Matrices decay, the rest does not."""
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for parameter in self.network.parameters():
+            groups[parameter.dim() > 1].append(parameter)
+        return torch.optim.AdamW(
+            [
+                {"params": groups[True], "weight_decay": self.settings.weight_decay},
+                {"params": groups[False], "weight_decay": 0.0},
+            ],
+            lr=self.settings.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
+    def _sampler(self) -> LMSampler:
+        settings, codec = self.settings, self.settings.codec
+        return LMSampler(
+            self.train_streams,
+            round(settings.sequence_seconds * codec.frame_rate),
+            {
+                kbps: (codec.codebooks_for(kbps), share)
+                for kbps, share in settings.bandwidth_shares.items()
+            },
+            round(settings.offset_seconds * codec.frame_rate),
+            settings.seed,
+            distrib.rank(),
+        )
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        if self.settings.minutes is not None:
+            return self.spent / (60 * self.settings.minutes)
+        return self.step / self.settings.steps
+
+    def run(self, stop_after: float | None = None, stop_at: int | None = None) -> bool:
+        """Train to the end; True there. Or save and return after `stop_after` seconds or at step
+        `stop_at`."""
+        began, spent_before = time.monotonic(), self.spent
+        timed = self.settings.minutes is not None
+        log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
+        if is_first():
+            save_settings(self.settings, self.folder)
+        try:
+            while self.progress < 1:
+                passed = self._agreed(time.monotonic() - began)
+                self.spent = spent_before + passed
+                if self.step == stop_at or (stop_after is not None and passed > stop_after):
+                    self.save()
+                    return False
+                self._report(log, self.train_step())
+            self._evaluate(log)
+            self.save()
+            self._evaluate_best(log)
+        finally:
+            log.close()
+        return True
+
+    def train_step(self) -> dict[str, float | Tensor]:
+        """One step; returns what was seen of it."""
+        settings = self.settings
+        torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
+        rate = settings.learning_rate * learning_rate_factor(
+            self.step,
+            self.progress,
+            settings.warmup_steps,
+            settings.decay_from,
+            settings.final_rate,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = self.sampler.batch(self.step, settings.batch).to(self.device)
+        self.network.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_low_precision):
+            mean, _ = self.network.bits(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        mean.backward()  # type: ignore[no-untyped-call]
+        distrib.sync_grad(self.network.parameters())
+        norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
+        self.optimizer.step()
+        self.average.update(self.network)
+        self.step += 1
+        bits = mean.detach()
+        return {f"bits_{batch.bandwidth:g}": bits, "gradient": norm.detach(), "rate": rate}
+
+    @property
+    def _is_low_precision(self) -> bool:
+        precision = self.settings.precision
+        return precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
+
+    def evaluate(self, seconds: float | None = None) -> dict[str, float]:
+        """Bits a code, and the share saved of the raw bits, at each bandwidth, with the averaged
+        weights; over `seconds` of held-out audio (None: as the settings say)."""
+        codec = self.settings.codec
+        wanted = self.settings.evaluate_seconds if seconds is None else seconds
+        frames = min(wanted * codec.frame_rate, float(self.valid_streams.lengths.sum()))
+        indices = chosen_streams(self.valid_streams, frames)
+        with self.average.applied(self.network):
+            lm = self.network.merged()
+        values: dict[str, float] = {}
+        for kbps in codec.target_bandwidths:
+            found = bits_per_code(lm, self.valid_streams, indices, codec.codebooks_for(kbps))
+            values |= {f"bits_{kbps:g}/{name}": bits for name, bits in found.items()}
+            values[f"saved_{kbps:g}"] = 1 - found["all"] / codec.bits_per_codebook
+        return values
+
+    def _evaluate(self, log: RunLog) -> None:
+        """Log an evaluation; keep the averaged weights where they are the best so far."""
+        if not is_first():
+            return
+        values = self.evaluate()
+        log.scalars(self.step, {f"valid/{name}": value for name, value in values.items()})
+        shares = self.settings.bandwidth_shares
+        mean = sum(share * values[f"bits_{kbps:g}/all"] for kbps, share in shares.items())
+        mean /= sum(shares.values())
+        if mean < self.best:
+            self.best = mean
+            save_state(self._described() | {"average": self.average.tensors}, self.folder / BEST)
+
+    def _evaluate_best(self, log: RunLog) -> None:
+        """Log what the best weights save on everything that is held out."""
+        if not is_first():
+            return
+        best = load_state(self.folder / BEST)
+        latest = self.average.tensors
+        self.average.tensors = {k: v.to(self.device) for k, v in best["average"].items()}
+        values = self.evaluate(math.inf)
+        self.average.tensors = latest
+        log.scalars(best["step"], {f"best/{name}": value for name, value in values.items()})
+
+    def _report(self, log: RunLog, seen: dict[str, float | Tensor]) -> None:
+        settings = self.settings
+        log.advance(self.step)
+        if self.step % settings.log_every == 0:
+            values = {name: float(value) for name, value in seen.items()}
+            log.advance(self.step, bits=next(iter(values.values())))
+            log.scalars(self.step, {f"train/{name}": value for name, value in values.items()})
+        if self.step % settings.save_every == 0:
+            self.save()
+        if self.step % settings.evaluate_every == 0:
+            self._evaluate(log)
+
+    def save(self) -> None:
+        """Write the whole state; only the first process does."""
+        if not is_first():
+            return
+        state = self._described() | {
+            "spent": self.spent,
+            "best": self.best,
+            "network": self.network.state_dict(),
+            "average": self.average.tensors,
+            "average_updates": self.average.updates,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_state(state, self.folder / STATE)
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "kind": "lm",
+            "config": asdict(self.settings),
+            "made_for": self.made_for,
+            "step": self.step,
+        }
+
+    def _resume(self) -> None:
+        path = self.folder / STATE
+        state: dict[str, Any] = load_state(path)
+        if state.get("kind") != "lm":
+            raise SettingsError(f"{path} is not of a language model's run")
+        for name in SHAPE:
+            if state["config"][name] != getattr(self.settings, name):
+                raise SettingsError(
+                    f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "
+                    f"{getattr(self.settings, name)!r}"
+                )
+        if state["made_for"] != self.made_for:
+            raise SettingsError(
+                f"{self.folder} holds a run for {state['made_for']}, not {self.made_for}"
+            )
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.average.updates = state["average_updates"]
+        self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock, so that all processes take the same turns."""
+        if not distrib.is_distributed():
+            return seconds
+        clock = torch.tensor([seconds], dtype=torch.float64, device=self.device)
+        distrib.broadcast_tensors([clock])
+        return float(clock)
+
+
+def _counts(streams: CodeStreams, bins: int) -> Tensor:
+    """How often each code occurs, `[K, bins]`."""
+    return torch.from_numpy(
+        np.stack([np.bincount(codes, minlength=bins) for codes in streams.codes])
+    ).float()

@@ -1,0 +1,88 @@
+"""A run that starts from finished weights goes on from them, codebooks and all."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_core import checkpoints
+from model_core.checkpoints.digest import weights_id
+from model_core.config import ENCODEC_24KHZ
+from model_core.errors import WeightsError
+from model_core.model import EncodecModel
+from model_core.training.codec.start import from_weights
+from tests.peers import signal
+from tests.service.narrow import write_narrow_models
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NAME = ENCODEC_24KHZ.name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("narrow")
+    write_narrow_models(made)
+    return made
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_the_weights_are_there(form: str, folder: Path) -> None:
+    (file,) = folder.glob(f"{NAME}-*.safetensors")
+    model = EncodecModel(ENCODEC_24KHZ.with_filters(2))
+    from_weights(model, str(folder if form == "folder" else file))
+    assert weights_id(model.state_dict()) == file.stem[-8:]
+    assert model.training
+
+
+def test_one_step_hardly_moves_the_codebooks(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained = EncodecModel(ENCODEC_24KHZ.with_filters(2)).train()
+    clips = torch.stack([signal(1, 24_000, 24_000, seed=s) for s in range(24)])
+    for layer in trained.quantizer.codebooks:
+        layer.codebook.kmeans_iters = 5
+    step(trained, clips)
+    checkpoints.save_weights(trained, tmp_path, torch.float32)
+
+    model = EncodecModel(trained.config).train()
+    from_weights(model, str(tmp_path))
+    moved = step(model, clips)
+    assert 0 < moved.mean() < 0.01
+    assert moved.max() < 0.1
+
+    unprepared = checkpoints.load_model(NAME, str(tmp_path)).train()
+    assert step(unprepared, clips).mean() > 0.3, "files carry no statistics: books would be lost"
+
+
+@torch.no_grad()
+def step(model: EncodecModel, clips: Tensor) -> Tensor:
+    """How far one training step moves the entries of the first two codebooks, by their mean
+    length."""
+    books = [layer.codebook for layer in model.quantizer.codebooks[:2]]
+    before = torch.stack([book.embed.clone() for book in books])
+    assert {book.decay for book in books} == {0.99}
+    model.quantizer(model.encoder(clips), model.frame_rate, 1.5)
+    after = torch.stack([book.embed for book in books])
+    return (after - before).norm(dim=-1) / before.norm(dim=-1).mean(dim=1, keepdim=True)
+
+
+def test_statistics_that_are_there_are_kept(folder: Path, tmp_path: Path) -> None:
+    trained = EncodecModel(ENCODEC_24KHZ.with_filters(2))
+    from_weights(trained, str(folder))
+    trained.quantizer.codebooks[3].codebook.cluster_size.fill_(3.5)
+    path = checkpoints.save_reference(trained, NAME, "model", tmp_path)
+    model = EncodecModel(ENCODEC_24KHZ.with_filters(2))
+    from_weights(model, str(path))
+    assert (model.quantizer.codebooks[3].codebook.cluster_size == 3.5).all()
+
+
+def test_another_network(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="n_filters 2, not 4"):
+        from_weights(EncodecModel(ENCODEC_24KHZ.with_filters(4)), str(folder))
+
+
+def test_bundled() -> None:
+    bundled = checkpoints.load_model(NAME, "bundled")
+    model = EncodecModel(bundled.config)
+    from_weights(model, "bundled")
+    assert weights_id(model.state_dict()) == bundled.name[-8:]

@@ -1,0 +1,153 @@
+"""The trainer learns, resumes exactly, and what it makes can be served."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.config import ENCODEC_24KHZ
+from model_core.errors import SettingsError
+from model_core.training.codec.settings import CodecSettings
+from model_core.training.codec.trainer import CodecTrainer
+from model_core.training.data.cache import AudioCache
+from model_core.training.log import LOG
+from model_core.training.state import STATE, load_state
+from tests.peers import signal
+
+RATE = ENCODEC_24KHZ.sample_rate
+
+SETTINGS = CodecSettings(
+    n_filters=4,
+    steps=20,
+    batch=2,
+    clip_seconds=0.2,
+    kmeans_frames=1100,
+    quantise_from=0.2,
+    adversary_from=0.6,
+    adversary_filters=2,
+    warmup_steps=2,
+    save_every=1000,
+    evaluate_every=1000,
+)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> AudioCache:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    samples = (signal(1, 6 * RATE, RATE).numpy() * 32767).astype(np.int16)
+    np.save(folder / "audio.npy", samples)
+    places = [("a", "train", 0, 4), ("b", "valid", 4, 2)]
+    entries = [
+        {"file": f, "category": "speech", "split": s, "start": at * RATE, "length": n * RATE}
+        for f, s, at, n in places
+    ]
+    (folder / "index.json").write_text(json.dumps(entries))
+    return AudioCache(folder, sample_rate=RATE)
+
+
+def flat(value: object, path: str = "") -> dict[str, object]:
+    """All leaves of nested dicts and lists by their path."""
+    if isinstance(value, dict):
+        items = [(str(k), v) for k, v in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(str(i), v) for i, v in enumerate(value)]
+    else:
+        return {path: value}
+    return {k: v for name, item in items for k, v in flat(item, f"{path}/{name}").items()}
+
+
+def test_the_loss_falls(cache: AudioCache, tmp_path: Path) -> None:
+    settings = replace(
+        SETTINGS,
+        steps=60,
+        quantise_from=1.0,
+        adversary_from=1.0,
+        learning_rate=1e-3,
+        augment="none",
+    )
+    trainer = CodecTrainer(settings, cache, tmp_path / "run")
+    losses = [trainer.train_step()["mel"] for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_ten_steps_and_ten_more_are_twenty(cache: AudioCache, tmp_path: Path) -> None:
+    """Through all phases: quantiser from step 4, discriminators from step 12; stopped at 10."""
+    whole = CodecTrainer(SETTINGS, cache, tmp_path / "whole")
+    for _ in range(20):
+        whole.train_step()
+    whole.save()
+    first = CodecTrainer(SETTINGS, cache, tmp_path / "parts")
+    for _ in range(10):
+        first.train_step()
+    first.save()
+    torch.manual_seed(99)  # whatever happened in between
+    second = CodecTrainer(SETTINGS, cache, tmp_path / "parts")
+    assert second.step == 10
+    for _ in range(4):
+        second.train_step()
+    second.save()
+    third = CodecTrainer(SETTINGS, cache, tmp_path / "parts")  # now with discriminators
+    for _ in range(6):
+        third.train_step()
+    third.save()
+
+    expected = flat(load_state(tmp_path / "whole" / STATE))
+    found = flat(load_state(tmp_path / "parts" / STATE))
+    assert expected.keys() == found.keys()
+    assert any("adversary/" in name for name in expected)
+    for name, value in expected.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, found[name]), name  # type: ignore[arg-type]
+        elif name != "/spent":
+            assert value == found[name], name
+
+
+def test_other_seeds_learn_something_else(cache: AudioCache, tmp_path: Path) -> None:
+    a = CodecTrainer(SETTINGS, cache, tmp_path / "a").train_step()
+    b = CodecTrainer(replace(SETTINGS, seed=2), cache, tmp_path / "b").train_step()
+    assert a["mel"] != b["mel"]
+
+
+def test_a_run_stops_saves_evaluates_and_logs(cache: AudioCache, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = replace(SETTINGS, log_every=5, evaluate_every=10)
+    assert CodecTrainer(settings, cache, run).run(stop_after=0.0) is False
+    assert load_state(run / STATE)["step"] == 0
+    assert CodecTrainer(settings, cache, run).run() is True
+    assert load_state(run / STATE)["step"] == 20
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    trained = [line for line in lines if "train/mel" in line]
+    assert [line["step"] for line in trained] == [5, 10, 15, 20]
+    assert {"train/time", "train/commitment", "train/si_snr", "train/rate"} <= trained[0].keys()
+    assert "train/adversarial" in trained[-1]
+    assert "train/adversarial" not in trained[0]
+    judged = [line for line in lines if "valid/si_snr/speech" in line]
+    assert [line["step"] for line in judged] == [10, 20, 20]
+    assert all(np.isfinite(line["valid/mel_distance/speech"]) for line in judged)
+
+
+def test_a_run_can_be_told_by_the_clock(cache: AudioCache, tmp_path: Path) -> None:
+    trainer = CodecTrainer(replace(SETTINGS, minutes=0.05), cache, tmp_path / "run")
+    assert trainer.run() is True
+    assert trainer.progress >= 1
+    assert trainer.quantising
+
+
+def test_another_network_does_not_go_on_in_the_same_folder(
+    cache: AudioCache, tmp_path: Path
+) -> None:
+    CodecTrainer(SETTINGS, cache, tmp_path / "run").save()
+    with pytest.raises(SettingsError, match="n_filters"):
+        CodecTrainer(replace(SETTINGS, n_filters=8), cache, tmp_path / "run")
+
+
+def test_low_precision_learns_too(cache: AudioCache, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, precision="bfloat16", quantise_from=0.0, adversary_from=0.0)
+    trainer = CodecTrainer(settings, cache, tmp_path / "run")
+    seen = [trainer.train_step() for _ in range(3)][-1]
+    assert all(np.isfinite(value) for value in seen.values())
+    assert next(trainer.model.parameters()).dtype == torch.float32

@@ -1,0 +1,157 @@
+"""A language model learns, goes on where it stopped, and what it makes codes files."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.checkpoints import Registry, load_model
+from model_core.codec import Codec
+from model_core.compress import compress, decompress
+from model_core.ecdc import read_header
+from model_core.errors import SettingsError, WeightsError
+from model_core.training.data.cache import AudioCache
+from model_core.training.lm import command as lm_command
+from model_core.training.lm.evaluation import bits_per_code
+from model_core.training.lm.export import export_lm, load_lm_run
+from model_core.training.lm.settings import LMTrainingConfig
+from model_core.training.lm.trainer import LMTrainer
+from tests.model_core.training.lm.fixtures import small_cache, small_weights
+
+NAME = "encodec_24khz"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small weights and a cache."""
+    folder = tmp_path_factory.mktemp("lm")
+    small_weights(NAME, folder / "weights")
+    small_cache(NAME, folder / "cache")
+    return folder
+
+
+def _settings(place: Path, **changed: object) -> LMTrainingConfig:
+    values: dict[str, object] = {
+        "weights": str(place / "weights"),
+        "dim": 16,
+        "layers": 1,
+        "steps": 20,
+        "passes": 1,
+        "batch": 2,
+        "sequence_seconds": 1.0,
+        "warmup_steps": 2,
+        "bandwidths": {"1.5": 1.0, "6": 1.0},
+        "evaluate_every": 1000,
+    }
+    return LMTrainingConfig(**(values | changed))  # type: ignore[arg-type]
+
+
+def _trainer(place: Path, run: str, **changed: object) -> LMTrainer:
+    return LMTrainer(_settings(place, **changed), AudioCache(place / "cache"), place / run)
+
+
+def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:
+    whole = _trainer(place, "whole")
+    assert whole.run()
+    first = _trainer(place, "parts")
+    assert not first.run(stop_at=10)
+    second = _trainer(place, "parts")
+    assert second.step == 10
+    assert second.run()
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
+    for name, tensor in whole.average.tensors.items():
+        assert torch.equal(tensor, second.average.tensors[name]), name
+    assert whole.evaluate() == second.evaluate()
+    lines = [json.loads(line) for line in (place / "whole" / "log.jsonl").read_text().splitlines()]
+    assert {"best/bits_6/all", "best/bits_6/music", "best/saved_6"} <= set(lines[-1])
+
+
+def test_it_learns(place: Path) -> None:
+    trainer = _trainer(place, "learns", steps=60, bandwidths={"1.5": 1.0}, learning_rate=1e-2)
+    batch = trainer.sampler.batch(10**6, 4)
+    before = float(trainer.network.eval().bits(batch)[0].detach())
+    trainer.run()
+    assert float(trainer.network.eval().bits(batch)[0].detach()) < before - 0.3
+
+
+def test_the_best_weights_are_kept(place: Path) -> None:
+    trainer = _trainer(place, "worse", steps=4, evaluate_every=2, average_decay=0.0)
+    trainer.run(stop_at=3)
+    good, _ = load_lm_run(place / "worse")
+    with torch.no_grad():
+        trainer.network.outward.add_(5 * torch.randn_like(trainer.network.outward))
+    trainer.run()
+    kept, _ = load_lm_run(place / "worse")
+    for name, tensor in good.state_dict().items():
+        assert torch.equal(tensor, kept.state_dict()[name])
+
+
+def test_other_weights_or_networks_do_not_go_on(place: Path, tmp_path: Path) -> None:
+    _trainer(place, "kept").save()
+    with pytest.raises(SettingsError, match="dim"):
+        _trainer(place, "kept", dim=24)
+    with pytest.raises(SettingsError, match="holds a run for"):
+        _trainer(place, "kept", weights="bundled")
+
+
+def test_the_command_makes_a_model_that_codes(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = tmp_path / "run", tmp_path / "folder"
+    parser = argparse.ArgumentParser()
+    lm_command.add_arguments(parser)
+    words = f"{place / 'cache'} {run} --weights {place / 'weights'} --export {folder} --steps 3"
+    words += " --dim 16 --layers 2 --batch 2 --sequence-seconds 1 --bandwidths 1.5=1"
+    words += " --passes 2 --device cpu"
+    lm_command.run(parser.parse_args(words.split()))
+    found = Registry(str(folder)).find(NAME)
+    assert found.lm is not None
+    assert found.lm.made_for == found.header_name
+
+    monkeypatch.setenv("ENCODEC_WEIGHTS", str(folder))
+    model = load_model(NAME)
+    model.set_target_bandwidth(3.0)
+    cache = AudioCache(place / "cache")
+    wav = cache.read(cache.recordings[2], 0, cache.recordings[2].length)
+    coded, plain = compress(model, wav, use_lm=True), compress(model, wav)
+    assert coded != plain
+    np.testing.assert_array_equal(decompress(coded)[0].numpy(), decompress(plain)[0].numpy())
+
+    other = small_weights("encodec_24khz", tmp_path / "other")
+    path = next(other.glob("*.safetensors"))
+    shown = export_lm(run, other)  # the same weights: they are kept
+    assert json.loads((other / "index.json").read_text())[NAME] == {
+        "model": path.name,
+        "lm": shown.name,
+    }
+    path.unlink()
+    (other / "index.json").unlink()
+    bundled = Registry("bundled").find(NAME).path
+    (other / bundled.name).write_bytes(bundled.read_bytes())
+    with pytest.raises(WeightsError, match="made for"):
+        export_lm(run, other)
+
+
+def test_bits_are_those_of_the_file(place: Path) -> None:
+    trainer = _trainer(place, "bits", steps=5)
+    trainer.run()
+    export_lm(place / "bits", place / "exported")
+    codec = Codec.load(NAME, str(place / "exported"))
+    streams = trainer.valid_streams
+    found = bits_per_code(codec.require_lm(), streams, [0], 8)
+    x = trainer.evaluate()["bits_6/all"]
+    assert found["all"] == pytest.approx(x, abs=0.01)  # float16 in the file
+    cache = AudioCache(place / "cache")
+    wav = cache.read(cache.recordings[2], 0, cache.recordings[2].length)
+    model = load_model(NAME, str(place / "exported"))
+    model.set_target_bandwidth(6.0)
+    data = compress(model, wav, use_lm=True)
+    header = read_header(fo := io.BytesIO(data))
+    assert header.lm
+    bits = 8 * (len(data) - fo.tell())
+    assert abs(bits - found["all"] * 8 * streams.lengths[0]) < 32
