@@ -51,6 +51,7 @@ $(VENV)/.dev: pyproject.toml
 	$(MAKE_VENV)
 	$(INSTALL) --no-deps encodec==0.1.1
 	$(INSTALL) -e '.[dev,train]'
+	if command -v cc >/dev/null; then $(INSTALL) -e '.[pesq]'; fi
 	@touch $@ $(VENV)/.serve
 
 clean:

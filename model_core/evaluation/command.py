@@ -90,7 +90,8 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
             least = peer.lowest_kbps(config.channels)
             notes.append(f"{peer.name} is left out at {shown} kbps: it begins at {least:g}")
     for package in missing_packages():
-        notes.append(f"{package} is not installed: pip install 'encodec-service[train]'")
+        extra = "pesq" if package == "pesq" else "train"
+        notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
     plan = Plan(
         arguments.model,
         (arguments.weights, *arguments.against),

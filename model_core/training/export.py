@@ -1,7 +1,8 @@
 """`encodec-train export SOURCE FOLDER`: trained weights in the formats that people load.
 
-SOURCE is a run's folder, a folder or file of weights, or bundled. FOLDER can be served as it is
-(ENCODEC_WEIGHTS=FOLDER): its index points to the newest safetensors, or .th where none is written.
+SOURCE is the run of a codec or of a language model, a folder or file of weights, or bundled.
+FOLDER can be served as it is (ENCODEC_WEIGHTS=FOLDER): its index points to the newest
+safetensors, or .th where none is written.
 
 safetensors  FOLDER/NAME-ID.safetensors, for this project
 reference    FOLDER/NAME-CHECKSUM.th, for the reference package
@@ -34,6 +35,7 @@ from ..errors import WeightsError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
 from .codec.start import fill_statistics
+from .lm.export import export_lm, is_lm_run
 from .source import Loaded, load_source
 
 FORMATS = ("safetensors", "reference", "hf")
@@ -58,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export and say what was written. Raises `WeightsError` and as `load_source`."""
+    if is_lm_run(Path(arguments.source)):
+        sys.stdout.write(f"{export_lm(Path(arguments.source), arguments.folder)}\n")
+        return
     loaded = load_source(arguments.source, arguments.model)
     dtype = None if arguments.dtype is None else DTYPES[arguments.dtype]
     for path in export(loaded, arguments.folder, arguments.format, dtype):

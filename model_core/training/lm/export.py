@@ -55,6 +55,11 @@ def export_lm(run: Path, folder: Path) -> Path:
     return path
 
 
+def is_lm_run(folder: Path) -> bool:
+    """Whether `folder` is the run of a language model. Raises `WeightsError` for a broken one."""
+    return (folder / STATE).is_file() and load_state(folder / STATE).get("kind") == "lm"
+
+
 def _state(run: Path) -> dict[str, Any]:
     best = run / BEST
     return load_state(best if best.exists() else run / STATE)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def test_table_and_files_say_the_same(
         assert row["kbps_payload"] == pytest.approx(row["kbps"], rel=0.02)
         assert row["kbps_payload"] < row["kbps_written"] < row["kbps_payload"] + 1
         assert row["kbps_lm"] is not None
-        assert (row["stoi"] is None) == (row["category"] != "speech") == (row["pesq"] is None)
+        assert (row["stoi"] is None) == (row["category"] != "speech")
+        if find_spec("pesq") is not None:
+            assert (row["pesq"] is None) == (row["category"] != "speech")
         shown = f"{row['kbps']:5g} {row['contender']} {row['kbps_written']:6.2f}"
         assert shown in text
     with files["csv"].open(newline="") as lines:

@@ -1,0 +1,83 @@
+"""`encodec-train` from a folder of files to weights that code, and what it says when it cannot."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_core.checkpoints import Registry
+from model_core.codec import Codec
+from model_core.evaluation.codec_run import coded
+from model_core.training.cli import COMMANDS, main
+from tests.peers import signal
+
+RATE = 24_000
+TINY = "--n-filters 4 --batch 2 --clip-seconds 0.2 --device cpu --threads 1"
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for i in range(4):
+        with wave.open(str(folder / f"voice{i}_1.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            samples = signal(1, 2 * RATE, RATE, seed=i).numpy()
+            file.writeframes((samples[0] * 32767).astype("<i2").tobytes())
+    return folder
+
+
+def test_from_files_to_weights_that_code_with_their_language_model(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, lm_run, weights = tmp_path / "run", tmp_path / "lm", tmp_path / "weights"
+    flags = f"--preset laptop {TINY} --quantise-from 0 --kmeans-frames 1100"
+    assert main(["codec", str(recordings), str(run), *flags.split(), "--minutes", "0.02"]) == 0
+    said = capsys.readouterr().err
+    assert "speech valid: 1 recordings" in said
+    assert "encodec-train export" in said
+    assert main(["export", str(run), str(weights)]) == 0
+
+    small = "--dim 16 --layers 1 --batch 2 --sequence-seconds 0.5 --steps 2 --passes 1"
+    words = f"lm {run / 'cache'} {lm_run} --weights {weights} {small} --device cpu"
+    assert main(words.split()) == 0
+    assert main(["export", str(lm_run), str(weights)]) == 0
+    found = Registry(str(weights)).find("encodec_24khz")
+    assert found.config.n_filters == 4
+    assert found.lm is not None
+
+    codec = Codec.load("encodec_24khz", str(weights), lm=True)
+    x = signal(1, RATE, RATE).numpy()
+    results, _ = coded(codec, x, [1.5, 6.0], lm=True)
+    for result in results:
+        assert result.samples.shape == x.shape
+        assert np.isfinite(result.samples).all()
+
+
+def test_a_folder_without_audio_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("no audio")
+    assert main(["codec", str(tmp_path / "notes"), str(tmp_path / "run")]) == 1
+    assert "encodec-train: " in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_decoded(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["codec", str(recordings), str(run), "--batch", "0"]) == 1
+    assert "batch" in capsys.readouterr().err
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert len(capsys.readouterr().out) > 200
