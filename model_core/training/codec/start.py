@@ -5,6 +5,7 @@ import torch
 from ...errors import WeightsError
 from ...model import EncodecModel
 from ..source import load_source
+from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
 """Latents in a batch of the paper (section 4.2: 64 clips of a second)."""
@@ -13,9 +14,12 @@ BATCH_FRAMES = 64 * 75
 def from_weights(model: EncodecModel, source: str) -> None:
     """Copy the weights of `source` (see `load_source`) into `model`, ready to be trained on.
 
-    Raises `WeightsError` where they belong to another network.
+    Those of a network of half the width, or a quarter, grow into it (see `widen`). Raises
+    `WeightsError` where they belong to another network.
     """
     found = load_source(source, model.config.name).model
+    while 2 * found.config.n_filters <= model.config.n_filters:
+        found = doubled(found, torch.Generator().manual_seed(found.config.n_filters))
     if found.config != model.config:
         theirs, ours = found.config.to_dict(), model.config.to_dict()
         wrong = [

@@ -77,8 +77,8 @@ def test_statistics_that_are_there_are_kept(folder: Path, tmp_path: Path) -> Non
 
 
 def test_another_network(folder: Path) -> None:
-    with pytest.raises(WeightsError, match="n_filters 2, not 4"):
-        from_weights(EncodecModel(ENCODEC_24KHZ.with_filters(4)), str(folder))
+    with pytest.raises(WeightsError, match="n_filters 2, not 3"):
+        from_weights(EncodecModel(ENCODEC_24KHZ.with_filters(3)), str(folder))
 
 
 def test_bundled() -> None:
@@ -86,3 +86,14 @@ def test_bundled() -> None:
     model = EncodecModel(bundled.config)
     from_weights(model, "bundled")
     assert weights_id(model.state_dict()) == bundled.name[-8:]
+
+
+@torch.no_grad()
+def test_a_narrower_network_grows(folder: Path) -> None:
+    narrow = EncodecModel(ENCODEC_24KHZ.with_filters(2))
+    wide = EncodecModel(ENCODEC_24KHZ.with_filters(8))
+    from_weights(narrow, str(folder))
+    from_weights(wide, str(folder))
+    x = signal(1, 9600, 24_000)[None]
+    torch.testing.assert_close(wide.encoder(x), narrow.encoder(x), rtol=1e-3, atol=1e-5)
+    assert all(layer.codebook.cluster_size.all() for layer in wide.quantizer.codebooks)
