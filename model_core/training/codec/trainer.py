@@ -6,7 +6,6 @@ falls at the end. Everything that is drawn follows from the seed and the step al
 that was stopped goes on exactly as if it had not been.
 """
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ...errors import SettingsError
 from ...model import EncodecModel
 from ...nn.rvq import dead_code_threshold
 from ..average import Average
+from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..data.prefetch import Prefetch
 from ..data.sampler import ClipSampler
@@ -88,9 +88,8 @@ class CodecTrainer:
         return self.step / self.settings.steps
 
     def run(self, stop_after: float | None = None) -> bool:
-        """Train to the end, or save and return after `stop_after` seconds; True at the end."""
-        began = time.monotonic()
-        spent_before = self.spent
+        """Train to the end; True there. Or save and return after `stop_after` seconds or at a
+        signal."""
         timed = self.settings.minutes is not None
         log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
         if is_first():
@@ -98,16 +97,17 @@ class CodecTrainer:
         on_gpu = self.device.type == "cuda"
         batches = Prefetch(self.sampler, self.settings.batch, self.step, pinned=on_gpu)
         try:
-            for _, clips in batches:
-                if self.progress >= 1:
-                    break
-                if stop_after is not None and self._agreed(time.monotonic() - began) > stop_after:
-                    self.save()
-                    return False
-                seen = self.train_step(clips)
-                self.spent = self._agreed(spent_before + time.monotonic() - began)
-                self._report(log, seen)
-            self.save()
+            with RunClock(self.spent, stop_after, self.device) as clock:
+                for _, clips in batches:
+                    clock.tick()
+                    self.spent = clock.spent
+                    if self.progress >= 1:
+                        break
+                    if clock.over:
+                        self.save()
+                        return False
+                    self._report(log, self.train_step(clips))
+                self.save()
             self._validate(log)
         finally:
             batches.close()
@@ -216,11 +216,3 @@ class CodecTrainer:
         self.average.updates = state["average_updates"]
         self.step, self.spent = state["step"], state["spent"]
         self.quantising = state["quantising"]
-
-    def _agreed(self, seconds: float) -> float:
-        """The first process's clock, so that all processes take the same turns."""
-        if not distrib.is_distributed():
-            return seconds
-        clock = torch.tensor([seconds], dtype=torch.float64, device=self.device)
-        distrib.broadcast_tensors([clock])
-        return float(clock)

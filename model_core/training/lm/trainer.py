@@ -5,7 +5,6 @@ and the step alone, so that a run that was stopped goes on exactly as if it had 
 """
 
 import math
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ...checkpoints.netconfig import LMConfig
 from ...codec import Codec
 from ...errors import SettingsError
 from ..average import Average
+from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..log import RunLog
 from ..processes import is_first, seed_of
@@ -128,21 +128,21 @@ class LMTrainer:
         return self.step / self.settings.steps
 
     def run(self, stop_after: float | None = None, stop_at: int | None = None) -> bool:
-        """Train to the end; True there. Or save and return after `stop_after` seconds or at step
-        `stop_at`."""
-        began, spent_before = time.monotonic(), self.spent
+        """Train to the end; True there. Or save and return after `stop_after` seconds, at step
+        `stop_at` or at a signal."""
         timed = self.settings.minutes is not None
         log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
         if is_first():
             save_settings(self.settings, self.folder)
         try:
-            while self.progress < 1:
-                passed = self._agreed(time.monotonic() - began)
-                self.spent = spent_before + passed
-                if self.step == stop_at or (stop_after is not None and passed > stop_after):
-                    self.save()
-                    return False
-                self._report(log, self.train_step())
+            with RunClock(self.spent, stop_after, self.device) as clock:
+                while self.progress < 1:
+                    clock.tick()
+                    self.spent = clock.spent
+                    if self.step == stop_at or clock.over:
+                        self.save()
+                        return False
+                    self._report(log, self.train_step())
             self._evaluate(log)
             self.save()
             self._evaluate_best(log)
@@ -276,14 +276,6 @@ class LMTrainer:
         self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
         self.average.updates = state["average_updates"]
         self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
-
-    def _agreed(self, seconds: float) -> float:
-        """The first process's clock, so that all processes take the same turns."""
-        if not distrib.is_distributed():
-            return seconds
-        clock = torch.tensor([seconds], dtype=torch.float64, device=self.device)
-        distrib.broadcast_tensors([clock])
-        return float(clock)
 
 
 def _counts(streams: CodeStreams, bins: int) -> Tensor:

@@ -1,0 +1,76 @@
+"""How long a run has been going and whether it shall stop, agreed by all its processes."""
+
+import math
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+import torch
+
+from .. import distrib
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class RunClock:
+    """The first process's time; SIGTERM and Ctrl-C end the run after the step at hand.
+
+    `spent` is what earlier starts of the run took, `stop_after` how long this one may take, both
+    in seconds. A context manager: within it signals are caught (in the main thread, where Python
+    delivers them); a second one does what it did before.
+    """
+
+    def __init__(self, spent: float, stop_after: float | None, device: torch.device):
+        self._before = spent
+        self._limit = math.inf if stop_after is None else stop_after
+        self._device = device
+        self._began = time.monotonic()
+        self._passed = 0.0
+        self._asked = False
+        self._handlers: dict[int, object] = {}
+
+    def tick(self) -> None:
+        """Read the clock; all processes call it at the same point of a step."""
+        passed = math.inf if self._asked else time.monotonic() - self._began
+        if distrib.is_distributed():
+            shared = torch.tensor([passed], dtype=torch.float64, device=self._device)
+            distrib.broadcast_tensors([shared])
+            passed = float(shared)
+        if math.isinf(passed):
+            self._limit = 0.0
+        else:
+            self._passed = passed
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the whole run, as of the last `tick`."""
+        return self._before + self._passed
+
+    @property
+    def over(self) -> bool:
+        """Whether this start shall end, as of the last `tick`."""
+        return self._passed >= self._limit
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler)  # type: ignore[arg-type]
