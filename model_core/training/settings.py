@@ -41,15 +41,32 @@ def setting(default: Any, help: str, range: Range | None = None, **metadata: Any
 
 
 def check(settings: Any) -> None:
-    """Check each field's range and choices; for `__post_init__`. Raises `SettingsError`."""
+    """Check each field's type, range and choices; for `__post_init__`. Raises `SettingsError`."""
+    hints = get_type_hints(type(settings))
     for f in fields(settings):
         value = getattr(settings, f.name)
+        if not _fits(value, hints[f.name]):
+            raise SettingsError(f"{f.name} is {value!r}, which is of the wrong type")
         allowed = f.metadata.get("range")
         if allowed is not None and value is not None:
             allowed.check(f.name, value)
         choices = f.metadata.get("choices")
         if choices is not None and value not in choices:
             raise SettingsError(f"{f.name} is {value!r}, not one of {', '.join(choices)}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether `value`, as TOML or JSON give it, is of a field's type; a float may be written 1."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is dict:
+        of_key, of_value = get_args(hint)
+        return isinstance(value, dict) and all(
+            _fits(k, of_key) and _fits(v, of_value) for k, v in value.items()
+        )
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
@@ -82,7 +99,7 @@ def from_flags(
     values: dict[str, Any] = dict(preset or {})
     saved = run / SETTINGS
     if saved.exists():
-        values |= _checked(json.loads(saved.read_text()), names, saved)
+        values |= _checked(_json(saved), names, saved)
     if arguments.config is not None:
         values |= _checked(_toml(arguments.config), names, arguments.config)
     values |= {k: v for k, v in vars(arguments).items() if k in names}
@@ -95,7 +112,9 @@ def from_flags(
 def save_settings(settings: Any, run: Path) -> None:
     """Keep the settings in the run's folder, for `from_flags` of the next start."""
     run.mkdir(parents=True, exist_ok=True)
-    (run / SETTINGS).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    partial = run / f".{SETTINGS}"
+    partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    partial.replace(run / SETTINGS)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -103,6 +122,16 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: not the settings of a run")
+    return values
 
 
 def _checked(values: Mapping[str, Any], names: set[str], path: Path) -> dict[str, Any]:

@@ -61,6 +61,13 @@ def test_every_field_has_a_flag_that_reads_its_type(tmp_path: Path) -> None:
         ("beta1", 1.5),
         ("time_weight", -1.0),
         ("learning_rate", "fast"),
+        ("batch", 2.5),
+        ("steps", True),
+        ("relative_time", "no"),
+        ("start_from", 3),
+        ("usual_bandwidth", "6"),
+        ("mix", "speech"),
+        ("mix", {"speech": "much"}),
     ],
 )
 def test_wrong_values_are_refused(field: str, value: object) -> None:
@@ -81,8 +88,16 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
         parse(tmp_path, "--config", str(file))
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"batch": "x"}'])
+def test_broken_settings_of_a_run_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / SETTINGS).write_text(text)
+    with pytest.raises(SettingsError, match=r"settings\.json|batch"):
+        parse(tmp_path)
+
+
 def test_settings_are_kept_whole(tmp_path: Path) -> None:
     settings = CodecSettings(mix={"speech": 1.0}, minutes=3.0)
     save_settings(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
     assert json.loads((tmp_path / SETTINGS).read_text()) == asdict(settings)
     assert parse(tmp_path) == settings
