@@ -3,6 +3,7 @@
 Source: reference `balancer.py` (repository head).
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -92,6 +93,8 @@ class Balancer:
     def _averaged(self, norms: Mapping[str, float], output: Tensor) -> dict[str, float]:
         # Over the processes first: then all of them keep the same moving averages.
         norms = distrib.average_metrics(norms, len(output) if self.per_batch_item else 1)
+        if not all(map(math.isfinite, norms.values())):
+            return dict(norms)  # one bad batch must not stay in the averages for good
         for name, norm in norms.items():
             self._sums[name] = self._sums.get(name, 0.0) * self.ema_decay + norm
             self._counts[name] = self._counts.get(name, 0.0) * self.ema_decay + 1

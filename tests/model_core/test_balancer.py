@@ -68,6 +68,17 @@ def test_it_goes_on_exactly_from_its_state() -> None:
     assert not torch.equal(fresh, expected)
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_averages_alone() -> None:
+    x = torch.zeros(2, requires_grad=True)
+    balancer = Balancer({"a": 1, "b": 1})
+    balancer.gradient(_losses(x), x)
+    before = balancer.state_dict()
+    bad = balancer.gradient({"a": x.sum(), "b": float("inf") * x.sum()}, x)
+    assert not bad.isfinite().all()
+    assert balancer.state_dict() == before
+    assert balancer.gradient(_losses(x), x).isfinite().all()
+
+
 def test_a_state_is_a_copy() -> None:
     x = torch.zeros(1, requires_grad=True)
     balancer = Balancer({"a": 1})

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils import get_total_norm
 
 from ... import distrib
 from ...config import ModelConfig
@@ -105,7 +106,8 @@ class Adversary:
     def update(self, real: Tensor, fake: Tensor, step: int) -> dict[str, float]:
         """One step of the discriminators, if they learn at `step`; `fake` gets no gradient.
 
-        Returns `discriminator`, the hinge loss, or nothing where they do not learn.
+        Returns `discriminator`, the hinge loss, or nothing where they do not learn. A gradient
+        that is not finite changes nothing.
         """
         if not self.learns_at(step):
             return {}
@@ -115,7 +117,9 @@ class Adversary:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward([loss])
         distrib.sync_grad(self.discriminator.parameters())
-        self.optimizer.step()
+        norm = get_total_norm(p.grad for p in self.discriminator.parameters() if p.grad is not None)
+        if torch.isfinite(norm):
+            self.optimizer.step()
         return {"discriminator": float(loss.detach())}
 
     def state_dict(self) -> dict[str, Any]:

@@ -124,6 +124,15 @@ def test_where_it_does_not_learn_nothing_changes() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_decoded_audio_that_is_not_finite_changes_nothing() -> None:
+    judge = adversary()
+    before = [p.clone() for p in judge.discriminator.parameters()]
+    real, fake = pair()
+    judge.update(real, fake * float("nan"), 0)
+    after = judge.discriminator.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_it_resumes_exactly(tmp_path: Path) -> None:
     real, fake = pair()
