@@ -75,7 +75,7 @@ def average_metrics(metrics: Mapping[str, float], count: float = 1.0) -> dict[st
     """Mean of each metric over the processes, weighted by each process's `count`."""
     if not is_distributed():
         return dict(metrics)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     values = [float(v) for v in metrics.values()]
     totals = torch.tensor([*values, 1.0], device=device, dtype=torch.float32) * count
     all_reduce(totals)

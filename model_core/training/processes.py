@@ -4,11 +4,16 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from .. import distrib
+from ..errors import SettingsError
+
+PATIENCE = timedelta(days=1)
+"""How long processes wait for the first one, which decodes and codes the recordings for all."""
 
 
 @contextmanager
@@ -16,13 +21,15 @@ def process_group(device: str) -> Iterator[torch.device]:
     """Join the other processes where `torchrun` started this one; gives the device to train on.
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; with several processes `cuda` is the local
-    rank's. NCCL joins CUDA processes, gloo the others.
+    rank's. NCCL joins CUDA processes, gloo the others. Raises `SettingsError` for a device that
+    is not there.
     """
     chosen = _device(device)
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield chosen
         return
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield chosen
     finally:
@@ -45,7 +52,16 @@ def _device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise SettingsError(f"there is no device {device!r}: auto, cpu, cuda or cuda:N") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise SettingsError(f"the device is auto, cpu, cuda or cuda:N, not {device!r}")
     if chosen.type == "cuda":
+        if (chosen.index or 0) >= torch.cuda.device_count():
+            raise SettingsError(
+                f"there is no device {device!r}: {torch.cuda.device_count()} are found"
+            )
         torch.cuda.set_device(chosen)
     return chosen
