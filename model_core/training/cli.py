@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     part, _ = COMMANDS[arguments.command]
     try:
         part.run(arguments)
-    except EncodecError as error:
+    except (EncodecError, OSError) as error:
         sys.stderr.write(f"encodec-train: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -150,6 +150,14 @@ def _reader(hint: Any) -> Any:
     return _boolean if hint is bool else hint
 
 
+def positive(text: str) -> int:
+    """A flag's number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in ("yes", "no", "true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")

@@ -12,7 +12,7 @@ from ...config import ModelConfig, config_of
 from ..data.build import build_cache
 from ..data.cache import INDEX, AudioCache
 from ..processes import is_first, process_group
-from ..settings import add_flags, from_flags
+from ..settings import add_flags, from_flags, positive
 from .settings import PRESETS, CodecSettings
 from .trainer import CodecTrainer
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, help="a folder of audio, or a cache made of one")
     parser.add_argument("run", type=Path, help="folder of the run; one that is there goes on")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--threads", type=positive, help="CPU threads of torch")
     parser.add_argument(
         "--stop-after", type=float, metavar="MINUTES", help="save and stop; start again to go on"
     )

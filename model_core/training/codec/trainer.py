@@ -201,7 +201,12 @@ class CodecTrainer:
 
     def _resume(self) -> None:
         state: dict[str, Any] = load_state(self.folder / STATE)
-        for name in ("model", "n_filters"):
+        if state.get("kind", "codec") != "codec":
+            raise SettingsError(f"{self.folder} is not the run of a codec")
+        fixed = ["model", "n_filters"]
+        if state["adversary"] is not None:
+            fixed.append("adversary_filters")
+        for name in fixed:
             if state["config"][name] != getattr(self.settings, name):
                 raise SettingsError(
                     f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "

@@ -8,7 +8,7 @@ import torch
 
 from ..data.cache import AudioCache
 from ..processes import is_first, process_group
-from ..settings import add_flags, from_flags
+from ..settings import add_flags, from_flags, positive
 from .export import export_lm
 from .settings import LMTrainingConfig
 from .trainer import LMTrainer
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cache", type=Path, help="a cache of recordings")
     parser.add_argument("run", type=Path, help="folder of the run; one that is there goes on")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--threads", type=positive, help="CPU threads of torch")
     parser.add_argument(
         "--stop-after", type=float, metavar="MINUTES", help="save and stop; start again to go on"
     )

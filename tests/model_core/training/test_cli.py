@@ -75,6 +75,24 @@ def test_a_wrong_setting_is_refused_before_anything_is_decoded(
     assert not run.exists()
 
 
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(
+    device: str, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"codec {recordings} {tmp_path / 'run'} --device {device}"
+    assert main(words.split()) == 1
+    assert f"'{device}'" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_written_is_refused(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = recordings / "voice0_1.wav"
+    assert main(["prepare", str(recordings), str(tmp_path / "cache"), "--jobs", "1"]) == 0
+    assert main(["codec", str(tmp_path / "cache"), str(run), *TINY.split(), "--steps", "1"]) == 1
+    assert run.name in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

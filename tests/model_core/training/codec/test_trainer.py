@@ -145,6 +145,18 @@ def test_another_network_does_not_go_on_in_the_same_folder(
         CodecTrainer(replace(SETTINGS, n_filters=8), cache, tmp_path / "run")
 
 
+def test_other_discriminators_do_not_go_on_once_they_have_started(
+    cache: AudioCache, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, adversary_from=0.0)
+    CodecTrainer(settings, cache, tmp_path / "run").save()
+    trainer = CodecTrainer(replace(settings, adversary_filters=3), cache, tmp_path / "run")
+    trainer.train_step()
+    trainer.save()
+    with pytest.raises(SettingsError, match="adversary_filters"):
+        CodecTrainer(settings, cache, tmp_path / "run")
+
+
 def test_low_precision_learns_too(cache: AudioCache, tmp_path: Path) -> None:
     settings = replace(SETTINGS, precision="bfloat16", quantise_from=0.0, adversary_from=0.0)
     trainer = CodecTrainer(settings, cache, tmp_path / "run")
