@@ -54,6 +54,10 @@ class MultiScaleMelLoss(nn.Module):
     alpha to 1; with `scaled_alpha` it is `sqrt(2^e - 1)`, which favours long windows (audiocraft's
     `alphas`, after Gritsenko et al. 2020). Windows too short for `n_mels` bands have fewer.
 
+    `log_floor`, an amplitude, says what counts as silence. The gradient of a logarithm is that of
+    its argument over its size: with a floor far below the level of speech, nearly all of it goes
+    into the quietest moments, and loud high frequencies stay 16 dB too weak in a short run.
+
     Computed in float32 whatever the precision around it. `forward(reference, estimate)` takes
     `[B, C, T]` with T above half of the longest window.
     """
@@ -64,8 +68,10 @@ class MultiScaleMelLoss(nn.Module):
         n_mels: int = 64,
         exponents: Iterable[int] = range(5, 12),
         scaled_alpha: bool = False,
+        log_floor: float = LOG_FLOOR,
     ):
         super().__init__()
+        self.log_floor = log_floor
         windows = [2**e for e in exponents]
         self.alphas = [math.sqrt(w - 1) if scaled_alpha else 1.0 for w in windows]
         self.scales = nn.ModuleList(
@@ -86,6 +92,6 @@ class MultiScaleMelLoss(nn.Module):
             total = pair[0].new_zeros(())
             for mel, alpha in zip(self.scales, self.alphas, strict=True):
                 a, b = (mel(x) for x in pair)
-                logs = [torch.log10(LOG_FLOOR + x) for x in (a, b)]
+                logs = [torch.log10(self.log_floor + x) for x in (a, b)]
                 total = total + l1(a, b) + alpha * (logs[0] - logs[1]).square().mean()
             return total / len(self.scales)

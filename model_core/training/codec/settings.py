@@ -79,6 +79,9 @@ class CodecSettings:
     time_weight: float = setting(0.1, "balancer: waveform L1", WEIGHT)
     relative_time: bool = setting(True, "divide the waveform loss by each clip's level")
     mel_weight: float = setting(1.0, "balancer: multi-scale mel L1 + L2", WEIGHT)
+    mel_floor: float = setting(
+        1e-2, "amplitude that the mel loss takes for silence (audiocraft: 1e-5)", Range(1e-8, 1)
+    )
     adversarial_weight: float | None = setting(
         None, "balancer: adversarial; none: 3 at 24 kHz, 4 at 48 kHz", WEIGHT
     )

@@ -26,7 +26,7 @@ class CodecStep:
         self.settings = settings
         self.model = model
         self.device = device
-        self.mel = MultiScaleMelLoss(model.sample_rate).to(device)
+        self.mel = MultiScaleMelLoss(model.sample_rate, log_floor=settings.mel_floor).to(device)
         self.balancer = Balancer(
             {
                 "time": settings.time_weight,
