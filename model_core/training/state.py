@@ -11,6 +11,8 @@ import torch
 from ..errors import WeightsError
 
 STATE = "state.pt"
+_BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError)
+"""What `torch.load` raises for a file that is something else."""
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
@@ -31,8 +33,10 @@ def load_state(path: Path) -> dict[str, Any]:
     """What `save_state` wrote, on the CPU. Raises `WeightsError` for anything else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path}: not the state of a training run: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except _BROKEN as error:
+        raise WeightsError(f"{path}: not the state of a training run, or cut off") from error
     if not isinstance(state, dict) or "step" not in state:
         raise WeightsError(f"{path}: not the state of a training run")
     return state

@@ -43,21 +43,19 @@ class AudioCache:
     """
 
     def __init__(self, folder: Path, channels: int | None = None, sample_rate: int | None = None):
-        index = _read_index(folder)
-        entries = index if isinstance(index, list) else index["recordings"]
-        written = None if isinstance(index, list) else int(index["sample_rate"])
+        written, self.recordings = _read_index(folder)
         if None not in (written, sample_rate) and written != sample_rate:
             raise TrainingDataError(
                 f"the cache {folder} has {written} Hz, the model needs {sample_rate} Hz"
             )
         self.sample_rate = sample_rate if written is None else written  # Hz; None: not known
-        self.recordings = [Recording(**entry) for entry in entries]
         self.audio = _read_audio(folder)
         stored = self.audio.shape[0]
         self.channels = stored if channels is None else channels
         if self.channels not in (1, 2):
             raise TrainingDataError(f"clips have 1 or 2 channels, not {self.channels}")
-        if any(r.start + r.length > self.audio.shape[1] for r in self.recordings):
+        samples = self.audio.shape[1]
+        if any(min(r.start, r.length) < 0 or r.start + r.length > samples for r in self.recordings):
             raise TrainingDataError(f"the cache {folder} is shorter than its {INDEX} says")
 
     def read(self, recording: Recording, offset: int, length: int) -> Tensor:
@@ -75,11 +73,23 @@ class AudioCache:
         return [r for r in self.recordings if r.split == split and category in (None, r.category)]
 
 
-def _read_index(folder: Path) -> Any:
+def _read_index(folder: Path) -> tuple[int | None, list[Recording]]:
+    """The sample rate, where it is written down, and the recordings."""
     try:
-        return json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError) as error:
         raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
+    try:
+        if isinstance(index, list):
+            return None, [_recording(entry) for entry in index]
+        return int(index["sample_rate"]), [_recording(entry) for entry in index["recordings"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingDataError(f"{folder / INDEX} is no index of recordings: {error!r}") from error
+
+
+def _recording(entry: dict[str, Any]) -> Recording:
+    start, length = int(entry["start"]), int(entry["length"])
+    return Recording(**{**entry, "start": start, "length": length})
 
 
 def _read_audio(folder: Path) -> npt.NDArray[np.int16]:

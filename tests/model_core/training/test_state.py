@@ -33,11 +33,16 @@ class Evil:
         return (Path.touch, ("evil",))
 
 
-@pytest.mark.parametrize("content", ["garbage", "list", "pickle", "nothing"])
+@pytest.mark.parametrize("content", ["garbage", "text", "list", "pickle", "cut", "nothing"])
 def test_anything_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "state.pt"
     if content == "garbage":
         path.write_bytes(b"\x00garbage" * 100)
+    elif content == "text":
+        path.write_text("hello\n")  # to pickle: fetch entry 101 of an empty memo
+    elif content == "cut":
+        save_state({"step": 1, "weights": torch.arange(4.0)}, path)
+        path.write_bytes(path.read_bytes()[:-100])
     elif content == "list":
         torch.save([1, 2], path)
     elif content == "pickle":

@@ -118,6 +118,23 @@ def test_categories_come_by_weight_and_recordings_by_length(tmp_path: Path) -> N
     assert by_length.weights == {"music": RATE, "speech": 10 * RATE}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "3", "{}", '{"recordings": []}', '{"sample_rate": null, "recordings": []}'),
+        '{"sample_rate": 8000, "recordings": [{"file": "a"}]}',
+        '[{"file": "a", "category": "b", "split": "train", "start": "x", "length": 5}]',
+        '[{"file": "a", "category": "b", "split": "train", "start": -4, "length": 5}]',
+        '[{"file": "a", "category": "b", "split": "train", "start": 0, "length": 1000000}]',
+    ],
+)
+def test_an_index_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    folder = write_cache(tmp_path / "c", MIXED)
+    (folder / "index.json").write_text(text)
+    with pytest.raises(TrainingDataError, match="c"):
+        AudioCache(folder)
+
+
 def test_silence_is_drawn_seldom_and_short_recordings_are_padded(tmp_path: Path) -> None:
     recordings = [("speech", "train", 1.0), ("speech", "train", 1.0)]
     cache = AudioCache(write_cache(tmp_path / "c", recordings, silent=(0,)))
