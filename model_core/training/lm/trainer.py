@@ -229,10 +229,10 @@ class LMTrainer:
             values = {name: float(value) for name, value in seen.items()}
             log.advance(self.step, bits=next(iter(values.values())))
             log.scalars(self.step, {f"train/{name}": value for name, value in values.items()})
-        if self.step % settings.save_every == 0:
-            self.save()
         if self.step % settings.evaluate_every == 0:
             self._evaluate(log)
+        if self.step % settings.save_every == 0:  # with the best value that there is by now
+            self.save()
 
     def save(self) -> None:
         """Write the whole state; only the first process does."""

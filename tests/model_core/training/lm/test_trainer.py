@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from model_core.training.lm.evaluation import bits_per_code
 from model_core.training.lm.export import export_lm, load_lm_run
 from model_core.training.lm.settings import LMTrainingConfig
 from model_core.training.lm.trainer import LMTrainer
+from model_core.training.log import RunLog
+from model_core.training.state import STATE, load_state
 from tests.model_core.training.lm.fixtures import small_cache, small_weights
 
 NAME = "encodec_24khz"
@@ -69,6 +72,13 @@ def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:
     assert whole.evaluate() == second.evaluate()
     lines = [json.loads(line) for line in (place / "whole" / "log.jsonl").read_text().splitlines()]
     assert {"best/bits_6/all", "best/bits_6/music", "best/saved_6"} <= set(lines[-1])
+
+
+def test_a_saved_state_knows_the_best_evaluation(place: Path) -> None:
+    """Killed after it, the run does not take worse weights for the best ones when it goes on."""
+    trainer = _trainer(place, "killed", save_every=1, evaluate_every=1)
+    trainer._report(RunLog(place / "killed", None, enabled=False), trainer.train_step())
+    assert load_state(place / "killed" / STATE)["best"] == trainer.best < math.inf
 
 
 def test_it_learns(place: Path) -> None:
