@@ -47,6 +47,8 @@ def _run(arguments: Arguments) -> None:
     config = config_of(arguments.model)
     plan, notes = make_plan(arguments, config)
     names = examiner(plan).names
+    if not names and not plan.peers:
+        raise EvaluationError("; ".join(["there is nothing to compare", *notes]))
     clips = _clips(arguments, config)
     report = Report([*names, *plan.peers], notes=notes)
     quiet = not sys.stderr.isatty()

@@ -96,6 +96,9 @@ def test_what_cannot_be_done_is_one_line(
     assert "has no bandwidth of 7 kbps" in capsys.readouterr().err
     assert _run(tmp_path, "--weights", weights, "--json", tmp_path / "no" / "x.json") == 1
     assert "no such folder" in capsys.readouterr().err
+    alone = ("--bandwidths", "--peer-rates", 2, "--no-peers")
+    assert _run(tmp_path, *alone, "--plot", tmp_path / "x.png") == 1
+    assert "nothing to compare" in capsys.readouterr().err
     assert _run(tmp_path, "--weights", tmp_path / "nowhere") == 1
     assert capsys.readouterr().err.count("\n") == 1
 
