@@ -46,9 +46,9 @@ def run(arguments: argparse.Namespace) -> None:
         cache = AudioCache(folder, config.channels, config.sample_rate)
         trainer = CodecTrainer(settings, cache, arguments.run, device)
         ended = trainer.run(None if arguments.stop_after is None else 60 * arguments.stop_after)
-    if is_first():
-        after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
-        sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
+        if is_first():
+            after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
+            sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
 
 
 def _cache(data: Path, run: Path, config: ModelConfig) -> Path:
