@@ -13,6 +13,7 @@ from torch.nn.utils import get_total_norm
 
 from ... import distrib
 from ...config import ModelConfig
+from ..state import resume_optimizer
 from .discriminator import MultiScaleSTFTDiscriminator
 
 WINDOWS = (2048, 1024, 512, 256, 128)  # samples at 24 kHz
@@ -130,9 +131,12 @@ class Adversary:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned. Raises `RuntimeError` for another shape."""
+        """Go on from what `state_dict` returned, at this one's learning rate.
+
+        Raises `RuntimeError` for another shape.
+        """
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume_optimizer(self.optimizer, state["optimizer"])
 
 
 def _mono(x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from ..log import RunLog
 from ..processes import is_first, seed_of
 from ..schedule import learning_rate_factor
 from ..settings import save_settings
-from ..state import STATE, load_state, save_state
+from ..state import STATE, load_state, resume_optimizer, save_state
 from .initial import start_loud
 from .settings import AUGMENTATIONS, CodecSettings
 from .start import from_weights
@@ -213,7 +213,7 @@ class CodecTrainer:
                     f"{getattr(self.settings, name)!r}"
                 )
         self.model.load_state_dict(state["model"])
-        self.learn.optimizer.load_state_dict(state["optimizer"])
+        resume_optimizer(self.learn.optimizer, state["optimizer"])
         self.learn.balancer.load_state_dict(state["balancer"])
         if state["adversary"] is not None:
             self.learn.start_adversary().load_state_dict(state["adversary"])

@@ -25,7 +25,7 @@ from ..log import RunLog
 from ..processes import is_first, seed_of
 from ..schedule import learning_rate_factor
 from ..settings import save_settings
-from ..state import STATE, load_state, save_state
+from ..state import STATE, load_state, resume_optimizer, save_state
 from .codes import CodeStreams, codebook_entries, streams_of
 from .data import LMSampler
 from .evaluation import bits_per_code, chosen_streams
@@ -272,7 +272,7 @@ class LMTrainer:
                 f"{self.folder} holds a run for {state['made_for']}, not {self.made_for}"
             )
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume_optimizer(self.optimizer, state["optimizer"])
         self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
         self.average.updates = state["average_updates"]
         self.step, self.spent, self.best = state["step"], state["spent"], state["best"]

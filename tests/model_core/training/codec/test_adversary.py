@@ -124,6 +124,14 @@ def test_where_it_does_not_learn_nothing_changes() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_it_goes_on_at_the_rate_it_is_given() -> None:
+    judge = Adversary(ENCODEC_24KHZ, filters=2, learning_rate=1e-3)
+    judge.update(*pair(), 0)
+    slower = Adversary(ENCODEC_24KHZ, filters=2, learning_rate=1e-4)
+    slower.load_state_dict(judge.state_dict())
+    assert [group["lr"] for group in slower.optimizer.param_groups] == [1e-4]
+
+
 def test_decoded_audio_that_is_not_finite_changes_nothing() -> None:
     judge = adversary()
     before = [p.clone() for p in judge.discriminator.parameters()]
