@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config import CONFIGS, config_of
+from ...errors import SettingsError
 from ..data.augment import Augmentation
 from ..settings import Range, check, setting
+from .adversary import windows_for
 
 SHARE = Range(0, 1)
 WEIGHT = Range(0, 1e6)
@@ -105,7 +107,13 @@ class CodecSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        config_of(self.model).codebooks_for(self.usual_bandwidth)
+        config = config_of(self.model)
+        config.codebooks_for(self.usual_bandwidth)
+        shortest = windows_for(config.sample_rate)[0] / config.sample_rate
+        if self.adversarial > 0 and self.adversary_from < 1 and self.clip_seconds < shortest:
+            raise SettingsError(
+                f"clip_seconds is {self.clip_seconds:g}; the discriminators need {shortest:.3f}"
+            )
 
     @property
     def adversarial(self) -> float:

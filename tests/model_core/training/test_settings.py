@@ -80,6 +80,12 @@ def test_a_bandwidth_the_model_does_not_have_is_refused() -> None:
         CodecSettings(usual_bandwidth=7.0)
 
 
+def test_clips_are_as_long_as_the_discriminators_windows() -> None:
+    with pytest.raises(SettingsError, match="clip_seconds"):
+        CodecSettings(clip_seconds=0.08)
+    assert CodecSettings(clip_seconds=0.08, adversarial_weight=0.0).clip_seconds == 0.08
+
+
 @pytest.mark.parametrize("text", ["batches = 3", "batch = ", "batch = 'many'"])
 def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "wrong.toml"
