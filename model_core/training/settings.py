@@ -103,6 +103,10 @@ def from_flags(
     if arguments.config is not None:
         values |= _checked(_toml(arguments.config), names, arguments.config)
     values |= {k: v for k, v in vars(arguments).items() if k in names}
+    for f in fields(settings):  # type: ignore[arg-type]
+        given = values.get(f.name)
+        if f.metadata.get("path") and isinstance(given, str) and Path(given).exists():
+            values[f.name] = str(Path(given).absolute())  # it goes on from anywhere
     try:
         return settings(**values)
     except TypeError as error:

@@ -48,7 +48,9 @@ class CodecSettings:
 
     model: str = setting("encodec_24khz", "the codec to train", choices=tuple(CONFIGS))
     n_filters: int = setting(32, "width of the network; the published models have 32", Range(1, 64))
-    start_from: str | None = setting(None, "weights to start from: bundled or a folder of weights")
+    start_from: str | None = setting(
+        None, "weights to start from: bundled or a folder of weights", path=True
+    )
 
     steps: int = setting(300_000, "length of the whole run", Range(1))
     minutes: float | None = setting(

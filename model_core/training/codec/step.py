@@ -74,7 +74,8 @@ class CodecStep:
             "mel": self.mel(target, output),
         }
         if judge:
-            losses |= self.start_adversary().generator_losses(target, output)
+            with self._low_precision():
+                losses |= self.start_adversary().generator_losses(target, output)
         used = {name: loss for name, loss in losses.items() if self.balancer.weights[name] > 0}
         gradient = self.balancer.gradient(used, output)
         self.optimizer.zero_grad(set_to_none=True)
@@ -89,7 +90,8 @@ class CodecStep:
             self.optimizer.step()
         seen = {name: float(loss.detach()) for name, loss in losses.items()}
         if judge:
-            seen |= self.start_adversary().update(target, output.detach(), step)
+            with self._low_precision():
+                seen |= self.start_adversary().update(target, output.detach(), step)
         seen["commitment"] = float(penalty.detach())
         seen["gradient"] = float(norm)
         seen["si_snr"] = float(si_snr(target, output.detach()).mean())
@@ -100,16 +102,19 @@ class CodecStep:
 
         `bandwidth` (kbps) None leaves the quantiser out.
         """
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+        with self._low_precision():
             latent = self.model.encoder(target)
         latent = latent.float()
         penalty = latent.new_zeros(())
         if bandwidth is not None:
             result = self.model.quantizer(latent, self.model.frame_rate, bandwidth)
             latent, penalty = result.quantized, result.penalty
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
+        with self._low_precision():
             output = self.model.decoder(latent)
         return output[..., : target.shape[-1]].float(), penalty
+
+    def _low_precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision)
 
     def bandwidth(self, step: int) -> float:
         """The bandwidth (kbps) drawn for a step, the same on all processes (section 3.2)."""

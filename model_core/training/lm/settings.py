@@ -15,7 +15,9 @@ class LMTrainingConfig:
     """What a run is told. Lengths in steps, seconds or minutes as the names say."""
 
     model: str = setting("encodec_24khz", "the codec whose codes to learn", choices=tuple(CONFIGS))
-    weights: str = setting("bundled", "the codec's weights: bundled or a folder of weights")
+    weights: str = setting(
+        "bundled", "the codec's weights: bundled or a folder of weights", path=True
+    )
     dim: int = setting(200, "width of the transformer, a multiple of 8", Range(8, 4096))
     layers: int = setting(5, "its depth", Range(1, 64))
 

@@ -171,7 +171,8 @@ class LMTrainer:
         mean.backward()  # type: ignore[no-untyped-call]
         distrib.sync_grad(self.network.parameters())
         norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
-        self.optimizer.step()
+        if torch.isfinite(norm):  # the same on all processes
+            self.optimizer.step()
         self.average.update(self.network)
         self.step += 1
         bits = mean.detach()

@@ -107,3 +107,12 @@ def test_settings_are_kept_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
     assert json.loads((tmp_path / SETTINGS).read_text()) == asdict(settings)
     assert parse(tmp_path) == settings
+
+
+def test_a_folder_is_found_again_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert parse(tmp_path / "run", "--start-from", "mine").start_from == str(tmp_path / "mine")
+    assert parse(tmp_path / "run", "--start-from", "bundled").start_from == "bundled"
