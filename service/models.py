@@ -40,6 +40,9 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+HINT = "--models (ENCODEC_MODELS) names the models to serve, where the weights lack one"
+
+
 class Models:
     """Warm codecs by name, and a few more for files that other weights made."""
 
@@ -169,9 +172,10 @@ class Models:
                 self._on_ready(name)
                 logger.info("model is ready", model=codec.name, **_log_fields(codec))
         except Exception as error:
-            self.error = str(error)
-            known = isinstance(error, WeightsError | WeightsUnavailableError)
-            logger.critical("models could not be loaded", error=str(error), exc_info=not known)
+            missing = isinstance(error, WeightsUnavailableError)
+            self.error = f"{error}; {HINT}" if missing else str(error)
+            known = missing or isinstance(error, WeightsError)
+            logger.critical("models could not be loaded", error=self.error, exc_info=not known)
             self._on_failure()
 
     def _open_registry(self) -> Registry:
