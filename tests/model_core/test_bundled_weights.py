@@ -12,7 +12,7 @@ from model_core.checkpoints import Registry, load_model
 from model_core.checkpoints.names import FileName
 from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
-from model_core.metrics import si_snr
+from model_core.metrics import log_mel_distance, si_snr
 from tests.peers import NAMES, signal
 
 MOST = 130 * 10**6  # bytes, all together
@@ -64,14 +64,16 @@ def test_they_follow_the_signal(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     model = load_model(name)
     assert model.name == f"{name}:{Registry('bundled').find(name).id}"
     x = signal(model.channels, 3 * model.sample_rate, model.sample_rate, seed=21)
-    ratios = []
+    ratios, distances = [], []
     for bandwidth in (model.target_bandwidths[0], model.target_bandwidths[-1]):
         model.set_target_bandwidth(bandwidth)
         y, rate = decompress(compress(model, x))
         assert rate == model.sample_rate
         assert y.shape == x.shape
         ratios.append(float(si_snr(x, y).mean()))
-    assert 0 < ratios[0] < ratios[1]
+        distances.append(float(log_mel_distance(x, y, rate).mean()))
+    assert ratios[0] < ratios[1] > 1
+    assert 15 > distances[0] > distances[1]
 
 
 @pytest.mark.parametrize("name", NAMES)

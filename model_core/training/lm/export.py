@@ -26,7 +26,10 @@ def load_lm_run(run: Path) -> tuple[LMModel, str]:
     state = _state(run)
     if state.get("kind") != "lm":
         raise WeightsError(f"{run}: not the state of a language model's run")
-    settings, made_for = LMTrainingConfig(**state["config"]), str(state["made_for"])
+    try:
+        settings, made_for = LMTrainingConfig(**state["config"]), str(state["made_for"])
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
     registry = shared_registry(settings.weights)
     model = registry.load(registry.find_exact(made_for))
     entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])

@@ -154,7 +154,7 @@ def test_the_average_is_preferred(trained: dict[str, EncodecModel], tmp_path: Pa
     ("changes", "fault"),
     [
         ({"quantising": False}, "no codebooks yet"),
-        ({"kind": "lm"}, "no codec's run"),
+        ({"kind": "lm"}, "not the state of a language model"),
         ({"config": {}}, "not the state"),
         ({"model": {}}, "missing"),
         ({"average": {"encoder.nothing": torch.zeros(1)}}, "unexpected"),
