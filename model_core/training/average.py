@@ -35,6 +35,11 @@ class Average:
         for name, tensor in _floating(module):
             self.tensors[name].copy_(tensor)
 
+    def resume(self, tensors: dict[str, Tensor], updates: int) -> None:
+        """Go on from a saved average."""
+        self.tensors = {name: t.to(self.tensors[name].device) for name, t in tensors.items()}
+        self.updates = updates
+
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
         """`module` holds the averaged weights within, and its own again afterwards."""

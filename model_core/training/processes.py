@@ -12,6 +12,7 @@ from torch import distributed
 from .. import distrib
 from ..errors import SettingsError
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 PATIENCE = timedelta(days=1)
 """How long processes wait for the first one, which decodes and codes the recordings for all."""
 
@@ -34,6 +35,22 @@ def process_group(device: str) -> Iterator[torch.device]:
         yield chosen
     finally:
         distributed.destroy_process_group()
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """What networks run in: bfloat16 where `precision`, one of `PRECISIONS`, says so."""
+    low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
+@contextmanager
+def first_one_first() -> Iterator[None]:
+    """The first process goes through the block before the others, which find what it has made."""
+    if not is_first():
+        distributed.barrier()
+    yield
+    if is_first() and distrib.is_distributed():
+        distributed.barrier()
 
 
 def is_first() -> bool:

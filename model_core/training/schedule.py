@@ -3,6 +3,11 @@
 import math
 
 
+def progress(step: int, steps: int, spent: float, minutes: float | None) -> float:
+    """Share of a run of so many steps that is done; of its minutes, where the clock ends it."""
+    return step / steps if minutes is None else spent / (60 * minutes)
+
+
 def learning_rate_factor(
     step: int, progress: float, warmup_steps: int, decay_from: float, final: float
 ) -> float:

@@ -7,12 +7,13 @@ was started with, that over the defaults.
 import argparse
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from ..checkpoints.partial import replace_with
 from ..errors import SettingsError
 
 T = TypeVar("T")
@@ -30,6 +31,9 @@ class Range:
         """Raises `SettingsError` where `value` is no number within the range."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             raise SettingsError(f"{name} is {value!r}, not within {self.low:g} and {self.high:g}")
+
+
+SHARE = Range(0, 1)
 
 
 def setting(default: Any, help: str, range: Range | None = None, **metadata: Any) -> Any:
@@ -116,9 +120,17 @@ def from_flags(
 def save_settings(settings: Any, run: Path) -> None:
     """Keep the settings in the run's folder, for `from_flags` of the next start."""
     run.mkdir(parents=True, exist_ok=True)
-    partial = run / f".{SETTINGS}"
-    partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
-    partial.replace(run / SETTINGS)
+    with replace_with(run / SETTINGS) as file:
+        file.write((json.dumps(asdict(settings), indent=2) + "\n").encode())
+
+
+def require_same(run: Path, names: Iterable[str], before: Mapping[str, Any], now: Any) -> None:
+    """Raises `SettingsError` where one of the settings `names` is not what the run began with."""
+    for name in names:
+        if before[name] != getattr(now, name):
+            raise SettingsError(
+                f"{run} holds a run with {name} {before[name]!r}, not {getattr(now, name)!r}"
+            )
 
 
 def _toml(path: Path) -> dict[str, Any]:

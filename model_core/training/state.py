@@ -2,12 +2,12 @@
 
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..checkpoints.partial import replace_with
 from ..errors import WeightsError
 
 STATE = "state.pt"
@@ -18,15 +18,10 @@ _BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupErr
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write `state` so that `path` is at every moment the old state or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replace_with(path) as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

@@ -6,17 +6,16 @@ from typing import Any
 from ...config import CONFIGS, config_of
 from ...errors import SettingsError
 from ..data.augment import Augmentation
-from ..settings import Range, check, setting
+from ..processes import PRECISIONS
+from ..settings import SHARE, Range, check, setting
 from .adversary import windows_for
 
-SHARE = Range(0, 1)
 WEIGHT = Range(0, 1e6)
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "paper": Augmentation(),
     "level": Augmentation(two_sources=0, three_sources=0, reverberation=0),
     "none": None,
 }
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from ... import distrib
 from ...balancer import Balancer
 from ...metrics import si_snr
 from ...model import EncodecModel
-from ..processes import seed_of
+from ..processes import autocast, seed_of
 from .adversary import Adversary
 from .losses import MultiScaleMelLoss, relative_l1
 from .settings import CodecSettings
@@ -42,8 +42,6 @@ class CodecStep:
             betas=(settings.beta1, settings.beta2),
         )
         self.adversary: Adversary | None = None
-        low = settings.precision == "bfloat16"
-        self.low_precision = low or (settings.precision == "auto" and device.type == "cuda")
 
     def start_adversary(self) -> Adversary:
         """The discriminators, made at their first use, the same on all processes."""
@@ -114,7 +112,7 @@ class CodecStep:
         return output[..., : target.shape[-1]].float(), penalty
 
     def _low_precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision)
+        return autocast(self.settings.precision, self.device)
 
     def bandwidth(self, step: int) -> float:
         """The bandwidth (kbps) drawn for a step, the same on all processes (section 3.2)."""

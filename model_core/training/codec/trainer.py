@@ -25,8 +25,8 @@ from ..data.prefetch import Prefetch
 from ..data.sampler import ClipSampler
 from ..log import RunLog
 from ..processes import is_first, seed_of
-from ..schedule import learning_rate_factor
-from ..settings import save_settings
+from ..schedule import learning_rate_factor, progress
+from ..settings import require_same, save_settings
 from ..state import STATE, load_state, resume_optimizer, save_state
 from .initial import start_loud
 from .settings import AUGMENTATIONS, CodecSettings
@@ -83,9 +83,7 @@ class CodecTrainer:
     @property
     def progress(self) -> float:
         """Share of the run that is done."""
-        if self.settings.minutes is not None:
-            return self.spent / (60 * self.settings.minutes)
-        return self.step / self.settings.steps
+        return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None) -> bool:
         """Train to the end; True there. Or save and return after `stop_after` seconds or at a
@@ -116,18 +114,18 @@ class CodecTrainer:
 
     def train_step(self, clips: Tensor | None = None) -> dict[str, float]:
         """One step on `clips`, by default those of this step; returns what was seen of it."""
-        settings, progress = self.settings, self.progress
+        settings, done = self.settings, self.progress
         # The network's own draws (k-means, dead codes) follow from the step too.
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
-        if not self.quantising and progress >= settings.quantise_from:
+        if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
         rate = learning_rate_factor(
-            self.step, progress, settings.warmup_steps, settings.decay_from, settings.final_rate
+            self.step, done, settings.warmup_steps, settings.decay_from, settings.final_rate
         )
         if clips is None:
             clips = self.sampler.batch(self.step, settings.batch)
         clips = clips.to(self.device, non_blocking=True)
-        judge = progress >= settings.adversary_from and settings.adversarial > 0
+        judge = done >= settings.adversary_from and settings.adversarial > 0
         seen = self.learn(clips, self.step, rate, self.quantising, judge)
         self.average.update(self.model)
         self.step += 1
@@ -206,18 +204,12 @@ class CodecTrainer:
         fixed = ["model", "n_filters"]
         if state["adversary"] is not None:
             fixed.append("adversary_filters")
-        for name in fixed:
-            if state["config"][name] != getattr(self.settings, name):
-                raise SettingsError(
-                    f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "
-                    f"{getattr(self.settings, name)!r}"
-                )
+        require_same(self.folder, fixed, state["config"], self.settings)
         self.model.load_state_dict(state["model"])
         resume_optimizer(self.learn.optimizer, state["optimizer"])
         self.learn.balancer.load_state_dict(state["balancer"])
         if state["adversary"] is not None:
             self.learn.start_adversary().load_state_dict(state["adversary"])
-        self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.average.updates = state["average_updates"]
+        self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent = state["step"], state["spent"]
         self.quantising = state["quantising"]

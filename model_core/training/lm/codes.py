@@ -6,8 +6,6 @@ it, for which the coder starts anew.
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ import torch
 from torchaudio.functional import resample
 from tqdm import tqdm
 
+from ...checkpoints.partial import replace_with
 from ...codec import Codec, Encoder, Steps, Work
 from ...engine import EncodedBlock
 from ...errors import WeightsError
@@ -156,18 +155,13 @@ def _run_all(codec: Codec, works: list[Work]) -> list[EncodedBlock]:
 
 def _save(streams: CodeStreams, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(
-                file,
-                codes=streams.codes,
-                starts=streams.starts,
-                categories=np.array(streams.categories, dtype=np.str_),
-            )
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replace_with(path) as file:
+        np.savez(
+            file,
+            codes=streams.codes,
+            starts=streams.starts,
+            categories=np.array(streams.categories, dtype=np.str_),
+        )
 
 
 def _load(path: Path) -> CodeStreams:

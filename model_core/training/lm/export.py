@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,7 +22,13 @@ def load_lm_run(run: Path) -> tuple[LMModel, str]:
     the first evaluation.
     Raises `WeightsError` for another kind of run, and what finding those weights raises.
     """
-    state = _state(run)
+    _, lm, made_for = _load(run)
+    return lm, made_for
+
+
+def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
+    best = run / BEST
+    state = load_state(best if best.exists() else run / STATE)
     if state.get("kind") != "lm":
         raise WeightsError(f"{run}: not the state of a language model's run")
     try:
@@ -39,7 +44,7 @@ def load_lm_run(run: Path) -> tuple[LMModel, str]:
         torch.ones(entries.shape[:2]),
     )
     network.load_state_dict(state["average"])
-    return network.merged(), made_for
+    return settings, network.merged(), made_for
 
 
 def export_lm(run: Path, folder: Path) -> Path:
@@ -49,8 +54,7 @@ def export_lm(run: Path, folder: Path) -> Path:
     it. Raises `WeightsError` where the folder's current model is another one than the language
     model was made for.
     """
-    lm, made_for = load_lm_run(run)
-    settings = LMTrainingConfig(**_state(run)["config"])
+    settings, lm, made_for = _load(run)
     folder.mkdir(parents=True, exist_ok=True)
     model = _model_in(folder, settings, made_for)
     path = save_lm(lm, made_for, folder)
@@ -61,11 +65,6 @@ def export_lm(run: Path, folder: Path) -> Path:
 def is_lm_run(folder: Path) -> bool:
     """Whether `folder` is the run of a language model. Raises `WeightsError` for a broken one."""
     return (folder / STATE).is_file() and load_state(folder / STATE).get("kind") == "lm"
-
-
-def _state(run: Path) -> dict[str, Any]:
-    best = run / BEST
-    return load_state(best if best.exists() else run / STATE)
 
 
 def _model_in(folder: Path, settings: LMTrainingConfig, made_for: str) -> Path:

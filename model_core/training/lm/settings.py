@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from ...config import CONFIGS, ModelConfig, config_of
 from ...errors import SettingsError
-from ..settings import Range, check, setting
-
-SHARE = Range(0, 1)
-PRECISIONS = ("auto", "float32", "bfloat16")
+from ..processes import PRECISIONS
+from ..settings import SHARE, Range, check, setting
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ... import distrib
@@ -22,9 +22,9 @@ from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..log import RunLog
-from ..processes import is_first, seed_of
-from ..schedule import learning_rate_factor
-from ..settings import save_settings
+from ..processes import autocast, first_one_first, is_first, seed_of
+from ..schedule import learning_rate_factor, progress
+from ..settings import require_same, save_settings
 from ..state import STATE, load_state, resume_optimizer, save_state
 from .codes import CodeStreams, codebook_entries, streams_of
 from .data import LMSampler
@@ -79,16 +79,13 @@ class LMTrainer:
 
     def _streams(self, codec: Codec, cache: AudioCache) -> tuple[CodeStreams, CodeStreams]:
         """The first process codes, the others read what it has written."""
-        if distrib.is_distributed() and not is_first():
-            distributed.barrier()
         folder, settings = self.folder / CODES, self.settings
-        valid = streams_of(codec, cache, "valid", folder)
-        passes = [
-            streams_of(codec, cache, "train", folder, number, settings.seed)
-            for number in range(settings.passes)
-        ]
-        if distrib.is_distributed() and is_first():
-            distributed.barrier()
+        with first_one_first():
+            valid = streams_of(codec, cache, "valid", folder)
+            passes = [
+                streams_of(codec, cache, "train", folder, number, settings.seed)
+                for number in range(settings.passes)
+            ]
         return CodeStreams.join(passes), valid
 
     def _optimizer(self) -> torch.optim.AdamW:
@@ -123,9 +120,7 @@ class LMTrainer:
     @property
     def progress(self) -> float:
         """Share of the run that is done."""
-        if self.settings.minutes is not None:
-            return self.spent / (60 * self.settings.minutes)
-        return self.step / self.settings.steps
+        return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None, stop_at: int | None = None) -> bool:
         """Train to the end; True there. Or save and return after `stop_after` seconds, at step
@@ -165,7 +160,7 @@ class LMTrainer:
             group["lr"] = rate
         batch = self.sampler.batch(self.step, settings.batch).to(self.device)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_low_precision):
+        with autocast(settings.precision, self.device):
             mean, _ = self.network.bits(batch)
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
@@ -177,11 +172,6 @@ class LMTrainer:
         self.step += 1
         bits = mean.detach()
         return {f"bits_{batch.bandwidth:g}": bits, "gradient": norm.detach(), "rate": rate}
-
-    @property
-    def _is_low_precision(self) -> bool:
-        precision = self.settings.precision
-        return precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
 
     def evaluate(self, seconds: float | None = None) -> dict[str, float]:
         """Bits a code, and the share saved of the raw bits, at each bandwidth, with the averaged
@@ -262,20 +252,14 @@ class LMTrainer:
         state: dict[str, Any] = load_state(path)
         if state.get("kind") != "lm":
             raise SettingsError(f"{path} is not of a language model's run")
-        for name in SHAPE:
-            if state["config"][name] != getattr(self.settings, name):
-                raise SettingsError(
-                    f"{self.folder} holds a run with {name} {state['config'][name]!r}, not "
-                    f"{getattr(self.settings, name)!r}"
-                )
+        require_same(self.folder, SHAPE, state["config"], self.settings)
         if state["made_for"] != self.made_for:
             raise SettingsError(
                 f"{self.folder} holds a run for {state['made_for']}, not {self.made_for}"
             )
         self.network.load_state_dict(state["network"])
         resume_optimizer(self.optimizer, state["optimizer"])
-        self.average.tensors = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.average.updates = state["average_updates"]
+        self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
 
 
