@@ -6,7 +6,7 @@ Source: paper sections 3.3 and 3.4.
 import random
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from ... import distrib
@@ -15,7 +15,7 @@ from ...metrics import si_snr
 from ...model import EncodecModel
 from ..processes import autocast, seed_of
 from .adversary import Adversary
-from .losses import MultiScaleMelLoss, relative_l1
+from .losses import MultiScaleMelLoss, l1, relative_l1
 from .settings import CodecSettings
 
 
@@ -125,4 +125,4 @@ class CodecStep:
     def _time(self, target: Tensor, output: Tensor) -> Tensor:
         if self.settings.relative_time:
             return relative_l1(target, output)
-        return nn.functional.l1_loss(output, target)
+        return l1(target, output)

@@ -10,6 +10,7 @@ from ...checkpoints.netconfig import LMConfig
 from ...errors import WeightsError, WeightsUnavailableError
 from ...lm import LMModel
 from ..state import STATE, load_state
+from .codes import codebook_entries
 from .network import LMNetwork
 from .settings import LMTrainingConfig
 from .trainer import BEST
@@ -37,7 +38,7 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
         raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
     registry = shared_registry(settings.weights)
     model = registry.load(registry.find_exact(made_for))
-    entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
+    entries = codebook_entries(model)
     network = LMNetwork(
         LMConfig(settings.model, settings.dim, settings.layers).build(),
         entries,

@@ -62,7 +62,7 @@ class LMTrainer:
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
             LMConfig(settings.model, settings.dim, settings.layers).build(),
-            codebook_entries(codec),
+            codebook_entries(codec.engine.model),
             _counts(self.train_streams, settings.codec.bins),
             settings.dropout,
             settings.code_noise,
