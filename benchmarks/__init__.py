@@ -1,0 +1,1 @@
+"""Measurements, ours beside others: `python -m benchmarks`, see `command`."""

@@ -1,53 +1,64 @@
-"""Packing an hour of codes: this project's packer beside the reference's, in one process.
-
-python -m benchmarks.packing
-"""
+"""Section `packing`: an hour of codes to bytes and back, beside the reference's packer."""
 
 import io
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from statistics import median
+from typing import Any
 
 import numpy as np
-from encodec.binary import BitPacker as ReferencePacker
 
 from model_core.ecdc import BitPacker, BitUnpacker
 
-RUNS = 5
+from .plan import Plan
+from .results import Row, Section
+from .table import Column, Table
+from .timing import take_turns
+
+TABLE = Table(
+    [Column("an hour of codes at 24 kbps", 27), Column("seconds", 9, 3), Column("ours is", 8)]
+)
+_BITS = 10
+_CODES = 3600 * 75 * 32
 
 
-def seconds(function: Callable[[], object]) -> float:
-    times = []
-    for _ in range(RUNS):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def main() -> None:
-    rng = np.random.default_rng(0)
-    hour = rng.integers(0, 1024, 3600 * 75 * 32)
-    minute = hour[: len(hour) // 60]
-    packed = BitPacker(10).push(hour)
+def run(plan: Plan, section: Section) -> Iterator[Row]:
+    """Ours packs and unpacks the hour; the reference packs a minute, times 60."""
+    hour = np.random.default_rng(0).integers(0, 1024, _CODES)
+    minute = hour[: len(hour) // 60].tolist()
+    packed = BitPacker(_BITS).push(hour)
 
     def unpack() -> None:
-        unpacker = BitUnpacker(10)
+        unpacker = BitUnpacker(_BITS)
         unpacker.feed(packed)
         unpacker.pull(len(hour))
 
-    def reference() -> None:
-        packer = ReferencePacker(10, io.BytesIO())
-        for value in minute.tolist():
-            packer.push(value)
-        packer.flush()
+    jobs: dict[str, Callable[[], object]] = {
+        "pack": lambda: BitPacker(_BITS).push(hour),
+        "unpack": unpack,
+    }
+    if find_spec("encodec") is None:
+        section.note("the reference is left out: encodec 0.1.1 is not installed")
+    else:
+        reference = import_module("encodec.binary").BitPacker
 
-    ours = seconds(lambda: BitPacker(10).push(hour))
-    theirs = 60 * seconds(reference)
-    print(f"an hour at 24 kbps, median of {RUNS}")
-    print(f"pack     {ours:7.3f} s   reference {theirs:7.1f} s   ratio {theirs / ours:.0f}")
-    print(f"unpack   {seconds(unpack):7.3f} s")
+        def pack_minute() -> None:
+            packer = reference(_BITS, io.BytesIO())
+            for value in minute:
+                packer.push(value)
+            packer.flush()
+
+        jobs["reference pack"] = pack_minute
+    times = {name: median(runs) for name, runs in take_turns(jobs, plan.runs, plan.budget).items()}
+    if "reference pack" in times:
+        times["reference pack"] *= 60
+    for name, seconds in times.items():
+        ratio = seconds / times["pack"] if name == "reference pack" else None
+        yield {"what": name, "seconds": seconds, "ours_is_faster_by": ratio}
 
 
-if __name__ == "__main__":
-    main()
+def cells(row: Row) -> list[Any]:
+    """A row as `TABLE` prints it."""
+    ratio = row["ours_is_faster_by"]
+    return [row["what"], row["seconds"], None if ratio is None else f"{ratio:.0f}x"]

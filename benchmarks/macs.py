@@ -1,0 +1,70 @@
+"""Multiply-adds a second of audio, counted by walking the networks of a configuration.
+
+What is counted is what the definition of the network asks for: a convolution of K taps costs
+`C_in · C_out · K` a window, a transposed one the same an input sample, an LSTM layer of width H
+`4 · H · 2H` a frame, the search of one codebook `bins · D` a frame. Element-wise work is not
+counted. Where segments overlap, what lies in two of them is coded twice and counted twice.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from model_core.config import ModelConfig
+from model_core.model import EncodecModel
+
+Direction = Literal["encode", "decode"]
+
+
+def macs_per_second(config: ModelConfig, direction: Direction, bandwidth: float) -> float:
+    """Multiply-adds for a second of audio at `bandwidth` kbps.
+
+    Raises `UnsupportedBandwidthError`.
+    """
+    codebooks = config.codebooks_for(bandwidth)
+    samples = config.segment_length or config.sample_rate
+    frames = config.frames(samples)
+    with torch.device("meta"), torch.no_grad():  # shapes alone: nothing is computed
+        model = EncodecModel(config).eval()
+        if direction == "encode":
+            with _counting(model.encoder) as counts:
+                model.encoder(torch.zeros(1, config.channels, samples))
+            counts.append(frames * codebooks * config.bins * config.dimension)
+        else:
+            with _counting(model.decoder) as counts:
+                model.decoder(torch.zeros(1, config.dimension, frames))
+    stride = config.segment_stride or samples
+    return sum(counts) * config.sample_rate / stride
+
+
+@contextmanager
+def _counting(network: nn.Module) -> Iterator[list[int]]:
+    """The multiply-adds of each layer that runs inside."""
+    counts: list[int] = []
+
+    def see(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        counts.append(_of_layer(layer, inputs[0], output))
+
+    kinds = nn.Conv1d | nn.ConvTranspose1d | nn.LSTM
+    hooks = [m.register_forward_hook(see) for m in network.modules() if isinstance(m, kinds)]
+    try:
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _of_layer(layer: nn.Module, x: Tensor, y: Any) -> int:
+    if isinstance(layer, nn.LSTM):  # x [T, B, C]
+        widths = [layer.input_size] + [layer.hidden_size] * (layer.num_layers - 1)
+        return len(x) * sum(4 * layer.hidden_size * (w + layer.hidden_size) for w in widths)
+    if isinstance(layer, nn.ConvTranspose1d):
+        windows = x.shape[-1]
+    elif isinstance(layer, nn.Conv1d):
+        windows = y.shape[-1]
+    else:
+        raise TypeError(f"the multiply-adds of {type(layer).__name__} are not known")
+    return windows * layer.in_channels * layer.out_channels * layer.kernel_size[0] // layer.groups

@@ -1,0 +1,42 @@
+"""Seeded weights at full width, in which the signal lives and every codebook is used.
+
+Freshly made networks would not do: the signal dies from layer to layer (and what is left of it
+may be slow to compute with), and all codes are 0.
+"""
+
+import torch
+from torch import Tensor
+
+from model_core.config import CONFIGS
+from model_core.model import EncodecModel
+from model_core.nn.rvq import sample_vectors
+
+from .clips import sound
+
+_GAIN = 1.8
+_FIT_SECONDS = 4
+
+
+def seeded_model(name: str) -> EncodecModel:
+    """The model `name` in eval mode; the same weights at every call."""
+    config = CONFIGS[name]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(20221024)
+        model = EncodecModel(config, name).eval()
+        for key, parameter in model.named_parameters():
+            if key.endswith("weight_g"):
+                parameter.mul_(_GAIN)
+        samples = sound(config.channels, _FIT_SECONDS * config.sample_rate, config.sample_rate)
+        heard, _ = model.normalised(torch.from_numpy(samples)[None])
+        residual = model.encoder(heard)[0].t()
+        for layer in model.quantizer.codebooks:
+            residual = _fill(layer.codebook.embed, residual)
+            layer.codebook.inited.fill_(1)
+    return model
+
+
+def _fill(embed: Tensor, residual: Tensor) -> Tensor:
+    """Entries near some of the residuals; returns what they leave over, `[N, D]`."""
+    chosen = sample_vectors(residual, len(embed))
+    embed.copy_(0.8 * chosen + 0.1 * residual.std() * torch.randn_like(embed))
+    return residual - embed[torch.cdist(residual, embed).argmin(dim=1)]

@@ -1,0 +1,106 @@
+"""What a run measures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from model_core.config import CONFIGS
+
+from .contenders import NAMES
+from .macs import Direction
+
+DIRECTIONS: tuple[Direction, ...] = ("encode", "decode")
+DEFAULT_BANDWIDTH = 6.0
+SWEEP_SECONDS = 10.0
+"""The length at which every bandwidth is measured."""
+Preset = Literal["quick", "full"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that every contender does."""
+
+    model: str
+    direction: Direction
+    seconds: float
+    threads: int
+    bandwidth: float  # kbps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices of a run."""
+
+    models: Sequence[str]
+    directions: Sequence[Direction]
+    lengths: Sequence[float]  # s
+    threads: Sequence[int]
+    bandwidths: Sequence[float] | None  # None: see `cases`
+    contenders: Sequence[str]
+    runs: int
+    budget: float  # s a case, after which no further round begins
+    clients: Sequence[int]
+    duration: float  # s of posting
+    long_lengths: Sequence[float]  # s, of files posted alone
+    long_files: int  # at the same time, beside which a clip is posted
+    long_seconds: float
+    beside_clips: int
+    backend: str | None = None
+    sweep: bool = False
+
+    def cases(self) -> Iterator[Case]:
+        """By threads, then model: the models are built once for each.
+
+        Without bandwidths chosen it is 6 kbps everywhere and, in a sweep, all of them on 10 s
+        with the least threads. A bandwidth that a model does not have is left out.
+        """
+        for threads in self.threads:
+            for model in self.models:
+                for direction in self.directions:
+                    for seconds in self.lengths:
+                        for bandwidth in self._bandwidths(model, seconds, threads):
+                            yield Case(model, direction, seconds, threads, bandwidth)
+
+    def _bandwidths(self, model: str, seconds: float, threads: int) -> Sequence[float]:
+        offered = CONFIGS[model].target_bandwidths
+        if self.bandwidths is not None:
+            return [b for b in self.bandwidths if b in offered]
+        if self.sweep and seconds == SWEEP_SECONDS and threads == min(self.threads):
+            return offered
+        return [DEFAULT_BANDWIDTH]
+
+
+_QUICK = Plan(
+    models=tuple(CONFIGS),
+    directions=DIRECTIONS,
+    lengths=(1.0, 10.0),
+    threads=(1,),
+    bandwidths=None,
+    contenders=NAMES,
+    runs=5,
+    budget=20,
+    clients=(1, 8),
+    duration=5,
+    long_lengths=(10.0, 60.0),
+    long_files=2,
+    long_seconds=60,
+    beside_clips=5,
+)
+_FULL = Plan(
+    models=tuple(CONFIGS),
+    directions=DIRECTIONS,
+    lengths=(1.0, 10.0, 60.0, 3600.0),
+    threads=(1, 2),
+    bandwidths=None,
+    contenders=NAMES,
+    runs=9,
+    budget=120,
+    clients=(1, 8, 64),
+    duration=30,
+    long_lengths=(10.0, 60.0, 600.0, 3600.0),
+    long_files=10,
+    long_seconds=3600,
+    beside_clips=30,
+    sweep=True,
+)
+PRESETS: dict[Preset, Plan] = {"quick": _QUICK, "full": _FULL}

@@ -1,0 +1,53 @@
+"""How fast this machine multiplies and adds in float32, measured on the spot."""
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+
+import torch
+from torch.nn import functional as F
+
+_SIZES = (384, 512, 768, 1024, 2048)
+_NATIVE = "model_core.engine.native"
+
+
+def roofline(seconds: float = 3.0) -> float:
+    """Multiply-adds a second at the current number of torch threads.
+
+    The best of several matrix products, as torch's BLAS and as its convolution library compute
+    them, over about `seconds`; and of the native engine's own measurement (`peak_macs(threads)`),
+    where there is one.
+    """
+    products = [_product(size) for size in _SIZES] + [_pointwise(size) for size in _SIZES]
+    best = max(_best_rate(run, macs, seconds / len(products)) for run, macs in products)
+    return max(best, _native(torch.get_num_threads()))
+
+
+def _product(size: int) -> tuple[Callable[[], object], int]:
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    out = torch.empty(size, size)
+    return lambda: torch.mm(a, b, out=out), size**3
+
+
+def _pointwise(size: int) -> tuple[Callable[[], object], int]:
+    """The same product as a convolution with one tap."""
+    x, weight = torch.randn(1, size, size), torch.randn(size, size, 1)
+    return lambda: F.conv1d(x, weight), size**3
+
+
+@torch.inference_mode()
+def _best_rate(run: Callable[[], object], macs: int, seconds: float) -> float:
+    run()
+    shortest, end = float("inf"), time.perf_counter() + seconds
+    while (began := time.perf_counter()) < end or shortest == float("inf"):
+        run()
+        shortest = min(shortest, time.perf_counter() - began)
+    return macs / shortest
+
+
+def _native(threads: int) -> float:
+    if find_spec(_NATIVE) is None:
+        return 0.0
+    measure = getattr(import_module(_NATIVE), "peak_macs", None)
+    return 0.0 if measure is None else float(measure(threads))

@@ -1,0 +1,44 @@
+"""The parts of a run by name."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import memory_section, packing, service_section, speed
+from .plan import Plan
+from .results import Row, Section
+from .table import Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """`run` yields rows as they are measured, `cells` is a row as its table prints it."""
+
+    title: str
+    run: Callable[[Plan, Section], Iterator[Row]]
+    table_of: Callable[[Row], Table]
+    cells: Callable[[Row], list[Any]]
+
+
+PARTS = {
+    "speed": Part(
+        "Speed: the same weights and the same work in one process, taking turns",
+        speed.run,
+        lambda row: speed.TABLE,
+        speed.cells,
+    ),
+    "memory": Part(
+        "Memory: each in a process of its own",
+        memory_section.run,
+        lambda row: memory_section.TABLE,
+        memory_section.cells,
+    ),
+    "service": Part(
+        "Service: ours beside a plain FastAPI wrapper around the reference",
+        service_section.run,
+        service_section.table_of,
+        service_section.cells,
+    ),
+    "packing": Part("Packing", packing.run, lambda row: packing.TABLE, packing.cells),
+}
+DEFAULT = ("speed", "memory")

@@ -1,0 +1,45 @@
+"""Section `service`: ours beside a plain wrapper around the reference, both as real processes."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from .footprint import Fit
+from .models import seeded_model
+from .plan import DEFAULT_BANDWIDTH, Plan
+from .results import Row, Section
+from .serving import beside, load, long, servers
+from .serving.servers import ServerError
+from .serving.trial import Trial
+from .table import Table
+
+_PARTS = {part.KIND: part for part in (load, long, beside)}
+
+
+def run(plan: Plan, section: Section) -> Iterator[Row]:
+    """Rows of three kinds for each model. Raises `ServerError` where ours does not come up."""
+    fit = Fit()
+    for name in plan.models:
+        model = seeded_model(name)
+        with ExitStack() as stack:
+            running = [stack.enter_context(servers.ours(model, plan.backend))]
+            try:
+                running.append(stack.enter_context(servers.plain(model, DEFAULT_BANDWIDTH)))
+            except ServerError as error:
+                section.note(f"the {servers.PLAIN} is left out: {error}")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            trial = Trial(plan, section, name, running, folder, fit)
+            for part in _PARTS.values():
+                yield from part.rows(trial)
+
+
+def table_of(row: Row) -> Table:
+    """The table a row belongs in."""
+    return _PARTS[row["kind"]].TABLE
+
+
+def cells(row: Row) -> list[Any]:
+    """A row as its table prints it."""
+    return _PARTS[row["kind"]].cells(row)

@@ -1,0 +1,109 @@
+"""Both servers as processes of their own, with the same weights."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import torch
+
+from model_core.checkpoints import save_weights
+from model_core.ecdc import ModelName
+from model_core.model import EncodecModel
+from service.settings import Settings
+
+PLAIN = "plain wrapper"
+OURS = "ours"
+_ROOT = Path(__file__).parents[2]
+_PATIENCE = 120  # s to become ready
+_GRACE = 15  # s to end
+_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+class ServerError(Exception):
+    """A server that did not come up."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. `header_model` is what an `.ecdc` file calls its weights."""
+
+    name: str
+    url: str
+    pid: int
+    header_model: str
+
+
+@contextmanager
+def ours(model: EncodecModel, backend: str | None) -> Iterator[Server]:
+    """This project's service, with its defaults. Raises `ServerError`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_weights(model, Path(folder), torch.float32)
+        name = model.config.name
+        command = ["-m", "service", "--port", "0", "--device", "cpu"]
+        command += ["--weights", folder, "--models", name]
+        if backend is not None and "backend" in Settings.model_fields:
+            command += ["--backend", backend]
+        header_model = str(ModelName(name, path.stem.rpartition("-")[2]))
+        with _running(OURS, command, Path(folder) / "log", header_model) as server:
+            yield server
+
+
+@contextmanager
+def plain(model: EncodecModel, bandwidth: float) -> Iterator[Server]:
+    """The wrapper of `plain`. Raises `ServerError`."""
+    if find_spec("encodec") is None:
+        raise ServerError("encodec 0.1.1 is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.th"
+        torch.save(model.state_dict(), weights)
+        name = model.config.name
+        command = ["-m", "benchmarks.serving.plain", name, str(weights), str(bandwidth)]
+        with _running(PLAIN, command, Path(folder) / "log", name) as server:
+            yield server
+
+
+@contextmanager
+def _running(name: str, command: Sequence[str], log: Path, header_model: str) -> Iterator[Server]:
+    """Started, ready, and stopped in the end. As many threads as each takes by itself."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=_ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield Server(name, _wait(process, log), process.pid, header_model)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """The URL, once the server is ready there."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        said = _URL.search(log.read_text(errors="replace"))
+        if said is not None and _is_ready(said[0]):
+            return said[0]
+        time.sleep(0.1)
+    raise ServerError(f"not ready; the end of its log: {log.read_text(errors='replace')[-1000:]}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,51 @@
+"""A one-second clip while the server encodes long files."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from .uploads import clip
+
+_SETTLE = 4  # s until the long files are under way
+_ENOUGH = 60  # s after which no further clip is posted
+_ROOT = Path(__file__).parents[2]
+
+
+def clip_latencies(url: str, count: int) -> list[float]:
+    """Seconds to the whole answer to a one-second clip, `count` times or for a minute."""
+    body = clip(1).body
+    times: list[float] = []
+    end = time.perf_counter() + _ENOUGH
+    with httpx.Client(base_url=url, timeout=None) as client:
+        while len(times) < count and time.perf_counter() < end:
+            began = time.perf_counter()
+            client.post("/compress", files={"file": ("clip.wav", body)}).raise_for_status()
+            times.append(time.perf_counter() - began)
+    return times
+
+
+class LongFilesError(Exception):
+    """The load that a clip was to be measured beside was not there."""
+
+
+@contextmanager
+def long_files(url: str, path: Path, count: int) -> Iterator[None]:
+    """Inside, `count` clients post this file, again and again.
+
+    Raises `LongFilesError` at the end when they were refused.
+    """
+    command = [sys.executable, "-m", "benchmarks.serving.uploader", url, str(path), str(count)]
+    process = subprocess.Popen(command, cwd=_ROOT)
+    try:
+        time.sleep(_SETTLE)
+        yield
+        if process.poll() is not None:
+            raise LongFilesError("the long files were refused")
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,47 @@
+"""Memory as the kernel counts it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.memory import (
+    available_memory,
+    forget_peak,
+    peak_resident,
+    resident,
+    total_memory,
+    tree_bytes,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+_MIB = 2**20
+_CHILD = "held = bytearray(b'1') * (200 * 2**20); print('there', flush=True); input()"
+
+
+def test_the_peak_is_remembered_until_it_is_forgotten() -> None:
+    before = resident()
+    block = np.ones(100 * _MIB, np.uint8)
+    assert resident() > before + 90 * _MIB
+    del block
+    assert peak_resident() > before + 90 * _MIB
+    forget_peak()
+    assert peak_resident() < before + 60 * _MIB
+
+
+def test_children_are_counted() -> None:
+    before = tree_bytes(os.getpid())
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"there\n"
+        assert tree_bytes(os.getpid()) > before + 180 * _MIB
+        child.communicate(b"\n")
+    assert tree_bytes(child.pid) == 0
+
+
+def test_the_machine_has_some() -> None:
+    assert 0 < available_memory() < total_memory()

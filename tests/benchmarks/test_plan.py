@@ -1,0 +1,41 @@
+"""What a run measures, from the command line on."""
+
+from benchmarks.command import parser, plan_of
+from benchmarks.plan import Case, Plan
+
+
+def planned(*arguments: str) -> Plan:
+    return plan_of(parser().parse_args(arguments))
+
+
+def test_quick_is_few_cases_of_both_models_and_directions() -> None:
+    cases = list(planned().cases())
+    assert {(c.model, c.direction) for c in cases} == {
+        ("encodec_24khz", "encode"),
+        ("encodec_24khz", "decode"),
+        ("encodec_48khz", "encode"),
+        ("encodec_48khz", "decode"),
+    }
+    assert max(c.seconds for c in cases) <= 10
+    assert {(c.threads, c.bandwidth) for c in cases} == {(1, 6.0)}
+
+
+def test_full_has_every_length_on_every_number_of_threads_and_every_bandwidth_once() -> None:
+    cases = list(planned("--full").cases())
+    assert len(cases) == len(set(cases))
+    for model, bandwidths in (("encodec_24khz", 5), ("encodec_48khz", 4)):
+        mine = [c for c in cases if (c.model, c.direction) == (model, "encode")]
+        assert {(c.seconds, c.threads) for c in mine} == {
+            (seconds, threads) for seconds in (1, 10, 60, 3600) for threads in (1, 2)
+        }
+        assert sum(c.seconds == 10 and c.threads == 1 for c in mine) == bandwidths
+
+
+def test_what_is_chosen_is_what_is_measured() -> None:
+    plan = planned(
+        "speed", "--models", "encodec_48khz", "--directions", "decode", "--lengths", "2.5",
+        "--threads", "3", "--bandwidths", "1.5", "24", "--runs", "2",
+    )  # fmt: skip
+    # the 48 kHz model has no 1.5 kbps
+    assert list(plan.cases()) == [Case("encodec_48khz", "decode", 2.5, 3, 24.0)]
+    assert plan.runs == 2
