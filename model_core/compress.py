@@ -86,4 +86,5 @@ def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[T
 @lru_cache(maxsize=4)
 def _codec(name: str, lm: bool, device: str) -> Codec:
     """Weights are loaded once, however many files need them."""
-    return Codec.load(name, device=device, exact=True, lm=lm)
+    threads = torch.get_num_threads()
+    return Codec.load(name, device=device, exact=True, lm=lm, threads=threads)

@@ -58,7 +58,7 @@ class Models:
         self._device = device
         self._on_failure = on_failure
         self._on_ready = on_ready
-        self._max_batch = settings.max_batch if device.type == "cuda" else 1
+        self._max_batch = settings.max_batch if device.type == "cuda" else None
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
         self._extra: OrderedDict[str, Codec] = OrderedDict()

@@ -38,7 +38,14 @@ class Models:
             language_model = self._registry.load_lm(weights) if lm else None
             model = self._registry.load(weights)
             lm_name = weights.lm_header_name
-            self._codecs[key] = Codec(model, language_model, lm_name, weights, self._device)
+            self._codecs[key] = Codec(
+                model,
+                language_model,
+                lm_name,
+                weights,
+                self._device,
+                threads=torch.get_num_threads(),
+            )
         return self._codecs[key]
 
 

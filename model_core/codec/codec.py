@@ -10,7 +10,7 @@ import torch
 from ..checkpoints import WeightSet, shared_registry
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
-from ..engine import DecodeItem, EncodedBlock, EncodeItem, Engine
+from ..engine import DecodeItem, EncodedBlock, EncodeItem, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
@@ -32,17 +32,22 @@ class Codec:
         lm_name: str | None = None,
         weights: WeightSet | None = None,
         device: torch.device | str = "cpu",
-        max_batch: int = 1,
+        max_batch: int | None = None,
+        *,
+        backend: str = "auto",
+        threads: int = 1,
     ):
+        """`max_batch`, `backend` and `threads`: as `make_engine`, which says what it raises."""
         self.name = model.name
         self.config: ModelConfig = model.config
         self.weights = weights
         self.device = torch.device(device)
-        self.engine = Engine(model, device, max_batch)
+        self.engine = make_engine(model, device, max_batch, backend, threads)
         self.lm = None if lm is None else lm.to("cpu").eval()
         self.lm_name = None if lm is None else lm_name or model.name
-        self.encode_task: Task = FunctionTask("encode", self.name, max_batch, self.engine.encode)
-        self.decode_task: Task = FunctionTask("decode", self.name, max_batch, self._decode)
+        most = self.engine.max_batch
+        self.encode_task: Task = FunctionTask("encode", self.name, most, self.engine.encode)
+        self.decode_task: Task = FunctionTask("decode", self.name, most, self.engine.decode)
         self.lm_encode_task: Task = FunctionTask("lm_encode", self.name, 1, _lm_encode)
         self.lm_decode_task: Task = FunctionTask("lm_decode", self.name, 1, _lm_decode)
 
@@ -52,10 +57,12 @@ class Codec:
         name: str,
         weights: str | None = None,
         device: torch.device | str = "cpu",
-        max_batch: int = 1,
+        max_batch: int | None = None,
         *,
         exact: bool = False,
         lm: bool = True,
+        backend: str = "auto",
+        threads: int = 1,
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
@@ -67,7 +74,14 @@ class Codec:
         found = registry.find_exact(name) if exact else registry.find(name)
         language_model = registry.load_lm(found) if lm and found.lm is not None else None
         return cls(
-            registry.load(found), language_model, found.lm_header_name, found, device, max_batch
+            registry.load(found),
+            language_model,
+            found.lm_header_name,
+            found,
+            device,
+            max_batch,
+            backend=backend,
+            threads=threads,
         )
 
     @property
@@ -112,9 +126,6 @@ class Codec:
             raise EncodecError(f"{self.name} on {self.device} does not decode to finite values")
         if self.lm is not None:
             LMEncoder(self.lm, codebooks).encode(block.codes[:, :2])
-
-    def _decode(self, items: list[DecodeItem]) -> list[np.ndarray]:
-        return [samples.numpy() for samples in self.engine.decode(items)]
 
 
 def _lm_encode(items: list[tuple[LMEncoder, EncodedBlock]]) -> list[bytes]:

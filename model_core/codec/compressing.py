@@ -14,7 +14,8 @@ LOUDEST = 1e9
 
 
 class Encoder:
-    """Cuts a stream of samples into blocks and has them encoded.
+    """Cuts a stream of samples into blocks and has them encoded, as many together as suits the
+    engine.
 
     Where the cuts fall depends on the count of samples alone, not on how they were pushed.
     """
@@ -22,8 +23,11 @@ class Encoder:
     def __init__(self, codec: Codec, num_codebooks: int):
         self._codec = codec
         self._num_codebooks = num_codebooks
-        self._block = codec.engine.block_samples
+        engine, causal = codec.engine, codec.config.causal
+        self._block = engine.block_samples
         self._stride = codec.config.segment_stride or self._block
+        self._together = engine.blocks_at_once if causal else engine.max_batch
+        self._blocks_an_item = self._together if causal else 1
         self._state = StreamState()
         self._buffer = np.zeros((codec.config.channels, 0), np.float32)
         self.samples = 0
@@ -37,10 +41,11 @@ class Encoder:
         _check(samples, self._codec.config.channels)
         self.samples += samples.shape[1]
         self._buffer = np.concatenate([self._buffer, samples], axis=1)
+        complete = (self._buffer.shape[1] - self._block) // self._stride + 1
         items = []
-        while self._buffer.shape[1] >= self._block:
-            items.append(self._item(self._buffer[:, : self._block], last=False))
-            self._buffer = self._buffer[:, self._stride :]
+        while complete >= self._together:
+            items.append(self._item(self._blocks_an_item, last=False))
+            complete -= self._blocks_an_item
         return (yield from self._encode(items))
 
     def finish(self) -> Steps[list[EncodedBlock]]:
@@ -49,11 +54,13 @@ class Encoder:
             raise InvalidAudioError("there are no samples to encode")
         items = []
         while self._buffer.shape[1]:
-            items.append(self._item(self._buffer[:, : self._block], last=True))
-            self._buffer = self._buffer[:, self._stride :]
+            items.append(self._item(self._blocks_an_item, last=True))
         return (yield from self._encode(items))
 
-    def _item(self, samples: np.ndarray, last: bool) -> EncodeItem:
+    def _item(self, blocks: int, last: bool) -> EncodeItem:
+        """Take so many blocks from the buffer, or what is left of them."""
+        samples = self._buffer[:, : self._block + (blocks - 1) * self._stride]
+        self._buffer = self._buffer[:, blocks * self._stride :]
         state = self._state if self._codec.config.causal else StreamState()
         return EncodeItem(np.ascontiguousarray(samples), self._num_codebooks, last, state)
 

@@ -14,9 +14,6 @@ from .codec import Codec
 from .entropy import LMDecoder
 from .work import Steps, Work, run_steps
 
-READ_AHEAD = 2
-"""Segments that are decoded at the same time."""
-
 
 class Decompressor:
     """Payload bytes in, samples out; exactly as many as the header says."""
@@ -59,7 +56,8 @@ class Decompressor:
         return samples
 
     def _next_of_stream(self) -> Steps[np.ndarray]:
-        frames = min(self._frames_left, self._codec.engine.block_frames)
+        engine = self._codec.engine
+        frames = min(self._frames_left, engine.block_frames * engine.blocks_at_once)
         self._frames_left -= frames
         codes = yield from self._codes(frames)
         item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
@@ -68,7 +66,7 @@ class Decompressor:
         return samples
 
     def _next_segments(self) -> Steps[np.ndarray]:
-        ahead = list(islice(self._segments, READ_AHEAD))
+        ahead = list(islice(self._segments, self._codec.engine.max_batch))
         items = []
         for segment in ahead:
             block = yield from self._read_segment(segment)

@@ -3,8 +3,23 @@
 What it computes is what `nn` computes on the whole audio; the tests hold it to that.
 """
 
-from .engine import DecodeItem, EncodedBlock, EncodeItem, Engine
+from .choose import BACKENDS, Backend, make_engine
+from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
+from .native import NativeEngine
 from .overlap import OverlapAdd
-from .streaming import StreamState
+from .protocol import Engine
+from .torch_engine import TorchEngine
 
-__all__ = ["DecodeItem", "EncodeItem", "EncodedBlock", "Engine", "OverlapAdd", "StreamState"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "DecodeItem",
+    "EncodeItem",
+    "EncodedBlock",
+    "Engine",
+    "NativeEngine",
+    "OverlapAdd",
+    "StreamState",
+    "TorchEngine",
+    "make_engine",
+]

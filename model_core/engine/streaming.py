@@ -13,8 +13,6 @@ first block is at least as long as the deepest reflection (seven frames), unless
 last one; then there is nothing to carry and `nn` runs it whole.
 """
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,20 +20,7 @@ from torch.nn import functional as F
 from ..nn.conv import SConv1d, SConvTranspose1d, extra_padding
 from ..nn.lstm import SLSTM
 from ..nn.seanet import SEANetResnetBlock
-
-
-@dataclass
-class StreamState:
-    """What one stream carries from block to block: a tensor `[C, n]` (or `[layers, C]`) a slot.
-
-    Empty before the first block.
-    """
-
-    slots: list[Tensor] = field(default_factory=list)
-
-    @property
-    def is_new(self) -> bool:
-        return not self.slots
+from .items import StreamState
 
 
 class _Cursor:

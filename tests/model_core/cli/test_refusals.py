@@ -181,14 +181,15 @@ def test_interrupted(
     encodec: Command, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the middle of decoding."""
-    from model_core.engine import Engine
+    from model_core.engine import NativeEngine, TorchEngine
 
     encodec(wav)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "decode", interrupt)
+    for backend in (NativeEngine, TorchEngine):
+        monkeypatch.setattr(backend, "decode", interrupt)
     outcome = encodec(tmp_path / "x.ecdc")
     assert outcome.code == 130
     assert len(outcome.lines) == 1

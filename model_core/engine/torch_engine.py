@@ -1,9 +1,8 @@
-"""One model's networks on one device, run block by block for many streams."""
+"""The torch backend: the modules of `nn` themselves, block by block for many streams."""
 
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,39 +10,10 @@ from torch import Tensor, nn
 
 from ..model import EncodecModel
 from ..nn.conv import fold_weight_norm
-from .streaming import StreamState, run_block
+from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
+from .streaming import run_block
 
 BLOCK_SECONDS = 1
-
-
-@dataclass
-class EncodeItem:
-    """A block of samples `[C, n]`, float32, and the stream it continues.
-
-    `last` closes the stream. Blocks of one stream go one after another.
-    """
-
-    samples: np.ndarray
-    num_codebooks: int
-    last: bool
-    state: StreamState = field(default_factory=StreamState)
-
-
-@dataclass(frozen=True)
-class EncodedBlock:
-    """Codes int64 `[K, T]` and, for a normalising model, the scale they were taken at."""
-
-    codes: np.ndarray
-    scale: float | None = None
-
-
-@dataclass
-class DecodeItem:
-    """A block of codes `[K, T]`, its scale, and the stream it continues."""
-
-    block: EncodedBlock
-    last: bool
-    state: StreamState = field(default_factory=StreamState)
 
 
 @contextmanager
@@ -58,26 +28,16 @@ def _exact(device: torch.device) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
-    """Put the streams' states back if what happens inside fails."""
-    before = [item.state.slots for item in items]
-    try:
-        yield
-    except BaseException:
-        for item, slots in zip(items, before, strict=True):
-            item.state.slots = slots
-        raise
+class TorchEngine:
+    """An `Engine` for any device and precision.
 
-
-class Engine:
-    """Encodes and decodes batches of blocks.
-
-    A block of the causal model is one second of a stream; of the other model, a segment, which
-    needs nothing of its neighbours. Blocks of full length share a batch, which is always padded
-    to `max_batch`, so that a result depends on its own stream alone; shorter ones (a stream's
-    last) run by themselves at their true length.
+    Blocks of full length share a batch, which is always padded to `max_batch`, so that a result
+    depends on its own stream alone; shorter ones (a stream's last) run by themselves at their
+    true length.
     """
+
+    name = "torch"
+    blocks_at_once = 1
 
     def __init__(self, model: EncodecModel, device: torch.device | str = "cpu", max_batch: int = 1):
         self.config = model.config
@@ -95,7 +55,7 @@ class Engine:
 
         When it raises, the streams stand where they stood, so that each block can be tried alone.
         """
-        with _exact(self.device), _states_kept(items):
+        with _exact(self.device), states_kept(items):
             return self._encode(items)
 
     def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
@@ -134,13 +94,13 @@ class Engine:
         ]
 
     @torch.inference_mode()
-    def decode(self, items: Sequence[DecodeItem]) -> list[Tensor]:
-        """Decode one block of each of several streams: samples `[C, frames · hop]` on the CPU.
+    def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
+        """Decode one block of each of several streams: samples `[C, frames · hop]`.
 
         When it raises, the streams stand where they stood.
         """
-        with _exact(self.device), _states_kept(items):
-            return self._decode(items)
+        with _exact(self.device), states_kept(items):
+            return [samples.numpy() for samples in self._decode(items)]
 
     def _decode(self, items: Sequence[DecodeItem]) -> list[Tensor]:
         full = [i for i in items if i.block.codes.shape[-1] == self.block_frames]

@@ -1,0 +1,185 @@
+// The engine's functions for Python: a model from its description and weights, and its work.
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "segments.h"
+#include "streams.h"
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+// Workers that rest between calls, with their memory.
+template <class Worker>
+class Resting {
+  public:
+    template <class Make>
+    std::unique_ptr<Worker> take(Make make) {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!workers_.empty()) {
+                auto worker = std::move(workers_.back());
+                workers_.pop_back();
+                return worker;
+            }
+        }
+        return make();
+    }
+    void give(std::unique_ptr<Worker> worker) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        workers_.push_back(std::move(worker));
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+// Calls work(i) for i in [0, count) in so many threads, and raises what one of them raised.
+template <class Work>
+static void in_threads(int count, Work work) {
+    std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
+    std::vector<std::thread> threads;
+    const auto guarded = [&](int i) {
+        try {
+            work(i);
+        } catch (...) {
+            errors[i] = std::current_exception();
+        }
+    };
+    for (int i = 1; i < count; i++) threads.emplace_back(guarded, i);
+    guarded(0);
+    for (auto& thread : threads) thread.join();
+    for (const auto& error : errors)
+        if (error) std::rethrow_exception(error);
+}
+
+// Hands the jobs out to threads, a few at a time to go in step.
+template <class Worker, class Make>
+static void share_out(EncodecJob* jobs, int count, int threads, Resting<Worker>& resting,
+                      Make make) {
+    threads = std::max(1, std::min(threads, count));
+    const int most = std::max(1, std::min((count + threads - 1) / threads, STREAMS_IN_STEP));
+    std::atomic<int> next{0};
+    in_threads(threads, [&](int) {
+        auto worker = resting.take(make);
+        for (int first; (first = next.fetch_add(most)) < count;) {
+            std::vector<EncodecJob*> some;
+            for (int i = first; i < std::min(count, first + most); i++) some.push_back(jobs + i);
+            worker->run_in_step(some.data(), static_cast<int>(some.size()));
+        }
+        resting.give(std::move(worker));
+    });
+}
+
+class Direction {
+  public:
+    Direction(const NetworkWeights& weights, const Quantizer& quantizer, const EncodecSpec& spec,
+              bool encoder)
+        : quantizer_(quantizer), spec_(spec), encoder_(encoder) {
+        if (spec.causal) {
+            causal_ = encoder ? causal_encoder(weights, spec) : causal_decoder(weights, spec);
+            coder_.emplace(*causal_, quantizer, spec, encoder);
+        } else {
+            normed_.emplace(weights);
+        }
+    }
+
+    size_t state_size() const { return causal_ ? causal_->state_size() : 0; }
+
+    void run(EncodecJob* jobs, int count, int threads) {
+        if (!causal_) {
+            share_out(jobs, count, threads, segments_, [this] {
+                return std::make_unique<SegmentWorker>(*normed_, quantizer_, spec_, encoder_);
+            });
+            return;
+        }
+        const auto make = [this] { return std::make_unique<StreamWorker>(*coder_); };
+        if (count > 1 || threads < 2) {
+            share_out(jobs, count, threads, streams_, make);
+            return;
+        }
+        const std::vector<Block> blocks = coder_->blocks(jobs[0]);
+        Progress progress(causal_->units());
+        std::atomic<int> next{0};
+        const int length = static_cast<int>(blocks.size());
+        in_threads(std::min(threads, length), [&](int) {
+            auto worker = streams_.take(make);
+            for (int b; (b = next.fetch_add(1)) < length;)
+                worker->run_block(jobs[0], blocks[b], progress, b);
+            streams_.give(std::move(worker));
+        });
+    }
+
+  private:
+    const Quantizer& quantizer_;
+    const EncodecSpec& spec_;
+    bool encoder_;
+    std::optional<CausalNetwork> causal_;
+    std::optional<StreamCoder> coder_;
+    std::optional<NormedNetwork> normed_;
+    Resting<StreamWorker> streams_;
+    Resting<SegmentWorker> segments_;
+};
+
+struct EncodecModel {
+    EncodecSpec spec;
+    Quantizer quantizer;
+    std::unique_ptr<Direction> encoder, decoder;
+};
+
+static void keep_message(char* message, size_t size, const char* text) {
+    if (message && size) std::snprintf(message, size, "%s", text);
+}
+
+// Floats in a vector register of this build.
+EXPORT int32_t encodec_lanes() { return LANES; }
+
+// A model, or null and why not. `weights`: encoder, decoder, entries of the codebooks.
+EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights, size_t size,
+                                   char* message, size_t message_size) {
+    try {
+        auto model = std::make_unique<EncodecModel>();
+        model->spec = *spec;
+        WeightReader reader(weights, size);
+        const NetworkWeights encoder = read_encoder(reader, *spec);
+        const NetworkWeights decoder = read_decoder(reader, *spec);
+        const size_t entries =
+            static_cast<size_t>(spec->codebooks) * spec->bins * spec->dimension;
+        model->quantizer =
+            Quantizer(spec->codebooks, spec->bins, spec->dimension, reader.take(entries));
+        reader.finish();
+        model->encoder =
+            std::make_unique<Direction>(encoder, model->quantizer, model->spec, true);
+        model->decoder =
+            std::make_unique<Direction>(decoder, model->quantizer, model->spec, false);
+        return model.release();
+    } catch (const std::exception& error) {
+        keep_message(message, message_size, error.what());
+        return nullptr;
+    }
+}
+
+EXPORT void encodec_free(EncodecModel* model) { delete model; }
+
+// Floats that a causal stream carries from block to block; 0 for the other model.
+EXPORT size_t encodec_state_size(const EncodecModel* model, int32_t encoder) {
+    return (encoder ? model->encoder : model->decoder)->state_size();
+}
+
+// Run jobs of different streams; 0, or 1 and why not (the streams' states are then spoilt).
+EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* jobs, int32_t count,
+                           int32_t threads, char* message, size_t message_size) {
+    try {
+        (encoder ? model->encoder : model->decoder)->run(jobs, count, threads);
+        return 0;
+    } catch (const std::exception& error) {
+        keep_message(message, message_size, error.what());
+        return 1;
+    }
+}

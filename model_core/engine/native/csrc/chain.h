@@ -1,0 +1,206 @@
+// A causal stack of convolutions, block by block.
+//
+// Every step reads windows from a buffer of rows, channels last, that begins with the rows left
+// over from the block before. A group of steps goes through a block in chunks small enough that
+// what is between them stays in cache; the deep steps take whole blocks, since their weights are
+// larger than their rows. How a stream is cut into blocks, and those into chunks, changes no bit.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "buffer.h"
+#include "gemm.h"
+#include "narrow.h"
+
+struct BufferShape {
+    int width;            // floats a row
+    int context;          // rows kept from before
+    bool zeros;           // what is before a stream's first row: 0, else its reflection
+    int stride = 1;       // of the step that reads it
+    size_t capacity = 0;  // rows, without context
+};
+
+struct Step {
+    int in;  // buffers by number
+    int raw = -1, raw_column = 0;
+    int activated = -1, activated_column = 0;
+    int stride = 1;
+    int rows_out = 1;     // rows side by side in the product
+    bool aside = false;   // the output joins rows that another step has begun
+    int channels = 0;     // of an output row
+    Packed weights;
+    NarrowConv narrow;    // instead, for one or two output channels
+};
+
+// The rows of one buffer. Row `context` after `start` is the first that is not read yet.
+class Rows {
+  public:
+    void prepare(const BufferShape& shape) {
+        shape_ = &shape;
+        data_.resize((shape.capacity + shape.context + shape.stride) *
+                     static_cast<size_t>(shape.width) + LANES);
+        start = filled = 0;
+    }
+    float* row(ptrdiff_t i) { return data_.get() + (start + i) * shape_->width; }
+    float* fresh(ptrdiff_t i) { return row(shape_->context + i); }
+    void consume(int rows) {
+        start += rows;
+        filled -= rows;
+        if (filled > 0) return;
+        if (start)
+            std::memmove(data_.get(), row(0), sizeof(float) * shape_->context * shape_->width);
+        start = 0;
+    }
+
+    int filled = 0;
+
+  private:
+    const BufferShape* shape_ = nullptr;
+    Floats data_;
+    int start = 0;
+};
+
+class Chain {
+  public:
+    struct Group {
+        int first, last;  // steps, `last` not included
+        int chunk;        // rows of the first step's buffer
+        size_t state, state_end;  // floats of a stream's state that belong to it
+    };
+
+    std::vector<BufferShape> buffers;  // the first takes the input, the last the output
+    std::vector<Step> steps;
+    std::vector<Group> groups;
+
+    int add(int width, int context, bool zeros = false) {
+        buffers.push_back({width, context, zeros});
+        return static_cast<int>(buffers.size()) - 1;
+    }
+
+    // Cut the steps into groups, each beginning with a step of `starts` and going in chunks of so
+    // many rows, and size the buffers for blocks of `block_rows` input rows.
+    void lay_out(const std::vector<std::pair<int, int>>& starts, size_t block_rows) {
+        size_t rows = block_rows;
+        size_t state = 0;
+        for (size_t g = 0; g < starts.size(); g++) {
+            const int last = g + 1 < starts.size() ? starts[g + 1].first
+                                                   : static_cast<int>(steps.size());
+            Group group{starts[g].first, last, starts[g].second, state, state};
+            size_t chunk = std::min(rows, static_cast<size_t>(group.chunk));
+            for (int s = group.first; s < last; s++) {
+                Step& step = steps[s];
+                BufferShape& in = buffers[step.in];
+                in.stride = step.stride;
+                in.capacity = std::max(in.capacity, s == group.first ? rows : chunk);
+                state += static_cast<size_t>(in.context) * in.width;
+                const auto through = [&](size_t n) {
+                    return (n + step.stride - 1) / step.stride * step.rows_out;
+                };
+                rows = through(rows);
+                chunk = through(chunk);
+                for (int to : {step.raw, step.activated})
+                    if (to >= 0)
+                        buffers[to].capacity =
+                            std::max(buffers[to].capacity, s + 1 == last ? rows : chunk);
+            }
+            group.state_end = state;
+            groups.push_back(group);
+        }
+        state_size = state;
+    }
+
+    size_t state_size = 0;
+};
+
+// The buffers of one chain, for one block at a time.
+class ChainRunner {
+  public:
+    explicit ChainRunner(const Chain& chain) : chain_(chain), rows_(chain.buffers.size()) {
+        for (size_t i = 0; i < rows_.size(); i++) rows_[i].prepare(chain.buffers[i]);
+    }
+
+    // Where to write `count` rows of input.
+    float* input(int count) {
+        rows_[0].filled += count;
+        return rows_[0].fresh(0);
+    }
+    float* output() { return rows_.back().row(0); }
+    int output_rows() const { return rows_.back().filled; }
+    void clear_output() { rows_.back().filled = 0; }
+
+    // One group over everything that its first buffer holds. `state` is the stream's, of the
+    // whole chain; the group's part is read (unless `first`) and renewed.
+    void run(const Chain::Group& group, float* state, bool first, bool last) {
+        if (!first) each_context(group, state, [](float* rows, float* kept, size_t size) {
+            std::memcpy(rows, kept, size);
+        });
+        Rows& source = rows_[chain_.steps[group.first].in];
+        while (source.filled > 0) {
+            int rows = std::min(source.filled, group.chunk);
+            const bool final = last && rows == source.filled;
+            for (int s = group.first; s < group.last; s++)
+                rows = run_step(chain_.steps[s], rows, first, final);
+            first = false;
+        }
+        each_context(group, state, [](float* rows, float* kept, size_t size) {
+            std::memcpy(kept, rows, size);
+        });
+    }
+
+  private:
+    template <class Copy>
+    void each_context(const Chain::Group& group, float* state, Copy copy) {
+        state += group.state;
+        for (int s = group.first; s < group.last; s++) {
+            const int in = chain_.steps[s].in;
+            const size_t size =
+                static_cast<size_t>(chain_.buffers[in].context) * chain_.buffers[in].width;
+            copy(rows_[in].row(0), state, sizeof(float) * size);
+            state += size;
+        }
+    }
+
+    // `rows` rows of the step's input; returns how many rows come out.
+    int run_step(const Step& step, int rows, bool first, bool last) {
+        Rows& in = rows_[step.in];
+        const BufferShape& shape = chain_.buffers[step.in];
+        const size_t row_bytes = sizeof(float) * static_cast<size_t>(shape.width);
+        if (first)
+            for (int i = 0; i < shape.context; i++) {
+                if (shape.zeros)
+                    std::memset(in.row(i), 0, row_bytes);
+                else
+                    std::memcpy(in.row(i), in.fresh(shape.context - i), row_bytes);
+            }
+        if (last) {
+            const int extra = (step.stride - rows % step.stride) % step.stride;
+            for (int i = 0; i < extra; i++)
+                std::memcpy(in.fresh(rows + i), in.fresh(rows - 2 - i), row_bytes);
+        }
+        const int windows = (rows + step.stride - 1) / step.stride;
+        const int out_rows = windows * step.rows_out;
+        const ptrdiff_t stride = static_cast<ptrdiff_t>(step.stride) * shape.width;
+        Output out;
+        out.raw = target(step, step.raw, step.raw_column, out_rows);
+        out.activated = target(step, step.activated, step.activated_column, out_rows);
+        if (step.narrow.channels)
+            step.narrow.run(in.row(0), stride, windows, out.raw.data, out.raw.row);
+        else
+            product(in.row(0), stride, windows, step.weights, out);
+        in.consume(rows);
+        return out_rows;
+    }
+
+    Target target(const Step& step, int buffer, int column, int rows) {
+        if (buffer < 0) return {};
+        Rows& to = rows_[buffer];
+        const int width = chain_.buffers[buffer].width;
+        float* data = to.fresh(step.aside ? 0 : to.filled) + column;
+        if (!step.aside) to.filled += rows;
+        return {data, static_cast<ptrdiff_t>(step.rows_out) * width, width};
+    }
+
+    const Chain& chain_;
+    std::vector<Rows> rows_;
+};

@@ -1,0 +1,89 @@
+// What lies between the layers of the normalised networks. A layer's output is normalised over
+// the whole segment, so that nothing can be read of it until all of it is there; it is kept as
+// the convolution left it, and whoever reads it applies what normalising amounts to, a factor and
+// an offset for each channel.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "buffer.h"
+#include "gemm.h"
+
+class Field {
+  public:
+    // Room for so many rows.
+    void begin(int rows, int channels) {
+        this->rows = rows;
+        this->channels = channels;
+        skipped_ = 0;
+        moments = {};
+        data_.resize(static_cast<size_t>(rows) * channels + LANES);
+    }
+
+    // All rows are there: learn the factors and offsets. Source: torch's GroupNorm of one group.
+    void normalise(const float* scale, const float* offset) {
+        const double count = static_cast<double>(rows) * channels;
+        const double mean = moments.sum / count;
+        const double variance = std::max(0.0, moments.squares / count - mean * mean);
+        const double inverse = 1 / std::sqrt(variance + 1e-5);
+        period_ = channels;
+        while (period_ % LANES) period_ += channels;  // so that whole vectors go through it
+        factors_.resize(2 * static_cast<size_t>(period_));
+        for (int i = 0; i < period_; i++) {
+            const double factor = scale[i % channels] * inverse;
+            factors_.get()[i] = static_cast<float>(factor);
+            factors_.get()[period_ + i] =
+                static_cast<float>(offset[i % channels] - factor * mean);
+        }
+    }
+
+    // Leave out rows on both sides, which counted for the normalising.
+    void trim(int left, int right) {
+        skipped_ = left;
+        rows -= left + right;
+    }
+
+    float* row(int i) { return data_.get() + static_cast<size_t>(skipped_ + i) * channels; }
+    const float* row(int i) const {
+        return data_.get() + static_cast<size_t>(skipped_ + i) * channels;
+    }
+
+    // Calls use(place, vector, count) for the normalised values of rows from `first` on.
+    template <class Use>
+    INLINE void each(int first, int count, Use use) const {
+        const float *x = row(first), *factors = factors_.get(), *offsets = factors + period_;
+        const int size = count * channels;
+        int place = 0;
+        for (int i = 0; i < size; i += LANES, place += LANES) {
+            if (place == period_) place = 0;
+            const int some = size - i;
+            use(i, load(x + i) * load(factors + place) + load(offsets + place),
+                some < LANES ? some : LANES);
+        }
+    }
+
+    int rows = 0, channels = 0;
+    Moments moments;
+
+  private:
+    Floats data_, factors_;
+    int skipped_ = 0, period_ = 0;
+};
+
+// The normalised rows themselves.
+static void copy_rows(const Field& field, int first, int count, float* to) {
+    field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
+}
+
+static void copy_activated(const Field& field, int first, int count, float* to) {
+    field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, elu(v), some); });
+}
+
+// elu(a + b), normalised each.
+static void copy_activated_sum(const Field& a, const Field& b, int first, int count, float* to) {
+    a.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
+    b.each(first, count, [&](int i, Vec v, int some) {
+        store_some(to + i, elu(v + load_some(to + i, some)), some);
+    });
+}

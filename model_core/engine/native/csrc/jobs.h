@@ -1,0 +1,37 @@
+// What the engine is asked to do, as it comes from Python.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+// Some of a stream's audio or codes. Of a causal stream, `state` `[state_size]` is what the
+// blocks before have left and is renewed (nothing is read of it when `first`); of the other
+// model's segments there is none.
+struct EncodecJob {
+    float* samples;        // [channels, samples], to read or to write
+    int64_t* codes;        // [books, frames], to write or to read
+    float* state;
+    float scale;           // what a segment's samples are multiplied by at the end (decode)
+    int32_t books;
+    int32_t first, last;
+    int64_t sample_count;  // encode
+    int64_t frames;
+};
+}
+
+// Planar samples `[channels, n]` from `begin` on to rows, and back.
+static inline void to_rows(const EncodecJob& job, int64_t n, int64_t begin, int count,
+                           int channels, float* rows) {
+    for (int c = 0; c < channels; c++) {
+        const float* from = job.samples + c * n + begin;
+        for (int t = 0; t < count; t++) rows[t * channels + c] = from[t];
+    }
+}
+static inline void from_rows(const EncodecJob& job, int64_t n, int64_t begin, int count,
+                             int channels, const float* rows) {
+    for (int c = 0; c < channels; c++) {
+        float* to = job.samples + c * n + begin;
+        for (int t = 0; t < count; t++) to[t] = rows[t * channels + c];
+    }
+}

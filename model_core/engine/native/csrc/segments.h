@@ -1,0 +1,289 @@
+// Runs segments of the normalised, non-causal networks. They need nothing of each other; several
+// go through the LSTM in step.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "field.h"
+#include "jobs.h"
+#include "lstm_pass.h"
+#include "narrow.h"
+#include "pack.h"
+#include "rvq.h"
+
+constexpr int SCRATCH_ROWS = 16 * TILE_ROWS;
+
+// A convolution and the normalising of its output.
+struct NormedConv {
+    int in, out, kernel, stride;
+    Packed weights;
+    NarrowConv narrow;  // instead, for few output channels
+    std::vector<float> scale, offset;
+    bool transposed;
+
+    NormedConv(const ConvWeights& w, int stride)
+        : in(w.in), out(w.out), kernel(w.kernel), stride(stride),
+          scale(w.norm_scale, w.norm_scale + w.out),
+          offset(w.norm_offset, w.norm_offset + w.out), transposed(w.transposed) {
+        if (w.transposed)
+            weights = pack_transposed(w);
+        else if (w.out < LANES / 2 && w.out <= 2)
+            narrow = NarrowConv(w.in * w.kernel, w.out, w.bias,
+                                [&](int n, int k) { return w.window(n, k); });
+        else
+            weights = pack_conv(w);
+    }
+    int rows_at_once() const {  // weights beyond the cache are to be read once
+        return static_cast<size_t>(weights.depth) * out > 1 << 17 ? 1 << 30 : SCRATCH_ROWS;
+    }
+};
+
+struct NormedResidual {
+    NormedConv wide, back, skip;
+    explicit NormedResidual(const ResidualWeights& w)
+        : wide(w.wide, 1), back(w.back, 1), skip(w.skip, 1) {}
+};
+
+struct NormedNetwork {
+    std::vector<NormedConv> first, last, scaling;
+    std::vector<NormedResidual> residual;
+    std::vector<LstmLayer> lstm;
+    int width;
+
+    explicit NormedNetwork(const NetworkWeights& net) : lstm(pack_lstm(net)), width(net.width) {
+        first.emplace_back(net.first[0], 1);
+        last.emplace_back(net.last[0], 1);
+        for (size_t i = 0; i < net.ratios.size(); i++) {
+            scaling.emplace_back(net.scaling[i], net.ratios[i]);
+            residual.emplace_back(net.residual[i]);
+        }
+    }
+};
+
+// The memory of one thread.
+class SegmentWorker {
+  public:
+    SegmentWorker(const NormedNetwork& net, const Quantizer& quantizer, const EncodecSpec& spec,
+                  bool encoder)
+        : net_(net), quantizer_(quantizer), spec_(spec), encoder_(encoder) {}
+
+    void run_in_step(EncodecJob* const* jobs, int count) {
+        std::vector<LstmFrames*> lanes;
+        std::vector<float*> states;
+        const size_t state = 2 * net_.lstm.size() * static_cast<size_t>(net_.width);
+        states_.resize(state * static_cast<size_t>(count));
+        std::memset(states_.get(), 0, sizeof(float) * state * static_cast<size_t>(count));
+        while (frames_.size() < static_cast<size_t>(count))
+            frames_.push_back(std::make_unique<LstmFrames>());
+        for (int i = 0; i < count; i++) {
+            if (encoder_)
+                encode_front(*jobs[i]);
+            else
+                decode_front(*jobs[i]);
+            copy_rows(*current_, 0, current_->rows,
+                      frames_[i]->input(current_->rows, net_.width));
+        }
+        std::vector<int> order;
+        for (int i = 0; i < count; i++) order.push_back(i);
+        std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+            return frames_[a]->frames > frames_[b]->frames;
+        });
+        for (int i = 0; i < count;) {
+            lanes.clear();
+            states.clear();
+            const int length = frames_[order[i]]->frames;
+            for (; i < count && frames_[order[i]]->frames == length; i++) {
+                lanes.push_back(frames_[order[i]].get());
+                states.push_back(states_.get() + state * static_cast<size_t>(order[i]));
+            }
+            lstm_in_step(net_.lstm, lanes.data(), states.data(), static_cast<int>(lanes.size()));
+        }
+        for (int i = 0; i < count; i++) {
+            const int frames = frames_[i]->frames;
+            rows_.resize(static_cast<size_t>(frames) * net_.width + LANES);
+            frames_[i]->finish(net_.lstm.size(), net_.width, rows_.get());
+            if (encoder_)
+                encode_back(*jobs[i], frames);
+            else
+                decode_back(*jobs[i], frames);
+        }
+    }
+
+  private:
+    // Calls source(first, count, to) for rows of the input; `rows` of them there are.
+    template <class Source>
+    Field& convolve(const NormedConv& conv, int rows, Source source) {
+        Field& out = other();
+        if (conv.transposed)
+            scale_up(conv, rows, source, out);
+        else
+            scale_down(conv, rows, source, out);
+        out.normalise(conv.scale.data(), conv.offset.data());
+        current_ = &out;
+        return out;
+    }
+
+    // Padding: reflection, the larger part of what is fixed on the left, what fills the last
+    // window on the right (`nn.conv.SConv1d`).
+    template <class Source>
+    void scale_down(const NormedConv& conv, int rows, Source source, Field& out) {
+        const int total = conv.kernel - conv.stride, left = total - total / 2;
+        const int windows = (rows + conv.stride - 1) / conv.stride;
+        out.begin(windows, conv.out);
+        for (int first = 0; first < windows; first += conv.rows_at_once()) {
+            const int some = std::min(windows - first, conv.rows_at_once());
+            const int begin = first * conv.stride - left;
+            const int needed = (some - 1) * conv.stride + conv.kernel;
+            gather(begin, needed, rows, conv.in, source);
+            run(conv, scratch_.get(), some, first, out);
+        }
+    }
+
+    // Rows -1 and `rows` are zeros; the trimmed rows count for the normalising.
+    template <class Source>
+    void scale_up(const NormedConv& conv, int rows, Source source, Field& out) {
+        out.begin((rows + 1) * conv.stride, conv.out);
+        for (int first = 0; first < rows + 1; first += conv.rows_at_once()) {
+            const int some = std::min(rows + 1 - first, conv.rows_at_once());
+            scratch_.resize(static_cast<size_t>(some + 1) * conv.in + LANES);
+            float* to = scratch_.get();
+            const int begin = std::max(0, first - 1), end = std::min(rows, first + some);
+            if (first == 0) std::memset(to, 0, sizeof(float) * conv.in);
+            source(begin, end - begin, to + static_cast<ptrdiff_t>(begin - first + 1) * conv.in);
+            if (end < first + some)
+                std::memset(to + static_cast<ptrdiff_t>(some) * conv.in, 0,
+                            sizeof(float) * conv.in);
+            Output result;
+            result.raw = {out.row(first * conv.stride),
+                          static_cast<ptrdiff_t>(conv.stride) * conv.out, conv.out};
+            result.moments = &out.moments;
+            product(to, conv.in, some, conv.weights, result);
+        }
+    }
+
+    static void run(const NormedConv& conv, const float* windows, int count, int first,
+                    Field& out) {
+        const ptrdiff_t stride = static_cast<ptrdiff_t>(conv.stride) * conv.in;
+        if (conv.narrow.channels) {
+            conv.narrow.run(windows, stride, count, out.row(first), conv.out, &out.moments);
+            return;
+        }
+        Output result;
+        result.raw = {out.row(first), conv.out, 0};
+        result.moments = &out.moments;
+        product(windows, stride, count, conv.weights, result);
+    }
+
+    // Rows `begin` to `begin + count` of a source of `rows`, reflected at its ends, to scratch.
+    template <class Source>
+    void gather(int begin, int count, int rows, int width, Source source) {
+        scratch_.resize(static_cast<size_t>(count) * width + LANES);
+        float* to = scratch_.get();
+        const int inner = std::max(begin, 0), inner_end = std::min(begin + count, rows);
+        source(inner, inner_end - inner, to + static_cast<ptrdiff_t>(inner - begin) * width);
+        const auto mirror = [&](int i) {
+            const int from = i < 0 ? -i : 2 * (rows - 1) - i;
+            source(from, 1, one_.get());
+            std::memcpy(to + static_cast<ptrdiff_t>(i - begin) * width, one_.get(),
+                        sizeof(float) * width);
+        };
+        one_.resize(static_cast<size_t>(width) + LANES);
+        for (int i = begin; i < inner; i++) mirror(i);
+        for (int i = inner_end; i < begin + count; i++) mirror(i);
+    }
+
+    // From the normalised field to the two whose sum goes on: `back_` and `skip_`.
+    void residual(const NormedResidual& unit, const Field& x) {
+        hidden_.begin(x.rows, unit.wide.out);
+        skip_.begin(x.rows, unit.skip.out);
+        back_.begin(x.rows, unit.back.out);
+        for (int first = 0; first < x.rows; first += SCRATCH_ROWS) {
+            const int some = std::min(x.rows - first, SCRATCH_ROWS);
+            gather(first - 1, some + 2, x.rows, x.channels,
+                   [&](int from, int count, float* to) { copy_activated(x, from, count, to); });
+            run(unit.wide, scratch_.get(), some, first, hidden_);
+            copy_rows(x, first, some, scratch_.get());
+            run(unit.skip, scratch_.get(), some, first, skip_);
+        }
+        hidden_.normalise(unit.wide.scale.data(), unit.wide.offset.data());
+        skip_.normalise(unit.skip.scale.data(), unit.skip.offset.data());
+        for (int first = 0; first < x.rows; first += SCRATCH_ROWS) {
+            const int some = std::min(x.rows - first, SCRATCH_ROWS);
+            scratch_.resize(static_cast<size_t>(some) * hidden_.channels + LANES);
+            copy_activated(hidden_, first, some, scratch_.get());
+            run(unit.back, scratch_.get(), some, first, back_);
+        }
+        back_.normalise(unit.back.scale.data(), unit.back.offset.data());
+    }
+
+    // The activated sum that `residual` has left, into the next convolution.
+    Field& after_residual(const NormedConv& conv) {
+        return convolve(conv, back_.rows, [this](int first, int count, float* to) {
+            copy_activated_sum(back_, skip_, first, count, to);
+        });
+    }
+
+    // Rows of `width` floats that are ready as they are.
+    static auto plain(const float* rows, int width) {
+        return [rows, width](int first, int count, float* to) {
+            std::memcpy(to, rows + static_cast<size_t>(first) * width,
+                        sizeof(float) * static_cast<size_t>(count) * width);
+        };
+    }
+
+    void encode_front(const EncodecJob& job) {
+        const int samples = static_cast<int>(job.sample_count);
+        rows_.resize(static_cast<size_t>(samples) * spec_.channels + LANES);
+        to_rows(job, samples, 0, samples, spec_.channels, rows_.get());
+        convolve(net_.first[0], samples, plain(rows_.get(), spec_.channels));
+        for (size_t i = 0; i < net_.scaling.size(); i++) {
+            residual(net_.residual[i], *current_);
+            after_residual(net_.scaling[i]);
+        }
+    }
+
+    void encode_back(const EncodecJob& job, int frames) {
+        const Field& latent = convolve(net_.last[0], frames, plain(rows_.get(), net_.width));
+        latent_.resize(static_cast<size_t>(frames) * spec_.dimension + LANES);
+        copy_rows(latent, 0, frames, latent_.get());
+        quantizer_.encode(latent_.get(), frames, job.books, job.codes, job.frames, scratch_);
+    }
+
+    void decode_front(const EncodecJob& job) {
+        const int frames = static_cast<int>(job.frames);
+        latent_.resize(static_cast<size_t>(frames) * spec_.dimension + LANES);
+        quantizer_.decode(job.codes, frames, frames, job.books, latent_.get(), spec_.dimension);
+        convolve(net_.first[0], frames, plain(latent_.get(), spec_.dimension));
+    }
+
+    void decode_back(const EncodecJob& job, int frames) {
+        int rows = frames;
+        for (size_t i = 0; i < net_.scaling.size(); i++) {
+            const NormedConv& up = net_.scaling[i];
+            Field& y = i == 0 ? convolve(up, rows, plain(rows_.get(), net_.width))
+                              : after_residual(up);
+            y.trim(up.stride - up.stride / 2, up.stride / 2);
+            rows = y.rows;
+            residual(net_.residual[i], y);
+        }
+        const Field& y = after_residual(net_.last[0]);
+        rows_.resize(static_cast<size_t>(rows) * spec_.channels + LANES);
+        copy_rows(y, 0, rows, rows_.get());
+        for (size_t i = 0; i < static_cast<size_t>(rows) * spec_.channels; i++)
+            rows_.get()[i] *= job.scale;
+        from_rows(job, rows, 0, rows, spec_.channels, rows_.get());
+    }
+
+    Field& other() { return current_ == &fields_[0] ? fields_[1] : fields_[0]; }
+
+    const NormedNetwork& net_;
+    const Quantizer& quantizer_;
+    const EncodecSpec& spec_;
+    bool encoder_;
+    Field fields_[2], hidden_, skip_, back_;
+    Field* current_ = &fields_[0];
+    Floats scratch_, one_, rows_, latent_, states_;
+    std::vector<std::unique_ptr<LstmFrames>> frames_;
+};

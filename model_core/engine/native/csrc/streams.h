@@ -1,0 +1,189 @@
+// Runs causal streams: several of them in step on one thread, or one on several threads, each
+// with a block of its own that follows the block before through the network.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <thread>
+
+#include "causal.h"
+#include "jobs.h"
+#include "lstm_pass.h"
+
+// How far the blocks of a stream have come: unit u has been left by so many blocks.
+class Progress {
+  public:
+    explicit Progress(size_t units) : done_(units) {
+        for (auto& unit : done_) unit.store(0, std::memory_order_relaxed);
+    }
+    void wait(size_t unit, int block) {
+        for (int now; (now = done_[unit].load(std::memory_order_acquire)) < block;)
+            done_[unit].wait(now, std::memory_order_acquire);
+    }
+    void leave(size_t unit, int block) {
+        done_[unit].store(block + 1, std::memory_order_release);
+        done_[unit].notify_all();
+    }
+
+  private:
+    std::vector<std::atomic<int>> done_;
+};
+
+struct Block {
+    int64_t begin;  // its first frame
+    int frames;
+    bool first, last;  // of the stream
+};
+
+// Encoder and decoder differ in what goes in and out.
+class StreamCoder {
+  public:
+    StreamCoder(const CausalNetwork& network, const Quantizer& quantizer, const EncodecSpec& spec,
+                bool encoder)
+        : network(network), quantizer_(quantizer), spec_(spec), encoder_(encoder) {
+        hop_ = 1;
+        for (int i = 0; i < spec.ratio_count; i++) hop_ *= spec.ratios[i];
+    }
+
+    std::vector<Block> blocks(const EncodecJob& job) const {
+        const int64_t frames = encoder_ ? (job.sample_count + hop_ - 1) / hop_ : job.frames;
+        std::vector<Block> cut;
+        for (int64_t t = 0; t < frames; t += spec_.block_frames) {
+            const int some = static_cast<int>(std::min<int64_t>(spec_.block_frames, frames - t));
+            cut.push_back({t, some, job.first && t == 0, job.last && t + some == frames});
+        }
+        return cut;
+    }
+
+    void read(const EncodecJob& job, const Block& block, ChainRunner& front) const {
+        if (encoder_) {
+            const int64_t begin = block.begin * hop_;
+            const int count = static_cast<int>(
+                std::min<int64_t>(job.sample_count - begin, static_cast<int64_t>(block.frames) * hop_));
+            to_rows(job, job.sample_count, begin, count, spec_.channels, front.input(count));
+        } else {
+            quantizer_.decode(job.codes + block.begin, job.frames, block.frames, job.books,
+                              front.input(block.frames), spec_.dimension);
+        }
+    }
+
+    void write(const EncodecJob& job, const Block& block, ChainRunner& back,
+               Floats& scratch) const {
+        if (encoder_)
+            quantizer_.encode(back.output(), block.frames, job.books, job.codes + block.begin,
+                              job.frames, scratch);
+        else
+            from_rows(job, job.frames * hop_, block.begin * hop_, back.output_rows(),
+                      spec_.channels, back.output());
+        back.clear_output();
+    }
+
+    const CausalNetwork& network;
+
+  private:
+    const Quantizer& quantizer_;
+    const EncodecSpec& spec_;
+    bool encoder_;
+    int hop_;
+};
+
+// The memory of one thread.
+class StreamWorker {
+  public:
+    explicit StreamWorker(const StreamCoder& coder)
+        : coder_(coder), front_(coder.network.front), back_(coder.network.back) {}
+
+    // Several streams, block for block side by side.
+    void run_in_step(EncodecJob* const* jobs, int count) {
+        std::vector<std::vector<Block>> blocks;
+        size_t rounds = 0;
+        for (int i = 0; i < count; i++) {
+            blocks.push_back(coder_.blocks(*jobs[i]));
+            rounds = std::max(rounds, blocks.back().size());
+        }
+        while (frames_.size() < static_cast<size_t>(count))
+            frames_.push_back(std::make_unique<LstmFrames>());
+        for (size_t round = 0; round < rounds; round++) {
+            std::vector<int> there;
+            for (int i = 0; i < count; i++)
+                if (round < blocks[i].size()) {
+                    there.push_back(i);
+                    front(*jobs[i], blocks[i][round], *frames_[i], nullptr, 0);
+                }
+            // Those of equal length share their steps.
+            std::stable_sort(there.begin(), there.end(), [&](int a, int b) {
+                return blocks[a][round].frames > blocks[b][round].frames;
+            });
+            for (size_t i = 0; i < there.size();) {
+                std::vector<LstmFrames*> lanes;
+                std::vector<float*> states;
+                const int length = blocks[there[i]][round].frames;
+                for (; i < there.size() && blocks[there[i]][round].frames == length; i++) {
+                    lanes.push_back(frames_[there[i]].get());
+                    states.push_back(lstm_state(*jobs[there[i]]));
+                }
+                lstm_in_step(coder_.network.lstm, lanes.data(), states.data(),
+                             static_cast<int>(lanes.size()));
+            }
+            for (int i : there) back(*jobs[i], blocks[i][round], *frames_[i], nullptr, 0);
+        }
+    }
+
+    // One block of a stream whose other blocks run in other threads.
+    void run_block(const EncodecJob& job, const Block& block, Progress& progress, int number) {
+        if (frames_.empty()) frames_.push_back(std::make_unique<LstmFrames>());
+        LstmFrames& frames = *frames_[0];
+        front(job, block, frames, &progress, number);
+        size_t unit = coder_.network.front.groups.size();
+        for (size_t l = 0; l < coder_.network.lstm.size(); l++, unit++) {
+            const LstmLayer& layer = coder_.network.lstm[l];
+            const LstmLane lane = frames.lane(layer, l, lstm_state(job));
+            progress.wait(unit, number);
+            layer.run(&lane, 1, frames.frames);
+            progress.leave(unit, number);
+        }
+        back(job, block, frames, &progress, number);
+    }
+
+  private:
+    float* lstm_state(const EncodecJob& job) const {
+        return job.state + coder_.network.front.state_size;
+    }
+
+    void run_chain(const Chain& chain, ChainRunner& runner, float* state, const Block& block,
+                   Progress* progress, size_t unit, int number) {
+        for (const Chain::Group& group : chain.groups) {
+            if (progress) progress->wait(unit, number);
+            runner.run(group, state, block.first, block.last);
+            if (progress) progress->leave(unit, number);
+            unit++;
+        }
+    }
+
+    void front(const EncodecJob& job, const Block& block, LstmFrames& frames, Progress* progress,
+               int number) {
+        const CausalNetwork& net = coder_.network;
+        coder_.read(job, block, front_);
+        run_chain(net.front, front_, job.state, block, progress, 0, number);
+        const size_t size = static_cast<size_t>(block.frames) * net.width;
+        std::memcpy(frames.input(block.frames, net.width), front_.output(), sizeof(float) * size);
+        front_.clear_output();
+        if (block.first)
+            std::memset(lstm_state(job), 0, sizeof(float) * net.lstm_state());
+    }
+
+    void back(const EncodecJob& job, const Block& block, LstmFrames& frames, Progress* progress,
+              int number) {
+        const CausalNetwork& net = coder_.network;
+        frames.finish(net.lstm.size(), net.width, back_.input(block.frames));
+        run_chain(net.back, back_, lstm_state(job) + net.lstm_state(), block, progress,
+                  net.front.groups.size() + net.lstm.size(), number);
+        coder_.write(job, block, back_, scratch_);
+    }
+
+    const StreamCoder& coder_;
+    ChainRunner front_, back_;
+    std::vector<std::unique_ptr<LstmFrames>> frames_;
+    Floats scratch_;
+};

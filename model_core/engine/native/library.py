@@ -1,0 +1,192 @@
+"""The compiled functions of `csrc`, by way of ctypes."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...config import ModelConfig
+from ...errors import EncodecError
+
+BUILDS = ("avx512", "avx2", "generic")
+"""Builds of the same source for different processors, best first. On other processors than x86
+`generic` is the only one, compiled for what the processor has (NEON, on 64-bit ARM)."""
+
+_MESSAGE_SIZE = 256
+_MOST_RATIOS = 8
+
+
+class Spec(ctypes.Structure):
+    """`EncodecSpec` of `csrc/weights.h`."""
+
+    _fields_ = (
+        ("causal", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("dimension", ctypes.c_int32),
+        ("filters", ctypes.c_int32),
+        ("lstm_layers", ctypes.c_int32),
+        ("codebooks", ctypes.c_int32),
+        ("bins", ctypes.c_int32),
+        ("block_frames", ctypes.c_int32),
+        ("ratio_count", ctypes.c_int32),
+        ("ratios", ctypes.c_int32 * _MOST_RATIOS),
+    )
+
+    @classmethod
+    def of(cls, config: ModelConfig, block_frames: int) -> "Spec":
+        ratios = (ctypes.c_int32 * _MOST_RATIOS)(*config.ratios)
+        return cls(
+            config.causal,
+            config.channels,
+            config.dimension,
+            config.n_filters,
+            config.lstm,
+            config.num_codebooks,
+            config.bins,
+            block_frames,
+            len(config.ratios),
+            ratios,
+        )
+
+
+class Job(ctypes.Structure):
+    """`EncodecJob` of `csrc/jobs.h`; the arrays must outlive it."""
+
+    _fields_ = (
+        ("samples", ctypes.c_void_p),
+        ("codes", ctypes.c_void_p),
+        ("state", ctypes.c_void_p),
+        ("scale", ctypes.c_float),
+        ("books", ctypes.c_int32),
+        ("first", ctypes.c_int32),
+        ("last", ctypes.c_int32),
+        ("sample_count", ctypes.c_int64),
+        ("frames", ctypes.c_int64),
+    )
+
+    @classmethod
+    def of(
+        cls,
+        samples: np.ndarray,
+        codes: np.ndarray,
+        state: np.ndarray | None,
+        first: bool,
+        last: bool,
+        scale: float = 1.0,
+    ) -> "Job":
+        """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
+        return cls(
+            samples.ctypes.data,
+            codes.ctypes.data,
+            None if state is None else state.ctypes.data,
+            scale,
+            codes.shape[0],
+            first,
+            last,
+            samples.shape[1],
+            codes.shape[1],
+        )
+
+
+class NativeLibrary:
+    """One build. Raises `OSError` for a file that is no library."""
+
+    def __init__(self, build: str, path: Path):
+        self.build = build
+        functions = ctypes.CDLL(str(path))
+        self._model = functions.encodec_model
+        self._model.restype = ctypes.c_void_p
+        self._model.argtypes = (
+            ctypes.POINTER(Spec),
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+        )
+        self._free = functions.encodec_free
+        self._free.restype = None
+        self._free.argtypes = (ctypes.c_void_p,)
+        self._state_size = functions.encodec_state_size
+        self._state_size.restype = ctypes.c_size_t
+        self._state_size.argtypes = (ctypes.c_void_p, ctypes.c_int32)
+        self._run = functions.encodec_run
+        self._run.restype = ctypes.c_int32
+        self._run.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_int32,
+            ctypes.POINTER(Job),
+            ctypes.c_int32,
+            ctypes.c_int32,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+        )
+
+    def model(self, spec: Spec, weights: np.ndarray) -> "NativeModel":
+        """A model from all its weights, float32 `[n]`, as `weights.flat_weights` orders them."""
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        handle = self._model(
+            spec, weights.ctypes.data, weights.size, message, ctypes.sizeof(message)
+        )
+        if not handle:
+            raise EncodecError(f"the native engine refuses the model: {_text(message)}")
+        return NativeModel(self, handle)
+
+    def free(self, handle: int) -> None:
+        self._free(handle)
+
+    def state_size(self, handle: int, encoder: bool) -> int:
+        size: int = self._state_size(handle, encoder)
+        return size
+
+    def run(self, handle: int, encoder: bool, jobs: Sequence[Job], threads: int) -> None:
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        array = (Job * len(jobs))(*jobs)
+        if self._run(handle, encoder, array, len(jobs), threads, message, ctypes.sizeof(message)):
+            raise EncodecError(f"the native engine failed: {_text(message)}")
+
+
+class NativeModel:
+    """A model in the library's memory, until this object goes."""
+
+    def __init__(self, library: NativeLibrary, handle: int):
+        self._library = library
+        self._handle = handle
+        self.encoder_state = library.state_size(handle, encoder=True)
+        """Floats that a causal stream carries while it is encoded; 0 for the other model."""
+        self.decoder_state = library.state_size(handle, encoder=False)
+
+    def encode(self, jobs: Sequence[Job], threads: int) -> None:
+        """Jobs of different streams; what they share of a result is nothing."""
+        self._library.run(self._handle, True, jobs, threads)
+
+    def decode(self, jobs: Sequence[Job], threads: int) -> None:
+        self._library.run(self._handle, False, jobs, threads)
+
+    def __del__(self) -> None:
+        self._library.free(self._handle)
+
+
+def _text(message: ctypes.Array[ctypes.c_char]) -> str:
+    return message.value.decode(errors="replace")
+
+
+def _runs_here(build: str) -> bool:
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"avx512": capability == "AVX512", "avx2": capability in ("AVX512", "AVX2")}.get(
+        build, True
+    )
+
+
+@cache
+def find_library(build: str | None = None) -> NativeLibrary | None:
+    """A build, or the best one that was compiled and that this processor runs; None if none is."""
+    for candidate in BUILDS if build is None else (build,):
+        for suffix in EXTENSION_SUFFIXES:
+            path = Path(__file__).with_name(f"_{candidate}{suffix}")
+            if path.exists() and _runs_here(candidate):
+                return NativeLibrary(candidate, path)
+    return None

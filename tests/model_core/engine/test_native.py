@@ -1,0 +1,196 @@
+"""The native backend: what it computes, and that nothing about its work changes a bit."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.config import CONFIGS
+from model_core.engine import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    NativeEngine,
+    StreamState,
+    TorchEngine,
+)
+from model_core.engine.native.library import BUILDS, NativeLibrary, Spec, find_library
+from model_core.engine.native.weights import flat_weights
+from model_core.errors import EncodecError
+from model_core.model import EncodecModel
+from tests.peers import NAMES, Peers, signal
+
+_FOUND = [build for build in BUILDS if find_library(build) is not None]
+
+pytestmark = pytest.mark.skipif(not _FOUND, reason="no C++ compiler when the package was installed")
+
+
+@pytest.fixture(params=_FOUND)
+def library(request: pytest.FixtureRequest) -> NativeLibrary:
+    found = find_library(request.param)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def best() -> NativeLibrary:
+    found = find_library()
+    assert found is not None
+    return found
+
+
+def _encode(engine: NativeEngine, x: np.ndarray, k: int, cuts: list[int]) -> np.ndarray:
+    """A causal stream, cut before the samples of `cuts`."""
+    state, edges = StreamState(), [0, *cuts, x.shape[1]]
+    return np.concatenate(
+        [
+            engine.encode([EncodeItem(x[:, a:b], k, b == x.shape[1], state)])[0].codes
+            for a, b in itertools.pairwise(edges)
+        ],
+        axis=1,
+    )
+
+
+def _decode(engine: NativeEngine, codes: np.ndarray, cuts: list[int]) -> np.ndarray:
+    state, edges = StreamState(), [0, *cuts, codes.shape[1]]
+    return np.concatenate(
+        [
+            engine.decode([DecodeItem(EncodedBlock(codes[:, a:b]), b == codes.shape[1], state)])[0]
+            for a, b in itertools.pairwise(edges)
+        ],
+        axis=1,
+    )
+
+
+def _random_cuts(total: int, unit: int, seed: int) -> list[int]:
+    """Multiples of `unit`, the first at least seven frames in."""
+    rng = np.random.default_rng(seed)
+    cuts, at = [], int(rng.integers(7, 120)) * unit
+    while at < total:
+        cuts.append(at)
+        at += int(rng.integers(1, 120)) * unit
+    return cuts
+
+
+def _first_differences(codes: np.ndarray, expected: np.ndarray) -> int:
+    """Of codes `[K, T]`: frames with another code somewhere. What follows it in its frame codes
+    another remainder."""
+    return int((codes != expected).any(axis=0).sum())
+
+
+def _near_tie(model: EncodecModel, latent: torch.Tensor, codes: np.ndarray) -> None:
+    """Hold every code of `[K, T]` to be, given those before it, within 1e-5 of the nearest."""
+    residual = latent[0].T.double()
+    for book, chosen in zip(model.quantizer.codebooks, torch.from_numpy(codes), strict=False):
+        entries = book.codebook.embed.double()
+        distances = torch.cdist(residual, entries).square()
+        taken = distances.gather(1, chosen[:, None])[:, 0]
+        scale = residual.square().sum(1) + entries[chosen].square().sum(1)
+        assert (taken - distances.min(1).values <= 1e-5 * scale).all()
+        residual = residual - entries[chosen]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("length", [1, 2240, 2600, 24_000, 47_841, 48_000])
+def test_it_computes_what_the_networks_compute(
+    peers: Peers, library: NativeLibrary, name: str, length: int
+) -> None:
+    model = peers.pair(name).ours
+    config = model.config
+    engine = NativeEngine(model, library)
+    x = signal(config.channels, length, config.sample_rate, seed=length)
+    (whole, scale), *_ = model.encode(x[None])
+    block = engine.encode([EncodeItem(x.numpy(), config.num_codebooks, last=True)])[0]
+    assert _first_differences(block.codes, whole[0].numpy()) <= max(1, 0.001 * whole.numel())
+    normalised = x[None] if scale is None else x[None] / scale
+    with torch.no_grad():
+        _near_tie(model, model.encoder(normalised), block.codes)
+    assert (block.scale is None) if scale is None else block.scale == float(scale[0])
+    expected = model.decode([(whole, scale)])[0].detach().numpy()
+    audio = engine.decode([DecodeItem(EncodedBlock(whole[0].numpy(), block.scale), last=True)])[0]
+    assert audio.shape == expected.shape
+    assert np.abs(audio - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) -> None:
+    model = peers.pair("encodec_24khz").ours
+    one, three = NativeEngine(model, library), NativeEngine(model, library, threads=3)
+    x = signal(1, 6 * 24_000 + 77, 24_000, seed=5).numpy()
+    codes = _encode(one, x, 16, [])
+    audio = _decode(one, codes, [])
+    for seed, engine in ((1, one), (2, three), (3, three)):
+        cuts = _random_cuts(x.shape[1], 320, seed) if seed < 3 else []
+        np.testing.assert_array_equal(_encode(engine, x, 16, cuts), codes)
+        np.testing.assert_array_equal(_decode(engine, codes, [c // 320 for c in cuts]), audio)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str) -> None:
+    """Streams of several lengths, in one call and alone; and in other threads."""
+    model = peers.pair(name).ours
+    config = model.config
+    lengths = [config.sample_rate] * 7 + [30_011, 2560, 400]
+    waves = [
+        signal(config.channels, length, config.sample_rate, seed=i).numpy()
+        for i, length in enumerate(lengths)
+    ]
+    engine = NativeEngine(model, library)
+    alone = [engine.encode([EncodeItem(x, 4, last=True)])[0] for x in waves]
+    heard = [engine.decode([DecodeItem(block, last=True)])[0] for block in alone]
+    for threads in (1, 2):
+        shared = NativeEngine(model, library, threads=threads)
+        together = shared.encode([EncodeItem(x, 4, last=True) for x in waves])
+        for one, other in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(one.codes, other.codes)
+            assert one.scale == other.scale
+        for samples, other in zip(
+            heard, shared.decode([DecodeItem(block, last=True) for block in alone]), strict=True
+        ):
+            np.testing.assert_array_equal(samples, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("filters", [2, 6, 16])
+def test_other_widths(library: NativeLibrary, name: str, filters: int) -> None:
+    """Rows that do not fill a vector, or some vectors and a part of one."""
+    torch.manual_seed(filters)
+    config = CONFIGS[name].with_filters(filters)
+    model = EncodecModel(config).eval()
+    for book in model.quantizer.codebooks:
+        torch.nn.init.normal_(book.codebook.embed, std=0.1)
+    x = signal(config.channels, 36_001, config.sample_rate, seed=2)
+    engine = NativeEngine(model, library)
+    (whole, scale), *_ = model.encode(x[None])
+    item = EncodeItem(x.numpy(), config.num_codebooks, last=True)
+    codes = engine.encode([item])[0].codes
+    assert _first_differences(codes, whole[0].numpy()) <= max(1, 0.001 * whole.numel())
+    expected = model.decode([(whole, scale)])[0].detach().numpy()
+    block = EncodedBlock(whole[0].numpy(), None if scale is None else float(scale[0]))
+    audio = engine.decode([DecodeItem(block, last=True)])[0]
+    assert np.abs(audio - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_failed_batch_leaves_the_streams_where_they_were(
+    peers: Peers, best: NativeLibrary
+) -> None:
+    engine = NativeEngine(peers.pair("encodec_24khz").ours, best)
+    x = signal(1, 60_000, 24_000, seed=11).numpy()
+    codes = _encode(engine, x, 4, [])
+    state = StreamState()
+    first = engine.decode([DecodeItem(EncodedBlock(codes[:, :75]), False, state)])[0]
+    second = DecodeItem(EncodedBlock(codes[:, 75:]), True, state)
+    broken = DecodeItem(EncodedBlock(codes + 1024), last=True)
+    with pytest.raises(IndexError):
+        engine.decode([second, broken])
+    again = np.concatenate([first, engine.decode([second])[0]], axis=1)
+    np.testing.assert_array_equal(again, _decode(engine, codes, []))
+
+
+def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) -> None:
+    model = TorchEngine(peers.pair("encodec_24khz").ours).model
+    weights = flat_weights(model)
+    spec = Spec.of(model.config, 75)
+    for wrong in (weights[:-1], np.append(weights, weights[:1])):
+        with pytest.raises(EncodecError, match="the weights are"):
+            best.model(spec, wrong)
