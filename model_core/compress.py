@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from .checkpoints import lm_header_name
-from .codec import Codec, Compressor, Decompressor, run_steps
+from .codec import Codec, Compressor, Decompressor, WarmCodecs, run_steps
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .errors import InvalidAudioError, UnknownModelError
 from .model import EncodecModel
 
-_PUSHED = 480_000  # samples given to the compressor at once
+_PUSHED = 1_920_000  # samples given to the compressor at once
+
+_WARM = WarmCodecs()
 
 MODELS = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
@@ -41,7 +43,9 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
         raise UnknownModelError(f"a model named {model.name!r} cannot be found when decoding")
     lm = model.get_lm_model() if use_lm else None
     lm_name = lm_header_name(model.name, model.weights) if use_lm else None
-    codec = Codec(model, lm, lm_name, device=next(model.parameters()).device)
+    codec = _WARM.of(model)
+    if lm is not None:
+        codec = codec.with_lm(lm, lm_name)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
     payload = [

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -48,8 +49,10 @@ class Lane:
     between the other's works and not after them (start-time fair queueing).
     """
 
-    def __init__(self, threads: int):
+    def __init__(self, threads: int, batch_seconds: float = math.inf):
+        """A batch holds no more audio than `batch_seconds`, unless a single job does."""
         self.threads = threads
+        self._batch_seconds = batch_seconds
         self._changed = threading.Condition()
         self._lines: dict[int, list[tuple[float, int, Job]]] = {}  # a heap for each task's id
         self._numbers = itertools.count()
@@ -84,12 +87,19 @@ class Lane:
                     return batch
 
     def _next_batch(self) -> list[Job]:
-        """Of the task whose turn it is, as many as wait and fit."""
+        """Of the task whose turn it is, as many as wait and fit; where there are other workers,
+        this one's share of them."""
         task_id = min(self._lines, key=lambda task: self._lines[task][0][:2])
         line = self._lines[task_id]
+        most = min(line[0][2].work.task.max_batch, -(-len(line) // self.threads))
         batch: list[Job] = []
-        while line and len(batch) < line[0][2].work.task.max_batch:
-            start, _, job = heapq.heappop(line)
+        seconds = 0.0
+        while line and len(batch) < most:
+            start, _, job = line[0]
+            seconds += job.work.cost
+            if batch and seconds > self._batch_seconds:
+                break
+            heapq.heappop(line)
             self._depth -= 1
             self._clock = max(self._clock, start)
             if not job.future.cancelled():

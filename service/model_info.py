@@ -73,6 +73,9 @@ class ModelInfo(_Documented):
     """The rates it offers, lowest first."""
     device: str
     """Where it runs: `cpu`, `cuda:0`."""
+    backend: str | None
+    """What computes it: `torch`, or the build of the native engine, such as `native-avx512`; null
+    until it is loaded."""
     weights: Weights | None
     """Null until they are loaded."""
     network: Network | None
@@ -108,6 +111,7 @@ def describe(
             for kbps in config.target_bandwidths
         ],
         device=device,
+        backend=None if codec is None else codec.engine.name,
         weights=None if codec is None else _weights(codec),
         network=None if codec is None else _network(codec),
         language_model=None if codec is None else _language_model(codec),

@@ -174,7 +174,7 @@ class Models:
         except Exception as error:
             missing = isinstance(error, WeightsUnavailableError)
             self.error = f"{error}; {HINT}" if missing else str(error)
-            known = missing or isinstance(error, WeightsError)
+            known = isinstance(error, EncodecError)
             logger.critical("models could not be loaded", error=self.error, exc_info=not known)
             self._on_failure()
 
@@ -186,7 +186,15 @@ class Models:
         torch.set_num_threads(1)
         model = registry.load(found)
         lm = _load_lm(registry, found)
-        codec = Codec(model, lm, found.lm_header_name, found, self._device, self._max_batch)
+        codec = Codec(
+            model,
+            lm,
+            found.lm_header_name,
+            found,
+            self._device,
+            self._max_batch,
+            backend=self._settings.backend,
+        )
         codec.warm_up()
         return codec
 
@@ -241,4 +249,5 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
         "n_filters": codec.config.n_filters,
         "lm": codec.has_lm,
         "device": str(codec.device),
+        "backend": codec.engine.name,
     }

@@ -26,6 +26,10 @@ logger = structlog.get_logger(__name__)
 WORKS_AT_ONCE = 64
 """The most work of one stream in the queue: with the permits, it bounds the queue's length."""
 
+CPU_BATCH_SECONDS = 4.0
+"""The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
+Larger ones gain little there (`benchmarks`)."""
+
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
 
@@ -67,7 +71,7 @@ class Scheduler:
         """`on_death` is called on the event loop after a worker died."""
         self._observer = observer
         self._on_death = on_death
-        self._cpu = Lane(threads)
+        self._cpu = Lane(threads, CPU_BATCH_SECONDS)
         self._device = Lane(1) if cuda else self._cpu
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"

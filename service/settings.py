@@ -49,11 +49,15 @@ class Settings(BaseSettings):
     extra_models: Annotated[int, Field(ge=1)] = 2
     """Most models beside the warm ones that are kept in memory, for files made with others."""
 
+    backend: Annotated[str, Field(pattern=r"^(auto|torch|native(-\w+)?)$")] = "auto"
+    """What computes the networks: native (compiled, on a CPU), torch (anywhere), or auto (native
+    where it can be had)."""
+
     threads: Annotated[int, Field(ge=0)] = 0
-    """Worker threads on the CPU, each with one stream's block; 0 for one a core."""
+    """Worker threads on the CPU, each with its own batch; 0 for one a core."""
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Blocks of different streams in one batch on CUDA; on the CPU a batch is one block."""
+    """Blocks of different streams in one batch on CUDA; on the CPU the backend knows best."""
 
     max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
     """Most bytes in a request's body; 2GiB and the like are understood."""

@@ -8,6 +8,7 @@ its queue (see `work`).
 from .codec import Codec
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
+from .warm import WarmCodecs
 from .work import Steps, Task, Work, run_steps
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Encoder",
     "Steps",
     "Task",
+    "WarmCodecs",
     "Work",
     "run_steps",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Self
 
 import numpy as np
@@ -34,7 +35,7 @@ class Codec:
         device: torch.device | str = "cpu",
         max_batch: int | None = None,
         *,
-        backend: str = "auto",
+        backend: str | None = None,
         threads: int = 1,
     ):
         """`max_batch`, `backend` and `threads`: as `make_engine`, which says what it raises."""
@@ -61,7 +62,7 @@ class Codec:
         *,
         exact: bool = False,
         lm: bool = True,
-        backend: str = "auto",
+        backend: str | None = None,
         threads: int = 1,
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
@@ -83,6 +84,13 @@ class Codec:
             backend=backend,
             threads=threads,
         )
+
+    def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:
+        """The same codec, engine and all, with a language model."""
+        codec = copy.copy(self)
+        codec.lm = lm.to("cpu").eval()
+        codec.lm_name = lm_name or self.name
+        return codec
 
     @property
     def has_lm(self) -> bool:

@@ -1,5 +1,6 @@
 """Which backend runs a model."""
 
+import os
 from typing import Literal, get_args
 
 import torch
@@ -11,6 +12,7 @@ from .protocol import Engine
 from .torch_engine import TorchEngine
 
 Backend = Literal["auto", "native", "torch"]
+BACKEND_VARIABLE = "ENCODEC_BACKEND"
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
@@ -18,18 +20,20 @@ def make_engine(
     model: EncodecModel,
     device: torch.device | str = "cpu",
     max_batch: int | None = None,
-    backend: str = "auto",
+    backend: str | None = None,
     threads: int = 1,
 ) -> Engine:
     """An engine for `model` on `device`.
 
     `backend`: `torch` runs anywhere; `native` (or one build of it, such as `native-avx2`) on a CPU
-    in float32, where it was compiled; `auto` is `native` where that works, else `torch`.
+    in float32, where it was compiled; `auto` is `native` where that works, else `torch`. None is
+    what the environment's `ENCODEC_BACKEND` says, or `auto`.
     `max_batch` is the most items a call takes; None leaves it to the backend. `threads` is for the
     native one: torch takes its own setting. Raises `EncodecError` for a backend
     that does not work here.
     """
     device = torch.device(device)
+    backend = backend or os.environ.get(BACKEND_VARIABLE) or "auto"
     kind, _, build = backend.partition("-")
     if kind not in BACKENDS or (build and kind != "native"):
         raise EncodecError(f"no backend {backend!r}; there is {', '.join(BACKENDS)}")

@@ -1,0 +1,45 @@
+"""Codecs of models that are used again and again."""
+
+import itertools
+import threading
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..model import EncodecModel
+from .codec import Codec
+
+_Stamp = tuple[object, ...]
+
+
+class WarmCodecs:
+    """Makes a model's codec once, and again when the model's weights have changed or moved.
+
+    A codec goes when its model does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._codecs: WeakKeyDictionary[EncodecModel, tuple[_Stamp, Codec]] = WeakKeyDictionary()
+
+    def of(self, model: EncodecModel) -> Codec:
+        """The codec of `model`, on the model's device, without a language model."""
+        threads = torch.get_num_threads()
+        stamp = (threads, *_stamps(model))
+        with self._lock:
+            kept = self._codecs.get(model)
+            if kept is not None and kept[0] == stamp:
+                return kept[1]
+        codec = Codec(model, device=next(model.parameters()).device, threads=threads)
+        with self._lock:
+            self._codecs[model] = (stamp, codec)
+        return codec
+
+
+def _stamps(model: EncodecModel) -> list[object]:
+    """What changes when a weight is written to or replaced."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return [
+        model.name,
+        *((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in tensors),
+    ]

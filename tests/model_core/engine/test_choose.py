@@ -1,0 +1,50 @@
+"""Which backend a model gets."""
+
+import pytest
+import torch
+
+from model_core.config import CONFIGS
+from model_core.engine import NativeEngine, TorchEngine, make_engine
+from model_core.engine.native import find_library
+from model_core.errors import EncodecError
+from model_core.model import EncodecModel
+from tests.peers import Peers
+
+compiled = pytest.mark.skipif(find_library() is None, reason="no C++ compiler at installation")
+
+
+@pytest.fixture
+def model(peers: Peers) -> EncodecModel:
+    return peers.pair("encodec_24khz").ours
+
+
+@compiled
+def test_native_where_it_works(model: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENCODEC_BACKEND", raising=False)
+    library = find_library()
+    assert library is not None
+    for backend in (None, "auto", "native", f"native-{library.build}"):
+        assert make_engine(model, backend=backend).name == f"native-{library.build}"
+
+
+def test_torch_when_it_is_asked_for(model: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(make_engine(model, backend="torch"), TorchEngine)
+    monkeypatch.setenv("ENCODEC_BACKEND", "torch")
+    assert isinstance(make_engine(model), TorchEngine)
+
+
+def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
+    double = peers.pair("encodec_24khz", torch.float64).ours
+    deep = EncodecModel(CONFIGS["encodec_24khz"].with_filters(2))
+    deep.config = type(deep.config)(**(deep.config.to_dict() | {"n_residual_layers": 2}))
+    for model in (double, deep):
+        assert not NativeEngine.supports(model, torch.device("cpu"))
+        assert isinstance(make_engine(model, backend="auto"), TorchEngine)
+        with pytest.raises(EncodecError, match="does not work here"):
+            make_engine(model, backend="native")
+
+
+@pytest.mark.parametrize("backend", ["nativ", "torch-avx2", "native-sse9", "cuda"])
+def test_unknown_backends_are_refused(model: EncodecModel, backend: str) -> None:
+    with pytest.raises(EncodecError, match="backend"):
+        make_engine(model, backend=backend)
