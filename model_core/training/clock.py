@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import torch
@@ -58,12 +58,7 @@ class RunClock:
             self._handlers = {number: signal.signal(number, self._stop) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._restore()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

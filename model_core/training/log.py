@@ -2,6 +2,7 @@
 TensorBoard."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +11,24 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checkpoints.partial import replace_with
+
 LOG = "log.jsonl"
 
 
 class RunLog:
     """Writes to a run's folder; does nothing with `enabled` false (all processes but the first).
 
-    `total_steps` is the length of the bar, None where time and not steps ends the run.
+    `total_steps` is the length of the bar, None where time and not steps ends the run. `step` is
+    where the run goes on: what a start that was killed has told of later steps is dropped.
     """
 
-    def __init__(self, folder: Path, total_steps: int | None, enabled: bool = True):
+    def __init__(self, folder: Path, total_steps: int | None, step: int, enabled: bool = True):
         self.folder = folder
         self.enabled = enabled
-        self._board: Any = _board(folder / "tensorboard") if enabled else None
+        if enabled:
+            _drop_after(step, folder / LOG)
+        self._board: Any = _board(folder / "tensorboard", step) if enabled else None
         self._bar = tqdm(total=total_steps, unit="step", disable=None if enabled else True)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -55,10 +61,34 @@ class RunLog:
             self._board.close()
 
 
-def _board(folder: Path) -> Any:
-    """A TensorBoard writer, or None where the package is missing (extra `train`)."""
+def _drop_after(step: int, log: Path) -> None:
+    """Leave out the lines of later steps, and those that are none (cut off by a kill)."""
+    if not log.exists():
+        return
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _step_of(line) <= step]
+    if len(kept) < len(lines):
+        with replace_with(log) as file:
+            file.writelines(kept)
+
+
+def _step_of(line: bytes) -> float:
+    """The step that a line tells of; infinite for what is no whole line."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return math.inf
+    step = entry.get("step") if isinstance(entry, dict) and line.endswith(b"\n") else None
+    return step if isinstance(step, int) else math.inf
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer that hides what was told of steps after `step`.
+
+    None where the package is missing (extra `train`).
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step + 1)

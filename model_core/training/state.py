@@ -33,8 +33,21 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) ->
 
 def load_state(path: Path) -> dict[str, Any]:
     """What `save_state` wrote, on the CPU. Raises `WeightsError` for anything else."""
+    return _load(path, mapped=False)
+
+
+def kind_of(path: Path) -> str:
+    """What kind of run the state at `path` is of: "codec" or "lm".
+
+    The tensors stay on the disk. Raises `WeightsError` for what is no state.
+    """
+    return str(_load(path, mapped=True).get("kind", "codec"))
+
+
+def _load(path: Path, mapped: bool) -> dict[str, Any]:
+    """The state; with `mapped`, its tensors are read when they are looked at."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     except _BROKEN as error:

@@ -81,6 +81,7 @@ class Adversary:
         if update_probability is None:
             update_probability = MONO_PROBABILITY if config.channels == 1 else STEREO_PROBABILITY
         self.update_probability = update_probability
+        self.learning_rate = learning_rate
         self.seed = seed
 
     def generator_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -104,12 +105,14 @@ class Adversary:
         """Whether the discriminators learn at `step`: drawn from the seed and the step alone."""
         return np.random.default_rng([self.seed, step]).random() < self.update_probability
 
-    def update(self, real: Tensor, fake: Tensor, step: int) -> dict[str, float]:
+    def update(self, real: Tensor, fake: Tensor, step: int, rate: float = 1.0) -> dict[str, float]:
         """One step of the discriminators, if they learn at `step`; `fake` gets no gradient.
 
-        Returns `discriminator`, the hinge loss, or nothing where they do not learn. A gradient
-        that is not finite changes nothing.
+        `rate` is the share of the learning rate at this step. Returns `discriminator`, the hinge
+        loss, or nothing where they do not learn. A gradient that is not finite changes nothing.
         """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * rate
         if not self.learns_at(step):
             return {}
         logits, _ = self.discriminator(torch.cat([_mono(real), _mono(fake)]).detach())

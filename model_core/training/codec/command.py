@@ -5,18 +5,27 @@ import sys
 from pathlib import Path
 
 from ...config import ModelConfig, config_of
-from ..data.build import build_cache
-from ..data.cache import INDEX, AudioCache
+from ...errors import SettingsError
+from ..data.build import DEFAULT_CATEGORY, build_cache
+from ..data.cache import INDEX, AudioCache, read_index
+from ..data.listing import list_folders
+from ..data.origin import origin_of
 from ..processes import first_one_first, is_first
 from ..run_arguments import add_run_arguments, run_device, stop_after
 from ..settings import add_flags, from_flags
+from ..state import STATE
 from .settings import PRESETS, CodecSettings
 from .trainer import CodecTrainer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("data", type=Path, help="a folder of audio, or a cache made of one")
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="a folder of audio, or a cache made of one. A folder is decoded into RUN/cache, anew "
+        "when its files change before the run has saved a state; later changes are refused",
+    )
     add_run_arguments(parser)
     parser.add_argument(
         "--preset",
@@ -28,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train. Raises `SettingsError`, and `InvalidAudioError` where the data is no audio."""
+    """Train. Raises `SettingsError`, and `TrainingDataError` where the data is no audio."""
     settings = from_flags(CodecSettings, arguments, arguments.run, PRESETS[arguments.preset])
     with run_device(arguments) as device:
         config = config_of(settings.model)
-        folder = _cache(arguments.data, arguments.run, config)
+        folder = cache_of(arguments.data, arguments.run, config)
         cache = AudioCache(folder, config.channels, config.sample_rate)
         trainer = CodecTrainer(settings, cache, arguments.run, device)
         ended = trainer.run(stop_after(arguments))
@@ -41,12 +50,35 @@ def run(arguments: argparse.Namespace) -> None:
             sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
 
 
-def _cache(data: Path, run: Path, config: ModelConfig) -> Path:
-    """`data` where it is a cache, else the cache the first process makes of it in the run."""
+def cache_of(data: Path, run: Path, config: ModelConfig) -> Path:
+    """`data` where it is a cache, else the cache the first process makes of it in the run.
+
+    A cache that is there is taken if `data` still is what it was made of (one of an older version
+    does not say of what). If not, it is made anew before the run has saved a state; with one it
+    raises `SettingsError`, because a run goes on with the recordings it began with and the same
+    of them held out. Raises `TrainingDataError` as `build_cache` does.
+    """
     if (data / INDEX).exists():
         return data
     cache = run / "cache"
     with first_one_first():
-        if not (cache / INDEX).exists():
-            sys.stderr.write(f"{build_cache([data], cache, config)}\n")
+        made = (cache / INDEX).exists()
+        if made and (not is_first() or _is_made_of(cache, data, run, config)):
+            return cache
+        if made and (run / STATE).exists():
+            raise SettingsError(
+                f"{data} is not, or no longer, what {cache} was made of: give {cache} in place of "
+                f"it to go on as before, or delete {cache} to go on with other recordings"
+            )
+        report = build_cache(data, cache, config, without=run)
+        sys.stderr.write(f"{report}\n")
     return cache
+
+
+def _is_made_of(cache: Path, data: Path, run: Path, config: ModelConfig) -> bool:
+    origin = read_index(cache).origin
+    if origin is None:
+        return True
+    if not data.is_dir():
+        return False
+    return origin == origin_of(list_folders([data], DEFAULT_CATEGORY, without=run), config)

@@ -100,7 +100,9 @@ class CodecSettings:
 
     adversary_from: float = setting(0.1, "share of the run without discriminators", SHARE)
     adversary_filters: int = setting(32, "width of the discriminators", Range(1, 256))
-    adversary_rate: float = setting(3e-4, "Adam's step for the discriminators", Range(0, 1))
+    adversary_rate: float = setting(
+        3e-4, "Adam's step for the discriminators; falls as the learning rate does", Range(0, 1)
+    )
 
     save_every: int = setting(200, "steps from one saved state to the next", Range(1))
     evaluate_every: int = setting(1000, "steps from one evaluation to the next", Range(1))

@@ -59,7 +59,7 @@ class CodecStep:
     def __call__(
         self, clips: Tensor, step: int, rate: float, quantise: bool, judge: bool
     ) -> dict[str, float]:
-        """Learn from `clips` `[B, C, T]` with the learning rate times `rate`.
+        """Learn from `clips` `[B, C, T]` with the learning rates times `rate`.
 
         `quantise` and `judge` say whether the quantiser and the discriminators take part.
         """
@@ -89,7 +89,7 @@ class CodecStep:
         seen = {name: float(loss.detach()) for name, loss in losses.items()}
         if judge:
             with self._low_precision():
-                seen |= self.start_adversary().update(target, output.detach(), step)
+                seen |= self.start_adversary().update(target, output.detach(), step, rate)
         seen["commitment"] = float(penalty.detach())
         seen["gradient"] = float(norm)
         seen["si_snr"] = float(si_snr(target, output.detach()).mean())

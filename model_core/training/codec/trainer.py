@@ -89,7 +89,8 @@ class CodecTrainer:
         """Train to the end; True there. Or save and return after `stop_after` seconds or at a
         signal."""
         timed = self.settings.minutes is not None
-        log = RunLog(self.folder, None if timed else self.settings.steps, is_first())
+        steps = None if timed else self.settings.steps
+        log = RunLog(self.folder, steps, self.step, is_first())
         if is_first():
             save_settings(self.settings, self.folder)
         on_gpu = self.device.type == "cuda"

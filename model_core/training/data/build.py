@@ -21,6 +21,7 @@ from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording
 from .decode import decode_all
 from .groups import groups_of
 from .listing import Listed, list_folders
+from .origin import origin_of
 from .pack import write_pack
 from .split import Part, split_recordings
 
@@ -63,17 +64,21 @@ def build_cache(
     jobs: int = 1,
     pack: bool = False,
     noise_db: float | None = None,
+    without: Path | None = None,
 ) -> BuildReport:
     """Write the cache of all recordings of `folders` at the model's rate and channels.
 
     Files that are no audio, shorter than 0.2 s or silent are left out with a warning. The order
     is that of the names, whatever `jobs` (processes that decode) is; with several, the calling
     script needs its `if __name__ == "__main__"`. `pack` compresses the samples, without
-    loss unless `noise_db` is given (see `pack.write_pack`).
+    loss unless `noise_db` is given (see `pack.write_pack`). `without` is a folder in which no
+    recordings are looked for.
     Raises `TrainingDataError` when nothing is left, for a broken manifest, or when `cache` is
     something else than a cache; `SettingsError` for a share that cannot be.
     """
-    listed = list_folders([folders] if isinstance(folders, Path) else folders, category)
+    folders = [folders] if isinstance(folders, Path) else folders
+    listed = list_folders(folders, category, without)
+    origin = origin_of(listed, config)
     _check_place(cache)
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as made:
@@ -84,7 +89,7 @@ def build_cache(
             warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
         kept = [(e, d.length) for e, d in zip(listed, decoded, strict=True) if not d.reason]
         if not kept:
-            where = "the folder" if isinstance(folders, Path) else "the folders"
+            where = "the folder" if len(folders) == 1 else "the folders"
             raise TrainingDataError(
                 f"no audio to train on in {where}: {len(listed)} files, none of them usable"
             )
@@ -93,6 +98,7 @@ def build_cache(
             "version": VERSION,
             "sample_rate": config.sample_rate,
             "channels": config.channels,
+            "origin": origin,
             "recordings": [asdict(r) for r in recordings],
         }
         (work / INDEX).write_text(json.dumps(index))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...errors import TrainingDataError
-from .pack import read_pack
+from .pack import BROKEN, read_pack
 
 AUDIO, PACKED, INDEX = "audio.npy", "audio.pack", "index.json"
 
@@ -33,6 +33,16 @@ class Recording:
     group: str = ""
 
 
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says: the sample rate (Hz), where it is written down, the recordings, and
+    what they were made of (`origin.origin_of`; None in older caches)."""
+
+    sample_rate: int | None
+    recordings: list[Recording]
+    origin: str | None = None
+
+
 class AudioCache:
     """Reads clips `[C, T]` from a cache folder.
 
@@ -43,7 +53,8 @@ class AudioCache:
     """
 
     def __init__(self, folder: Path, channels: int | None = None, sample_rate: int | None = None):
-        written, self.recordings = _read_index(folder)
+        index = read_index(folder)
+        written, self.recordings, self.origin = index.sample_rate, index.recordings, index.origin
         if None not in (written, sample_rate) and written != sample_rate:
             raise TrainingDataError(
                 f"the cache {folder} has {written} Hz, the model needs {sample_rate} Hz"
@@ -73,16 +84,18 @@ class AudioCache:
         return [r for r in self.recordings if r.split == split and category in (None, r.category)]
 
 
-def _read_index(folder: Path) -> tuple[int | None, list[Recording]]:
-    """The sample rate, where it is written down, and the recordings."""
+def read_index(folder: Path) -> Index:
+    """The index of a cache. Raises `TrainingDataError` for what is none."""
     try:
         index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError) as error:
         raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
     try:
         if isinstance(index, list):
-            return None, [_recording(entry) for entry in index]
-        return int(index["sample_rate"]), [_recording(entry) for entry in index["recordings"]]
+            return Index(None, [_recording(entry) for entry in index])
+        recordings = [_recording(entry) for entry in index["recordings"]]
+        origin = index.get("origin")
+        return Index(int(index["sample_rate"]), recordings, None if origin is None else str(origin))
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingDataError(f"{folder / INDEX} is no index of recordings: {error!r}") from error
 
@@ -97,7 +110,7 @@ def _read_audio(folder: Path) -> npt.NDArray[np.int16]:
         if (folder / PACKED).exists():
             return read_pack(folder / PACKED)
         audio: npt.NDArray[np.int16] = np.load(folder / AUDIO, mmap_mode="r")
-    except (OSError, EOFError, ValueError) as error:
+    except BROKEN as error:
         raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
     if audio.ndim != 2 or audio.dtype != np.int16:
         raise TrainingDataError(f"{folder / AUDIO} is not int16 [C, N]")

@@ -30,11 +30,14 @@ class Listed:
     root: str = ""  # which of several folders it is from: "name/"
 
 
-def list_folders(folders: Sequence[Path], category: str) -> list[Listed]:
+def list_folders(
+    folders: Sequence[Path], category: str, without: Path | None = None
+) -> list[Listed]:
     """All files of `folders`, ordered by name; `category` is for those of which nothing is known.
 
-    With several folders, names begin with the folder's. Raises `TrainingDataError` for a folder
-    that is not there, two of one name, or a broken manifest.
+    With several folders, names begin with the folder's. What lies in the folder `without` counts
+    only where a manifest names it. Raises `TrainingDataError` for a folder that is not there, two
+    of one name, or a broken manifest.
     """
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
@@ -47,20 +50,30 @@ def list_folders(folders: Sequence[Path], category: str) -> list[Listed]:
         if (folder / MANIFEST).exists():
             listed += _from_manifest(folder, prefix)
         else:
-            listed += _from_names(folder, prefix, category)
+            listed += _from_names(folder, prefix, category, without)
     return sorted(listed, key=lambda entry: entry.name)
 
 
-def _from_names(folder: Path, prefix: str, default: str) -> list[Listed]:
+def _from_names(folder: Path, prefix: str, default: str, without: Path | None) -> list[Listed]:
     listed = []
+    left_out = None if without is None else _place_in(folder.resolve(), without.resolve())
     for path in folder.rglob("*"):
         place = PurePosixPath(path.relative_to(folder).as_posix())
+        if left_out is not None and place.is_relative_to(left_out):
+            continue
         if path.is_file() and not any(part.startswith(".") for part in place.parts):
             named = (folder.resolve().name, *place.parts[:-1])
             known = [part.lower() for part in named if part.lower() in CATEGORIES]
             category = known[-1] if known else default
             listed.append(Listed(path, f"{prefix}{place}", category, root=prefix))
     return listed
+
+
+def _place_in(folder: Path, inner: Path) -> PurePosixPath | None:
+    """Where `inner` lies below `folder`; None where it does not."""
+    if folder not in inner.parents:
+        return None
+    return PurePosixPath(inner.relative_to(folder).as_posix())
 
 
 def _from_manifest(folder: Path, prefix: str) -> list[Listed]:

@@ -4,11 +4,16 @@ Each block of 4096 samples is predicted linearly from its own past (order 16, as
 is left is Rice-coded. All blocks of a chunk are worked on at once, sample by sample of their time,
 which numpy does fast. Arithmetic is on integers within float64, so it is exact everywhere.
 
-The file is a sequence of `.npy` arrays: the shape `[C, N]`, then for each chunk of a channel's
-blocks their coefficients, dropped bits, Rice parameters, quotients and remainders.
+The file is a sequence of `.npy` arrays: C, N and the format's version, then for each chunk of a
+channel's blocks their coefficients, dropped bits, Rice parameters, quotients and remainders; the
+sha256 of all that ends it. Files of the first version have neither version nor checksum.
 """
 
+import hashlib
+import os
+import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -16,6 +21,7 @@ import numpy.typing as npt
 
 from ...errors import TrainingDataError
 
+VERSION = 2
 BLOCK = 4096  # samples
 ORDER = 16
 _CHUNK = 1024  # blocks that are worked on at once
@@ -23,6 +29,11 @@ _PART = 256  # samples that share a Rice parameter
 _SCALE = 4096.0  # of the integer coefficients
 _WIDEST = 18  # largest Rice parameter
 Ints = npt.NDArray[np.int64]
+BROKEN = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, MemoryError),
+    *(TokenError, zipfile.BadZipFile),
+)
+"""What reading `.npy` arrays raises for something else."""
 
 
 def write_pack(audio: npt.NDArray[np.int16], path: Path, noise_db: float | None = None) -> None:
@@ -31,30 +42,58 @@ def write_pack(audio: npt.NDArray[np.int16], path: Path, noise_db: float | None 
     With it, each block loses low bits as long as the noise stays `noise_db` below the block's
     own power (40 makes about half the size).
     """
-    with path.open("wb") as file:
-        np.save(file, np.asarray(audio.shape, np.int64))
+    with path.open("w+b") as file:
+        np.save(file, np.asarray([*audio.shape, VERSION], np.int64))
         step = _CHUNK * BLOCK
         for channel in audio:
             for start in range(0, audio.shape[1], step):
                 part = np.asarray(channel[start : start + step], np.int64)
                 part = np.pad(part, (0, -len(part) % BLOCK)).reshape(-1, BLOCK)
                 _write_chunk(file, part, noise_db)
+        file.write(_checksum(file, file.tell()))
 
 
 def read_pack(path: Path) -> npt.NDArray[np.int16]:
-    """The whole audio `[C, N]`, decoded into memory. Raises `TrainingDataError`."""
+    """The whole audio `[C, N]`, decoded into memory.
+
+    Raises `TrainingDataError` for a file that is cut short, changed or no pack.
+    """
     try:
         with path.open("rb") as file:
-            channels, length = (int(n) for n in _load(file))
-            audio = np.empty((channels, length), np.int16)
+            audio = np.empty(_read_shape(file), np.int16)
             step = _CHUNK * BLOCK
             for channel in audio:
-                for start in range(0, length, step):
+                for start in range(0, audio.shape[1], step):
                     place = channel[start : start + step]
                     place[:] = _read_chunk(file).reshape(-1)[: len(place)]
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except BROKEN as error:
         raise TrainingDataError(f"{path} cannot be read: {error}") from error
     return audio
+
+
+def _read_shape(file: BinaryIO) -> tuple[int, int]:
+    """C and N, once the file is known to be whole; of the first version, to be large enough."""
+    channels, length, *version = (int(n) for n in _load(file))
+    size = os.fstat(file.fileno()).st_size
+    if version not in ([], [VERSION]):
+        raise ValueError(f"a pack of version {version[0]}")
+    if min(channels, length) < 0 or channels * length > 8 * size:  # a sample has a bit or more
+        raise ValueError("it is cut short or was changed")
+    if version:
+        start, content = file.tell(), size - hashlib.sha256().digest_size
+        if _checksum(file, content) != file.read():
+            raise ValueError("it is cut short or was changed: its checksum is wrong")
+        file.seek(start)
+    return channels, length
+
+
+def _checksum(file: BinaryIO, size: int) -> bytes:
+    """The sha256 of the file's first `size` bytes, after which the file then stands."""
+    file.seek(0)
+    sha = hashlib.sha256()
+    while part := file.read(min(1 << 20, max(0, size - file.tell()))):
+        sha.update(part)
+    return sha.digest()
 
 
 def _load(file: BinaryIO) -> npt.NDArray[np.generic]:

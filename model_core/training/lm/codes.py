@@ -63,7 +63,7 @@ class CodeStreams:
 def streams_of(
     codec: Codec, cache: AudioCache, split: str, folder: Path, number: int = 0, seed: int = 1
 ) -> CodeStreams:
-    """The streams of one split, from `folder` if they were coded before.
+    """The streams of one split, from `folder` if these recordings were coded before.
 
     Pass `number` 0 takes the recordings as they are; later ones start a little later and have
     another gain, sign and speed, so that other codes come out. Raises `WeightsError` where
@@ -75,6 +75,8 @@ def streams_of(
     key = hashlib.sha256()
     key.update(json.dumps([codec.name, number, seed if number else 0]).encode())
     key.update(json.dumps([asdict(r) for r in recordings]).encode())
+    if cache.origin is not None:
+        key.update(cache.origin.encode())
     path = folder / f"{split}-{number}-{key.hexdigest()[:12]}.npz"
     if path.exists():
         return _load(path)

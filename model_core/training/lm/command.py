@@ -15,7 +15,12 @@ from .trainer import LMTrainer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("cache", type=Path, help="a cache of recordings")
+    parser.add_argument(
+        "cache",
+        type=Path,
+        help="a cache of recordings, as prepare makes it or as it lies in a codec's run; their "
+        "codes are kept in RUN/codes, and made anew when the cache is made of other files",
+    )
     add_run_arguments(parser)
     parser.add_argument(
         "--export", type=Path, metavar="FOLDER", help="then write it beside the weights in FOLDER"

@@ -9,7 +9,7 @@ from ...checkpoints import Registry, save_lm, shared_registry, write_index
 from ...checkpoints.netconfig import LMConfig
 from ...errors import WeightsError, WeightsUnavailableError
 from ...lm import LMModel
-from ..state import STATE, load_state
+from ..state import STATE, kind_of, load_state
 from .codes import codebook_entries
 from .network import LMNetwork
 from .settings import LMTrainingConfig
@@ -65,7 +65,7 @@ def export_lm(run: Path, folder: Path) -> Path:
 
 def is_lm_run(folder: Path) -> bool:
     """Whether `folder` is the run of a language model. Raises `WeightsError` for a broken one."""
-    return (folder / STATE).is_file() and load_state(folder / STATE).get("kind") == "lm"
+    return (folder / STATE).is_file() and kind_of(folder / STATE) == "lm"
 
 
 def _model_in(folder: Path, settings: LMTrainingConfig, made_for: str) -> Path:

@@ -132,6 +132,19 @@ def test_it_goes_on_at_the_rate_it_is_given() -> None:
     assert [group["lr"] for group in slower.optimizer.param_groups] == [1e-4]
 
 
+def test_it_learns_at_the_share_of_its_rate_that_it_is_given() -> None:
+    moved = []
+    for rate in (1.0, 0.1, 0.0):
+        judge = adversary()
+        before = [p.clone() for p in judge.discriminator.parameters()]
+        judge.update(*pair(), 0, rate)
+        after = judge.discriminator.parameters()
+        moved.append(
+            max(float((a - b).detach().abs().max()) for a, b in zip(before, after, strict=True))
+        )
+    assert moved == pytest.approx([judge.learning_rate, 0.1 * judge.learning_rate, 0.0], rel=0.05)
+
+
 def test_decoded_audio_that_is_not_finite_changes_nothing() -> None:
     judge = adversary()
     before = [p.clone() for p in judge.discriminator.parameters()]

@@ -13,7 +13,7 @@ from model_core.errors import SettingsError
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
-from model_core.training.log import LOG
+from model_core.training.log import LOG, RunLog
 from model_core.training.state import STATE, load_state
 from tests.peers import signal
 
@@ -106,6 +106,18 @@ def test_ten_steps_and_ten_more_are_twenty(cache: AudioCache, tmp_path: Path) ->
             assert value == found[name], name
 
 
+def test_the_discriminators_rate_falls_with_the_codecs(cache: AudioCache, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=4, adversary_from=0.0, adversary_rate=2e-4)
+    trainer = CodecTrainer(settings, cache, tmp_path / "run")
+    for _ in range(4):
+        share = trainer.train_step()["rate"] / settings.learning_rate
+        adversary = trainer.learn.adversary
+        assert adversary is not None
+        rates = [group["lr"] for group in adversary.optimizer.param_groups]
+        assert rates == pytest.approx([2e-4 * share])
+    assert share < 0.6
+
+
 def test_other_seeds_learn_something_else(cache: AudioCache, tmp_path: Path) -> None:
     a = CodecTrainer(SETTINGS, cache, tmp_path / "a").train_step()
     b = CodecTrainer(replace(SETTINGS, seed=2), cache, tmp_path / "b").train_step()
@@ -128,6 +140,21 @@ def test_a_run_stops_saves_evaluates_and_logs(cache: AudioCache, tmp_path: Path)
     judged = [line for line in lines if "valid/si_snr/speech" in line]
     assert [line["step"] for line in judged] == [10, 20, 20]
     assert all(np.isfinite(line["valid/mel_distance/speech"]) for line in judged)
+
+
+def test_a_run_that_was_killed_logs_each_step_once(cache: AudioCache, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = replace(SETTINGS, steps=8, log_every=1, save_every=4, adversary_from=1.0)
+    killed = CodecTrainer(settings, cache, run)
+    log = RunLog(run, 8, 0)
+    for _ in range(6):
+        killed._report(log, killed.train_step())
+    log.close()
+    trainer = CodecTrainer(settings, cache, run)
+    assert trainer.step == 4
+    trainer.run()
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines if "train/mel" in line] == list(range(1, 9))
 
 
 def test_a_run_can_be_told_by_the_clock(cache: AudioCache, tmp_path: Path) -> None:

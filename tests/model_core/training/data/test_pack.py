@@ -1,5 +1,6 @@
 """The packed samples are the samples."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,44 @@ def test_a_packed_cache_reads_the_same(tmp_path: Path) -> None:
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     write_pack(_tones(10_000), tmp_path / "p")
     whole = (tmp_path / "p").read_bytes()
-    for size in (0, 60, 200, len(whole) // 2, len(whole) - 1):
+    for size in (0, 60, 200, len(whole) // 2, len(whole) - 33, len(whole) - 32, len(whole) - 1):
         (tmp_path / "p").write_bytes(whole[:size])
+        with pytest.raises(TrainingDataError, match="cannot be read"):
+            read_pack(tmp_path / "p")
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    folder = write_cache(tmp_path / "c", MIXED)
+    pack_cache(folder, tmp_path / "p")
+    path = tmp_path / "p" / "audio.pack"
+    whole = path.read_bytes()
+    places = np.random.default_rng(1).integers(0, len(whole), 40)
+    for place in [*range(0, 140, 3), *places, len(whole) - 1]:
+        for flipped in (1, 0x2F):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ flipped]) + whole[place + 1 :])
+            with pytest.raises(TrainingDataError, match=r"audio\.pack cannot be read"):
+                AudioCache(tmp_path / "p")
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(TrainingDataError, match="checksum"):
+        AudioCache(tmp_path / "p")
+
+
+def _without_checksum(pack: bytes) -> bytes:
+    """The file as the first version wrote it, which began with `[C, N]` and just ended."""
+    new, old = io.BytesIO(pack), io.BytesIO()
+    np.save(old, np.load(new)[:2])
+    return old.getvalue() + pack[new.tell() : -32]
+
+
+def test_a_file_of_the_first_version_is_read_and_refused_where_it_shows(tmp_path: Path) -> None:
+    audio = _tones(10_000)
+    write_pack(audio, tmp_path / "p")
+    old = _without_checksum((tmp_path / "p").read_bytes())
+    (tmp_path / "p").write_bytes(old)
+    assert np.array_equal(read_pack(tmp_path / "p"), audio)
+    larger = io.BytesIO()
+    np.save(larger, np.array([2, 10**15]))
+    for begin in (b"PK\3\4", old[:60].replace(b"{", b"("), larger.getvalue()):
+        (tmp_path / "p").write_bytes(begin + old[len(begin) :])
         with pytest.raises(TrainingDataError, match="cannot be read"):
             read_pack(tmp_path / "p")

@@ -1,5 +1,6 @@
 """Sequences are those that the coder will ask about."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,22 @@ def test_streams_are_what_the_coder_codes(name: str, tmp_path: Path) -> None:
     next((tmp_path / "codes").glob("train-0-*")).write_bytes(b"PK")
     with pytest.raises(WeightsError, match="train-0-"):
         streams_of(codec, cache, "train", tmp_path / "codes")
+
+
+def test_a_cache_made_of_other_files_is_coded_anew(tmp_path: Path) -> None:
+    """Though they have the names and lengths of those before."""
+    name = "encodec_24khz"
+    codec = Codec.load(name, str(small_weights(name, tmp_path / "w")))
+    folder = small_cache(name, tmp_path / "cache")
+    entries = json.loads((folder / "index.json").read_text())
+    samples = np.load(folder / "audio.npy")
+    found = []
+    for origin, audio in (("1", samples), ("2", samples[:, ::-1])):
+        np.save(folder / "audio.npy", audio)
+        index = {"sample_rate": 24_000, "origin": origin, "recordings": entries}
+        (folder / "index.json").write_text(json.dumps(index))
+        found.append(streams_of(codec, AudioCache(folder), "valid", tmp_path / "codes").codes)
+    assert not np.array_equal(found[0], found[1])
 
 
 def test_inputs_are_the_frames_before() -> None:

@@ -77,7 +77,7 @@ def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:
 def test_a_saved_state_knows_the_best_evaluation(place: Path) -> None:
     """Killed after it, the run does not take worse weights for the best ones when it goes on."""
     trainer = _trainer(place, "killed", save_every=1, evaluate_every=1)
-    trainer._report(RunLog(place / "killed", None, enabled=False), trainer.train_step())
+    trainer._report(RunLog(place / "killed", None, 0, enabled=False), trainer.train_step())
     assert load_state(place / "killed" / STATE)["best"] == trainer.best < math.inf
 
 
