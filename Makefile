@@ -1,4 +1,4 @@
-# Everything lives in .venv; it is rebuilt when pyproject.toml changes.
+# Everything lives in .venv; it is rebuilt when pyproject.toml or the C++ changes.
 #   make serve   set up and start the service on 127.0.0.1:8000
 #   make test    set up and run all tests
 #   make check   formatting, lint, types, import rules
@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 # Extra arguments for the installer, e.g. PIP_ARGS="--index-url <an index with CPU builds of torch>"
 PIP_ARGS ?=
 SERVE_ARGS ?=
+COMMA    := ,
 # uv when it is there (20 s), else pip (60 s)
 UV := $(shell command -v uv 2>/dev/null)
 ifneq ($(UV),)
@@ -40,18 +41,20 @@ format: $(VENV)/.dev
 openapi: $(VENV)/.dev
 	$(BIN)/python -m service.openapi --write openapi.json
 
-$(VENV)/.serve: pyproject.toml
+# The native engine is compiled while the package is installed, where there is a compiler.
+SOURCES := pyproject.toml setup.py $(wildcard model_core/engine/native/csrc/*)
+
+$(VENV)/.serve: $(SOURCES)
 	$(MAKE_VENV)
 	$(INSTALL) -e .
 	@touch $@
 
 # The reference implementation is the peer the tests compare with. It also brings a console script
 # named `encodec`, so it is installed first and ours afterwards.
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: $(SOURCES)
 	$(MAKE_VENV)
 	$(INSTALL) --no-deps encodec==0.1.1
-	$(INSTALL) -e '.[dev,train]'
-	if command -v cc >/dev/null; then $(INSTALL) -e '.[pesq]'; fi
+	$(INSTALL) -e '.[dev,train$(if $(shell command -v cc),$(COMMA)pesq)]'
 	@touch $@ $(VENV)/.serve
 
 clean:

@@ -21,6 +21,8 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         "generic": ["-march=x86-64"],
     }
 
+# Nothing of the compiler's own libraries is asked of the machine that runs it.
+STATIC = ["-static-libstdc++", "-static-libgcc"] if platform.system() == "Linux" else []
 FLAGS = ["-std=c++20", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-pthread"]
 
 
@@ -40,7 +42,7 @@ setup(
             [f"{SOURCES}/api.cpp"],
             depends=HEADERS,
             extra_compile_args=[*FLAGS, *flags],
-            extra_link_args=["-pthread"],
+            extra_link_args=["-pthread", *STATIC],
             language="c++",
             optional=True,
         )
