@@ -55,7 +55,7 @@ class LMTrainer:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
-        batch = 32 if self.device.type == "cuda" else 1
+        batch = 32 if self.device.type == "cuda" else None
         codec = Codec.load(settings.model, settings.weights, self.device, batch, lm=False)
         self.made_for = codec.name
         self.train_streams, self.valid_streams = self._streams(codec, cache)

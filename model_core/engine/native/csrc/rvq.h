@@ -15,27 +15,23 @@ class Quantizer {
         const size_t size = static_cast<size_t>(bins) * dimension;
         entries_.resize(size * codebooks);
         std::memcpy(entries_.get(), entries, sizeof(float) * size * codebooks);
-        Floats half(static_cast<size_t>(bins));
+        squares_.resize(static_cast<size_t>(bins) * codebooks);
         for (int q = 0; q < codebooks; q++) {
             const float* book = entries + q * size;
-            for (int n = 0; n < bins; n++) {
-                double squares = 0;
-                for (int k = 0; k < dimension; k++) {
-                    const double e = book[static_cast<size_t>(n) * dimension + k];
-                    squares += e * e;
-                }
-                half.get()[n] = static_cast<float>(-squares / 2);
-            }
-            scores_.emplace_back(dimension, bins, 1, half.get(), [&](int n, int k) {
-                return book[static_cast<size_t>(n) * dimension + k];
+            for (int n = 0; n < bins; n++)
+                squares_.get()[q * bins + n] =
+                    squared(book + static_cast<size_t>(n) * dimension);
+            products_.emplace_back(dimension, bins, 1, nullptr, [&](int n, int k) {
+                return -2 * book[static_cast<size_t>(n) * dimension + k];
             });
         }
     }
 
-    int codebooks() const { return static_cast<int>(scores_.size()); }
+    int codebooks() const { return static_cast<int>(products_.size()); }
 
     // Latent `[frames, dimension]`, which is used up, to codes: book q's of frame t goes to
-    // `codes[q stride + t]`. The nearest entry has the largest x e - e e / 2; the first of equals.
+    // `codes[q stride + t]`. The first of the nearest entries; the terms of the distance are added
+    // as the reference adds them, so that what rounds to equal there does so here.
     void encode(float* latent, int frames, int books, int64_t* codes, ptrdiff_t stride,
                 Floats& scratch) const {
         scratch.resize(static_cast<size_t>(ROWS_AT_ONCE) * bins_);
@@ -45,11 +41,14 @@ class Quantizer {
             for (int q = 0; q < books; q++) {
                 Output out;
                 out.raw = {scratch.get(), bins_, 0};
-                product(x, dimension_, rows, scores_[q], out);
+                product(x, dimension_, rows, products_[q], out);
                 for (int t = 0; t < rows; t++) {
-                    const int best = largest(scratch.get() + static_cast<size_t>(t) * bins_);
+                    float* rest = x + static_cast<size_t>(t) * dimension_;
+                    const int best =
+                        nearest(scratch.get() + static_cast<size_t>(t) * bins_, squared(rest),
+                                squares_.get() + static_cast<size_t>(q) * bins_);
                     codes[q * stride + first + t] = best;
-                    subtract(x + static_cast<size_t>(t) * dimension_, entry(q, best));
+                    subtract(rest, entry(q, best));
                 }
             }
         }
@@ -77,37 +76,46 @@ class Quantizer {
         for (int k = 0; k < dimension_; k++) x[k] -= e[k];
     }
 
-    int largest(const float* scores) const {
+    float squared(const float* x) const {
+        float total = 0;
+        for (int k = 0; k < dimension_; k++) total += x[k] * x[k];
+        return total;
+    }
+
+    // `products` -2 x e, `x` its square and `squares` those of the entries.
+    int nearest(const float* products, float x, const float* squares) const {
         int index = 0, n = 0;
-        float value = scores[0];
+        float value = (x + products[0]) + squares[0];
         if (bins_ >= LANES) {
-            Vec best = load(scores);
+            Vec best = (x + load(products)) + load(squares);
             IntVec where = {}, here = {};
             for (int i = 0; i < LANES; i++) where[i] = here[i] = i;
             for (n = LANES; n + LANES <= bins_; n += LANES) {
-                const Vec v = load(scores + n);
+                const Vec v = (x + load(products + n)) + load(squares + n);
                 here += LANES;
-                const IntVec more = v > best;
-                best = choose(more, v, best);
-                where = (more & here) | (~more & where);
+                const IntVec less = v < best;
+                best = choose(less, v, best);
+                where = (less & here) | (~less & where);
             }
             value = best[0];
             index = where[0];
             for (int i = 1; i < LANES; i++)
-                if (best[i] > value || (best[i] == value && where[i] < index)) {
+                if (best[i] < value || (best[i] == value && where[i] < index)) {
                     value = best[i];
                     index = where[i];
                 }
         }
-        for (; n < bins_; n++)
-            if (scores[n] > value) {
-                value = scores[n];
+        for (; n < bins_; n++) {
+            const float v = (x + products[n]) + squares[n];
+            if (v < value) {
+                value = v;
                 index = n;
             }
+        }
         return index;
     }
 
     int bins_ = 0, dimension_ = 0;
-    Floats entries_;
-    std::vector<Packed> scores_;
+    Floats entries_, squares_;
+    std::vector<Packed> products_;
 };
