@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from model_core.config import CONFIGS
+from model_core.errors import EncodecError
 
 from .contenders import NAMES, OURS, build
 from .machine import Machine, this_machine
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _run(name, plan, machine, results, options.save)
         if options.plot is not None:
             write_plot(results, options.plot)
-    except (PlotError, ResultsError, ServerError, httpx.HTTPError, OSError) as error:
+    except (PlotError, ResultsError, ServerError, EncodecError, httpx.HTTPError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ may be slow to compute with), and all codes are 0.
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from model_core.config import CONFIGS
 from model_core.model import EncodecModel
@@ -36,7 +37,11 @@ def seeded_model(name: str) -> EncodecModel:
 
 
 def _fill(embed: Tensor, residual: Tensor) -> Tensor:
-    """Entries near some of the residuals; returns what they leave over, `[N, D]`."""
-    chosen = sample_vectors(residual, len(embed))
-    embed.copy_(0.8 * chosen + 0.1 * residual.std() * torch.randn_like(embed))
+    """Entries around the mean residual, all equally far, towards some that occur (were some
+    nearer, most residuals would take those); returns what they leave over, `[N, D]`."""
+    mean = residual.mean(dim=0)
+    far = 0.7 * (residual - mean).norm(dim=1).median()
+    towards = F.normalize(sample_vectors(residual, len(embed)) - mean)
+    towards += 0.5 * torch.randn_like(embed) / embed.shape[1] ** 0.5
+    embed.copy_(mean + far * F.normalize(towards))
     return residual - embed[torch.cdist(residual, embed).argmin(dim=1)]

@@ -15,7 +15,8 @@ NAMES = (OURS, *PEERS)
 def build(name: str, model: EncodecModel, backend: str | None = None) -> Contender:
     """The contender `name` with the weights of `model`; `backend` is for ours alone.
 
-    Raises `MissingContenderError` where what it needs is not installed.
+    Raises `MissingContenderError` where what it needs is not installed, and `EncodecError` for a
+    backend that does not work here.
     """
     if name == OURS:
         return Ours(model, backend)

@@ -1,8 +1,6 @@
 """This project's codec: streams, so that an hour needs no more memory than ten seconds."""
 
-import inspect
 import io
-from typing import Any
 
 import torch
 
@@ -14,24 +12,15 @@ from .contender import Job, Sink
 
 
 class Ours:
-    """`backend` None is the codec's own choice."""
+    """`backend` None is the codec's own choice; as many threads as torch's are set to."""
 
     def __init__(self, model: EncodecModel, backend: str | None = None):
-        known = inspect.signature(Codec).parameters
-        options: dict[str, Any] = {}
-        if backend is not None and "backend" in known:
-            options["backend"] = backend
-        if "threads" in known:
-            options["threads"] = torch.get_num_threads()
-        self._codec = Codec(model, **options)
+        """Raises `EncodecError` for a backend that does not work here."""
+        self._codec = Codec(model, backend=backend, threads=torch.get_num_threads())
 
     @property
     def backend(self) -> str:
-        for owner in (self._codec, self._codec.engine):
-            backend = getattr(owner, "backend", None)
-            if backend is not None:
-                return str(getattr(backend, "name", backend))
-        return "torch"
+        return self._codec.engine.name
 
     def encoder(self, clip: Clip, bandwidth: float) -> Job:
         codebooks = clip.config.codebooks_for(bandwidth)

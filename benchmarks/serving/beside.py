@@ -41,10 +41,11 @@ def rows(trial: Trial) -> Iterator[Row]:
             trial.section.note(f"{server.name} is left out beside long files: none would fit")
             continue
         path = write_wav(Clip(trial.config, seconds), trial.folder / "beside.wav")
+        url = server.call("compress")
         try:
-            idle = clip_latencies(server.url, trial.plan.beside_clips)
-            with long_files(server.url, path, count):
-                beside = clip_latencies(server.url, trial.plan.beside_clips)
+            idle = clip_latencies(url, trial.plan.beside_clips)
+            with long_files(url, path, count):
+                beside = clip_latencies(url, trial.plan.beside_clips)
         except (httpx.HTTPError, LongFilesError) as error:
             trial.section.note(f"{server.name} beside {count} x {length(seconds)}: {error}")
             continue

@@ -30,19 +30,19 @@ class Load:
 
 
 def post_clips(url: str, clips: Sequence[Upload], clients: int, seconds: float) -> Load:
-    """Each client posts to `/compress` for `seconds`, the next clip as soon as one is answered."""
+    """Each client posts to the call at `url` for `seconds`, a clip as soon as one is answered."""
     return asyncio.run(_post_clips(url, clips, clients, seconds))
 
 
 async def _post_clips(url: str, clips: Sequence[Upload], clients: int, seconds: float) -> Load:
     load = Load()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE, limits=limits) as session:
+    async with httpx.AsyncClient(timeout=_PATIENCE, limits=limits) as session:
         began = time.perf_counter()
 
         async def client(index: int) -> None:
             while time.perf_counter() - began < seconds:
-                await _post(session, clips[index % len(clips)], load)
+                await _post(session, url, clips[index % len(clips)], load)
                 index += clients
 
         await asyncio.gather(*(client(index) for index in range(clients)))
@@ -50,10 +50,10 @@ async def _post_clips(url: str, clips: Sequence[Upload], clients: int, seconds: 
     return load
 
 
-async def _post(session: httpx.AsyncClient, clip: Upload, load: Load) -> None:
+async def _post(session: httpx.AsyncClient, url: str, clip: Upload, load: Load) -> None:
     began = time.perf_counter()
     try:
-        answer = await session.post("/compress", files={"file": ("clip.wav", clip.body)})
+        answer = await session.post(url, files={"file": ("clip.wav", clip.body)})
     except httpx.TransportError:
         load.failed += 1
         return

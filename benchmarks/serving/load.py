@@ -29,13 +29,13 @@ def rows(trial: Trial) -> Iterator[Row]:
     """One for each number of clients and server; the servers take turns."""
     clips = short_clips()
     for server in trial.servers:
-        post_clips(server.url, clips, clients=2, seconds=1)
+        post_clips(server.call("compress"), clips, clients=2, seconds=1)
     for clients in trial.plan.clients:
         loads = {server.name: Load() for server in trial.servers}
         for _ in range(_ROUNDS):
             for server in trial.servers:
                 seconds = trial.plan.duration / _ROUNDS
-                loads[server.name] += post_clips(server.url, clips, clients, seconds)
+                loads[server.name] += post_clips(server.call("compress"), clips, clients, seconds)
         for name, load in loads.items():
             latency = Percentiles.of(load.latencies) if load.latencies else None
             yield {

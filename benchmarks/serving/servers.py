@@ -18,7 +18,6 @@ import torch
 from model_core.checkpoints import save_weights
 from model_core.ecdc import ModelName
 from model_core.model import EncodecModel
-from service.settings import Settings
 
 PLAIN = "plain wrapper"
 OURS = "ours"
@@ -39,7 +38,13 @@ class Server:
     name: str
     url: str
     pid: int
+    model: str
     header_model: str
+
+    def call(self, name: str) -> str:
+        """Where `compress` or `decompress` of its model is. (The wrapper has one model and takes
+        no parameters.)"""
+        return f"{self.url}/{name}" + (f"?model={self.model}" if name == "compress" else "")
 
 
 @contextmanager
@@ -50,10 +55,10 @@ def ours(model: EncodecModel, backend: str | None) -> Iterator[Server]:
         name = model.config.name
         command = ["-m", "service", "--port", "0", "--device", "cpu"]
         command += ["--weights", folder, "--models", name]
-        if backend is not None and "backend" in Settings.model_fields:
+        if backend is not None:
             command += ["--backend", backend]
         header_model = str(ModelName(name, path.stem.rpartition("-")[2]))
-        with _running(OURS, command, Path(folder) / "log", header_model) as server:
+        with _running(OURS, command, Path(folder) / "log", name, header_model) as server:
             yield server
 
 
@@ -67,12 +72,14 @@ def plain(model: EncodecModel, bandwidth: float) -> Iterator[Server]:
         torch.save(model.state_dict(), weights)
         name = model.config.name
         command = ["-m", "benchmarks.serving.plain", name, str(weights), str(bandwidth)]
-        with _running(PLAIN, command, Path(folder) / "log", name) as server:
+        with _running(PLAIN, command, Path(folder) / "log", name, name) as server:
             yield server
 
 
 @contextmanager
-def _running(name: str, command: Sequence[str], log: Path, header_model: str) -> Iterator[Server]:
+def _running(
+    name: str, command: Sequence[str], log: Path, model: str, header_model: str
+) -> Iterator[Server]:
     """Started, ready, and stopped in the end. As many threads as each takes by itself."""
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     with log.open("wb") as output:
@@ -81,7 +88,7 @@ def _running(name: str, command: Sequence[str], log: Path, header_model: str) ->
             cwd=_ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        yield Server(name, _wait(process, log), process.pid, header_model)
+        yield Server(name, _wait(process, log), process.pid, model, header_model)
     finally:
         process.terminate()
         try:

@@ -1,8 +1,11 @@
 """Posts a long file again and again, several at a time, until it is stopped: a process of its own.
 
 python -m benchmarks.serving.uploader URL FILE COUNT
+
+URL is that of the call. Ends with 1 as soon as one answer is not 200.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -12,17 +15,24 @@ import httpx
 
 
 def _post_for_ever(url: str, path: Path) -> None:
-    with httpx.Client(base_url=url, timeout=None) as client:
+    with httpx.Client(timeout=None) as client:
         while True:
-            with path.open("rb") as file:
-                client.post("/compress", files={"file": (path.name, file)}).raise_for_status()
+            try:
+                with path.open("rb") as file:
+                    client.post(url, files={"file": (path.name, file)}).raise_for_status()
+            except (httpx.HTTPError, OSError) as error:
+                print(error, file=sys.stderr, flush=True)
+                os._exit(1)  # with the other threads, which may be waiting for an answer
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Does not return."""
     url, path, count = arguments
-    for _ in range(int(count) - 1):
-        threading.Thread(target=_post_for_ever, args=(url, Path(path)), daemon=True).start()
-    _post_for_ever(url, Path(path))
+    threads = [
+        threading.Thread(target=_post_for_ever, args=(url, Path(path))) for _ in range(int(count))
+    ]
+    for thread in threads:
+        thread.start()
 
 
 if __name__ == "__main__":

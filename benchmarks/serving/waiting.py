@@ -11,20 +11,22 @@ import httpx
 
 from .uploads import clip
 
-_SETTLE = 4  # s until the long files are under way
+_SETTLE = 4  # s until the long files are under way, and as long as it takes to upload them
+_UPLOAD = 100e6  # bytes/s, of a server that takes them whole before it begins
 _ENOUGH = 60  # s after which no further clip is posted
 _ROOT = Path(__file__).parents[2]
 
 
 def clip_latencies(url: str, count: int) -> list[float]:
-    """Seconds to the whole answer to a one-second clip, `count` times or for a minute."""
+    """Seconds to the whole answer of the call at `url` to a one-second clip, `count` times or for a
+    minute."""
     body = clip(1).body
     times: list[float] = []
     end = time.perf_counter() + _ENOUGH
-    with httpx.Client(base_url=url, timeout=None) as client:
+    with httpx.Client(timeout=None) as client:
         while len(times) < count and time.perf_counter() < end:
             began = time.perf_counter()
-            client.post("/compress", files={"file": ("clip.wav", body)}).raise_for_status()
+            client.post(url, files={"file": ("clip.wav", body)}).raise_for_status()
             times.append(time.perf_counter() - began)
     return times
 
@@ -35,14 +37,14 @@ class LongFilesError(Exception):
 
 @contextmanager
 def long_files(url: str, path: Path, count: int) -> Iterator[None]:
-    """Inside, `count` clients post this file, again and again.
+    """Inside, `count` clients post this file there, again and again.
 
     Raises `LongFilesError` at the end when they were refused.
     """
     command = [sys.executable, "-m", "benchmarks.serving.uploader", url, str(path), str(count)]
     process = subprocess.Popen(command, cwd=_ROOT)
     try:
-        time.sleep(_SETTLE)
+        time.sleep(_SETTLE + count * path.stat().st_size / _UPLOAD)
         yield
         if process.poll() is not None:
             raise LongFilesError("the long files were refused")
