@@ -24,10 +24,11 @@ class Ours:
 
     def encoder(self, clip: Clip, bandwidth: float) -> Job:
         codebooks = clip.config.codebooks_for(bandwidth)
+        pieces = list(clip.pieces())  # views of one, however many
 
         def encode(sink: Sink) -> None:
             encoder = Encoder(self._codec, codebooks)
-            for piece in clip.pieces():
+            for piece in pieces:
                 for block in run_steps(encoder.push(piece)):
                     sink(block.codes)
             for block in run_steps(encoder.finish()):
