@@ -103,7 +103,7 @@ class AudioProcess:
     """One upload in, float32 blocks `[channels, n]` out, at the model's rate.
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
-    context kills the child at once and frees everything. `info` tells what the upload is, from the
+    context kills the child and frees everything. `info` tells what the upload is, from the
     first block on.
     """
 
@@ -111,6 +111,7 @@ class AudioProcess:
         self._processes = processes
         self._job = job
         self._spooling: asyncio.Future[None] | None = None
+        self._ended = False
         self.info: SourceInfo | None = None
 
     async def __aenter__(self) -> Self:
@@ -143,7 +144,8 @@ class AudioProcess:
         try:
             if not self._exit.done():
                 await self._zygote.kill(self._number)
-                await asyncio.wait([self._exit], timeout=PATIENCE)
+                if not self._ended:  # else it is on its way out, which takes some milliseconds
+                    await asyncio.wait([self._exit], timeout=PATIENCE)
         finally:
             if self._spooling is not None and not self._spooling.done():
                 self._spooling.add_done_callback(lambda _: self._spool.close())
@@ -184,6 +186,7 @@ class AudioProcess:
             elif kind == ERROR:
                 raise received_error(payload)
             else:
+                self._ended = True
                 return
 
     async def _message(self) -> tuple[bytes, bytes]:

@@ -47,10 +47,12 @@ def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesse
 
 
 @pytest.fixture
-def run(runner: asyncio.Runner) -> Run[Any]:
+def run(runner: asyncio.Runner, processes: AudioProcesses) -> Run[Any]:
     def bounded(work: Coroutine[Any, Any, Any]) -> Any:
         async def within() -> Any:
             async with asyncio.timeout(TIMEOUT):
+                while child_pids(processes):  # noqa: ASYNC110 - of the test before, on its way out
+                    await asyncio.sleep(0.005)
                 return await work
 
         return runner.run(within())
