@@ -16,6 +16,7 @@ HEADERS = [entry.path for entry in os.scandir(SOURCES) if entry.name.endswith(".
 BUILDS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     BUILDS = {
+        "avx512bf16": ["-march=x86-64-v4", "-mavx512bf16"],
         "avx512": ["-march=x86-64-v4"],
         "avx2": ["-march=x86-64-v3"],
         "generic": ["-march=x86-64"],

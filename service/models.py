@@ -194,6 +194,7 @@ class Models:
             self._device,
             self._max_batch,
             backend=self._settings.backend,
+            precision=self._settings.decode_precision,
         )
         codec.warm_up()
         return codec

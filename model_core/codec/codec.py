@@ -11,7 +11,7 @@ import torch
 from ..checkpoints import WeightSet, shared_registry
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
-from ..engine import DecodeItem, EncodedBlock, EncodeItem, make_engine
+from ..engine import DecodeItem, EncodedBlock, EncodeItem, Precision, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
@@ -37,13 +37,15 @@ class Codec:
         *,
         backend: str | None = None,
         threads: int = 1,
+        precision: Precision = "float32",
     ):
-        """`max_batch`, `backend` and `threads`: as `make_engine`, which says what it raises."""
+        """`max_batch`, `backend`, `threads` and `precision` (of decoding): as `make_engine`, which
+        says what it raises."""
         self.name = model.name
         self.config: ModelConfig = model.config
         self.weights = weights
         self.device = torch.device(device)
-        self.engine = make_engine(model, device, max_batch, backend, threads)
+        self.engine = make_engine(model, device, max_batch, backend, threads, precision)
         self.lm = None if lm is None else lm.to("cpu").eval()
         self.lm_name = None if lm is None else lm_name or model.name
         most = self.engine.max_batch
@@ -64,6 +66,7 @@ class Codec:
         lm: bool = True,
         backend: str | None = None,
         threads: int = 1,
+        precision: Precision = "float32",
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
@@ -83,6 +86,7 @@ class Codec:
             max_batch,
             backend=backend,
             threads=threads,
+            precision=precision,
         )
 
     def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:

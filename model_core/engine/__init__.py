@@ -3,15 +3,16 @@
 What it computes is what `nn` computes on the whole audio; the tests hold it to that.
 """
 
-from .choose import BACKENDS, Backend, make_engine
+from .choose import BACKENDS, PRECISIONS, Backend, make_engine
 from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .native import NativeEngine
 from .overlap import OverlapAdd
-from .protocol import Engine
+from .protocol import Engine, Precision
 from .torch_engine import TorchEngine
 
 __all__ = [
     "BACKENDS",
+    "PRECISIONS",
     "Backend",
     "DecodeItem",
     "EncodeItem",
@@ -19,6 +20,7 @@ __all__ = [
     "Engine",
     "NativeEngine",
     "OverlapAdd",
+    "Precision",
     "StreamState",
     "TorchEngine",
     "make_engine",

@@ -1,7 +1,7 @@
 """What every backend offers."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ import torch
 from ..config import ModelConfig
 from ..model import EncodecModel
 from .items import DecodeItem, EncodedBlock, EncodeItem
+
+Precision = Literal["float32", "bfloat16"]
+"""Of decoding. Encoding is in float32: rounded, it would choose other codes."""
 
 
 class Engine(Protocol):

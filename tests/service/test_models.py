@@ -51,6 +51,16 @@ def test_nothing_is_given_out_before_the_models_are_warm(weights: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_precision_that_does_not_work_here_is_said_at_the_start(weights: Path) -> None:
+    async def run() -> None:
+        async with loaded(weights, backend="torch", decode_precision="bfloat16") as models:
+            assert models.state == "failed"
+            assert models.error is not None
+            assert "bfloat16 does not work here" in models.error
+
+    asyncio.run(run())
+
+
 def test_warm_models_are_given_out_and_described(weights: Path) -> None:
     async def run() -> None:
         async with loaded(weights) as models:

@@ -7,6 +7,7 @@ import torch
 
 from ...model import EncodecModel
 from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
+from ..protocol import Precision
 from ..torch_engine import BLOCK_SECONDS, TorchEngine
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
@@ -21,8 +22,12 @@ _STREAMS_A_THREAD = 6
 
 
 class NativeEngine:
-    """An `Engine` on the CPU in float32, with results that are the same bits for any company, any
-    cut of a stream into blocks and any number of threads (on one kind of processor).
+    """An `Engine` on the CPU, with results that are the same bits for any company, any cut of a
+    stream into blocks and any number of threads (on one kind of processor).
+
+    It computes in float32. Decoding may be in bfloat16: weights and what goes from layer to layer
+    are rounded to that, sums and the LSTM's state are not. Streams of a few frames, which torch
+    decodes, are in float32 even so.
 
     With several threads, each takes some items of a batch; of a single item, each takes a block,
     and follows the block before it through the network.
@@ -34,8 +39,10 @@ class NativeEngine:
         library: NativeLibrary,
         max_batch: int | None = None,
         threads: int = 1,
+        precision: Precision = "float32",
     ):
-        """`model` must be one that `supports` says yes to."""
+        """`model` must be one that `supports` says yes to. `precision` is for decoding; raises
+        `EncodecError` where the library does not have it."""
         self._short = TorchEngine(model)
         self.model = self._short.model
         self.config = model.config
@@ -43,11 +50,12 @@ class NativeEngine:
         self.name = f"native-{library.build}"
         self.max_batch = max_batch or _STREAMS_A_THREAD * threads
         self.threads = threads
+        self.precision = precision
         self.block_samples = self.config.segment_length or BLOCK_SECONDS * self.config.sample_rate
         self.block_frames = self.config.frames(self.block_samples)
         self.blocks_at_once = _BLOCKS_A_THREAD * threads if threads > 1 else 1
         self._native = library.model(
-            Spec.of(self.config, self.block_frames), flat_weights(self.model)
+            Spec.of(self.config, self.block_frames, precision), flat_weights(self.model)
         )
 
     @staticmethod
@@ -69,7 +77,7 @@ class NativeEngine:
         with states_kept(items):
             results: dict[int, EncodedBlock] = {}
             jobs: list[Job] = []
-            kept: list[np.ndarray] = []
+            kept: list[np.ndarray | None] = []
             for number, item in enumerate(items):
                 samples = np.ascontiguousarray(item.samples, np.float32)
                 frames = self.config.frames(samples.shape[1])
@@ -82,7 +90,7 @@ class NativeEngine:
                 first, state = self._state(item.state, self._native.encoder_state)
                 codes = np.empty((item.num_codebooks, frames), np.int64)
                 jobs.append(Job.of(samples, codes, state, first, item.last))
-                kept.append(samples)
+                kept += [samples, state]
                 results[number] = EncodedBlock(codes, scale)
             if jobs:
                 self._native.encode(jobs, self.threads)
@@ -93,7 +101,7 @@ class NativeEngine:
         with states_kept(items):
             results: dict[int, np.ndarray] = {}
             jobs: list[Job] = []
-            kept: list[np.ndarray] = []
+            kept: list[np.ndarray | None] = []
             for number, item in enumerate(items):
                 codes = np.ascontiguousarray(item.block.codes, np.int64)
                 if self._is_short(codes.shape[1], item):
@@ -107,7 +115,7 @@ class NativeEngine:
                 )
                 scale = 1.0 if item.block.scale is None else item.block.scale
                 jobs.append(Job.of(samples, codes, state, first, item.last, scale))
-                kept.append(codes)
+                kept += [codes, state]
                 results[number] = samples
             if jobs:
                 self._native.decode(jobs, self.threads)

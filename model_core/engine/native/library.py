@@ -11,9 +11,11 @@ import torch
 
 from ...config import ModelConfig
 from ...errors import EncodecError
+from ..protocol import Precision
 
-BUILDS = ("avx512", "avx2", "generic")
-"""Builds of the same source for different processors, best first. On other processors than x86
+BUILDS = ("avx512bf16", "avx512", "avx2", "generic")
+"""Builds of the same source for different processors, best first. In float32, `avx512bf16` is what
+`avx512` is; it alone can decode in bfloat16. On other processors than x86
 `generic` is the only one, compiled for what the processor has (NEON, on 64-bit ARM)."""
 
 _MESSAGE_SIZE = 256
@@ -34,10 +36,11 @@ class Spec(ctypes.Structure):
         ("block_frames", ctypes.c_int32),
         ("ratio_count", ctypes.c_int32),
         ("ratios", ctypes.c_int32 * _MOST_RATIOS),
+        ("decode_bfloat16", ctypes.c_int32),
     )
 
     @classmethod
-    def of(cls, config: ModelConfig, block_frames: int) -> "Spec":
+    def of(cls, config: ModelConfig, block_frames: int, precision: Precision = "float32") -> "Spec":
         ratios = (ctypes.c_int32 * _MOST_RATIOS)(*config.ratios)
         return cls(
             config.causal,
@@ -50,6 +53,7 @@ class Spec(ctypes.Structure):
             block_frames,
             len(config.ratios),
             ratios,
+            precision == "bfloat16",
         )
 
 
@@ -98,6 +102,9 @@ class NativeLibrary:
     def __init__(self, build: str, path: Path):
         self.build = build
         functions = ctypes.CDLL(str(path))
+        functions.encodec_bfloat16.restype = ctypes.c_int32
+        self.has_bfloat16 = bool(functions.encodec_bfloat16())
+        """Whether models can decode in bfloat16."""
         self._model = functions.encodec_model
         self._model.restype = ctypes.c_void_p
         self._model.argtypes = (
@@ -176,9 +183,12 @@ def _text(message: ctypes.Array[ctypes.c_char]) -> str:
 
 def _runs_here(build: str) -> bool:
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"avx512": capability == "AVX512", "avx2": capability in ("AVX512", "AVX2")}.get(
-        build, True
-    )
+    avx512 = capability == "AVX512"
+    return {
+        "avx512bf16": avx512 and bool(torch.cpu.get_capabilities().get("avx512_bf16")),
+        "avx512": avx512,
+        "avx2": avx512 or capability == "AVX2",
+    }.get(build, True)
 
 
 @cache

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <cstdio>
 #include <mutex>
-#include <optional>
 #include <thread>
 
 #include "segments.h"
@@ -77,54 +76,68 @@ static void share_out(EncodecJob* jobs, int count, int threads, Resting<Worker>&
     });
 }
 
+// Encoder or decoder.
 class Direction {
   public:
-    Direction(const NetworkWeights& weights, const Quantizer& quantizer, const EncodecSpec& spec,
-              bool encoder)
-        : quantizer_(quantizer), spec_(spec), encoder_(encoder) {
-        if (spec.causal) {
-            causal_ = encoder ? causal_encoder(weights, spec) : causal_decoder(weights, spec);
-            coder_.emplace(*causal_, quantizer, spec, encoder);
-        } else {
-            normed_.emplace(weights);
-        }
-    }
+    virtual ~Direction() = default;
+    virtual size_t state_size() const = 0;
+    virtual void run(EncodecJob* jobs, int count, int threads) = 0;
+};
 
-    size_t state_size() const { return causal_ ? causal_->state_size() : 0; }
+template <class T>
+class StreamDirection : public Direction {
+  public:
+    StreamDirection(CausalNetwork<T> network, const Quantizer& quantizer, const EncodecSpec& spec,
+                    bool encoder)
+        : network_(std::move(network)), coder_(network_, quantizer, spec, encoder) {}
 
-    void run(EncodecJob* jobs, int count, int threads) {
-        if (!causal_) {
-            share_out(jobs, count, threads, segments_, [this] {
-                return std::make_unique<SegmentWorker>(*normed_, quantizer_, spec_, encoder_);
-            });
-            return;
-        }
-        const auto make = [this] { return std::make_unique<StreamWorker>(*coder_); };
+    size_t state_size() const override { return network_.state_size(); }
+
+    void run(EncodecJob* jobs, int count, int threads) override {
+        const auto make = [this] { return std::make_unique<StreamWorker<T>>(coder_); };
         if (count > 1 || threads < 2) {
-            share_out(jobs, count, threads, streams_, make);
+            share_out(jobs, count, threads, resting_, make);
             return;
         }
-        const std::vector<Block> blocks = coder_->blocks(jobs[0]);
-        Progress progress(causal_->units());
+        const std::vector<Block> blocks = coder_.blocks(jobs[0]);
+        Progress progress(network_.units());
         std::atomic<int> next{0};
         const int length = static_cast<int>(blocks.size());
         in_threads(std::min(threads, length), [&](int) {
-            auto worker = streams_.take(make);
+            auto worker = resting_.take(make);
             for (int b; (b = next.fetch_add(1)) < length;)
                 worker->run_block(jobs[0], blocks[b], progress, b);
-            streams_.give(std::move(worker));
+            resting_.give(std::move(worker));
         });
     }
 
   private:
+    const CausalNetwork<T> network_;
+    const StreamCoder<T> coder_;
+    Resting<StreamWorker<T>> resting_;
+};
+
+template <class T>
+class SegmentDirection : public Direction {
+  public:
+    SegmentDirection(const NetworkWeights& weights, const Quantizer& quantizer,
+                     const EncodecSpec& spec, bool encoder)
+        : network_(weights), quantizer_(quantizer), spec_(spec), encoder_(encoder) {}
+
+    size_t state_size() const override { return 0; }
+
+    void run(EncodecJob* jobs, int count, int threads) override {
+        share_out(jobs, count, threads, resting_, [this] {
+            return std::make_unique<SegmentWorker<T>>(network_, quantizer_, spec_, encoder_);
+        });
+    }
+
+  private:
+    const NormedNetwork<T> network_;
     const Quantizer& quantizer_;
     const EncodecSpec& spec_;
-    bool encoder_;
-    std::optional<CausalNetwork> causal_;
-    std::optional<StreamCoder> coder_;
-    std::optional<NormedNetwork> normed_;
-    Resting<StreamWorker> streams_;
-    Resting<SegmentWorker> segments_;
+    const bool encoder_;
+    Resting<SegmentWorker<T>> resting_;
 };
 
 struct EncodecModel {
@@ -140,6 +153,28 @@ static void keep_message(char* message, size_t size, const char* text) {
 // Floats in a vector register of this build.
 EXPORT int32_t encodec_lanes() { return LANES; }
 
+// Whether this build has a decoder in bfloat16.
+EXPORT int32_t encodec_bfloat16() { return HAS_BFLOAT16; }
+
+static std::unique_ptr<Direction> make_encoder(const NetworkWeights& weights,
+                                               const Quantizer& quantizer,
+                                               const EncodecSpec& spec) {
+    if (spec.causal)
+        return std::make_unique<StreamDirection<float>>(causal_encoder(weights, spec), quantizer,
+                                                        spec, true);
+    return std::make_unique<SegmentDirection<float>>(weights, quantizer, spec, true);
+}
+
+template <class T>
+static std::unique_ptr<Direction> make_decoder(const NetworkWeights& weights,
+                                               const Quantizer& quantizer,
+                                               const EncodecSpec& spec) {
+    if (spec.causal)
+        return std::make_unique<StreamDirection<T>>(causal_decoder<T>(weights, spec), quantizer,
+                                                    spec, false);
+    return std::make_unique<SegmentDirection<T>>(weights, quantizer, spec, false);
+}
+
 // A model, or null and why not. `weights`: encoder, decoder, entries of the codebooks.
 EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights, size_t size,
                                    char* message, size_t message_size) {
@@ -154,10 +189,16 @@ EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights
         model->quantizer =
             Quantizer(spec->codebooks, spec->bins, spec->dimension, reader.take(entries));
         reader.finish();
-        model->encoder =
-            std::make_unique<Direction>(encoder, model->quantizer, model->spec, true);
-        model->decoder =
-            std::make_unique<Direction>(decoder, model->quantizer, model->spec, false);
+        model->encoder = make_encoder(encoder, model->quantizer, model->spec);
+        if (!spec->decode_bfloat16)
+            model->decoder = make_decoder<float>(decoder, model->quantizer, model->spec);
+#if HAS_BFLOAT16
+        else
+            model->decoder = make_decoder<BFloat16>(decoder, model->quantizer, model->spec);
+#else
+        else
+            throw std::invalid_argument("this build has no bfloat16");
+#endif
         return model.release();
     } catch (const std::exception& error) {
         keep_message(message, message_size, error.what());

@@ -5,9 +5,10 @@
 #include "pack.h"
 #include "rvq.h"
 
+template <class T>
 struct CausalNetwork {
-    Chain front, back;
-    std::vector<LstmLayer> lstm;
+    Chain<T> front, back;
+    std::vector<LstmLayer<T>> lstm;
     int width = 0;  // of the LSTM
 
     size_t lstm_state() const { return 2 * lstm.size() * static_cast<size_t>(width); }
@@ -22,38 +23,40 @@ constexpr int CHUNK_SAMPLES = 640;
 constexpr int WHOLE = 1 << 30;
 
 // The residual unit from rows `x | hidden` and the activated x, to the activated sum in `to`.
-static void add_residual(Chain& chain, const ResidualWeights& w, int wide, int active, int to) {
+template <class T>
+static void add_residual(Chain<T>& chain, const ResidualWeights& w, int wide, int active, int to) {
     const int width = w.skip.in, hidden = w.wide.out;
-    Step into;
+    Step<T> into;
     into.in = active;
     into.activated = wide;
     into.activated_column = width;
     into.aside = true;
-    into.weights = pack_conv(w.wide);
+    into.weights = pack_conv<T>(w.wide);
     chain.steps.push_back(std::move(into));
     Floats bias(static_cast<size_t>(width));
     for (int c = 0; c < width; c++) bias.get()[c] = w.skip.bias[c] + w.back.bias[c];
-    Step back;
+    Step<T> back;
     back.in = wide;
     back.activated = to;
-    back.weights = Packed(width + hidden, width, 1, bias.get(), [&](int n, int k) {
+    back.weights = Packed<T>(width + hidden, width, 1, bias.get(), [&](int n, int k) {
         return k < width ? w.skip.window(n, k) : w.back.window(n, k - width);
     });
     chain.steps.push_back(std::move(back));
 }
 
+// Always in floats: rounded, it would choose other codes.
 // `context` rows before a stream's first are its reflection, as many as the kernel needs.
-static CausalNetwork causal_encoder(const NetworkWeights& net, const EncodecSpec& spec) {
-    CausalNetwork made;
-    Chain& front = made.front;
+static CausalNetwork<float> causal_encoder(const NetworkWeights& net, const EncodecSpec& spec) {
+    CausalNetwork<float> made;
+    Chain<float>& front = made.front;
     int width = spec.filters;
     const int input = front.add(spec.channels, 6);
     int wide = front.add(width + width / 2, 0), active = front.add(width, 2);
-    Step first;
+    Step<float> first;
     first.in = input;
     first.raw = wide;
     first.activated = active;
-    first.weights = pack_conv(net.first[0]);
+    first.weights = pack_conv<float>(net.first[0]);
     front.steps.push_back(std::move(first));
     const int strides = net.ratios[0] * net.ratios[1];
     std::vector<std::pair<int, int>> starts{{0, (CHUNK_SAMPLES + strides - 1) / strides * strides}};
@@ -65,10 +68,10 @@ static CausalNetwork causal_encoder(const NetworkWeights& net, const EncodecSpec
         width *= 2;
         const bool deepest = i + 1 == net.ratios.size();
         if (deepest) starts.emplace_back(static_cast<int>(front.steps.size()), WHOLE);
-        Step step;
+        Step<float> step;
         step.in = down;
         step.stride = ratio;
-        step.weights = pack_conv(net.scaling[i]);
+        step.weights = pack_conv<float>(net.scaling[i]);
         if (deepest) {
             step.raw = front.add(width, 0);
         } else {
@@ -81,27 +84,28 @@ static CausalNetwork causal_encoder(const NetworkWeights& net, const EncodecSpec
     for (int ratio : net.ratios) hop *= ratio;
     front.lay_out(starts, static_cast<size_t>(spec.block_frames) * hop);
     made.width = width;
-    made.lstm = pack_lstm(net);
-    Step last;
+    made.lstm = pack_lstm<float>(net);
+    Step<float> last;
     last.in = made.back.add(width, 6);
     last.raw = made.back.add(spec.dimension, 0);
-    last.weights = pack_conv(net.last[0]);
+    last.weights = pack_conv<float>(net.last[0]);
     made.back.steps.push_back(std::move(last));
     made.back.lay_out({{0, WHOLE}}, static_cast<size_t>(spec.block_frames));
     return made;
 }
 
-static CausalNetwork causal_decoder(const NetworkWeights& net, const EncodecSpec& spec) {
-    CausalNetwork made;
+template <class T>
+static CausalNetwork<T> causal_decoder(const NetworkWeights& net, const EncodecSpec& spec) {
+    CausalNetwork<T> made;
     int width = made.width = net.width;
-    Step first;
+    Step<T> first;
     first.in = made.front.add(spec.dimension, 6);
     first.raw = made.front.add(width, 0);
-    first.weights = pack_conv(net.first[0]);
+    first.weights = pack_conv<T>(net.first[0]);
     made.front.steps.push_back(std::move(first));
     made.front.lay_out({{0, WHOLE}}, static_cast<size_t>(spec.block_frames));
-    made.lstm = pack_lstm(net);
-    Chain& back = made.back;
+    made.lstm = pack_lstm<T>(net);
+    Chain<T>& back = made.back;
     std::vector<std::pair<int, int>> starts;
     int rate = 1, up = back.add(width, 1, true);
     for (size_t i = 0; i < net.ratios.size(); i++) {
@@ -115,18 +119,18 @@ static CausalNetwork causal_decoder(const NetworkWeights& net, const EncodecSpec
         width /= 2;
         rate *= ratio;
         const int wide = back.add(width + width / 2, 0), active = back.add(width, 2);
-        Step step;
+        Step<T> step;
         step.in = up;
         step.raw = wide;
         step.activated = active;
         step.rows_out = ratio;
-        step.weights = pack_transposed(net.scaling[i]);
+        step.weights = pack_transposed<T>(net.scaling[i]);
         back.steps.push_back(std::move(step));
         const bool final = i + 1 == net.ratios.size();
         up = final ? back.add(width, 6) : back.add(width, 1, true);
         add_residual(back, net.residual[i], wide, active, up);
     }
-    Step last;
+    Step<T> last;
     last.in = up;
     last.raw = back.add(spec.channels, 0);
     const ConvWeights& conv = net.last[0];

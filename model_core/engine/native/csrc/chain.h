@@ -14,13 +14,14 @@
 #include "narrow.h"
 
 struct BufferShape {
-    int width;            // floats a row
+    int width;            // elements a row
     int context;          // rows kept from before
     bool zeros;           // what is before a stream's first row: 0, else its reflection
     int stride = 1;       // of the step that reads it
     size_t capacity = 0;  // rows, without context
 };
 
+template <class T>
 struct Step {
     int in;  // buffers by number
     int raw = -1, raw_column = 0;
@@ -29,11 +30,12 @@ struct Step {
     int rows_out = 1;     // rows side by side in the product
     bool aside = false;   // the output joins rows that another step has begun
     int channels = 0;     // of an output row
-    Packed weights;
+    Packed<T> weights;
     NarrowConv narrow;    // instead, for one or two output channels
 };
 
 // The rows of one buffer. Row `context` after `start` is the first that is not read yet.
+template <class T>
 class Rows {
   public:
     void prepare(const BufferShape& shape) {
@@ -42,14 +44,16 @@ class Rows {
                      static_cast<size_t>(shape.width) + LANES);
         start = filled = 0;
     }
-    float* row(ptrdiff_t i) { return data_.get() + (start + i) * shape_->width; }
-    float* fresh(ptrdiff_t i) { return row(shape_->context + i); }
+    T* row(ptrdiff_t i) { return data_.get() + (start + i) * shape_->width; }
+    T* fresh(ptrdiff_t i) { return row(shape_->context + i); }
+    int width() const { return shape_->width; }
     void consume(int rows) {
         start += rows;
         filled -= rows;
         if (filled > 0) return;
         if (start)
-            std::memmove(data_.get(), row(0), sizeof(float) * shape_->context * shape_->width);
+            std::memmove(static_cast<void*>(data_.get()), row(0),
+                         sizeof(T) * shape_->context * shape_->width);
         start = 0;
     }
 
@@ -57,20 +61,22 @@ class Rows {
 
   private:
     const BufferShape* shape_ = nullptr;
-    Floats data_;
+    Buffer<T> data_;
     int start = 0;
 };
 
+// Its rows are stored as T, but for the output's, which are floats.
+template <class T>
 class Chain {
   public:
     struct Group {
         int first, last;  // steps, `last` not included
         int chunk;        // rows of the first step's buffer
-        size_t state, state_end;  // floats of a stream's state that belong to it
+        size_t state, state_end;  // floats of a stream's state that belong to it (or their room)
     };
 
     std::vector<BufferShape> buffers;  // the first takes the input, the last the output
-    std::vector<Step> steps;
+    std::vector<Step<T>> steps;
     std::vector<Group> groups;
 
     int add(int width, int context, bool zeros = false) {
@@ -89,7 +95,7 @@ class Chain {
             Group group{starts[g].first, last, starts[g].second, state, state};
             size_t chunk = std::min(rows, static_cast<size_t>(group.chunk));
             for (int s = group.first; s < last; s++) {
-                Step& step = steps[s];
+                Step<T>& step = steps[s];
                 BufferShape& in = buffers[step.in];
                 in.stride = step.stride;
                 in.capacity = std::max(in.capacity, s == group.first ? rows : chunk);
@@ -114,28 +120,32 @@ class Chain {
 };
 
 // The buffers of one chain, for one block at a time.
+template <class T>
 class ChainRunner {
   public:
-    explicit ChainRunner(const Chain& chain) : chain_(chain), rows_(chain.buffers.size()) {
+    using Group = typename Chain<T>::Group;
+
+    explicit ChainRunner(const Chain<T>& chain) : chain_(chain), rows_(chain.buffers.size() - 1) {
         for (size_t i = 0; i < rows_.size(); i++) rows_[i].prepare(chain.buffers[i]);
+        output_.prepare(chain.buffers.back());
     }
 
     // Where to write `count` rows of input.
-    float* input(int count) {
+    T* input(int count) {
         rows_[0].filled += count;
         return rows_[0].fresh(0);
     }
-    float* output() { return rows_.back().row(0); }
-    int output_rows() const { return rows_.back().filled; }
-    void clear_output() { rows_.back().filled = 0; }
+    float* output() { return output_.row(0); }
+    int output_rows() const { return output_.filled; }
+    void clear_output() { output_.filled = 0; }
 
     // One group over everything that its first buffer holds. `state` is the stream's, of the
     // whole chain; the group's part is read (unless `first`) and renewed.
-    void run(const Chain::Group& group, float* state, bool first, bool last) {
-        if (!first) each_context(group, state, [](float* rows, float* kept, size_t size) {
+    void run(const Group& group, float* state, bool first, bool last) {
+        if (!first) each_context(group, state, [](void* rows, void* kept, size_t size) {
             std::memcpy(rows, kept, size);
         });
-        Rows& source = rows_[chain_.steps[group.first].in];
+        Rows<T>& source = rows_[chain_.steps[group.first].in];
         while (source.filled > 0) {
             int rows = std::min(source.filled, group.chunk);
             const bool final = last && rows == source.filled;
@@ -143,64 +153,74 @@ class ChainRunner {
                 rows = run_step(chain_.steps[s], rows, first, final);
             first = false;
         }
-        each_context(group, state, [](float* rows, float* kept, size_t size) {
+        each_context(group, state, [](void* rows, void* kept, size_t size) {
             std::memcpy(kept, rows, size);
         });
     }
 
   private:
     template <class Copy>
-    void each_context(const Chain::Group& group, float* state, Copy copy) {
+    void each_context(const Group& group, float* state, Copy copy) {
         state += group.state;
         for (int s = group.first; s < group.last; s++) {
             const int in = chain_.steps[s].in;
             const size_t size =
                 static_cast<size_t>(chain_.buffers[in].context) * chain_.buffers[in].width;
-            copy(rows_[in].row(0), state, sizeof(float) * size);
+            copy(rows_[in].row(0), state, sizeof(T) * size);
             state += size;
         }
     }
 
     // `rows` rows of the step's input; returns how many rows come out.
-    int run_step(const Step& step, int rows, bool first, bool last) {
-        Rows& in = rows_[step.in];
+    int run_step(const Step<T>& step, int rows, bool first, bool last) {
+        Rows<T>& in = rows_[step.in];
         const BufferShape& shape = chain_.buffers[step.in];
-        const size_t row_bytes = sizeof(float) * static_cast<size_t>(shape.width);
+        const size_t row_bytes = sizeof(T) * static_cast<size_t>(shape.width);
         if (first)
             for (int i = 0; i < shape.context; i++) {
                 if (shape.zeros)
-                    std::memset(in.row(i), 0, row_bytes);
+                    std::memset(static_cast<void*>(in.row(i)), 0, row_bytes);
                 else
-                    std::memcpy(in.row(i), in.fresh(shape.context - i), row_bytes);
+                    std::memcpy(static_cast<void*>(in.row(i)), in.fresh(shape.context - i), row_bytes);
             }
         if (last) {
             const int extra = (step.stride - rows % step.stride) % step.stride;
             for (int i = 0; i < extra; i++)
-                std::memcpy(in.fresh(rows + i), in.fresh(rows - 2 - i), row_bytes);
+                std::memcpy(static_cast<void*>(in.fresh(rows + i)), in.fresh(rows - 2 - i),
+                            row_bytes);
         }
         const int windows = (rows + step.stride - 1) / step.stride;
         const int out_rows = windows * step.rows_out;
         const ptrdiff_t stride = static_cast<ptrdiff_t>(step.stride) * shape.width;
-        Output out;
-        out.raw = target(step, step.raw, step.raw_column, out_rows);
-        out.activated = target(step, step.activated, step.activated_column, out_rows);
-        if (step.narrow.channels)
-            step.narrow.run(in.row(0), stride, windows, out.raw.data, out.raw.row);
-        else
+        if (step.raw == static_cast<int>(rows_.size())) {
+            Output<float> out;
+            out.raw = target(step, output_, step.raw_column, out_rows);
+            if (step.narrow.channels)
+                step.narrow.run(in.row(0), stride, windows, out.raw.data, out.raw.row);
+            else
+                product(in.row(0), stride, windows, step.weights, out);
+        } else {
+            Output<T> out;
+            if (step.raw >= 0)
+                out.raw = target(step, rows_[step.raw], step.raw_column, out_rows);
+            if (step.activated >= 0)
+                out.activated =
+                    target(step, rows_[step.activated], step.activated_column, out_rows);
             product(in.row(0), stride, windows, step.weights, out);
+        }
         in.consume(rows);
         return out_rows;
     }
 
-    Target target(const Step& step, int buffer, int column, int rows) {
-        if (buffer < 0) return {};
-        Rows& to = rows_[buffer];
-        const int width = chain_.buffers[buffer].width;
-        float* data = to.fresh(step.aside ? 0 : to.filled) + column;
+    template <class Row>
+    static Target<Row> target(const Step<T>& step, Rows<Row>& to, int column, int rows) {
+        const int width = to.width();
+        Row* data = to.fresh(step.aside ? 0 : to.filled) + column;
         if (!step.aside) to.filled += rows;
         return {data, static_cast<ptrdiff_t>(step.rows_out) * width, width};
     }
 
-    const Chain& chain_;
-    std::vector<Rows> rows_;
+    const Chain<T>& chain_;
+    std::vector<Rows<T>> rows_;  // of all buffers but the last
+    Rows<float> output_;
 };

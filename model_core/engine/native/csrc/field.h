@@ -49,41 +49,59 @@ class Field {
         return data_.get() + static_cast<size_t>(skipped_ + i) * channels;
     }
 
-    // Calls use(place, vector, count) for the normalised values of rows from `first` on.
+    // Calls use(i, vector, count) for the normalised values of rows from `first` on.
     template <class Use>
     INLINE void each(int first, int count, Use use) const {
-        const float *x = row(first), *factors = factors_.get(), *offsets = factors + period_;
-        const int size = count * channels;
-        int place = 0;
-        for (int i = 0; i < size; i += LANES, place += LANES) {
-            if (place == period_) place = 0;
-            const int some = size - i;
-            use(i, load(x + i) * load(factors + place) + load(offsets + place),
-                some < LANES ? some : LANES);
-        }
+        each_place(count, [&](int i, int place, int some) { use(i, value(first, i, place), some); });
+    }
+
+    // The same with the values of another field of as many channels.
+    template <class Use>
+    INLINE void each_with(const Field& other, int first, int count, Use use) const {
+        each_place(count, [&](int i, int place, int some) {
+            use(i, value(first, i, place), other.value(first, i, place), some);
+        });
     }
 
     int rows = 0, channels = 0;
     Moments moments;
 
   private:
+    // In vectors: where in the rows, where in the factors, and how many values.
+    template <class Use>
+    INLINE void each_place(int count, Use use) const {
+        const int size = count * channels;
+        int place = 0;
+        for (int i = 0; i < size; i += LANES, place += LANES) {
+            if (place == period_) place = 0;
+            const int some = size - i;
+            use(i, place, some < LANES ? some : LANES);
+        }
+    }
+    INLINE Vec value(int first, int i, int place) const {
+        const float* factors = factors_.get() + place;
+        return load(row(first) + i) * load(factors) + load(factors + period_);
+    }
+
     Floats data_, factors_;
     int skipped_ = 0, period_ = 0;
 };
 
 // The normalised rows themselves.
-static void copy_rows(const Field& field, int first, int count, float* to) {
+template <class Row>
+static void copy_rows(const Field& field, int first, int count, Row* to) {
     field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
 }
 
-static void copy_activated(const Field& field, int first, int count, float* to) {
+template <class Row>
+static void copy_activated(const Field& field, int first, int count, Row* to) {
     field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, elu(v), some); });
 }
 
 // elu(a + b), normalised each.
-static void copy_activated_sum(const Field& a, const Field& b, int first, int count, float* to) {
-    a.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
-    b.each(first, count, [&](int i, Vec v, int some) {
-        store_some(to + i, elu(v + load_some(to + i, some)), some);
+template <class Row>
+static void copy_activated_sum(const Field& a, const Field& b, int first, int count, Row* to) {
+    a.each_with(b, first, count, [&](int i, Vec v, Vec w, int some) {
+        store_some(to + i, elu(w + v), some);
     });
 }

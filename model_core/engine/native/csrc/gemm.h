@@ -4,13 +4,14 @@
 // is two rows, and the product's columns are the s output rows side by side.
 //
 // Each element is one chain of fused multiply-adds in the order of the window, whatever the tile
-// it falls into: results do not depend on how rows are cut into calls.
+// it falls into: results do not depend on how rows are cut into calls. With bfloat16 it is a chain
+// of products of pairs.
 #pragma once
 
 #include <vector>
 
 #include "buffer.h"
-#include "simd.h"
+#include "stored.h"
 
 struct Panel {
     int columns;  // at most PANEL
@@ -19,20 +20,24 @@ struct Panel {
     size_t weights, biases;
 };
 
-// Weights `[groups * columns, depth]` and their bias, cut into panels `[depth][PANEL]`.
+// Weights `[groups * columns, depth]` and their bias, cut into panels `[depth][PANEL]`, or
+// `[depth / 2][PANEL][2]` where places are multiplied in pairs.
+template <class T>
 class Packed {
   public:
     Packed() = default;
     // `at(n, k)` gives the weight of column n (over all groups) at place k of the window.
     template <class At>
     Packed(int depth, int columns, int groups, const float* bias, At at) : depth(depth) {
+        constexpr int TOGETHER = Stored<T>::TOGETHER;
+        const int padded_depth = (depth + TOGETHER - 1) / TOGETHER * TOGETHER;
         size_t weights = 0, biases = 0;
         for (int g = 0; g < groups; g++)
             for (int c = 0; c < columns; c += PANEL) {
                 const int width = columns - c < PANEL ? columns - c : PANEL;
                 panels.push_back({width, g, c, weights, biases});
                 const int vectors = (width + LANES - 1) / LANES;
-                weights += static_cast<size_t>(depth) * vectors * LANES;
+                weights += static_cast<size_t>(padded_depth) * vectors * LANES;
                 biases += vectors * LANES;
             }
         weights_.resize(weights);
@@ -42,24 +47,28 @@ class Packed {
             for (int j = 0; j < panel.columns; j++) {
                 const int n = panel.group * columns + panel.column + j;
                 biases_.get()[panel.biases + j] = bias ? bias[panel.column + j] : 0.0f;
+                T* to = weights_.get() + panel.weights;
                 for (int k = 0; k < depth; k++)
-                    weights_.get()[panel.weights + static_cast<size_t>(k) * padded + j] = at(n, k);
+                    to[(static_cast<size_t>(k / TOGETHER) * padded + j) * TOGETHER +
+                       k % TOGETHER] = T(at(n, k));
             }
         }
     }
-    const float* weights(const Panel& panel) const { return weights_.get() + panel.weights; }
+    const T* weights(const Panel& panel) const { return weights_.get() + panel.weights; }
     const float* biases(const Panel& panel) const { return biases_.get() + panel.biases; }
 
     int depth = 0;
     std::vector<Panel> panels;
 
   private:
-    Floats weights_, biases_;
+    Buffer<T> weights_;
+    Floats biases_;
 };
 
 // Where a product's element of row m, group g and column c goes: data + m row + g group + c.
+template <class T>
 struct Target {
-    float* data = nullptr;
+    T* data = nullptr;
     ptrdiff_t row = 0, group = 0;
 };
 
@@ -68,22 +77,23 @@ struct Moments {
     double sum = 0, squares = 0;
 };
 
+template <class T>
 struct Output {
-    Target raw;        // as it is, where data is set
-    Target activated;  // after ELU, where data is set
+    Target<T> raw;        // as it is, where data is set
+    Target<T> activated;  // after ELU, where data is set
     Moments* moments = nullptr;
 };
 
-template <int VECTORS>
+template <class Out, int VECTORS>
 struct TileTarget {
-    float *raw, *activated;
+    Out *raw, *activated;
     ptrdiff_t raw_row, activated_row;
     int columns;
     Vec *sums, *squares;
 };
 
-template <int ROWS, int VECTORS, bool FULL>
-static INLINE void finish_row(const TileTarget<VECTORS>& out, int row, const Vec* values) {
+template <bool FULL, class Out, int VECTORS>
+static INLINE void finish_row(const TileTarget<Out, VECTORS>& out, int row, const Vec* values) {
     UNROLL for (int j = 0; j < VECTORS; j++) {
         const int count = FULL ? LANES : out.columns - j * LANES;
         Vec v = values[j];
@@ -97,45 +107,57 @@ static INLINE void finish_row(const TileTarget<VECTORS>& out, int row, const Vec
     }
 }
 
-template <int ROWS, int VECTORS, bool FULL>
-static __attribute__((noinline)) void tile(const float* __restrict a, ptrdiff_t stride,
-                                           const float* __restrict weights,
+template <int ROWS, bool FULL, class T, class Out, int VECTORS>
+static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stride,
+                                           const T* __restrict weights,
                                            const float* __restrict bias, int depth,
-                                           const TileTarget<VECTORS>& out) {
+                                           const TileTarget<Out, VECTORS>& out) {
+    constexpr int TOGETHER = Stored<T>::TOGETHER;
     Vec acc[ROWS][VECTORS];
     UNROLL for (int j = 0; j < VECTORS; j++) {
         const Vec start = load(bias + j * LANES);
         UNROLL for (int r = 0; r < ROWS; r++) acc[r][j] = start;
     }
-    for (int k = 0; k < depth; k++) {
-        Vec w[VECTORS];
-        UNROLL for (int j = 0; j < VECTORS; j++) w[j] = load(weights + j * LANES);
-        weights += VECTORS * LANES;
+    for (int k = 0; k + TOGETHER <= depth; k += TOGETHER) {
+        typename Stored<T>::Weights w[VECTORS];
+        UNROLL for (int j = 0; j < VECTORS; j++)
+            w[j] = Stored<T>::weights(weights + j * LANES * TOGETHER);
+        weights += VECTORS * LANES * TOGETHER;
         UNROLL for (int r = 0; r < ROWS; r++) {
-            const float x = a[r * stride + k];
-            UNROLL for (int j = 0; j < VECTORS; j++) acc[r][j] += x * w[j];
+            const auto x = Stored<T>::places(a + r * stride + k);
+            UNROLL for (int j = 0; j < VECTORS; j++)
+                acc[r][j] = Stored<T>::add_product(acc[r][j], x, w[j]);
         }
     }
-    UNROLL for (int r = 0; r < ROWS; r++) finish_row<ROWS, VECTORS, FULL>(out, r, acc[r]);
+    if constexpr (TOGETHER > 1)
+        if (depth % TOGETHER)
+            UNROLL for (int r = 0; r < ROWS; r++) {
+                const auto x = Stored<T>::places(a + r * stride + depth - 1, 1);
+                UNROLL for (int j = 0; j < VECTORS; j++)
+                    acc[r][j] = Stored<T>::add_product(
+                        acc[r][j], x, Stored<T>::weights(weights + j * LANES * TOGETHER));
+            }
+    UNROLL for (int r = 0; r < ROWS; r++) finish_row<FULL>(out, r, acc[r]);
 }
 
-template <int ROWS, int VECTORS, bool FULL>
-static INLINE void tile_of(int rows, const float* a, ptrdiff_t stride, const float* weights,
-                           const float* bias, int depth, const TileTarget<VECTORS>& out) {
+template <int ROWS, bool FULL, class T, class Out, int VECTORS>
+static INLINE void tile_of(int rows, const T* a, ptrdiff_t stride, const T* weights,
+                           const float* bias, int depth, const TileTarget<Out, VECTORS>& out) {
     if (rows == ROWS)
-        tile<ROWS, VECTORS, FULL>(a, stride, weights, bias, depth, out);
+        tile<ROWS, FULL>(a, stride, weights, bias, depth, out);
     else if constexpr (ROWS > 1)
-        tile_of<ROWS - 1, VECTORS, FULL>(rows, a, stride, weights, bias, depth, out);
+        tile_of<ROWS - 1, FULL>(rows, a, stride, weights, bias, depth, out);
 }
 
 // In tiles of nearly the same height, so that none is left with a few rows.
-template <int VECTORS, bool FULL>
-static void panel_rows(const float* a, ptrdiff_t stride, int rows, const Packed& b,
-                       const Panel& panel, TileTarget<VECTORS> out) {
-    const float *weights = b.weights(panel), *bias = b.biases(panel);
+template <bool FULL, class T, class Out, int VECTORS>
+static void panel_rows(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b,
+                       const Panel& panel, TileTarget<Out, VECTORS> out) {
+    const T* weights = b.weights(panel);
+    const float* bias = b.biases(panel);
     for (int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; tiles > 0; tiles--) {
         const int some = (rows + tiles - 1) / tiles;
-        tile_of<TILE_ROWS, VECTORS, FULL>(some, a, stride, weights, bias, b.depth, out);
+        tile_of<TILE_ROWS, FULL>(some, a, stride, weights, bias, b.depth, out);
         a += some * stride;
         rows -= some;
         if (out.raw) out.raw += some * out.raw_row;
@@ -143,24 +165,24 @@ static void panel_rows(const float* a, ptrdiff_t stride, int rows, const Packed&
     }
 }
 
-template <int VECTORS>
-static void panel_columns(const float* a, ptrdiff_t stride, int rows, const Packed& b,
-                          const Panel& panel, const Output& output) {
-    const auto at = [&](const Target& t) {
+template <int VECTORS, class T, class Out>
+static void panel_columns(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b,
+                          const Panel& panel, const Output<Out>& output) {
+    const auto at = [&](const Target<Out>& t) {
         return t.data ? t.data + panel.group * t.group + panel.column : nullptr;
     };
     Vec sums[VECTORS] = {}, squares[VECTORS] = {};
-    const TileTarget<VECTORS> out{at(output.raw),
-                                  at(output.activated),
-                                  output.raw.row,
-                                  output.activated.row,
-                                  panel.columns,
-                                  output.moments ? sums : nullptr,
-                                  output.moments ? squares : nullptr};
+    const TileTarget<Out, VECTORS> out{at(output.raw),
+                                       at(output.activated),
+                                       output.raw.row,
+                                       output.activated.row,
+                                       panel.columns,
+                                       output.moments ? sums : nullptr,
+                                       output.moments ? squares : nullptr};
     if (panel.columns == VECTORS * LANES)
-        panel_rows<VECTORS, true>(a, stride, rows, b, panel, out);
+        panel_rows<true>(a, stride, rows, b, panel, out);
     else
-        panel_rows<VECTORS, false>(a, stride, rows, b, panel, out);
+        panel_rows<false>(a, stride, rows, b, panel, out);
     if (output.moments)
         for (int j = 0; j < VECTORS; j++) {
             output.moments->sum += sum(sums[j]);
@@ -170,8 +192,9 @@ static void panel_columns(const float* a, ptrdiff_t stride, int rows, const Pack
 
 constexpr int ROWS_AT_ONCE = 8 * TILE_ROWS;  // their windows stay in cache from panel to panel
 
-// `rows` windows, the first at `a`, each `stride` floats after the one before.
-static void product(const float* a, ptrdiff_t stride, int rows, const Packed& b, Output out) {
+// `rows` windows, the first at `a`, each `stride` elements after the one before.
+template <class T, class Out>
+static void product(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b, Output<Out> out) {
     while (rows > 0) {
         const int some = rows < 2 * ROWS_AT_ONCE ? rows : ROWS_AT_ONCE;
         for (const Panel& panel : b.panels) {

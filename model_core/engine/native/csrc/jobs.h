@@ -21,11 +21,12 @@ struct EncodecJob {
 }
 
 // Planar samples `[channels, n]` from `begin` on to rows, and back.
+template <class Row>
 static inline void to_rows(const EncodecJob& job, int64_t n, int64_t begin, int count,
-                           int channels, float* rows) {
+                           int channels, Row* rows) {
     for (int c = 0; c < channels; c++) {
         const float* from = job.samples + c * n + begin;
-        for (int t = 0; t < count; t++) rows[t * channels + c] = from[t];
+        for (int t = 0; t < count; t++) rows[t * channels + c] = Row(from[t]);
     }
 }
 static inline void from_rows(const EncodecJob& job, int64_t n, int64_t begin, int count,

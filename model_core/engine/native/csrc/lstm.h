@@ -1,7 +1,9 @@
 // The LSTM between the convolutions, for several streams in step: the weights, megabytes a frame,
-// are then read once for all of them.
+// are then read once for all of them. State and gates are floats; with bfloat16 the products see
+// the input and the output before rounded to that.
 #pragma once
 
+#include <type_traits>
 #include <vector>
 
 #include "gemm.h"
@@ -13,14 +15,28 @@ constexpr int STREAMS_IN_STEP = 2;
 #endif
 
 // A stream's frames while they pass a layer. `h` and `c` are the state before and after.
+template <class T>
 struct LstmLane {
     const float* gates;  // what the input adds to the gates, [T, 4 size], in panels
     float* out;          // [T, size]
     float *h, *c;        // [size] each
+    T* scratch;          // [size] where the products do not take floats
 };
+
+// `count` floats as the products take them: as they are, or rounded to `scratch`.
+template <class T>
+static const T* as_stored(const float* x, size_t count, T* scratch) {
+    if constexpr (std::is_same_v<T, float>) {
+        return x;
+    } else {
+        put(x, count, scratch);
+        return scratch;
+    }
+}
 
 // One layer. Its gates are kept in panels of LANES units: input, forget, cell and output gate of
 // those units side by side.
+template <class T>
 class LstmLayer {
   public:
     LstmLayer() = default;
@@ -36,30 +52,39 @@ class LstmLayer {
         Floats bias(static_cast<size_t>(columns));
         for (int n = 0; n < columns; n++)
             bias.get()[n] = input_bias[row(n)] + recurrent_bias[row(n)];
-        input_ = Packed(size, columns, 1, bias.get(), [&](int n, int k) {
+        input_ = Packed<T>(size, columns, 1, bias.get(), [&](int n, int k) {
             return input[static_cast<size_t>(row(n)) * size + k];
         });
         recurrent_.resize(static_cast<size_t>(columns) * size);
-        float* to = recurrent_.get();
+        T* to = recurrent_.get();
         for (int panel = 0; panel < size / LANES; panel++)
-            for (int k = 0; k < size; k++)
+            for (int k = 0; k < size; k += TOGETHER)
                 for (int j = 0; j < 4 * LANES; j++)
-                    *to++ =
-                        recurrent[static_cast<size_t>(row(panel * 4 * LANES + j)) * size + k];
+                    for (int i = 0; i < TOGETHER; i++)
+                        *to++ = T(recurrent[static_cast<size_t>(row(panel * 4 * LANES + j)) * size +
+                                            k + i]);
     }
 
     // `x` `[frames, size]` to `gates` `[frames, 4 size]`.
-    void project(const float* x, int frames, float* gates) const {
-        Output out;
+    void project(const T* x, int frames, float* gates) const {
+        Output<float> out;
         out.raw = {gates, 4 * size, 0};
         product(x, size, frames, input_, out);
     }
 
     // All frames of the lanes, which have the same number of them.
-    void run(const LstmLane* lanes, int count, int frames) const {
+    void run(const LstmLane<T>* lanes, int count, int frames) const {
         for (int first = 0; first < count; first += STREAMS_IN_STEP) {
             const int some = count - first < STREAMS_IN_STEP ? count - first : STREAMS_IN_STEP;
-            for (int t = 0; t < frames; t++) step<STREAMS_IN_STEP>(lanes + first, some, t);
+            for (int t = 0; t < frames; t++) {
+                const T* before[STREAMS_IN_STEP];
+                for (int b = 0; b < some; b++) {
+                    const LstmLane<T>& lane = lanes[first + b];
+                    const float* h = t ? lane.out + static_cast<size_t>(t - 1) * size : lane.h;
+                    before[b] = as_stored(h, static_cast<size_t>(size), lane.scratch);
+                }
+                step<STREAMS_IN_STEP>(lanes + first, before, some, t);
+            }
         }
         for (int b = 0; b < count; b++)
             std::memcpy(lanes[b].h, lanes[b].out + static_cast<size_t>(frames - 1) * size,
@@ -69,8 +94,11 @@ class LstmLayer {
     int size = 0;
 
   private:
+    static constexpr int TOGETHER = Stored<T>::TOGETHER;
+
+    // Frame t, where `before` is the output of the frame before.
     template <int MOST>
-    void step(const LstmLane* lanes, int count, int t) const {
+    void step(const LstmLane<T>* lanes, const T* const* before, int count, int t) const {
         if (count == MOST) {
             // About sixteen sums: enough to hide how long each takes.
             constexpr int PANELS = MOST == 1 ? (LANES == 16 ? 4 : 2)
@@ -79,33 +107,38 @@ class LstmLayer {
             int panel = 0;
             const int panels = size / LANES;
             for (; panel + PANELS <= panels; panel += PANELS)
-                some_panels<MOST, PANELS>(lanes, t, panel);
-            for (; panel < panels; panel++) some_panels<MOST, 1>(lanes, t, panel);
+                some_panels<MOST, PANELS>(lanes, before, t, panel);
+            for (; panel < panels; panel++) some_panels<MOST, 1>(lanes, before, t, panel);
         } else if constexpr (MOST > 1) {
-            step<MOST - 1>(lanes, count, t);
+            step<MOST - 1>(lanes, before, count, t);
         }
     }
 
     template <int STREAMS, int PANELS>
-    __attribute__((noinline)) void some_panels(const LstmLane* lanes, int t, int panel) const {
-        const float *h[STREAMS], *weights[PANELS];
+    __attribute__((noinline)) void some_panels(const LstmLane<T>* lanes, const T* const* before,
+                                               int t, int panel) const {
+        const T *h[STREAMS], *weights[PANELS];
         Vec acc[STREAMS][PANELS][4];
         UNROLL for (int p = 0; p < PANELS; p++)
             weights[p] = recurrent_.get() + static_cast<size_t>(panel + p) * size * 4 * LANES;
         UNROLL for (int b = 0; b < STREAMS; b++) {
-            h[b] = t ? lanes[b].out + static_cast<size_t>(t - 1) * size : lanes[b].h;
+            h[b] = before[b];
             const float* gates =
                 lanes[b].gates + static_cast<size_t>(t) * 4 * size + panel * 4 * LANES;
             UNROLL for (int p = 0; p < PANELS; p++) UNROLL for (int g = 0; g < 4; g++)
                 acc[b][p][g] = load(gates + (4 * p + g) * LANES);
         }
-        for (int k = 0; k < size; k++) {
+        for (int k = 0; k < size; k += TOGETHER) {
             UNROLL for (int p = 0; p < PANELS; p++) {
-                Vec w[4];
-                UNROLL for (int g = 0; g < 4; g++) w[g] = load(weights[p] + g * LANES);
-                weights[p] += 4 * LANES;
-                UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int g = 0; g < 4; g++)
-                    acc[b][p][g] += h[b][k] * w[g];
+                typename Stored<T>::Weights w[4];
+                UNROLL for (int g = 0; g < 4; g++)
+                    w[g] = Stored<T>::weights(weights[p] + g * LANES * TOGETHER);
+                weights[p] += 4 * LANES * TOGETHER;
+                UNROLL for (int b = 0; b < STREAMS; b++) {
+                    const auto x = Stored<T>::places(h[b] + k);
+                    UNROLL for (int g = 0; g < 4; g++)
+                        acc[b][p][g] = Stored<T>::add_product(acc[b][p][g], x, w[g]);
+                }
             }
         }
         UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++) {
@@ -119,6 +152,6 @@ class LstmLayer {
         }
     }
 
-    Packed input_;
-    Floats recurrent_;
+    Packed<T> input_;
+    Buffer<T> recurrent_;
 };

@@ -6,6 +6,7 @@
 #include "lstm.h"
 
 // One stream's frames: what goes in, and what the layers make of it.
+template <class T>
 class LstmFrames {
   public:
     // Room for `frames` rows of input, `[frames, width]`.
@@ -16,18 +17,22 @@ class LstmFrames {
         gates_.resize(4 * rows);
         out_[0].resize(rows);
         out_[1].resize(rows);
+        if (!std::is_same_v<T, float>) rounded_.resize(rows);
         return x_.get();
     }
 
     // Project what layer `index` reads; returns the lane it runs in.
-    LstmLane lane(const LstmLayer& layer, size_t index, float* state) {
-        layer.project(index ? out_[(index + 1) % 2].get() : x_.get(), frames, gates_.get());
+    LstmLane<T> lane(const LstmLayer<T>& layer, size_t index, float* state) {
+        const float* x = index ? out_[(index + 1) % 2].get() : x_.get();
+        const size_t size = static_cast<size_t>(frames) * layer.size;
+        layer.project(as_stored(x, size, rounded_.get()), frames, gates_.get());
         float* h = state + 2 * index * layer.size;
-        return {gates_.get(), out_[index % 2].get(), h, h + layer.size};
+        return {gates_.get(), out_[index % 2].get(), h, h + layer.size, rounded_.get()};
     }
 
     // Of the last layer's output and the input: elu(y + x) to rows `[frames, width]`.
-    void finish(size_t layers, int width, float* to) const {
+    template <class Row>
+    void finish(size_t layers, int width, Row* to) const {
         const float* y = out_[(layers + 1) % 2].get();
         const size_t size = static_cast<size_t>(frames) * width;
         for (size_t i = 0; i < size; i += LANES)
@@ -38,12 +43,14 @@ class LstmFrames {
 
   private:
     Floats x_, gates_, out_[2];
+    Buffer<T> rounded_;
 };
 
 // All layers over several streams of the same number of frames. `states[i]` `[layers, 2, width]`.
-static void lstm_in_step(const std::vector<LstmLayer>& layers, LstmFrames* const* frames,
+template <class T>
+static void lstm_in_step(const std::vector<LstmLayer<T>>& layers, LstmFrames<T>* const* frames,
                          float* const* states, int count) {
-    std::vector<LstmLane> lanes(static_cast<size_t>(count));
+    std::vector<LstmLane<T>> lanes(static_cast<size_t>(count));
     for (size_t l = 0; l < layers.size(); l++) {
         for (int i = 0; i < count; i++) lanes[i] = frames[i]->lane(layers[l], l, states[i]);
         layers[l].run(lanes.data(), count, frames[0]->frames);

@@ -20,7 +20,8 @@ struct NarrowConv {
         }
     }
 
-    void run(const float* a, ptrdiff_t stride, int rows, float* out, ptrdiff_t out_row,
+    template <class T>
+    void run(const T* a, ptrdiff_t stride, int rows, float* out, ptrdiff_t out_row,
              Moments* moments = nullptr) const {
         int t = 0;
         for (; t + 4 <= rows; t += 4) some<4>(a + t * stride, stride, out + t * out_row, out_row);
@@ -37,8 +38,8 @@ struct NarrowConv {
   private:
     int padded() const { return (depth + LANES - 1) / LANES * LANES; }
 
-    template <int ROWS>
-    void some(const float* a, ptrdiff_t stride, float* out, ptrdiff_t out_row) const {
+    template <int ROWS, class T>
+    void some(const T* a, ptrdiff_t stride, float* out, ptrdiff_t out_row) const {
         for (int c = 0; c < channels; c++) {
             const float* w = weights.get() + c * padded();
             Vec acc[ROWS] = {};

@@ -7,24 +7,27 @@
 #include "lstm.h"
 #include "weights.h"
 
-static Packed pack_conv(const ConvWeights& conv) {
-    return Packed(conv.in * conv.kernel, conv.out, 1, conv.bias,
-                  [&](int n, int k) { return conv.window(n, k); });
+template <class T>
+static Packed<T> pack_conv(const ConvWeights& conv) {
+    return Packed<T>(conv.in * conv.kernel, conv.out, 1, conv.bias,
+                     [&](int n, int k) { return conv.window(n, k); });
 }
 
 // A transposed convolution of twice its stride: the window is the row before and the row itself,
 // group j is output row `stride t + j`.
-static Packed pack_transposed(const ConvWeights& conv) {
+template <class T>
+static Packed<T> pack_transposed(const ConvWeights& conv) {
     const int stride = conv.kernel / 2;
-    return Packed(2 * conv.in, conv.out, stride, conv.bias, [&](int n, int k) {
+    return Packed<T>(2 * conv.in, conv.out, stride, conv.bias, [&](int n, int k) {
         const int j = n / conv.out, tap = k < conv.in ? j + stride : j;
         return conv.weight[(static_cast<size_t>(k % conv.in) * conv.out + n % conv.out) *
                                conv.kernel + tap];
     });
 }
 
-static std::vector<LstmLayer> pack_lstm(const NetworkWeights& net) {
-    std::vector<LstmLayer> layers;
+template <class T>
+static std::vector<LstmLayer<T>> pack_lstm(const NetworkWeights& net) {
+    std::vector<LstmLayer<T>> layers;
     for (const LstmWeights& w : net.lstm)
         layers.emplace_back(net.width, w.input, w.recurrent, w.input_bias, w.recurrent_bias);
     return layers;

@@ -39,7 +39,7 @@ class Quantizer {
             const int rows = frames - first < ROWS_AT_ONCE ? frames - first : ROWS_AT_ONCE;
             float* x = latent + static_cast<size_t>(first) * dimension_;
             for (int q = 0; q < books; q++) {
-                Output out;
+                Output<float> out;
                 out.raw = {scratch.get(), bins_, 0};
                 product(x, dimension_, rows, products_[q], out);
                 for (int t = 0; t < rows; t++) {
@@ -55,16 +55,17 @@ class Quantizer {
     }
 
     // Codes as above to rows `[frames, dimension]`, each `row` floats after the one before.
-    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, float* latent,
+    template <class Row>
+    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent,
                 ptrdiff_t row) const {
-        for (int t = 0; t < frames; t++) {
-            float* x = latent + t * row;
-            for (int k = 0; k < dimension_; k++) x[k] = 0;
-            for (int q = 0; q < books; q++) {
-                const float* e = entry(q, static_cast<int>(codes[q * stride + t]));
-                for (int k = 0; k < dimension_; k++) x[k] += e[k];
+        for (int t = 0; t < frames; t++)
+            for (int k = 0; k < dimension_; k += LANES) {
+                const int some = dimension_ - k < LANES ? dimension_ - k : LANES;
+                Vec x = {};
+                for (int q = 0; q < books; q++)
+                    x += load_some(entry(q, static_cast<int>(codes[q * stride + t])) + k, some);
+                store_some(latent + t * row + k, x, some);
             }
-        }
     }
 
   private:
@@ -117,5 +118,5 @@ class Quantizer {
 
     int bins_ = 0, dimension_ = 0;
     Floats entries_, squares_;
-    std::vector<Packed> products_;
+    std::vector<Packed<float>> products_;
 };

@@ -15,10 +15,12 @@
 
 constexpr int SCRATCH_ROWS = 16 * TILE_ROWS;
 
-// A convolution and the normalising of its output.
+// A convolution and the normalising of its output. Fields are floats; the windows that are gathered
+// from them and the weights are stored as T.
+template <class T>
 struct NormedConv {
     int in, out, kernel, stride;
-    Packed weights;
+    Packed<T> weights;
     NarrowConv narrow;  // instead, for few output channels
     std::vector<float> scale, offset;
     bool transposed;
@@ -28,31 +30,33 @@ struct NormedConv {
           scale(w.norm_scale, w.norm_scale + w.out),
           offset(w.norm_offset, w.norm_offset + w.out), transposed(w.transposed) {
         if (w.transposed)
-            weights = pack_transposed(w);
+            weights = pack_transposed<T>(w);
         else if (w.out < LANES / 2 && w.out <= 2)
             narrow = NarrowConv(w.in * w.kernel, w.out, w.bias,
                                 [&](int n, int k) { return w.window(n, k); });
         else
-            weights = pack_conv(w);
+            weights = pack_conv<T>(w);
     }
     int rows_at_once() const {  // weights beyond the cache are to be read once
         return static_cast<size_t>(weights.depth) * out > 1 << 17 ? 1 << 30 : SCRATCH_ROWS;
     }
 };
 
+template <class T>
 struct NormedResidual {
-    NormedConv wide, back, skip;
+    NormedConv<T> wide, back, skip;
     explicit NormedResidual(const ResidualWeights& w)
         : wide(w.wide, 1), back(w.back, 1), skip(w.skip, 1) {}
 };
 
+template <class T>
 struct NormedNetwork {
-    std::vector<NormedConv> first, last, scaling;
-    std::vector<NormedResidual> residual;
-    std::vector<LstmLayer> lstm;
+    std::vector<NormedConv<T>> first, last, scaling;
+    std::vector<NormedResidual<T>> residual;
+    std::vector<LstmLayer<T>> lstm;
     int width;
 
-    explicit NormedNetwork(const NetworkWeights& net) : lstm(pack_lstm(net)), width(net.width) {
+    explicit NormedNetwork(const NetworkWeights& net) : lstm(pack_lstm<T>(net)), width(net.width) {
         first.emplace_back(net.first[0], 1);
         last.emplace_back(net.last[0], 1);
         for (size_t i = 0; i < net.ratios.size(); i++) {
@@ -63,20 +67,21 @@ struct NormedNetwork {
 };
 
 // The memory of one thread.
+template <class T>
 class SegmentWorker {
   public:
-    SegmentWorker(const NormedNetwork& net, const Quantizer& quantizer, const EncodecSpec& spec,
+    SegmentWorker(const NormedNetwork<T>& net, const Quantizer& quantizer, const EncodecSpec& spec,
                   bool encoder)
         : net_(net), quantizer_(quantizer), spec_(spec), encoder_(encoder) {}
 
     void run_in_step(EncodecJob* const* jobs, int count) {
-        std::vector<LstmFrames*> lanes;
+        std::vector<LstmFrames<T>*> lanes;
         std::vector<float*> states;
         const size_t state = 2 * net_.lstm.size() * static_cast<size_t>(net_.width);
         states_.resize(state * static_cast<size_t>(count));
         std::memset(states_.get(), 0, sizeof(float) * state * static_cast<size_t>(count));
         while (frames_.size() < static_cast<size_t>(count))
-            frames_.push_back(std::make_unique<LstmFrames>());
+            frames_.push_back(std::make_unique<LstmFrames<T>>());
         for (int i = 0; i < count; i++) {
             if (encoder_)
                 encode_front(*jobs[i]);
@@ -114,7 +119,7 @@ class SegmentWorker {
   private:
     // Calls source(first, count, to) for rows of the input; `rows` of them there are.
     template <class Source>
-    Field& convolve(const NormedConv& conv, int rows, Source source) {
+    Field& convolve(const NormedConv<T>& conv, int rows, Source source) {
         Field& out = other();
         if (conv.transposed)
             scale_up(conv, rows, source, out);
@@ -128,7 +133,7 @@ class SegmentWorker {
     // Padding: reflection, the larger part of what is fixed on the left, what fills the last
     // window on the right (`nn.conv.SConv1d`).
     template <class Source>
-    void scale_down(const NormedConv& conv, int rows, Source source, Field& out) {
+    void scale_down(const NormedConv<T>& conv, int rows, Source source, Field& out) {
         const int total = conv.kernel - conv.stride, left = total - total / 2;
         const int windows = (rows + conv.stride - 1) / conv.stride;
         out.begin(windows, conv.out);
@@ -143,19 +148,18 @@ class SegmentWorker {
 
     // Rows -1 and `rows` are zeros; the trimmed rows count for the normalising.
     template <class Source>
-    void scale_up(const NormedConv& conv, int rows, Source source, Field& out) {
+    void scale_up(const NormedConv<T>& conv, int rows, Source source, Field& out) {
         out.begin((rows + 1) * conv.stride, conv.out);
         for (int first = 0; first < rows + 1; first += conv.rows_at_once()) {
             const int some = std::min(rows + 1 - first, conv.rows_at_once());
             scratch_.resize(static_cast<size_t>(some + 1) * conv.in + LANES);
-            float* to = scratch_.get();
+            T* to = scratch_.get();
             const int begin = std::max(0, first - 1), end = std::min(rows, first + some);
-            if (first == 0) std::memset(to, 0, sizeof(float) * conv.in);
+            if (first == 0) zero(to, conv.in);
             source(begin, end - begin, to + static_cast<ptrdiff_t>(begin - first + 1) * conv.in);
             if (end < first + some)
-                std::memset(to + static_cast<ptrdiff_t>(some) * conv.in, 0,
-                            sizeof(float) * conv.in);
-            Output result;
+                zero(to + static_cast<ptrdiff_t>(some) * conv.in, conv.in);
+            Output<float> result;
             result.raw = {out.row(first * conv.stride),
                           static_cast<ptrdiff_t>(conv.stride) * conv.out, conv.out};
             result.moments = &out.moments;
@@ -163,14 +167,14 @@ class SegmentWorker {
         }
     }
 
-    static void run(const NormedConv& conv, const float* windows, int count, int first,
+    static void run(const NormedConv<T>& conv, const T* windows, int count, int first,
                     Field& out) {
         const ptrdiff_t stride = static_cast<ptrdiff_t>(conv.stride) * conv.in;
         if (conv.narrow.channels) {
             conv.narrow.run(windows, stride, count, out.row(first), conv.out, &out.moments);
             return;
         }
-        Output result;
+        Output<float> result;
         result.raw = {out.row(first), conv.out, 0};
         result.moments = &out.moments;
         product(windows, stride, count, conv.weights, result);
@@ -180,14 +184,14 @@ class SegmentWorker {
     template <class Source>
     void gather(int begin, int count, int rows, int width, Source source) {
         scratch_.resize(static_cast<size_t>(count) * width + LANES);
-        float* to = scratch_.get();
+        T* to = scratch_.get();
         const int inner = std::max(begin, 0), inner_end = std::min(begin + count, rows);
         source(inner, inner_end - inner, to + static_cast<ptrdiff_t>(inner - begin) * width);
         const auto mirror = [&](int i) {
             const int from = i < 0 ? -i : 2 * (rows - 1) - i;
             source(from, 1, one_.get());
-            std::memcpy(to + static_cast<ptrdiff_t>(i - begin) * width, one_.get(),
-                        sizeof(float) * width);
+            std::memcpy(static_cast<void*>(to + static_cast<ptrdiff_t>(i - begin) * width),
+                        one_.get(), sizeof(T) * width);
         };
         one_.resize(static_cast<size_t>(width) + LANES);
         for (int i = begin; i < inner; i++) mirror(i);
@@ -195,14 +199,14 @@ class SegmentWorker {
     }
 
     // From the normalised field to the two whose sum goes on: `back_` and `skip_`.
-    void residual(const NormedResidual& unit, const Field& x) {
+    void residual(const NormedResidual<T>& unit, const Field& x) {
         hidden_.begin(x.rows, unit.wide.out);
         skip_.begin(x.rows, unit.skip.out);
         back_.begin(x.rows, unit.back.out);
         for (int first = 0; first < x.rows; first += SCRATCH_ROWS) {
             const int some = std::min(x.rows - first, SCRATCH_ROWS);
             gather(first - 1, some + 2, x.rows, x.channels,
-                   [&](int from, int count, float* to) { copy_activated(x, from, count, to); });
+                   [&](int from, int count, T* to) { copy_activated(x, from, count, to); });
             run(unit.wide, scratch_.get(), some, first, hidden_);
             copy_rows(x, first, some, scratch_.get());
             run(unit.skip, scratch_.get(), some, first, skip_);
@@ -219,17 +223,20 @@ class SegmentWorker {
     }
 
     // The activated sum that `residual` has left, into the next convolution.
-    Field& after_residual(const NormedConv& conv) {
-        return convolve(conv, back_.rows, [this](int first, int count, float* to) {
+    Field& after_residual(const NormedConv<T>& conv) {
+        return convolve(conv, back_.rows, [this](int first, int count, T* to) {
             copy_activated_sum(back_, skip_, first, count, to);
         });
     }
 
+    static void zero(T* to, int count) {
+        std::memset(static_cast<void*>(to), 0, sizeof(T) * static_cast<size_t>(count));
+    }
+
     // Rows of `width` floats that are ready as they are.
     static auto plain(const float* rows, int width) {
-        return [rows, width](int first, int count, float* to) {
-            std::memcpy(to, rows + static_cast<size_t>(first) * width,
-                        sizeof(float) * static_cast<size_t>(count) * width);
+        return [rows, width](int first, int count, T* to) {
+            put(rows + static_cast<size_t>(first) * width, static_cast<size_t>(count) * width, to);
         };
     }
 
@@ -248,7 +255,7 @@ class SegmentWorker {
         const Field& latent = convolve(net_.last[0], frames, plain(rows_.get(), net_.width));
         latent_.resize(static_cast<size_t>(frames) * spec_.dimension + LANES);
         copy_rows(latent, 0, frames, latent_.get());
-        quantizer_.encode(latent_.get(), frames, job.books, job.codes, job.frames, scratch_);
+        quantizer_.encode(latent_.get(), frames, job.books, job.codes, job.frames, scores_);
     }
 
     void decode_front(const EncodecJob& job) {
@@ -261,7 +268,7 @@ class SegmentWorker {
     void decode_back(const EncodecJob& job, int frames) {
         int rows = frames;
         for (size_t i = 0; i < net_.scaling.size(); i++) {
-            const NormedConv& up = net_.scaling[i];
+            const NormedConv<T>& up = net_.scaling[i];
             Field& y = i == 0 ? convolve(up, rows, plain(rows_.get(), net_.width))
                               : after_residual(up);
             y.trim(up.stride - up.stride / 2, up.stride / 2);
@@ -278,12 +285,13 @@ class SegmentWorker {
 
     Field& other() { return current_ == &fields_[0] ? fields_[1] : fields_[0]; }
 
-    const NormedNetwork& net_;
+    const NormedNetwork<T>& net_;
     const Quantizer& quantizer_;
     const EncodecSpec& spec_;
     bool encoder_;
     Field fields_[2], hidden_, skip_, back_;
     Field* current_ = &fields_[0];
-    Floats scratch_, one_, rows_, latent_, states_;
-    std::vector<std::unique_ptr<LstmFrames>> frames_;
+    Buffer<T> scratch_, one_;
+    Floats rows_, latent_, states_, scores_;
+    std::vector<std::unique_ptr<LstmFrames<T>>> frames_;
 };

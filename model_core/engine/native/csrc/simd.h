@@ -36,20 +36,6 @@ static INLINE Vec load(const float* p) { return *reinterpret_cast<const Unaligne
 static INLINE void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 static INLINE Vec fill(float x) { return Vec{} + x; }
 
-// The first `count` lanes; the others are 0 or left alone.
-static INLINE Vec load_some(const float* p, int count) {
-    if (count >= LANES) return load(p);
-    float lanes[LANES] = {};
-    std::memcpy(lanes, p, sizeof(float) * static_cast<size_t>(count));
-    return load(lanes);
-}
-static INLINE void store_some(float* p, Vec v, int count) {
-    if (count >= LANES) return store(p, v);
-    float lanes[LANES];
-    store(lanes, v);
-    std::memcpy(p, lanes, sizeof(float) * static_cast<size_t>(count));
-}
-
 static INLINE Vec choose(IntVec mask, Vec yes, Vec no) {
     return reinterpret_cast<Vec>((mask & reinterpret_cast<IntVec>(yes)) |
                                  (~mask & reinterpret_cast<IntVec>(no)));

@@ -37,9 +37,10 @@ struct Block {
 };
 
 // Encoder and decoder differ in what goes in and out.
+template <class T>
 class StreamCoder {
   public:
-    StreamCoder(const CausalNetwork& network, const Quantizer& quantizer, const EncodecSpec& spec,
+    StreamCoder(const CausalNetwork<T>& network, const Quantizer& quantizer, const EncodecSpec& spec,
                 bool encoder)
         : network(network), quantizer_(quantizer), spec_(spec), encoder_(encoder) {
         hop_ = 1;
@@ -56,7 +57,7 @@ class StreamCoder {
         return cut;
     }
 
-    void read(const EncodecJob& job, const Block& block, ChainRunner& front) const {
+    void read(const EncodecJob& job, const Block& block, ChainRunner<T>& front) const {
         if (encoder_) {
             const int64_t begin = block.begin * hop_;
             const int count = static_cast<int>(
@@ -68,7 +69,7 @@ class StreamCoder {
         }
     }
 
-    void write(const EncodecJob& job, const Block& block, ChainRunner& back,
+    void write(const EncodecJob& job, const Block& block, ChainRunner<T>& back,
                Floats& scratch) const {
         if (encoder_)
             quantizer_.encode(back.output(), block.frames, job.books, job.codes + block.begin,
@@ -79,7 +80,7 @@ class StreamCoder {
         back.clear_output();
     }
 
-    const CausalNetwork& network;
+    const CausalNetwork<T>& network;
 
   private:
     const Quantizer& quantizer_;
@@ -89,9 +90,10 @@ class StreamCoder {
 };
 
 // The memory of one thread.
+template <class T>
 class StreamWorker {
   public:
-    explicit StreamWorker(const StreamCoder& coder)
+    explicit StreamWorker(const StreamCoder<T>& coder)
         : coder_(coder), front_(coder.network.front), back_(coder.network.back) {}
 
     // Several streams, block for block side by side.
@@ -103,7 +105,7 @@ class StreamWorker {
             rounds = std::max(rounds, blocks.back().size());
         }
         while (frames_.size() < static_cast<size_t>(count))
-            frames_.push_back(std::make_unique<LstmFrames>());
+            frames_.push_back(std::make_unique<LstmFrames<T>>());
         for (size_t round = 0; round < rounds; round++) {
             std::vector<int> there;
             for (int i = 0; i < count; i++)
@@ -116,7 +118,7 @@ class StreamWorker {
                 return blocks[a][round].frames > blocks[b][round].frames;
             });
             for (size_t i = 0; i < there.size();) {
-                std::vector<LstmFrames*> lanes;
+                std::vector<LstmFrames<T>*> lanes;
                 std::vector<float*> states;
                 const int length = blocks[there[i]][round].frames;
                 for (; i < there.size() && blocks[there[i]][round].frames == length; i++) {
@@ -132,13 +134,13 @@ class StreamWorker {
 
     // One block of a stream whose other blocks run in other threads.
     void run_block(const EncodecJob& job, const Block& block, Progress& progress, int number) {
-        if (frames_.empty()) frames_.push_back(std::make_unique<LstmFrames>());
-        LstmFrames& frames = *frames_[0];
+        if (frames_.empty()) frames_.push_back(std::make_unique<LstmFrames<T>>());
+        LstmFrames<T>& frames = *frames_[0];
         front(job, block, frames, &progress, number);
         size_t unit = coder_.network.front.groups.size();
         for (size_t l = 0; l < coder_.network.lstm.size(); l++, unit++) {
-            const LstmLayer& layer = coder_.network.lstm[l];
-            const LstmLane lane = frames.lane(layer, l, lstm_state(job));
+            const LstmLayer<T>& layer = coder_.network.lstm[l];
+            const LstmLane<T> lane = frames.lane(layer, l, lstm_state(job));
             progress.wait(unit, number);
             layer.run(&lane, 1, frames.frames);
             progress.leave(unit, number);
@@ -151,9 +153,9 @@ class StreamWorker {
         return job.state + coder_.network.front.state_size;
     }
 
-    void run_chain(const Chain& chain, ChainRunner& runner, float* state, const Block& block,
+    void run_chain(const Chain<T>& chain, ChainRunner<T>& runner, float* state, const Block& block,
                    Progress* progress, size_t unit, int number) {
-        for (const Chain::Group& group : chain.groups) {
+        for (const typename Chain<T>::Group& group : chain.groups) {
             if (progress) progress->wait(unit, number);
             runner.run(group, state, block.first, block.last);
             if (progress) progress->leave(unit, number);
@@ -161,9 +163,9 @@ class StreamWorker {
         }
     }
 
-    void front(const EncodecJob& job, const Block& block, LstmFrames& frames, Progress* progress,
+    void front(const EncodecJob& job, const Block& block, LstmFrames<T>& frames, Progress* progress,
                int number) {
-        const CausalNetwork& net = coder_.network;
+        const CausalNetwork<T>& net = coder_.network;
         coder_.read(job, block, front_);
         run_chain(net.front, front_, job.state, block, progress, 0, number);
         const size_t size = static_cast<size_t>(block.frames) * net.width;
@@ -173,17 +175,17 @@ class StreamWorker {
             std::memset(lstm_state(job), 0, sizeof(float) * net.lstm_state());
     }
 
-    void back(const EncodecJob& job, const Block& block, LstmFrames& frames, Progress* progress,
+    void back(const EncodecJob& job, const Block& block, LstmFrames<T>& frames, Progress* progress,
               int number) {
-        const CausalNetwork& net = coder_.network;
+        const CausalNetwork<T>& net = coder_.network;
         frames.finish(net.lstm.size(), net.width, back_.input(block.frames));
         run_chain(net.back, back_, lstm_state(job) + net.lstm_state(), block, progress,
                   net.front.groups.size() + net.lstm.size(), number);
         coder_.write(job, block, back_, scratch_);
     }
 
-    const StreamCoder& coder_;
-    ChainRunner front_, back_;
-    std::vector<std::unique_ptr<LstmFrames>> frames_;
+    const StreamCoder<T>& coder_;
+    ChainRunner<T> front_, back_;
+    std::vector<std::unique_ptr<LstmFrames<T>>> frames_;
     Floats scratch_;
 };

@@ -13,6 +13,7 @@ struct EncodecSpec {
     int32_t block_frames;  // frames of a full block
     int32_t ratio_count;
     int32_t ratios[8];  // in the decoder's order
+    int32_t decode_bfloat16;  // where `encodec_bfloat16` says that there is such a decoder
 };
 }
 

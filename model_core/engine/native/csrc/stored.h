@@ -1,0 +1,94 @@
+// What rows and weights are stored as: floats or, where the processor multiplies those, bfloat16
+// (the upper half of a float: 8 bits of precision). Sums are floats in either case.
+#pragma once
+
+#include "simd.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#define HAS_BFLOAT16 1
+#else
+#define HAS_BFLOAT16 0
+#endif
+
+// How a product takes its elements.
+template <class T>
+struct Stored;
+
+template <>
+struct Stored<float> {
+    static constexpr int TOGETHER = 1;  // places of a window in one multiplication
+    typedef float Places;
+    typedef Vec Weights;  // of those places, for LANES columns
+
+    static INLINE Places places(const float* x) { return *x; }
+    static INLINE Weights weights(const float* w) { return load(w); }
+    static INLINE Vec add_product(Vec sum, Places x, Weights w) { return sum + x * w; }
+};
+
+#if HAS_BFLOAT16
+struct BFloat16 {
+    uint16_t bits;
+
+    BFloat16() = default;
+    // To the nearest, and of two equally near ones the even; for finite values.
+    explicit BFloat16(float x) {
+        uint32_t all;
+        std::memcpy(&all, &x, sizeof(all));
+        bits = static_cast<uint16_t>((all + 0x7fff + (all >> 16 & 1)) >> 16);
+    }
+};
+
+static INLINE Vec load(const BFloat16* p) {
+    const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(some), 16));
+}
+// Rounds as above.
+static INLINE void store(BFloat16* p, Vec v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+}
+
+template <>
+struct Stored<BFloat16> {
+    static constexpr int TOGETHER = 2;
+    typedef __m512i Places;
+    typedef __m512i Weights;
+
+    // The second of two places counts as 0 where there is but one.
+    static INLINE Places places(const BFloat16* x, int count = TOGETHER) {
+        int32_t pair = 0;
+        std::memcpy(&pair, x, sizeof(BFloat16) * static_cast<size_t>(count));
+        return _mm512_set1_epi32(pair);
+    }
+    static INLINE Weights weights(const BFloat16* w) { return _mm512_loadu_si512(w); }
+    static INLINE Vec add_product(Vec sum, Places x, Weights w) {
+        return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
+    }
+};
+#endif
+
+// The first `count` lanes; the others are 0 or left alone.
+template <class T>
+static INLINE Vec load_some(const T* p, int count) {
+    if (count >= LANES) return load(p);
+    T lanes[LANES] = {};
+    std::memcpy(static_cast<void*>(lanes), p, sizeof(T) * static_cast<size_t>(count));
+    return load(lanes);
+}
+template <class T>
+static INLINE void store_some(T* p, Vec v, int count) {
+    if (count >= LANES) return store(p, v);
+    T lanes[LANES];
+    store(lanes, v);
+    std::memcpy(static_cast<void*>(p), lanes, sizeof(T) * static_cast<size_t>(count));
+}
+
+// Floats to rows.
+template <class T>
+static void put(const float* from, size_t count, T* to) {
+    for (size_t i = 0; i < count; i += LANES) {
+        const int some = count - i < static_cast<size_t>(LANES) ? static_cast<int>(count - i) : LANES;
+        store_some(to + i, load_some(from + i, some), some);
+    }
+}
