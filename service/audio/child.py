@@ -6,8 +6,6 @@ import json
 import os
 import socket
 
-import torch
-
 from model_core.audio import open_audio
 from model_core.errors import InvalidAudioError
 
@@ -56,7 +54,6 @@ def run(job: Job, connection: int, spool: int, parent: int) -> int:
         os.dup2(fd, _SOCKET + index)
     os.closerange(_SPOOL + 1, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
-    torch.set_num_threads(1)
     confine(most_files=_SPOOL + 1)
     try:
         with socket.socket(fileno=_SOCKET) as end:

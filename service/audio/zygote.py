@@ -140,7 +140,7 @@ def main() -> None:
     warm_up()
     commands.send(json.dumps({"ready": os.getpid()}).encode())
     Zygote(commands).serve()
-    os._exit(0)  # taking the interpreter and torch apart takes seconds
+    os._exit(0)  # taking the interpreter apart takes a while
 
 
 if __name__ == "__main__":
