@@ -45,6 +45,7 @@ class Plan:
     long_files: int  # at the same time, beside which a clip is posted
     long_seconds: float
     beside_clips: int
+    soak_requests: int
     backend: str | None = None
     sweep: bool = False
 
@@ -85,6 +86,7 @@ _QUICK = Plan(
     long_files=2,
     long_seconds=60,
     beside_clips=5,
+    soak_requests=100,
 )
 _FULL = Plan(
     models=tuple(CONFIGS),
@@ -101,6 +103,7 @@ _FULL = Plan(
     long_files=10,
     long_seconds=3600,
     beside_clips=30,
+    soak_requests=1000,
     sweep=True,
 )
 PRESETS: dict[Preset, Plan] = {"quick": _QUICK, "full": _FULL}

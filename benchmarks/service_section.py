@@ -10,16 +10,16 @@ from .footprint import Fit
 from .models import seeded_model
 from .plan import DEFAULT_BANDWIDTH, Plan
 from .results import Row, Section
-from .serving import beside, load, long, servers
+from .serving import beside, load, long, servers, soak
 from .serving.servers import ServerError
 from .serving.trial import Trial
 from .table import Table
 
-_PARTS = {part.KIND: part for part in (load, long, beside)}
+_PARTS = {part.KIND: part for part in (load, long, soak, beside)}
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """Rows of three kinds for each model. Raises `ServerError` where ours does not come up."""
+    """Rows of four kinds for each model. Raises `ServerError` where ours does not come up."""
     fit = Fit()
     for name in plan.models:
         model = seeded_model(name)
