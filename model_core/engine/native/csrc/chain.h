@@ -181,7 +181,8 @@ class ChainRunner {
                 if (shape.zeros)
                     std::memset(static_cast<void*>(in.row(i)), 0, row_bytes);
                 else
-                    std::memcpy(static_cast<void*>(in.row(i)), in.fresh(shape.context - i), row_bytes);
+                    std::memcpy(static_cast<void*>(in.row(i)), in.fresh(shape.context - i),
+                                row_bytes);
             }
         if (last) {
             const int extra = (step.stride - rows % step.stride) % step.stride;

@@ -52,7 +52,9 @@ class Field {
     // Calls use(i, vector, count) for the normalised values of rows from `first` on.
     template <class Use>
     INLINE void each(int first, int count, Use use) const {
-        each_place(count, [&](int i, int place, int some) { use(i, value(first, i, place), some); });
+        each_place(count, [&](int i, int place, int some) {
+            use(i, value(first, i, place), some);
+        });
     }
 
     // The same with the values of another field of as many channels.
@@ -95,13 +97,15 @@ static void copy_rows(const Field& field, int first, int count, Row* to) {
 
 template <class Row>
 static void copy_activated(const Field& field, int first, int count, Row* to) {
-    field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, elu(v), some); });
+    field.each(first, count, [&](int i, Vec v, int some) {
+        store_some(to + i, Stored<Row>::activated(v), some);
+    });
 }
 
 // elu(a + b), normalised each.
 template <class Row>
 static void copy_activated_sum(const Field& a, const Field& b, int first, int count, Row* to) {
     a.each_with(b, first, count, [&](int i, Vec v, Vec w, int some) {
-        store_some(to + i, elu(w + v), some);
+        store_some(to + i, Stored<Row>::activated(w + v), some);
     });
 }

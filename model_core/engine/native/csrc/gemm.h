@@ -103,7 +103,8 @@ static INLINE void finish_row(const TileTarget<Out, VECTORS>& out, int row, cons
             out.squares[j] += v * v;
         }
         if (out.activated)
-            store_some(out.activated + row * out.activated_row + j * LANES, elu(v), count);
+            store_some(out.activated + row * out.activated_row + j * LANES,
+                       Stored<Out>::activated(v), count);
     }
 }
 

@@ -36,7 +36,8 @@ class LstmFrames {
         const float* y = out_[(layers + 1) % 2].get();
         const size_t size = static_cast<size_t>(frames) * width;
         for (size_t i = 0; i < size; i += LANES)
-            store(to + i, elu((layers ? load(y + i) : Vec{}) + load(x_.get() + i)));
+            store(to + i,
+                  Stored<Row>::activated((layers ? load(y + i) : Vec{}) + load(x_.get() + i)));
     }
 
     int frames = 0;

@@ -11,7 +11,7 @@
 #define HAS_BFLOAT16 0
 #endif
 
-// How a product takes its elements.
+// How a product takes its elements, and what activates those that it gives.
 template <class T>
 struct Stored;
 
@@ -24,6 +24,8 @@ struct Stored<float> {
     static INLINE Places places(const float* x) { return *x; }
     static INLINE Weights weights(const float* w) { return load(w); }
     static INLINE Vec add_product(Vec sum, Places x, Weights w) { return sum + x * w; }
+
+    static INLINE Vec activated(Vec x) { return elu(x); }
 };
 
 #if HAS_BFLOAT16
@@ -65,6 +67,20 @@ struct Stored<BFloat16> {
     static INLINE Vec add_product(Vec sum, Places x, Weights w) {
         return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
     }
+
+    // ELU within 2e-4 of its size and 1e-7, less than rounding adds: e^x = 2^n e^r, of e^r's series
+    // the terms to r^4.
+    static INLINE Vec activated(Vec x) {
+        const Vec low = _mm512_max_ps(fill(-87.0f), x);
+        const Vec n = _mm512_roundscale_ps(low * 1.44269504f, 0);
+        const Vec r = low - n * 0.693147181f;
+        Vec p = r * (1.0f / 24) + (1.0f / 6);
+        p = p * r + 0.5f;
+        p = p * r + 1.0f;
+        p = p * r + 1.0f;
+        const __mmask16 positive = _mm512_cmp_ps_mask(x, Vec{}, _CMP_GT_OQ);
+        return _mm512_mask_blend_ps(positive, _mm512_scalef_ps(p, n) - 1.0f, x);
+    }
 };
 #endif
 
@@ -88,7 +104,7 @@ static INLINE void store_some(T* p, Vec v, int count) {
 template <class T>
 static void put(const float* from, size_t count, T* to) {
     for (size_t i = 0; i < count; i += LANES) {
-        const int some = count - i < static_cast<size_t>(LANES) ? static_cast<int>(count - i) : LANES;
+        const int some = count - i < LANES ? static_cast<int>(count - i) : LANES;
         store_some(to + i, load_some(from + i, some), some);
     }
 }
