@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     where it can be had)."""
 
     decode_precision: Precision = "float32"
-    """float32 (the reference's audio), or bfloat16: 1.6 to 1.9 times as fast on a CPU with
+    """float32 (the reference's audio), or bfloat16: 1.6 to 2 times as fast on a CPU with
     AVX512-BF16, what rounding adds being 42 dB below the audio; elsewhere the service does not
     start with it. Codes and files are the same."""
 

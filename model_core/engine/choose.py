@@ -32,7 +32,7 @@ def make_engine(
     what the environment's `ENCODEC_BACKEND` says, or `auto`.
     `max_batch` is the most items a call takes; None leaves it to the backend. `threads` is for the
     native one: torch takes its own setting. `precision` is for decoding: `bfloat16`, which the
-    native backend has where the processor multiplies it (AVX512-BF16), is 1.6 to 1.9 times as fast
+    native backend has where the processor multiplies it (AVX512-BF16), is 1.6 to 2 times as fast
     as `float32`, and what rounding adds is 42 dB below the audio. Raises `EncodecError` for a
     backend or a precision that does not work here.
     """
