@@ -6,4 +6,10 @@ Without a compiler there, the torch backend does the work; both compute what `nn
 from .engine import NativeEngine
 from .library import NativeLibrary, find_library
 
-__all__ = ["NativeEngine", "NativeLibrary", "find_library"]
+__all__ = ["NativeEngine", "NativeLibrary", "find_library", "peak_macs"]
+
+
+def peak_macs(threads: int) -> float:
+    """Float32 multiply-adds a second of `threads` threads at best; 0 without a library."""
+    library = find_library()
+    return 0.0 if library is None else library.peak(threads)

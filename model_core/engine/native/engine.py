@@ -17,6 +17,9 @@ _FEWEST_FRAMES = 8
 
 _BLOCKS_A_THREAD = 16
 
+# The LSTM's width is a multiple of this: the lanes of the widest vectors.
+_LSTM_UNITS = 16
+
 # Streams that go through the LSTM in step; its weights are read once for all of them.
 _STREAMS_A_THREAD = 6
 
@@ -68,6 +71,7 @@ class NativeEngine:
             and dtypes == {torch.float32}
             and config.n_residual_layers == 1
             and config.n_filters % 2 == 0
+            and config.n_filters * 2 ** len(config.ratios) % _LSTM_UNITS == 0
             and 2 <= len(config.ratios) <= 8
             and min(config.ratios) > 1
         )

@@ -105,6 +105,9 @@ class NativeLibrary:
         functions.encodec_bfloat16.restype = ctypes.c_int32
         self.has_bfloat16 = bool(functions.encodec_bfloat16())
         """Whether models can decode in bfloat16."""
+        self._peak = functions.encodec_peak
+        self._peak.restype = ctypes.c_double
+        self._peak.argtypes = (ctypes.c_int32,)
         self._model = functions.encodec_model
         self._model.restype = ctypes.c_void_p
         self._model.argtypes = (
@@ -141,6 +144,11 @@ class NativeLibrary:
         if not handle:
             raise EncodecError(f"the native engine refuses the model: {_text(message)}")
         return NativeModel(self, handle)
+
+    def peak(self, threads: int) -> float:
+        """Float32 multiply-adds a second that so many threads do at best, measured now."""
+        rate: float = self._peak(threads)
+        return rate
 
     def free(self, handle: int) -> None:
         self._free(handle)

@@ -1,5 +1,7 @@
 """Which backend a model gets."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,7 +39,8 @@ def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
     double = peers.pair("encodec_24khz", torch.float64).ours
     deep = EncodecModel(CONFIGS["encodec_24khz"].with_filters(2))
     deep.config = type(deep.config)(**(deep.config.to_dict() | {"n_residual_layers": 2}))
-    for model in (double, deep):
+    narrow = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, ratios=(16, 20)))
+    for model in (double, deep, narrow):
         assert not NativeEngine.supports(model, torch.device("cpu"))
         assert isinstance(make_engine(model, backend="auto"), TorchEngine)
         with pytest.raises(EncodecError, match="does not work here"):

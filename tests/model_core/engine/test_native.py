@@ -194,3 +194,8 @@ def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) 
     for wrong in (weights[:-1], np.append(weights, weights[:1])):
         with pytest.raises(EncodecError, match="the weights are"):
             best.model(spec, wrong)
+
+
+def test_the_peak_is_that_of_a_processor(library: NativeLibrary) -> None:
+    """More than a scalar loop, less than any core that there is."""
+    assert 1e8 < library.peak(1) < 1e12

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <thread>
 
+#include "peak.h"
 #include "segments.h"
 #include "streams.h"
 
@@ -223,4 +224,13 @@ EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* job
         keep_message(message, message_size, error.what());
         return 1;
     }
+}
+
+// Multiply-adds a second of so many threads at once.
+EXPORT double encodec_peak(int32_t threads) {
+    std::vector<double> rates(static_cast<size_t>(std::max(1, threads)));
+    in_threads(static_cast<int>(rates.size()), [&](int i) { rates[i] = peak_multiply_adds(); });
+    double all = 0;
+    for (const double rate : rates) all += rate;
+    return all;
 }
