@@ -100,7 +100,7 @@ class StreamDirection : public Direction {
             share_out(jobs, count, threads, resting_, make);
             return;
         }
-        const std::vector<Block> blocks = coder_.blocks(jobs[0]);
+        const std::vector<Block> blocks = coder_.blocks(jobs[0], threads);
         Progress progress(network_.units());
         std::atomic<int> next{0};
         const int length = static_cast<int>(blocks.size());

@@ -36,6 +36,10 @@ struct Block {
     bool first, last;  // of the stream
 };
 
+// Of a block, where a stream is shared between threads: the deep layers' weights are read for each.
+constexpr int64_t FEWEST_FRAMES = 16;
+constexpr int64_t BLOCKS_A_THREAD = 4;
+
 // Encoder and decoder differ in what goes in and out.
 template <class T>
 class StreamCoder {
@@ -47,11 +51,16 @@ class StreamCoder {
         for (int i = 0; i < spec.ratio_count; i++) hop_ *= spec.ratios[i];
     }
 
-    std::vector<Block> blocks(const EncodecJob& job) const {
+    // Full blocks; for several threads shorter ones where there are few, so that all have work.
+    std::vector<Block> blocks(const EncodecJob& job, int threads = 1) const {
         const int64_t frames = encoder_ ? (job.sample_count + hop_ - 1) / hop_ : job.frames;
+        int64_t size = spec_.block_frames;
+        if (threads > 1)
+            size = std::clamp(frames / (BLOCKS_A_THREAD * threads),
+                              std::min<int64_t>(FEWEST_FRAMES, size), size);
         std::vector<Block> cut;
-        for (int64_t t = 0; t < frames; t += spec_.block_frames) {
-            const int some = static_cast<int>(std::min<int64_t>(spec_.block_frames, frames - t));
+        for (int64_t t = 0; t < frames; t += size) {
+            const int some = static_cast<int>(std::min(size, frames - t));
             cut.push_back({t, some, job.first && t == 0, job.last && t + some == frames});
         }
         return cut;
