@@ -14,14 +14,19 @@ from model_core.cli.ending import ended_by_signals, raise_if_ended
     [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
 )
 def test_a_lost_signal_is_raised_again(number: signal.Signals, raised: type[BaseException]) -> None:
-    before = signal.getsignal(number)
-    with ended_by_signals():
-        raise_if_ended()
-        with contextlib.suppress(raised):  # as a library does that was calling back
-            os.kill(os.getpid(), number)
-        with pytest.raises(raised):
+    """Also where the tests themselves were started with it ignored, as by nohup."""
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)
+    try:
+        with ended_by_signals():
             raise_if_ended()
-    assert signal.getsignal(number) == before
+            with contextlib.suppress(raised):  # as a library does that was calling back
+                os.kill(os.getpid(), number)
+            with pytest.raises(raised):
+                raise_if_ended()
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
