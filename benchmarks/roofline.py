@@ -2,26 +2,24 @@
 
 import time
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
 from torch.nn import functional as F
 
+from model_core.engine.native import peak_macs
+
 _SIZES = (384, 512, 768, 1024, 2048)
-_NATIVE = "model_core.engine.native"
 
 
 def roofline(seconds: float = 3.0) -> float:
     """Multiply-adds a second at the current number of torch threads.
 
     The best of several matrix products, as torch's BLAS and as its convolution library compute
-    them, over about `seconds`; and of the native engine's own measurement (`peak_macs(threads)`),
-    where there is one.
+    them, over about `seconds`; and of the native engine's own measurement, where that was compiled.
     """
     products = [_product(size) for size in _SIZES] + [_pointwise(size) for size in _SIZES]
     best = max(_best_rate(run, macs, seconds / len(products)) for run, macs in products)
-    return max(best, _native(torch.get_num_threads()))
+    return max(best, peak_macs(torch.get_num_threads()))
 
 
 def _product(size: int) -> tuple[Callable[[], object], int]:
@@ -44,10 +42,3 @@ def _best_rate(run: Callable[[], object], macs: int, seconds: float) -> float:
         run()
         shortest = min(shortest, time.perf_counter() - began)
     return macs / shortest
-
-
-def _native(threads: int) -> float:
-    if find_spec(_NATIVE) is None:
-        return 0.0
-    measure = getattr(import_module(_NATIVE), "peak_macs", None)
-    return 0.0 if measure is None else float(measure(threads))

@@ -8,7 +8,7 @@ import torch
 from ...model import EncodecModel
 from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
 from ..protocol import Precision
-from ..torch_engine import BLOCK_SECONDS, TorchEngine
+from ..torch_engine import TorchEngine
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
 
@@ -54,8 +54,8 @@ class NativeEngine:
         self.max_batch = max_batch or _STREAMS_A_THREAD * threads
         self.threads = threads
         self.precision = precision
-        self.block_samples = self.config.segment_length or BLOCK_SECONDS * self.config.sample_rate
-        self.block_frames = self.config.frames(self.block_samples)
+        self.block_samples = self._short.block_samples
+        self.block_frames = self._short.block_frames
         self.blocks_at_once = _BLOCKS_A_THREAD * threads if threads > 1 else 1
         self._native = library.model(
             Spec.of(self.config, self.block_frames, precision), flat_weights(self.model)

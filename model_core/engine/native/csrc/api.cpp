@@ -1,6 +1,7 @@
 // The engine's functions for Python: a model from its description and weights, and its work.
-#include <cmath>
+#include <atomic>
 #include <cstdio>
+#include <exception>
 #include <mutex>
 #include <thread>
 
@@ -150,9 +151,6 @@ struct EncodecModel {
 static void keep_message(char* message, size_t size, const char* text) {
     if (message && size) std::snprintf(message, size, "%s", text);
 }
-
-// Floats in a vector register of this build.
-EXPORT int32_t encodec_lanes() { return LANES; }
 
 // Whether this build has a decoder in bfloat16.
 EXPORT int32_t encodec_bfloat16() { return HAS_BFLOAT16; }

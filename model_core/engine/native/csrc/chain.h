@@ -29,7 +29,6 @@ struct Step {
     int stride = 1;
     int rows_out = 1;     // rows side by side in the product
     bool aside = false;   // the output joins rows that another step has begun
-    int channels = 0;     // of an output row
     Packed<T> weights;
     NarrowConv narrow;    // instead, for one or two output channels
 };
@@ -72,7 +71,7 @@ class Chain {
     struct Group {
         int first, last;  // steps, `last` not included
         int chunk;        // rows of the first step's buffer
-        size_t state, state_end;  // floats of a stream's state that belong to it (or their room)
+        size_t state;     // where its part of a stream's state begins
     };
 
     std::vector<BufferShape> buffers;  // the first takes the input, the last the output
@@ -92,7 +91,7 @@ class Chain {
         for (size_t g = 0; g < starts.size(); g++) {
             const int last = g + 1 < starts.size() ? starts[g + 1].first
                                                    : static_cast<int>(steps.size());
-            Group group{starts[g].first, last, starts[g].second, state, state};
+            Group group{starts[g].first, last, starts[g].second, state};
             size_t chunk = std::min(rows, static_cast<size_t>(group.chunk));
             for (int s = group.first; s < last; s++) {
                 Step<T>& step = steps[s];
@@ -110,7 +109,6 @@ class Chain {
                         buffers[to].capacity =
                             std::max(buffers[to].capacity, s + 1 == last ? rows : chunk);
             }
-            group.state_end = state;
             groups.push_back(group);
         }
         state_size = state;

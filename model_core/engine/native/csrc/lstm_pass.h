@@ -1,6 +1,7 @@
 // Frames of one or several streams on their way through all layers of the LSTM and its skip.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "lstm.h"
@@ -47,13 +48,29 @@ class LstmFrames {
     Buffer<T> rounded_;
 };
 
-// All layers over several streams of the same number of frames. `states[i]` `[layers, 2, width]`.
+// A stream's frames and its state `[layers, 2, width]`.
 template <class T>
-static void lstm_in_step(const std::vector<LstmLayer<T>>& layers, LstmFrames<T>* const* frames,
-                         float* const* states, int count) {
-    std::vector<LstmLane<T>> lanes(static_cast<size_t>(count));
-    for (size_t l = 0; l < layers.size(); l++) {
-        for (int i = 0; i < count; i++) lanes[i] = frames[i]->lane(layers[l], l, states[i]);
-        layers[l].run(lanes.data(), count, frames[0]->frames);
+struct LstmStream {
+    LstmFrames<T>* frames;
+    float* state;
+};
+
+// All layers over several streams; those of the same number of frames go in step.
+template <class T>
+static void run_lstm(const std::vector<LstmLayer<T>>& layers, std::vector<LstmStream<T>> streams) {
+    std::stable_sort(streams.begin(), streams.end(),
+                     [](const LstmStream<T>& a, const LstmStream<T>& b) {
+                         return a.frames->frames > b.frames->frames;
+                     });
+    std::vector<LstmLane<T>> lanes;
+    for (size_t first = 0, end = 0; first < streams.size(); first = end) {
+        const int length = streams[first].frames->frames;
+        while (end < streams.size() && streams[end].frames->frames == length) end++;
+        for (size_t l = 0; l < layers.size(); l++) {
+            lanes.clear();
+            for (size_t i = first; i < end; i++)
+                lanes.push_back(streams[i].frames->lane(layers[l], l, streams[i].state));
+            layers[l].run(lanes.data(), static_cast<int>(lanes.size()), length);
+        }
     }
 }

@@ -75,8 +75,7 @@ class SegmentWorker {
         : net_(net), quantizer_(quantizer), spec_(spec), encoder_(encoder) {}
 
     void run_in_step(EncodecJob* const* jobs, int count) {
-        std::vector<LstmFrames<T>*> lanes;
-        std::vector<float*> states;
+        std::vector<LstmStream<T>> streams;
         const size_t state = 2 * net_.lstm.size() * static_cast<size_t>(net_.width);
         states_.resize(state * static_cast<size_t>(count));
         std::memset(states_.get(), 0, sizeof(float) * state * static_cast<size_t>(count));
@@ -89,22 +88,10 @@ class SegmentWorker {
                 decode_front(*jobs[i]);
             copy_rows(*current_, 0, current_->rows,
                       frames_[i]->input(current_->rows, net_.width));
+            streams.push_back(
+                {frames_[i].get(), states_.get() + state * static_cast<size_t>(i)});
         }
-        std::vector<int> order;
-        for (int i = 0; i < count; i++) order.push_back(i);
-        std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-            return frames_[a]->frames > frames_[b]->frames;
-        });
-        for (int i = 0; i < count;) {
-            lanes.clear();
-            states.clear();
-            const int length = frames_[order[i]]->frames;
-            for (; i < count && frames_[order[i]]->frames == length; i++) {
-                lanes.push_back(frames_[order[i]].get());
-                states.push_back(states_.get() + state * static_cast<size_t>(order[i]));
-            }
-            lstm_in_step(net_.lstm, lanes.data(), states.data(), static_cast<int>(lanes.size()));
-        }
+        run_lstm(net_.lstm, std::move(streams));
         for (int i = 0; i < count; i++) {
             const int frames = frames_[i]->frames;
             rows_.resize(static_cast<size_t>(frames) * net_.width + LANES);

@@ -116,28 +116,16 @@ class StreamWorker {
         while (frames_.size() < static_cast<size_t>(count))
             frames_.push_back(std::make_unique<LstmFrames<T>>());
         for (size_t round = 0; round < rounds; round++) {
-            std::vector<int> there;
+            std::vector<LstmStream<T>> streams;
             for (int i = 0; i < count; i++)
                 if (round < blocks[i].size()) {
-                    there.push_back(i);
                     front(*jobs[i], blocks[i][round], *frames_[i], nullptr, 0);
+                    streams.push_back({frames_[i].get(), lstm_state(*jobs[i])});
                 }
-            // Those of equal length share their steps.
-            std::stable_sort(there.begin(), there.end(), [&](int a, int b) {
-                return blocks[a][round].frames > blocks[b][round].frames;
-            });
-            for (size_t i = 0; i < there.size();) {
-                std::vector<LstmFrames<T>*> lanes;
-                std::vector<float*> states;
-                const int length = blocks[there[i]][round].frames;
-                for (; i < there.size() && blocks[there[i]][round].frames == length; i++) {
-                    lanes.push_back(frames_[there[i]].get());
-                    states.push_back(lstm_state(*jobs[there[i]]));
-                }
-                lstm_in_step(coder_.network.lstm, lanes.data(), states.data(),
-                             static_cast<int>(lanes.size()));
-            }
-            for (int i : there) back(*jobs[i], blocks[i][round], *frames_[i], nullptr, 0);
+            run_lstm(coder_.network.lstm, std::move(streams));
+            for (int i = 0; i < count; i++)
+                if (round < blocks[i].size())
+                    back(*jobs[i], blocks[i][round], *frames_[i], nullptr, 0);
         }
     }
 
