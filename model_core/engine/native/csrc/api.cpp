@@ -107,8 +107,13 @@ class StreamDirection : public Direction {
         const int length = static_cast<int>(blocks.size());
         in_threads(std::min(threads, length), [&](int) {
             auto worker = resting_.take(make);
-            for (int b; (b = next.fetch_add(1)) < length;)
-                worker->run_block(jobs[0], blocks[b], progress, b);
+            try {
+                for (int b; (b = next.fetch_add(1)) < length;)
+                    worker->run_block(jobs[0], blocks[b], progress, b);
+            } catch (...) {
+                progress.abandon();
+                throw;
+            }
             resting_.give(std::move(worker));
         });
     }

@@ -3,9 +3,8 @@
 #pragma once
 
 #include <atomic>
-#include <exception>
+#include <limits>
 #include <memory>
-#include <thread>
 
 #include "causal.h"
 #include "jobs.h"
@@ -21,12 +20,23 @@ class Progress {
         for (int now; (now = done_[unit].load(std::memory_order_acquire)) < block;)
             done_[unit].wait(now, std::memory_order_acquire);
     }
-    void leave(size_t unit, int block) {
-        done_[unit].store(block + 1, std::memory_order_release);
-        done_[unit].notify_all();
+    void leave(size_t unit, int block) { raise(unit, block + 1); }
+    // A block has failed and will leave nothing any more: nobody is to wait for it.
+    void abandon() {
+        for (size_t unit = 0; unit < done_.size(); unit++)
+            raise(unit, std::numeric_limits<int>::max());
     }
 
   private:
+    void raise(size_t unit, int blocks) {
+        int now = done_[unit].load(std::memory_order_relaxed);
+        while (now < blocks &&
+               !done_[unit].compare_exchange_weak(now, blocks, std::memory_order_release,
+                                                  std::memory_order_relaxed)) {
+        }
+        done_[unit].notify_all();
+    }
+
     std::vector<std::atomic<int>> done_;
 };
 
