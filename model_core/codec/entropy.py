@@ -15,6 +15,7 @@ from torch import Tensor
 from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from ..errors import InvalidAudioError
 from ..lm import LMModel
+from .lm_steps import frame_by_frame
 
 
 @contextmanager
@@ -36,6 +37,7 @@ class _Predictor:
 
     def __init__(self, lm: LMModel, num_codebooks: int, range_bits: int):
         self._lm = lm
+        self._stepping: LMModel | None = None
         self._range_bits = range_bits
         self._states: list[Tensor] | None = None
         self._offset = 0
@@ -43,7 +45,9 @@ class _Predictor:
 
     def next(self) -> np.ndarray:
         """`[K, card]`, the cumulative distributions of the K codes of the next frame."""
-        probabilities, self._states, self._offset = self._lm(
+        if self._stepping is None:
+            self._stepping = frame_by_frame(self._lm)
+        probabilities, self._states, self._offset = self._stepping(
             self._input, self._states, self._offset
         )
         return build_stable_quantized_cdf(

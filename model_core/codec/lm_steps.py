@@ -1,0 +1,126 @@
+"""The language model a frame at a time: the same bits, the past projected once.
+
+`StreamingTransformerEncoder` makes keys and values of a layer's whole past at every call; at 24 kHz
+that is half of the time that entropy coding takes. Here they are kept, and only the newest position
+is projected. Coder and decoder, ours and the reference's, must agree on every bit, so this is done
+only where the machine's matrix product gives a row the same bits whatever rows stand beside it.
+"""
+
+import copy
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..lm import LMModel
+from ..nn.transformer import (
+    StreamingTransformerEncoder,
+    StreamingTransformerEncoderLayer,
+    sin_embedding,
+)
+
+_ROWS = 16
+"""Positions that are projected together. For fewer, matrix products have kernels of their own that
+add in another order (MKL below 4 rows)."""
+
+
+def frame_by_frame(lm: LMModel) -> LMModel:
+    """`lm` for streams `[1, K, 1]` at a time; its weights are shared.
+
+    The probabilities are those of `lm` to the last bit. The states mean something else. `lm` itself
+    where its past cannot be kept: in training mode, with a context of a few frames, or where
+    `rows_stand_alone` says no. Call it with the thread count that the frames will have.
+    """
+    encoder = lm.transformer
+    weight = next(encoder.parameters())
+    if (
+        lm.training
+        or encoder.past_context < _ROWS
+        or not rows_stand_alone(lm.dim, encoder.past_context + 1, weight.dtype)
+    ):
+        return lm
+    shared = copy.copy(lm)
+    shared._modules = {**lm._modules, "transformer": FrameByFrame(encoder)}
+    return shared
+
+
+@lru_cache
+def rows_stand_alone(dim: int, most: int, dtype: torch.dtype) -> bool:
+    """Whether keys and values of a position have the same bits as the last of `_ROWS` rows and at
+    any place among up to `most`; found out by trying."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(_ROWS - 1 + most, dim, generator=generator, dtype=dtype)
+    packed = torch.randn(3 * dim, dim, generator=generator, dtype=dtype)
+    bias = torch.randn(3 * dim, generator=generator, dtype=dtype)
+    weight, bias = packed[dim:], bias[dim:]
+    last = torch.cat([F.linear(x[i : i + _ROWS].clone(), weight, bias)[-1:] for i in range(most)])
+    among = x[_ROWS - 1 :].clone()
+    return all(
+        torch.equal(F.linear(among[:rows], weight, bias), last[:rows])
+        for rows in range(_ROWS, most + 1)
+    )
+
+
+class FrameByFrame(nn.Module):
+    """Takes the place of a `StreamingTransformerEncoder` in evaluation mode, `[1, 1, C]` at a time.
+
+    The states are two tensors a layer: its last inputs `[<= _ROWS, C]`, and the keys and values
+    `[2, <= past_context + 1, C]` of all positions that the last call saw.
+    """
+
+    def __init__(self, encoder: StreamingTransformerEncoder):
+        super().__init__()
+        self._encoder = encoder
+
+    def forward(
+        self, x: Tensor, states: list[Tensor] | None = None, offset: int = 0
+    ) -> tuple[Tensor, list[Tensor], int]:
+        """Returns the output `[1, 1, C]`, the new states and the new offset.
+
+        Raises `ValueError` for more than one position or stream.
+        """
+        encoder = self._encoder
+        if x.shape[:2] != (1, 1):
+            raise ValueError(f"one position of one stream at a time, not {list(x.shape)}")
+        if states is None:  # one position of zeros, as in the encoder; nothing projected yet
+            zeros = x.new_zeros(1, x.shape[2])
+            states = [zeros, zeros.new_zeros(2, 0, x.shape[2])] * len(encoder.layers)
+        position = torch.full((1, 1, 1), offset)
+        x = (encoder.norm_in(x) + sin_embedding(position, x.shape[2], encoder.max_period))[0]
+        kept = []
+        for index, layer in enumerate(encoder.layers):
+            assert isinstance(layer, StreamingTransformerEncoderLayer)
+            recent = torch.cat([states[2 * index], x])[-_ROWS:]
+            past = states[2 * index + 1][:, -encoder.past_context :]
+            keys_values = _project(layer.self_attn, recent, past)
+            kept += [recent, keys_values]
+            x = layer.norm1(x + _attend(layer.self_attn, x, keys_values))
+            x = layer.norm2(x + layer._ff_block(x))
+        return x[None], kept, offset + 1
+
+
+def _project(attention: nn.MultiheadAttention, recent: Tensor, past: Tensor) -> Tensor:
+    """Keys and values `[2, H + 1, C]`: those of the past `[2, H, C]` and of the last of `recent`.
+
+    As long as there are few, all of them anew, as the encoder does.
+    """
+    dim = recent.shape[1]
+    weight, bias = attention.in_proj_weight[dim:], attention.in_proj_bias[dim:]
+    projected = F.linear(recent, weight, bias).view(-1, 2, dim).transpose(0, 1)
+    if past.shape[1] < _ROWS:
+        return projected.contiguous()
+    return torch.cat([past, projected[:, -1:]], dim=1)
+
+
+def _attend(attention: nn.MultiheadAttention, x: Tensor, keys_values: Tensor) -> Tensor:
+    """The attention of one position `[1, C]`; `nn.MultiheadAttention` from the projections on."""
+    dim, count = x.shape[1], keys_values.shape[1]
+    query = F.linear(x, attention.in_proj_weight[:dim], attention.in_proj_bias[:dim])
+    q, k, v = (
+        rows.view(1, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
+        for rows in (query, *keys_values)
+    )
+    mask = x.new_zeros(1, 1, 1, count)  # everything is seen; without it the kernel is another
+    seen = F.scaled_dot_product_attention(q, k, v, mask)
+    return attention.out_proj(seen.transpose(1, 2).reshape(1, dim))
