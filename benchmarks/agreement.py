@@ -1,4 +1,4 @@
-"""That the contenders do the same thing: the codes that are equal, how far samples are apart."""
+"""That the contenders do the same: codes and files that are equal, how far samples are apart."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +19,22 @@ def agreement(direction: str, one: str, outputs: Mapping[str, Outputs]) -> dict[
         for name, output in outputs.items()
         if name != one
     }
+
+
+def same_file(a: bytes, b: bytes) -> str:
+    """Whether two files are the same, in words."""
+    return "bytes identical" if a == b else f"other bytes ({len(a)}, {len(b)})"
+
+
+def signal_to_noise(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> str:
+    """How far `other` is from `one`, samples `[C, n]`, in words."""
+    if one.shape != other.shape:
+        return f"samples {list(one.shape)}, {list(other.shape)}"
+    x, y = one.astype(np.float64), other.astype(np.float64)
+    noise = np.sum((x - y) ** 2)
+    return (
+        "samples identical" if noise == 0 else f"SNR {10 * np.log10(np.sum(x**2) / noise):.0f} dB"
+    )
 
 
 def _codes(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> str:

@@ -1,6 +1,7 @@
 """The command: which sections, how much of them, printed as it comes, kept as JSON, drawn.
 
 python -m benchmarks                       speed and memory, a few minutes
+python -m benchmarks lm                    files with the language model
 python -m benchmarks service               the service under load
 python -m benchmarks all --full --save benchmarks/results/NAME.json --plot NAME.png
 python -m benchmarks plot --save FILE --plot NAME.png     draw what FILE holds
@@ -28,7 +29,7 @@ from .serving.servers import ServerError
 
 _CHOSEN = (
     "models", "directions", "lengths", "threads", "bandwidths", "contenders", "runs", "budget",
-    "clients", "duration", "long_lengths", "long_files", "long_seconds", "backend",
+    "lm_lengths", "clients", "duration", "long_lengths", "long_files", "long_seconds", "backend",
 )  # fmt: skip
 
 
@@ -115,6 +116,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--contenders", choices=NAMES, nargs="+")
     options.add_argument("--runs", type=int, help="rounds in which all take turns")
     options.add_argument("--budget", type=float, help="seconds after which a case has no more")
+    options.add_argument(
+        "--lm-lengths", nargs="+", type=float, metavar="SECONDS", help="with the language model"
+    )
     options.add_argument("--clients", type=int, metavar="N", help="of the service", nargs="+")
     options.add_argument("--duration", type=float, help="seconds that clients post clips")
     options.add_argument(

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_core.checkpoints.netconfig import LMConfig
 from model_core.config import CONFIGS
+from model_core.lm import LMModel
 from model_core.model import EncodecModel
 from model_core.nn.rvq import sample_vectors
 
 from .clips import sound
 
 _GAIN = 1.8
+_LM_GAIN = 6
 _FIT_SECONDS = 4
 
 
@@ -34,6 +37,18 @@ def seeded_model(name: str) -> EncodecModel:
             residual = _fill(layer.codebook.embed, residual)
             layer.codebook.inited.fill_(1)
     return model
+
+
+def seeded_lm(name: str) -> LMModel:
+    """A language model for that model; some entries are likely and most are not, as in one that
+    was trained, but it has learnt nothing: files become no smaller."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(20221025)
+        lm = LMConfig(name).build().eval()
+        for key, parameter in lm.linears.named_parameters():
+            if key.endswith("weight"):
+                parameter.mul_(_LM_GAIN)
+    return lm
 
 
 def _fill(embed: Tensor, residual: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Plan:
     contenders: Sequence[str]
     runs: int
     budget: float  # s a case, after which no further round begins
+    lm_lengths: Sequence[float]  # s, coded with the language model
     clients: Sequence[int]
     duration: float  # s of posting
     long_lengths: Sequence[float]  # s, of files posted alone
@@ -80,6 +81,7 @@ _QUICK = Plan(
     contenders=NAMES,
     runs=5,
     budget=20,
+    lm_lengths=(1.0, 3.0),
     clients=(1, 8),
     duration=5,
     long_lengths=(10.0, 60.0),
@@ -97,6 +99,7 @@ _FULL = Plan(
     contenders=NAMES,
     runs=9,
     budget=120,
+    lm_lengths=(1.0, 3.0, 10.0),
     clients=(1, 8, 64),
     duration=30,
     long_lengths=(10.0, 60.0, 600.0, 3600.0),

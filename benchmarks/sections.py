@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import memory_section, packing, service_section, speed
+from . import lm_section, memory_section, packing, service_section, speed
 from .plan import Plan
 from .results import Row, Section
 from .table import Table
@@ -38,6 +38,12 @@ PARTS = {
         service_section.run,
         service_section.table_of,
         service_section.cells,
+    ),
+    "lm": Part(
+        "Language model: files with entropy coding, in one process on one thread, taking turns",
+        lm_section.run,
+        lambda row: lm_section.TABLE,
+        lm_section.cells,
     ),
     "packing": Part("Packing", packing.run, lambda row: packing.TABLE, packing.cells),
 }
