@@ -60,6 +60,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     """The preset with what was chosen on the command line."""
     preset = PRESETS["full" if options.full else "quick"]
     chosen = {name: getattr(options, name) for name in _CHOSEN}
+    chosen["stressed_models"] = options.models
     return replace(preset, **{name: v for name, v in chosen.items() if v is not None})
 
 

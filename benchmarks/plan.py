@@ -13,6 +13,9 @@ DIRECTIONS: tuple[Direction, ...] = ("encode", "decode")
 DEFAULT_BANDWIDTH = 6.0
 SWEEP_SECONDS = 10.0
 """The length at which every bandwidth is measured."""
+STRESSED = ("encodec_24khz",)
+"""Whose service is soaked and posted to beside long files where no models are chosen: it takes long
+and hardly depends on the model."""
 Preset = Literal["quick", "full"]
 
 
@@ -47,6 +50,7 @@ class Plan:
     long_seconds: float
     beside_clips: int
     soak_requests: int
+    stressed_models: Sequence[str] = STRESSED
     backend: str | None = None
     sweep: bool = False
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, ENCODEC_24KHZ
 
 from .contenders import NAMES
 from .plan import DEFAULT_BANDWIDTH, DIRECTIONS
@@ -39,21 +39,19 @@ def write_plot(results: Results, path: Path) -> None:
 
     speed, service = (results.sections.get(name) for name in ("speed", "service"))
     models = [] if speed is None else [m for m in CONFIGS if any(speed.find(model=m))]
-    loads = [] if service is None else list(service.find(kind="load"))
+    loads = {} if service is None else loads_by_model(service)
     if not models and not loads:
         raise PlotError("there is neither speed nor service to draw")
-    lines = len(models) + bool(loads)
+    lines = len(models) + len(loads)
     figure = Figure((2 * _PANEL[0], lines * _PANEL[1]), layout="constrained")
     grid = figure.subplots(lines, 2, squeeze=False)
     for line, model in enumerate(models):
         for column, direction in enumerate(DIRECTIONS):
             if speed is not None:
                 _draw_speed(grid[line][column], speed, model, direction)
-    if loads:
-        first = loads[0]["model"]
-        loads = [row for row in loads if row["model"] == first]
-        _draw_load(grid[-1][0], loads, "audio_seconds_per_second", "audio seconds a second")
-        _draw_load(grid[-1][1], loads, "p99", "99 of 100 answered in (s)")
+    for (model, rows), (left, right) in zip(loads.items(), grid[len(models) :], strict=True):
+        _draw_load(left, rows, model, "audio_seconds_per_second", "audio seconds a second")
+        _draw_load(right, rows, model, "p99", "99 of 100 answered in (s)")
     machine = next(s.machine for s in (speed, service) if s is not None)
     shown = [axes.get_legend_handles_labels() for axes in grid.flat]
     legend = {
@@ -66,6 +64,15 @@ def write_plot(results: Results, path: Path) -> None:
     )
     figure.suptitle(f"{machine.cpu}, {machine.date[:10]}", fontsize="small")
     figure.savefig(path, dpi=130)
+
+
+def loads_by_model(service: Section) -> dict[str, list[Row]]:
+    """Rows of the load under clients for each model that has some. Those that name no model come
+    from before there was a choice, when it was the one at 24 kHz."""
+    found: dict[str, list[Row]] = {}
+    for row in service.find(kind="load"):
+        found.setdefault(row.get("model", ENCODEC_24KHZ.name), []).append(row)
+    return found
 
 
 def _draw_speed(axes: "Axes", section: Section, model: str, direction: str) -> None:
@@ -93,7 +100,7 @@ def _draw_speed(axes: "Axes", section: Section, model: str, direction: str) -> N
     axes.set_ylabel("times real time")
 
 
-def _draw_load(axes: "Axes", rows: list[Row], measure: str, title: str) -> None:
+def _draw_load(axes: "Axes", rows: list[Row], model: str, measure: str, title: str) -> None:
     servers = list(dict.fromkeys(row["server"] for row in rows))
     clients = sorted({row["clients"] for row in rows})
     width = 0.8 / len(servers)
@@ -108,4 +115,4 @@ def _draw_load(axes: "Axes", rows: list[Row], measure: str, title: str) -> None:
     axes.set_xticks([i + middle for i in range(len(clients))], [str(c) for c in clients])
     axes.set_xlabel("clients")
     axes.set_ylabel(title)
-    axes.set_title("POST /compress, short clips", fontsize="small")
+    axes.set_title(f"{model}, POST /compress, short clips", fontsize="small")

@@ -16,10 +16,14 @@ from .serving.trial import Trial
 from .table import Table
 
 _PARTS = {part.KIND: part for part in (load, long, soak, beside)}
+_STRESS = (soak.KIND, beside.KIND)
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """Rows of four kinds for each model. Raises `ServerError` where ours does not come up."""
+    """Rows of four kinds for each model, of two for a model that is not stressed.
+
+    Raises `ServerError` where ours does not come up.
+    """
     fit = Fit()
     for name in plan.models:
         model = seeded_model(name)
@@ -31,8 +35,9 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
                 section.note(f"the {servers.PLAIN} is left out: {error}")
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             trial = Trial(plan, section, name, running, folder, fit)
-            for part in _PARTS.values():
-                yield from part.rows(trial)
+            for kind, part in _PARTS.items():
+                if kind not in _STRESS or name in plan.stressed_models:
+                    yield from part.rows(trial)
 
 
 def table_of(row: Row) -> Table:

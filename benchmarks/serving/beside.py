@@ -43,9 +43,9 @@ def rows(trial: Trial) -> Iterator[Row]:
         path = write_wav(Clip(trial.config, seconds), trial.folder / "beside.wav")
         url = server.call("compress")
         try:
-            idle = clip_latencies(url, trial.plan.beside_clips)
+            idle = clip_latencies(url, trial.config, trial.plan.beside_clips)
             with long_files(url, path, count):
-                beside = clip_latencies(url, trial.plan.beside_clips)
+                beside = clip_latencies(url, trial.config, trial.plan.beside_clips)
         except (httpx.HTTPError, LongFilesError) as error:
             trial.section.note(f"{server.name} beside {count} x {length(seconds)}: {error}")
             continue

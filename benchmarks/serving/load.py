@@ -27,7 +27,7 @@ _ROUNDS = 2
 
 def rows(trial: Trial) -> Iterator[Row]:
     """One for each number of clients and server; the servers take turns."""
-    clips = short_clips()
+    clips = short_clips(trial.config)
     for server in trial.servers:
         post_clips(server.call("compress"), clips, clients=2, seconds=1)
     for clients in trial.plan.clients:

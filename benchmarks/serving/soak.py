@@ -62,7 +62,7 @@ def rows(trial: Trial) -> Iterator[Row]:
 def _alone(client: httpx.Client, trial: Trial, server: Server) -> list[_Request]:
     made = []
     rates = trial.config.target_bandwidths
-    for number, upload in enumerate(short_clips()):
+    for number, upload in enumerate(short_clips(trial.config)):
         url = f"{server.call('compress')}&bandwidth={rates[number % len(rates)]:g}"
         answer = client.post(url, content=upload.body).raise_for_status().content
         made.append(_Request(url, upload.body, _digest(answer)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model_core.audio import pcm16, wav_header
+from model_core.config import ModelConfig
 
 from ..clips import Clip, CodedClip, sound
 
@@ -24,21 +25,27 @@ class Upload:
     seconds: float
 
 
-def clip(seconds: float, rate: int = 24_000, channels: int = 1, seed: int = 0) -> Upload:
+def clip(seconds: float, rate: int, channels: int, seed: int = 0) -> Upload:
     """One clip."""
     samples = sound(channels, round(seconds * rate), rate, seed)
     return Upload(wav_header(rate, channels, samples.shape[1]) + pcm16(samples), seconds)
 
 
-def short_clips() -> Sequence[Upload]:
-    """Always the same ones: half a second to ten, most about two and a half, of several rates,
-    mono and stereo."""
+def short_clips(config: ModelConfig) -> Sequence[Upload]:
+    """Always the same ones: half a second to ten, most about two and a half.
+
+    For a mono model of several rates, mono and stereo; a stereo model is for recordings that it
+    need not resample: those have its rate and channels.
+    """
     rng = np.random.default_rng(1)
     lengths = np.clip(_TYPICAL * np.exp(rng.normal(0, _SPREAD, _CLIPS)), _SHORTEST, _LONGEST)
-    return [
-        clip(float(seconds), int(rng.choice(_RATES)), int(rng.integers(1, 3)), seed)
-        for seed, seconds in enumerate(lengths)
-    ]
+    made = []
+    for seed, seconds in enumerate(lengths):
+        rate, channels = config.sample_rate, config.channels
+        if channels == 1:
+            rate, channels = int(rng.choice(_RATES)), int(rng.integers(1, 3))
+        made.append(clip(float(seconds), rate, channels, seed))
+    return made
 
 
 def write_wav(long: Clip, path: Path) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from model_core.config import ModelConfig
+
 from .uploads import clip
 
 _SETTLE = 4  # s until the long files are under way, and as long as it takes to upload them
@@ -17,10 +19,10 @@ _ENOUGH = 60  # s after which no further clip is posted
 _ROOT = Path(__file__).parents[2]
 
 
-def clip_latencies(url: str, count: int) -> list[float]:
-    """Seconds to the whole answer of the call at `url` to a one-second clip, `count` times or for a
-    minute."""
-    body = clip(1).body
+def clip_latencies(url: str, config: ModelConfig, count: int) -> list[float]:
+    """Seconds to the whole answer of the call at `url` to a one-second clip at the model's rate and
+    channels, `count` times or for a minute."""
+    body = clip(1, config.sample_rate, config.channels).body
     times: list[float] = []
     end = time.perf_counter() + _ENOUGH
     with httpx.Client(timeout=None) as client:

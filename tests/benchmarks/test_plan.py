@@ -39,3 +39,18 @@ def test_what_is_chosen_is_what_is_measured() -> None:
     # the 48 kHz model has no 1.5 kbps
     assert list(plan.cases()) == [Case("encodec_48khz", "decode", 2.5, 3, 24.0)]
     assert plan.runs == 2
+
+
+def test_the_service_is_stressed_for_one_model_unless_models_are_chosen() -> None:
+    for preset in ((), ("--full",)):
+        plan = planned("service", *preset)
+        assert list(plan.models) == ["encodec_24khz", "encodec_48khz"]
+        assert list(plan.stressed_models) == ["encodec_24khz"]
+    chosen = planned("service", "--models", "encodec_48khz")
+    assert list(chosen.stressed_models) == list(chosen.models) == ["encodec_48khz"]
+
+
+def test_the_language_model_gets_short_clips() -> None:
+    assert max(planned().lm_lengths) == 3
+    assert list(planned("--full").lm_lengths) == [1, 3, 10]
+    assert list(planned("lm", "--lm-lengths", "0.5").lm_lengths) == [0.5]
