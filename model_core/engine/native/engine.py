@@ -1,19 +1,18 @@
 """The native backend as an `Engine`."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from ...errors import InvalidAudioError
 from ...model import EncodecModel
+from ...nn.conv import fold_weight_norm
 from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
 from ..protocol import Precision
-from ..torch_engine import TorchEngine
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
-
-# Streams shorter than this reflect zeros at their edges; the modules of `nn` do that.
-_FEWEST_FRAMES = 8
 
 _BLOCKS_A_THREAD = 16
 
@@ -29,8 +28,10 @@ class NativeEngine:
     stream into blocks and any number of threads (on one kind of processor).
 
     It computes in float32. Decoding may be in bfloat16: weights and what goes from layer to layer
-    are rounded to that, sums and the LSTM's state are not. Streams of a few frames, which torch
-    decodes, are in float32 even so.
+    are rounded to that, sums and the LSTM's state are not.
+
+    Streams and segments may have any length. What a stream that goes on begins with must have
+    seven frames, of which the padding before it is made.
 
     With several threads, each takes some items of a batch; of a single item, each takes a block,
     and follows the block before it through the network.
@@ -46,16 +47,16 @@ class NativeEngine:
     ):
         """`model` must be one that `supports` says yes to. `precision` is for decoding; raises
         `EncodecError` where the library does not have it."""
-        self._short = TorchEngine(model)
-        self.model = self._short.model
         self.config = model.config
         self.device = torch.device("cpu")
+        self.model = copy.deepcopy(model).to(self.device).eval()
+        fold_weight_norm(self.model)
         self.name = f"native-{library.build}"
         self.max_batch = max_batch or _STREAMS_A_THREAD * threads
         self.threads = threads
         self.precision = precision
-        self.block_samples = self._short.block_samples
-        self.block_frames = self._short.block_frames
+        self.block_samples = self.config.segment_length or self.config.sample_rate  # a second
+        self.block_frames = self.config.frames(self.block_samples)
         self.blocks_at_once = _BLOCKS_A_THREAD * threads if threads > 1 else 1
         self._native = library.model(
             Spec.of(self.config, self.block_frames, precision), flat_weights(self.model)
@@ -77,58 +78,44 @@ class NativeEngine:
         )
 
     def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
-        """As `Engine`."""
+        """As `Engine`. Raises `InvalidAudioError` for an item without samples."""
         with states_kept(items):
-            results: dict[int, EncodedBlock] = {}
             jobs: list[Job] = []
-            kept: list[np.ndarray | None] = []
-            for number, item in enumerate(items):
-                samples = np.ascontiguousarray(item.samples, np.float32)
-                frames = self.config.frames(samples.shape[1])
-                if self._is_short(frames, item):
-                    results[number] = self._short.encode([item])[0]
-                    continue
-                scale = None
+            blocks: list[EncodedBlock] = []
+            for item in items:
+                samples, scale = np.ascontiguousarray(item.samples, np.float32), None
+                if not samples.size:
+                    raise InvalidAudioError("there are no samples to encode")
                 if self.config.normalize:
                     samples, scale = self._normalised(samples)
-                first, state = self._state(item.state, self._native.encoder_state)
+                frames = self.config.frames(samples.shape[1])
                 codes = np.empty((item.num_codebooks, frames), np.int64)
+                first, state = self._state(item.state, self._native.encoder_state)
                 jobs.append(Job.of(samples, codes, state, first, item.last))
-                kept += [samples, state]
-                results[number] = EncodedBlock(codes, scale)
-            if jobs:
-                self._native.encode(jobs, self.threads)
-            return [results[number] for number in range(len(items))]
+                blocks.append(EncodedBlock(codes, scale))
+            self._native.encode(jobs, self.threads)
+            return blocks
 
     def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
-        """As `Engine`. Raises `IndexError` for codes that no codebook has."""
+        """As `Engine`. Raises `InvalidAudioError` for an item without codes and `IndexError` for
+        codes that no codebook has."""
         with states_kept(items):
-            results: dict[int, np.ndarray] = {}
             jobs: list[Job] = []
-            kept: list[np.ndarray | None] = []
-            for number, item in enumerate(items):
+            audio: list[np.ndarray] = []
+            for item in items:
                 codes = np.ascontiguousarray(item.block.codes, np.int64)
-                if self._is_short(codes.shape[1], item):
-                    results[number] = self._short.decode([item])[0]
-                    continue
+                if not codes.size:
+                    raise InvalidAudioError("there are no codes to decode")
                 if codes.min() < 0 or codes.max() >= self.config.bins:
                     raise IndexError(f"codes beyond the {self.config.bins} of a codebook")
-                first, state = self._state(item.state, self._native.decoder_state)
-                samples = np.empty(
-                    (self.config.channels, codes.shape[1] * self.config.hop_length), np.float32
-                )
+                length = codes.shape[1] * self.config.hop_length
+                samples = np.empty((self.config.channels, length), np.float32)
                 scale = 1.0 if item.block.scale is None else item.block.scale
+                first, state = self._state(item.state, self._native.decoder_state)
                 jobs.append(Job.of(samples, codes, state, first, item.last, scale))
-                kept += [codes, state]
-                results[number] = samples
-            if jobs:
-                self._native.decode(jobs, self.threads)
-            return [results[number] for number in range(len(items))]
-
-    def _is_short(self, frames: int, item: EncodeItem | DecodeItem) -> bool:
-        """Segments and whole streams of a few frames; a longer stream's last block may be."""
-        alone = item.last if self.config.causal else True
-        return frames < _FEWEST_FRAMES and alone and item.state.is_new
+                audio.append(samples)
+            self._native.decode(jobs, self.threads)
+            return audio
 
     def _state(self, state: StreamState, size: int) -> tuple[bool, np.ndarray | None]:
         """Whether the stream begins, and the state that the work will write to."""

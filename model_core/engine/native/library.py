@@ -58,7 +58,7 @@ class Spec(ctypes.Structure):
 
 
 class Job(ctypes.Structure):
-    """`EncodecJob` of `csrc/jobs.h`; the arrays must outlive it."""
+    """`EncodecJob` of `csrc/jobs.h`, which holds on to its arrays."""
 
     _fields_ = (
         ("samples", ctypes.c_void_p),
@@ -71,6 +71,7 @@ class Job(ctypes.Structure):
         ("sample_count", ctypes.c_int64),
         ("frames", ctypes.c_int64),
     )
+    arrays: tuple[np.ndarray | None, ...] = ()
 
     @classmethod
     def of(
@@ -83,7 +84,7 @@ class Job(ctypes.Structure):
         scale: float = 1.0,
     ) -> "Job":
         """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
-        return cls(
+        job = cls(
             samples.ctypes.data,
             codes.ctypes.data,
             None if state is None else state.ctypes.data,
@@ -94,6 +95,8 @@ class Job(ctypes.Structure):
             samples.shape[1],
             codes.shape[1],
         )
+        job.arrays = (samples, codes, state)
+        return job
 
 
 class NativeLibrary:

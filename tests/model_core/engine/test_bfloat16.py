@@ -92,6 +92,21 @@ def test_other_widths(library: NativeLibrary, name: str, filters: int) -> None:
 
 
 @able
+@pytest.mark.parametrize("name", NAMES)
+def test_streams_of_a_few_frames_are_rounded_too(
+    peers: Peers, library: NativeLibrary, name: str
+) -> None:
+    model = peers.pair(name).ours
+    exact = NativeEngine(model, library)
+    rounded = NativeEngine(model, library, precision="bfloat16")
+    for frames in range(1, 9):
+        block = _encoded(exact, frames * 320 / model.config.sample_rate, 4, seed=frames)
+        expected, audio = (e.decode([DecodeItem(block, True)])[0] for e in (exact, rounded))
+        assert not np.array_equal(audio, expected)
+        assert _snr(audio, expected) >= 30
+
+
+@able
 def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
     one, three = (

@@ -97,7 +97,7 @@ class StreamDirection : public Direction {
 
     void run(EncodecJob* jobs, int count, int threads) override {
         const auto make = [this] { return std::make_unique<StreamWorker<T>>(coder_); };
-        if (count > 1 || threads < 2) {
+        if (count != 1 || threads < 2) {
             share_out(jobs, count, threads, resting_, make);
             return;
         }

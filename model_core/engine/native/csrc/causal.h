@@ -45,7 +45,8 @@ static void add_residual(Chain<T>& chain, const ResidualWeights& w, int wide, in
 }
 
 // Always in floats: rounded, it would choose other codes.
-// `context` rows before a stream's first are its reflection, as many as the kernel needs.
+// `context` rows before a stream's first are its reflection, as many as the kernel needs; a stream's
+// first chunk has more rows than that, or is all of it.
 static CausalNetwork<float> causal_encoder(const NetworkWeights& net, const EncodecSpec& spec) {
     CausalNetwork<float> made;
     Chain<float>& front = made.front;
@@ -59,7 +60,8 @@ static CausalNetwork<float> causal_encoder(const NetworkWeights& net, const Enco
     first.weights = pack_conv<float>(net.first[0]);
     front.steps.push_back(std::move(first));
     const int strides = net.ratios[0] * net.ratios[1];
-    std::vector<std::pair<int, int>> starts{{0, (CHUNK_SAMPLES + strides - 1) / strides * strides}};
+    const int chunk = std::max(2, (CHUNK_SAMPLES + strides - 1) / strides) * strides;
+    std::vector<std::pair<int, int>> starts{{0, chunk}};
     for (size_t i = 0; i < net.ratios.size(); i++) {
         const int ratio = net.ratios[i];
         if (i >= 2) starts.emplace_back(static_cast<int>(front.steps.size()), WHOLE);
@@ -115,7 +117,7 @@ static CausalNetwork<T> causal_decoder(const NetworkWeights& net, const EncodecS
         const bool shallow = i + 2 >= net.ratios.size();
         if (!shallow || i + 2 == net.ratios.size())
             starts.emplace_back(static_cast<int>(back.steps.size()),
-                                shallow ? std::max(1, CHUNK_SAMPLES / hop) : WHOLE);
+                                shallow ? std::max(2, CHUNK_SAMPLES / hop) : WHOLE);
         width /= 2;
         rate *= ratio;
         const int wide = back.add(width + width / 2, 0), active = back.add(width, 2);

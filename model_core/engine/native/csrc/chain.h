@@ -7,11 +7,13 @@
 #pragma once
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 #include "buffer.h"
 #include "gemm.h"
 #include "narrow.h"
+#include "reflect.h"
 
 struct BufferShape {
     int width;            // elements a row
@@ -173,20 +175,16 @@ class ChainRunner {
     int run_step(const Step<T>& step, int rows, bool first, bool last) {
         Rows<T>& in = rows_[step.in];
         const BufferShape& shape = chain_.buffers[step.in];
-        const size_t row_bytes = sizeof(T) * static_cast<size_t>(shape.width);
-        if (first)
-            for (int i = 0; i < shape.context; i++) {
-                if (shape.zeros)
-                    std::memset(static_cast<void*>(in.row(i)), 0, row_bytes);
-                else
-                    std::memcpy(static_cast<void*>(in.row(i)), in.fresh(shape.context - i),
-                                row_bytes);
-            }
-        if (last) {
+        if (first) {
+            if (!last && !shape.zeros && rows <= shape.context)
+                throw std::invalid_argument("a stream that goes on must begin with more frames");
+            for (int at = -shape.context; at < 0; at++)
+                set_row(in, at, shape.zeros ? ZERO_ROW : reflected(at, rows, shape.context));
+        }
+        if (last) {  // where rows came before, the reflection may reach into those
             const int extra = (step.stride - rows % step.stride) % step.stride;
-            for (int i = 0; i < extra; i++)
-                std::memcpy(static_cast<void*>(in.fresh(rows + i)), in.fresh(rows - 2 - i),
-                            row_bytes);
+            for (int at = rows; at < rows + extra; at++)
+                set_row(in, at, reflected(at, rows, first ? shape.context : 0));
         }
         const int windows = (rows + step.stride - 1) / step.stride;
         const int out_rows = windows * step.rows_out;
@@ -209,6 +207,15 @@ class ChainRunner {
         }
         in.consume(rows);
         return out_rows;
+    }
+
+    // Copy one row that is not read yet to where another is to be, or zeros.
+    static void set_row(Rows<T>& rows, int at, int from) {
+        const size_t size = sizeof(T) * static_cast<size_t>(rows.width());
+        if (from == ZERO_ROW)
+            std::memset(static_cast<void*>(rows.fresh(at)), 0, size);
+        else
+            std::memcpy(static_cast<void*>(rows.fresh(at)), rows.fresh(from), size);
     }
 
     template <class Row>

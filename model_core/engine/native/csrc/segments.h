@@ -11,6 +11,7 @@
 #include "lstm_pass.h"
 #include "narrow.h"
 #include "pack.h"
+#include "reflect.h"
 #include "rvq.h"
 
 constexpr int SCRATCH_ROWS = 16 * TILE_ROWS;
@@ -123,12 +124,13 @@ class SegmentWorker {
     void scale_down(const NormedConv<T>& conv, int rows, Source source, Field& out) {
         const int total = conv.kernel - conv.stride, left = total - total / 2;
         const int windows = (rows + conv.stride - 1) / conv.stride;
+        const int right = total / 2 + windows * conv.stride - rows;
         out.begin(windows, conv.out);
         for (int first = 0; first < windows; first += conv.rows_at_once()) {
             const int some = std::min(windows - first, conv.rows_at_once());
             const int begin = first * conv.stride - left;
             const int needed = (some - 1) * conv.stride + conv.kernel;
-            gather(begin, needed, rows, conv.in, source);
+            gather(begin, needed, rows, std::max(left, right), conv.in, source);
             run(conv, scratch_.get(), some, first, out);
         }
     }
@@ -167,22 +169,25 @@ class SegmentWorker {
         product(windows, stride, count, conv.weights, result);
     }
 
-    // Rows `begin` to `begin + count` of a source of `rows`, reflected at its ends, to scratch.
+    // Rows `begin` to `begin + count` of a source of `rows` that is padded by reflection, to
+    // scratch.
     template <class Source>
-    void gather(int begin, int count, int rows, int width, Source source) {
+    void gather(int begin, int count, int rows, int reach, int width, Source source) {
         scratch_.resize(static_cast<size_t>(count) * width + LANES);
-        T* to = scratch_.get();
-        const int inner = std::max(begin, 0), inner_end = std::min(begin + count, rows);
-        source(inner, inner_end - inner, to + static_cast<ptrdiff_t>(inner - begin) * width);
-        const auto mirror = [&](int i) {
-            const int from = i < 0 ? -i : 2 * (rows - 1) - i;
-            source(from, 1, one_.get());
-            std::memcpy(static_cast<void*>(to + static_cast<ptrdiff_t>(i - begin) * width),
-                        one_.get(), sizeof(T) * width);
-        };
         one_.resize(static_cast<size_t>(width) + LANES);
-        for (int i = begin; i < inner; i++) mirror(i);
-        for (int i = inner_end; i < begin + count; i++) mirror(i);
+        const auto place = [&](int at) {
+            return scratch_.get() + static_cast<ptrdiff_t>(at - begin) * width;
+        };
+        const int inner = std::max(begin, 0), inner_end = std::min(begin + count, rows);
+        source(inner, inner_end - inner, place(inner));
+        const auto pad = [&](int at) {
+            const int from = reflected(at, rows, reach);
+            if (from == ZERO_ROW) return zero(place(at), width);
+            source(from, 1, one_.get());
+            std::memcpy(static_cast<void*>(place(at)), one_.get(), sizeof(T) * width);
+        };
+        for (int at = begin; at < inner; at++) pad(at);
+        for (int at = inner_end; at < begin + count; at++) pad(at);
     }
 
     // From the normalised field to the two whose sum goes on: `back_` and `skip_`.
@@ -192,7 +197,7 @@ class SegmentWorker {
         back_.begin(x.rows, unit.back.out);
         for (int first = 0; first < x.rows; first += SCRATCH_ROWS) {
             const int some = std::min(x.rows - first, SCRATCH_ROWS);
-            gather(first - 1, some + 2, x.rows, x.channels,
+            gather(first - 1, some + 2, x.rows, 1, x.channels,
                    [&](int from, int count, T* to) { copy_activated(x, from, count, to); });
             run(unit.wide, scratch_.get(), some, first, hidden_);
             copy_rows(x, first, some, scratch_.get());

@@ -1,0 +1,18 @@
+// Padding by reflection, also of rows too few to reflect. Source: `nn.conv.reflect_pad`.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+constexpr int ZERO_ROW = std::numeric_limits<int>::min();
+
+// Which of `rows` rows the padding shows at `at`, or ZERO_ROW. The padding is of `reach` rows, or
+// that many on the larger side; fewer rows than it takes are first continued by zeros:
+//
+//     reach 4, rows a b c         0 0 c b [a b c] 0 0 0 c
+//                                 reflected at a   and at the second 0
+static inline int reflected(int at, int rows, int reach) {
+    const int end = std::max(rows - 1, reach);
+    const int from = at < 0 ? -at : at > end ? 2 * end - at : at;
+    return from < rows ? from : ZERO_ROW;
+}
