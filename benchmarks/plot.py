@@ -113,6 +113,7 @@ def _draw_load(axes: "Axes", rows: list[Row], model: str, measure: str, title: s
         axes.bar_label(bars, fmt="%.3g", fontsize="x-small")
     middle = width * (len(servers) - 1) / 2
     axes.set_xticks([i + middle for i in range(len(clients))], [str(c) for c in clients])
+    axes.margins(y=0.12)  # for the numbers above the bars
     axes.set_xlabel("clients")
     axes.set_ylabel(title)
     axes.set_title(f"{model}, POST /compress, short clips", fontsize="small")
