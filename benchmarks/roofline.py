@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -42,3 +43,27 @@ def _best_rate(run: Callable[[], object], macs: int, seconds: float) -> float:
         run()
         shortest = min(shortest, time.perf_counter() - began)
     return macs / shortest
+
+
+@torch.inference_mode()
+def device_roofline(
+    device: torch.device, precision: str, size: int = 8192, runs: int = 10
+) -> float:
+    """Multiply-adds a second of a CUDA device in one large matrix product of random numbers, which
+    are multiplied in `precision` (float32, tf32 or bfloat16): the best of so many runs."""
+    matmul: Any = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        best = float("inf")
+        for _ in range(runs + 1):
+            torch.cuda.synchronize(device)
+            began = time.perf_counter()
+            torch.mm(a, b)
+            torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - began)
+    finally:
+        matmul.fp32_precision = before
+    return size**3 / best

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import lm_section, memory_section, packing, service_section, speed
+from . import (
+    gpu_section,
+    lm_section,
+    memory_section,
+    packing,
+    precision_section,
+    service_section,
+    speed,
+)
 from .plan import Plan
 from .results import Row, Section
 from .table import Table
@@ -46,5 +54,17 @@ PARTS = {
         lm_section.cells,
     ),
     "packing": Part("Packing", packing.run, lambda row: packing.TABLE, packing.cells),
+    "precision": Part(
+        "Precision: what TF32 and bfloat16 change",
+        precision_section.run,
+        lambda row: precision_section.TABLE,
+        precision_section.cells,
+    ),
+    "gpu": Part(
+        "GPU: the core alone, beside the reference on the same device",
+        gpu_section.run,
+        lambda row: gpu_section.TABLE,
+        gpu_section.cells,
+    ),
 }
 DEFAULT = ("speed", "memory")

@@ -62,6 +62,11 @@ class ModelConfig:
         length = self.segment_length
         return None if length is None else max(1, int((1 - self.overlap) * length))
 
+    @property
+    def block_samples(self) -> int:
+        """Samples in the blocks an engine works in: a segment's, or a second's."""
+        return self.segment_length or self.sample_rate
+
     def frames(self, samples: int) -> int:
         """Frames that `samples` samples of one segment are coded in."""
         return -(-samples // self.hop_length)

@@ -49,9 +49,14 @@ class Lane:
     between the other's works and not after them (start-time fair queueing).
     """
 
-    def __init__(self, threads: int, batch_seconds: float = math.inf):
-        """A batch holds no more audio than `batch_seconds`, unless a single job does."""
+    def __init__(self, threads: int, batch_seconds: float = math.inf, *, divide: bool = True):
+        """A batch holds no more audio than `batch_seconds`, unless a single job does.
+
+        With `divide`, a worker takes its share of what waits, as cores do best that work side by
+        side; without, all that fits, as it is best where a batch costs the same however full.
+        """
         self.threads = threads
+        self._divide = divide
         self._batch_seconds = batch_seconds
         self._changed = threading.Condition()
         self._lines: dict[int, list[tuple[float, int, Job]]] = {}  # a heap for each task's id
@@ -87,11 +92,11 @@ class Lane:
                     return batch
 
     def _next_batch(self) -> list[Job]:
-        """Of the task whose turn it is, as many as wait and fit; where there are other workers,
-        this one's share of them."""
+        """Of the task whose turn it is, as many as wait and fit, or this worker's share of them."""
         task_id = min(self._lines, key=lambda task: self._lines[task][0][:2])
         line = self._lines[task_id]
-        most = min(line[0][2].work.task.max_batch, -(-len(line) // self.threads))
+        share = -(-len(line) // self.threads) if self._divide else len(line)
+        most = min(line[0][2].work.task.max_batch, share)
         batch: list[Job] = []
         seconds = 0.0
         while line and len(batch) < most:

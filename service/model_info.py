@@ -74,8 +74,13 @@ class ModelInfo(_Documented):
     device: str
     """Where it runs: `cpu`, `cuda:0`."""
     backend: str | None
-    """What computes it: `torch`, or the build of the native engine, such as `native-avx512`; null
-    until it is loaded."""
+    """What computes it: `torch`, `cuda`, or the build of the native engine, such as
+    `native-avx512`; null until it is loaded."""
+    encode_precision: str | None
+    """What its encoder multiplies in: `float32`, which gives the reference's codes, or `tf32`;
+    null until it is loaded."""
+    decode_precision: str | None
+    """The decoder's: `float32`, `tf32` or `bfloat16`; null until it is loaded."""
     weights: Weights | None
     """Null until they are loaded."""
     network: Network | None
@@ -112,6 +117,8 @@ def describe(
         ],
         device=device,
         backend=None if codec is None else codec.engine.name,
+        encode_precision=None if codec is None else codec.engine.encode_precision,
+        decode_precision=None if codec is None else codec.engine.precision,
         weights=None if codec is None else _weights(codec),
         network=None if codec is None else _network(codec),
         language_model=None if codec is None else _language_model(codec),

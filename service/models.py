@@ -195,6 +195,7 @@ class Models:
             self._max_batch,
             backend=self._settings.backend,
             precision=self._settings.decode_precision,
+            encode_precision=self._settings.encode_precision,
         )
         codec.warm_up()
         return codec
@@ -251,4 +252,6 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
         "lm": codec.has_lm,
         "device": str(codec.device),
         "backend": codec.engine.name,
+        "encode_precision": codec.engine.encode_precision,
+        "decode_precision": codec.engine.precision,
     }

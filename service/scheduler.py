@@ -30,6 +30,9 @@ CPU_BATCH_SECONDS = 4.0
 """The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
 Larger ones gain little there (`benchmarks`)."""
 
+DEVICE_THREADS = 2
+"""Workers for a CUDA device: one writes a batch while the other's is computed."""
+
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
 
@@ -59,7 +62,7 @@ class QueueObserver(Protocol):
 
 
 class Scheduler:
-    """Worker threads on a CPU, or one for a CUDA device beside those for the language models."""
+    """Worker threads on a CPU; for a CUDA device its own, beside those for the language models."""
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Scheduler:
         self._observer = observer
         self._on_death = on_death
         self._cpu = Lane(threads, CPU_BATCH_SECONDS)
-        self._device = Lane(1) if cuda else self._cpu
+        self._device = Lane(DEVICE_THREADS, divide=False) if cuda else self._cpu
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"
         self._stopping = False

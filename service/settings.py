@@ -11,7 +11,7 @@ from pydantic import ByteSize, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.config import CONFIGS
-from model_core.engine import Precision
+from model_core.engine import EncodePrecision, Precision
 
 ENV_PREFIX = "ENCODEC_"
 
@@ -50,20 +50,24 @@ class Settings(BaseSettings):
     extra_models: Annotated[int, Field(ge=1)] = 2
     """Most models beside the warm ones that are kept in memory, for files made with others."""
 
-    backend: Annotated[str, Field(pattern=r"^(auto|torch|native(-\w+)?)$")] = "auto"
-    """What computes the networks: native (compiled, on a CPU), torch (anywhere), or auto (native
-    where it can be had)."""
+    backend: Annotated[str, Field(pattern=r"^(auto|torch|cuda|native(-\w+)?)$")] = "auto"
+    """What computes the networks: native (compiled, on a CPU), cuda (captured graphs, on a GPU),
+    torch (anywhere), or auto (the one made for the device, where it can be had)."""
 
     decode_precision: Precision = "float32"
-    """float32 (the reference's audio), or bfloat16: 1.6 to 2 times as fast on a CPU with
-    AVX512-BF16, what rounding adds being 42 dB below the audio; elsewhere the service does not
-    start with it. Codes and files are the same."""
+    """float32 (the reference's audio); bfloat16, on a GPU or a CPU with AVX512-BF16, where it is
+    1.6 to 2 times as fast, what rounding adds being 42 dB below the audio; or tf32, on a GPU.
+    Where it does not work the service does not start. Codes and files are the same."""
+
+    encode_precision: EncodePrecision = "float32"
+    """float32 (the reference's codes), or tf32, on a GPU: some codes are others then."""
 
     threads: Annotated[int, Field(ge=0)] = 0
     """Worker threads on the CPU, each with its own batch; 0 for one a core."""
 
-    max_batch: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Blocks of different streams in one batch on CUDA; on the CPU the backend knows best."""
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Blocks of different streams in one batch on CUDA, which takes the same time and memory
+    however many it has; on the CPU the backend knows best."""
 
     max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
     """Most bytes in a request's body; 2GiB and the like are understood."""

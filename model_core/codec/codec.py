@@ -11,7 +11,14 @@ import torch
 from ..checkpoints import WeightSet, shared_registry
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
-from ..engine import DecodeItem, EncodedBlock, EncodeItem, Precision, make_engine
+from ..engine import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    EncodePrecision,
+    Precision,
+    make_engine,
+)
 from ..errors import EncodecError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
@@ -38,14 +45,16 @@ class Codec:
         backend: str | None = None,
         threads: int = 1,
         precision: Precision = "float32",
+        encode_precision: EncodePrecision = "float32",
     ):
-        """`max_batch`, `backend`, `threads` and `precision` (of decoding): as `make_engine`, which
-        says what it raises."""
+        """What `make_engine` takes as well, it gets, and says what it raises."""
         self.name = model.name
         self.config: ModelConfig = model.config
         self.weights = weights
         self.device = torch.device(device)
-        self.engine = make_engine(model, device, max_batch, backend, threads, precision)
+        self.engine = make_engine(
+            model, device, max_batch, backend, threads, precision, encode_precision
+        )
         self.lm = None if lm is None else lm.to("cpu").eval()
         self.lm_name = None if lm is None else lm_name or model.name
         most = self.engine.max_batch
@@ -67,6 +76,7 @@ class Codec:
         backend: str | None = None,
         threads: int = 1,
         precision: Precision = "float32",
+        encode_precision: EncodePrecision = "float32",
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
@@ -87,6 +97,7 @@ class Codec:
             backend=backend,
             threads=threads,
             precision=precision,
+            encode_precision=encode_precision,
         )
 
     def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:

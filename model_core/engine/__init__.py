@@ -4,10 +4,11 @@ What it computes is what `nn` computes on the whole audio; the tests hold it to 
 """
 
 from .choose import BACKENDS, PRECISIONS, Backend, make_engine
+from .fixed import FixedEngine
 from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .native import NativeEngine
 from .overlap import OverlapAdd
-from .protocol import Engine, Precision
+from .protocol import EncodePrecision, Engine, Precision
 from .torch_engine import TorchEngine
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Backend",
     "DecodeItem",
     "EncodeItem",
+    "EncodePrecision",
     "EncodedBlock",
     "Engine",
+    "FixedEngine",
     "NativeEngine",
     "OverlapAdd",
     "Precision",

@@ -10,8 +10,11 @@ from ..config import ModelConfig
 from ..model import EncodecModel
 from .items import DecodeItem, EncodedBlock, EncodeItem
 
-Precision = Literal["float32", "bfloat16"]
-"""Of decoding. Encoding is in float32: rounded, it would choose other codes."""
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""Of decoding: float32, or what its convolutions and LSTM multiply in."""
+
+EncodePrecision = Literal["float32", "tf32"]
+"""Of encoding. In anything but float32 it chooses some codes that the reference would not."""
 
 
 class Engine(Protocol):
@@ -27,6 +30,8 @@ class Engine(Protocol):
     device: torch.device
     name: str
     """Which backend, and which build of it."""
+    precision: Precision
+    encode_precision: EncodePrecision
     max_batch: int
     """The most items one call takes."""
     block_samples: int

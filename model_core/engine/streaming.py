@@ -24,34 +24,28 @@ from .items import StreamState
 
 
 class _Cursor:
-    """Hands each layer the slots of all streams of the batch, in the order of the layers."""
+    """Hands each layer what it carries, in the order of the layers; None before the first block."""
 
-    def __init__(self, states: list[StreamState]):
-        self.before = [state.slots for state in states]
-        self.after: list[list[Tensor]] = [[] for _ in states]
-        self.position = 0
+    def __init__(self, before: list[Tensor]):
+        self._before = iter(before)
+        self._begins = not before
+        self.after: list[Tensor] = []
 
-    def take(self) -> list[Tensor | None]:
-        slots = [old[self.position] if old else None for old in self.before]
-        self.position += 1
-        return slots
+    def take(self) -> Tensor | None:
+        return None if self._begins else next(self._before)
 
-    def put(self, batch: Tensor) -> None:
-        """`batch` `[B, ...]`: the new slot of each stream."""
-        for new, slot in zip(self.after, batch.unbind(0), strict=True):
-            new.append(slot.clone())
+    def put(self, x: Tensor) -> None:
+        self.after.append(x.clone())
 
 
-def run_block(network: nn.Module, x: Tensor, states: list[StreamState], last: bool) -> Tensor:
-    """One block `[B, C, T]` of B streams through a causal encoder or decoder.
+def run_block(network: nn.Module, x: Tensor, state: StreamState, last: bool) -> Tensor:
+    """One block `[1, C, T]` of a stream through a causal encoder or decoder.
 
-    Streams that begin and streams that go on may share a batch. With `last`, the streams end
-    here and T may be any length. The states are renewed in place.
+    With `last`, the stream ends here and T may be any length. The state is renewed.
     """
-    cursor = _Cursor(states)
+    cursor = _Cursor(state.slots)
     y = _run(network, x, cursor, last)
-    for state, slots in zip(states, cursor.after, strict=True):
-        state.slots = slots
+    state.slots = cursor.after
     return y
 
 
@@ -75,11 +69,10 @@ def _conv(module: SConv1d, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
     left = module.padding_total
     length = x.shape[-1]
     if left:
-        contexts = [
-            x[i, :, 1 : left + 1].flip(-1) if slot is None else slot
-            for i, slot in enumerate(cursor.take())
-        ]
-        x = torch.cat([torch.stack(contexts), x], dim=-1)
+        context = cursor.take()
+        if context is None:
+            context = x[..., 1 : left + 1].flip(-1)
+        x = torch.cat([context, x], dim=-1)
         cursor.put(x[..., -left:])
     if last:
         extra = extra_padding(length, module.window, module.stride, left)
@@ -89,20 +82,17 @@ def _conv(module: SConv1d, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
 
 
 def _conv_transpose(module: SConvTranspose1d, x: Tensor, cursor: _Cursor) -> Tensor:
-    nothing = torch.zeros_like(x[0, :, :1])
-    previous = torch.stack([nothing if slot is None else slot for slot in cursor.take()])
+    previous = cursor.take()
+    if previous is None:
+        previous = torch.zeros_like(x[..., :1])
     cursor.put(x[..., -1:])
     y = module.convtr(torch.cat([previous, x], dim=-1))
     return y[..., module.stride : -module.padding_total]
 
 
 def _lstm(module: SLSTM, x: Tensor, cursor: _Cursor) -> Tensor:
-    shape = (module.lstm.num_layers, module.lstm.hidden_size)
-    state = []
-    for _ in range(2):
-        slots = [x.new_zeros(shape) if slot is None else slot for slot in cursor.take()]
-        state.append(torch.stack(slots, dim=1))
-    y, (h, c) = module.step(x, (state[0], state[1]))
-    cursor.put(h.transpose(0, 1))
-    cursor.put(c.transpose(0, 1))
+    h, c = cursor.take(), cursor.take()
+    y, (h, c) = module.step(x, None if h is None or c is None else (h, c))
+    cursor.put(h)
+    cursor.put(c)
     return y

@@ -43,6 +43,12 @@ def test_one_worker_takes_all_that_fits(put: Any) -> None:
     assert [_items(lane.take()) for _ in range(2)] == [[0, 1, 2], [3, 4]]
 
 
+def test_workers_that_do_not_divide_take_all_that_fits(put: Any) -> None:
+    lane = Lane(threads=2, divide=False)
+    put(lane, _task(3), *[1.0] * 5)
+    assert [_items(lane.take()) for _ in range(2)] == [[0, 1, 2], [3, 4]]
+
+
 def test_a_batch_is_bounded_by_its_audio(put: Any) -> None:
     lane = Lane(threads=1, batch_seconds=4)
     put(lane, _task(8), 1.0, 2.5, 1.0, 9.0, 0.5)

@@ -10,7 +10,7 @@ from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
 from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
-from ..protocol import Precision
+from ..protocol import EncodePrecision, Precision
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
 
@@ -37,6 +37,8 @@ class NativeEngine:
     and follows the block before it through the network.
     """
 
+    encode_precision: EncodePrecision = "float32"
+
     def __init__(
         self,
         model: EncodecModel,
@@ -55,7 +57,7 @@ class NativeEngine:
         self.max_batch = max_batch or _STREAMS_A_THREAD * threads
         self.threads = threads
         self.precision = precision
-        self.block_samples = self.config.segment_length or self.config.sample_rate  # a second
+        self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
         self.blocks_at_once = _BLOCKS_A_THREAD * threads if threads > 1 else 1
         self._native = library.model(

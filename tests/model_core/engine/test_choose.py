@@ -47,6 +47,16 @@ def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
             make_engine(model, backend="native")
 
 
+def test_what_takes_a_gpu_is_refused_elsewhere(model: EncodecModel) -> None:
+    with pytest.raises(EncodecError, match="cpu is no CUDA device"):
+        make_engine(model, backend="cuda")
+    with pytest.raises(EncodecError, match="encoding in tf32 does not work here"):
+        make_engine(model, encode_precision="tf32")
+    for backend in ("auto", "native", "torch"):
+        with pytest.raises(EncodecError, match=r"decoding in tf32 does not|was not compiled"):
+            make_engine(model, backend=backend, precision="tf32")
+
+
 @pytest.mark.parametrize("backend", ["nativ", "torch-avx2", "native-sse9", "cuda"])
 def test_unknown_backends_are_refused(model: EncodecModel, backend: str) -> None:
     with pytest.raises(EncodecError, match="backend"):

@@ -1,11 +1,11 @@
-"""The engine computes block by block what the networks compute on the whole audio."""
+"""The torch backend computes block by block what the networks compute on the whole audio."""
 
 import numpy as np
 import pytest
 import torch
 
 from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, StreamState, TorchEngine
-from tests.peers import NAMES, Peers, signal
+from tests.peers import Peers, signal
 
 LENGTHS = (1, 320, 2239, 2240, 23_999, 24_000, 24_001, 24_321, 48_000, 60_123)
 
@@ -45,45 +45,6 @@ def test_a_stream_of_blocks_is_the_whole_audio(peers: Peers, length: int) -> Non
     assert np.abs(audio - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
-def test_streams_share_a_batch_without_touching_each_other(peers: Peers) -> None:
-    """Streams that begin, go on and end in one call get what they get alone, bit for bit."""
-    engine = TorchEngine(peers.pair("encodec_24khz").ours, max_batch=4)
-    streams = [signal(1, n, 24_000, seed=n).numpy() for n in (72_000, 48_000, 50_001, 24_000)]
-    alone = [_encode_stream(engine, x, 8) for x in streams]
-    states = [StreamState() for _ in streams]
-    together: list[list[np.ndarray]] = [[] for _ in streams]
-    late = 1  # this stream starts a second after the others
-    for second in range(4):
-        items, owners = [], []
-        for i, x in enumerate(streams):
-            start = (second - (i == late)) * 24_000
-            if 0 <= start < x.shape[1]:
-                part = x[:, start : start + 24_000]
-                last = start + 24_000 >= x.shape[1]
-                items.append(EncodeItem(part, 8 if i else 4, last, states[i]))
-                owners.append(i)
-        for i, block in zip(owners, engine.encode(items), strict=True):
-            together[i].append(block.codes)
-    for i, (own, shared) in enumerate(zip(alone, together, strict=True)):
-        np.testing.assert_array_equal(np.concatenate(shared, axis=1), own[: 8 if i else 4])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_decoding_does_not_depend_on_company(peers: Peers, name: str) -> None:
-    engine = TorchEngine(peers.pair(name).ours, max_batch=3)
-    config = engine.config
-    rng = np.random.default_rng(3)
-    scale = 0.3 if config.normalize else None
-    blocks = [
-        EncodedBlock(rng.integers(0, 1024, (k, frames)), scale)
-        for k, frames in ((8, engine.block_frames), (2, engine.block_frames), (4, 11))
-    ]
-    alone = [engine.decode([DecodeItem(block, last=True)])[0] for block in blocks]
-    together = engine.decode([DecodeItem(block, last=True) for block in blocks])
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_the_models_own_weights_stay_as_they_are(peers: Peers) -> None:
     """The engine folds the weight norm of a copy: a model in training is not disturbed."""
     model = peers.pair("encodec_24khz").ours
@@ -95,7 +56,7 @@ def test_the_models_own_weights_stay_as_they_are(peers: Peers) -> None:
 
 
 def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None:
-    engine = TorchEngine(peers.pair("encodec_24khz").ours, max_batch=2)
+    engine = TorchEngine(peers.pair("encodec_24khz").ours)
     x = signal(1, 60_000, 24_000, seed=11).numpy()
     expected = _encode_stream(engine, x, 4)
     state = StreamState()

@@ -1,0 +1,192 @@
+"""Section `gpu`: the core on a CUDA device, arrays to arrays, beside the reference on the same one.
+
+Two threads hand in batches of blocks of many streams, as the service's workers do. The limit is
+what the device multiplies and adds in large matrix products of the same precision.
+"""
+
+import gc
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from model_core.engine import EncodePrecision, Engine, FixedEngine, Precision, TorchEngine
+from model_core.engine.arithmetic import arithmetic
+from model_core.model import EncodecModel
+
+from .agreement import agreement
+from .clips import Clip, CodedClip
+from .contenders import MissingContenderError
+from .contenders.reference import reference_model
+from .macs import Direction, macs_per_second
+from .models import seeded_model
+from .plan import DEFAULT_BANDWIDTH, Plan
+from .results import Row, Section
+from .roofline import device_roofline
+from .streams import Streams
+from .table import Column, Table
+from .timing import take_turns
+
+CALLERS = 2
+BATCHES = (32, 128, 256)
+PRECISIONS: dict[Direction, tuple[Precision, ...]] = {
+    "encode": ("float32", "tf32"),
+    "decode": ("float32", "tf32", "bfloat16"),
+}
+_BLOCKS = 10
+_REFERENCE_SECONDS = 10
+
+TABLE = Table(
+    [
+        Column("model", 13),
+        Column("", 6),
+        Column("contender", 9),
+        Column("precision", 9),
+        Column("batch", 5, 0),
+        Column("x real time", 11, 0),
+        Column("of limit", 8),
+        Column("GiB", 5, 1),
+        Column("beside torch on the CPU", 24),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Our engine at one of its settings, on `device`."""
+
+    direction: Direction
+    precision: Precision
+    batch: int
+    device: torch.device
+
+    def engine(self, model: EncodecModel) -> FixedEngine:
+        if self.direction == "decode":
+            return FixedEngine(model, self.device, self.batch, self.precision)
+        precision: EncodePrecision = "tf32" if self.precision == "tf32" else "float32"
+        return FixedEngine(model, self.device, self.batch, "float32", precision)
+
+
+def run(plan: Plan, section: Section) -> Iterator[Row]:
+    """The rows as they come; where there is no device, none, and a note that says so."""
+    if not torch.cuda.is_available():
+        section.note("skipped: there is no CUDA device here")
+        return
+    device = torch.device("cuda")
+    section.note(f"on {torch.cuda.get_device_name(device)}")
+    limits = {precision: device_roofline(device, precision) for precision in PRECISIONS["decode"]}
+    for name, direction in itertools.product(plan.models, plan.directions):
+        model = seeded_model(name)
+        for precision, batch in itertools.product(PRECISIONS[direction], BATCHES):
+            _forget_memory()
+            setting = Setting(direction, precision, batch, device)
+            yield measured(model, setting, plan, limits[precision])
+        _forget_memory()
+        try:
+            yield _reference(model, direction, device, plan, limits["float32"])
+        except MissingContenderError as error:
+            section.note(f"the reference is left out: {error}")
+
+
+def _forget_memory() -> None:
+    """Let go of what is unused, so that the next peak is its own."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+
+
+def measured(model: EncodecModel, setting: Setting, plan: Plan, limit: float) -> Row:
+    """A row of ours. The device may be the CPU, for a batch that is small enough."""
+    config, direction = model.config, setting.direction
+    engine = setting.engine(model)
+    few = Streams(config, direction, DEFAULT_BANDWIDTH, 2, 4)
+    outputs = {"ours": _flat(few, engine), "torch": _flat(few, TorchEngine(model))}
+    same = agreement(direction, "torch", outputs)["ours"]
+    streams = Streams(config, direction, DEFAULT_BANDWIDTH, setting.batch, _BLOCKS)
+    streams.run(engine)
+    job = {"ours": lambda: streams.run(engine, CALLERS)}
+    seconds = median(take_turns(job, plan.runs, plan.budget)["ours"])
+    rate = CALLERS * streams.seconds / seconds
+    return _row(
+        model, direction, "ours", setting.precision, setting.batch, rate, limit, setting.device
+    ) | {"agreement": same}
+
+
+def _flat(streams: Streams, engine: Engine) -> list[np.ndarray]:
+    """Everything that comes out, side by side."""
+    return [np.concatenate(list(block), axis=1) for block in streams.outputs(engine)]
+
+
+def _reference(
+    model: EncodecModel, direction: Direction, device: torch.device, plan: Plan, limit: float
+) -> Row:
+    """The reference, eager, with whole clips in a batch, each copied there and back. In float32,
+    as ours: it would multiply in TF32 by itself."""
+    config = model.config
+    theirs = reference_model(config.name, model.state_dict()).to(device)
+    theirs.set_target_bandwidth(DEFAULT_BANDWIDTH)
+    batch = BATCHES[0]
+    clip = Clip(config, _REFERENCE_SECONDS)
+    audio = torch.from_numpy(clip.whole()).expand(batch, -1, -1).contiguous()
+    frames = [
+        (torch.from_numpy(codes).expand(batch, -1, -1), scale)
+        for codes, scale in CodedClip(clip, DEFAULT_BANDWIDTH).frames()
+    ]
+
+    def encode() -> None:
+        for codes, _ in theirs.encode(audio.to(device)):
+            codes.cpu()
+
+    def decode() -> None:
+        on_device = [
+            (codes.to(device), None if scale is None else torch.full((batch, 1), scale).to(device))
+            for codes, scale in frames
+        ]
+        theirs.decode(on_device).cpu()
+
+    job = encode if direction == "encode" else decode
+    with torch.inference_mode(), arithmetic(device):
+        job()
+        times = take_turns({"reference": job}, plan.runs, plan.budget)["reference"]
+    rate = batch * clip.seconds / median(times)
+    return _row(model, direction, "reference", "float32", batch, rate, limit, device)
+
+
+def _row(
+    model: EncodecModel,
+    direction: Direction,
+    contender: str,
+    precision: Precision,
+    batch: int,
+    rate: float,
+    limit: float,
+    device: torch.device,
+) -> Row:
+    macs = macs_per_second(model.config, direction, DEFAULT_BANDWIDTH)
+    taken = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+    return {
+        "model": model.config.name,
+        "direction": direction,
+        "contender": contender,
+        "precision": precision,
+        "batch": batch,
+        "times_real_time": rate,
+        "limit_macs_per_second": limit,
+        "share_of_limit": rate * macs / limit,
+        "device_bytes": taken,
+        "agreement": None,
+    }
+
+
+def cells(row: Row) -> list[Any]:
+    """A row as `TABLE` prints it."""
+    taken = row["device_bytes"]
+    return [
+        row["model"], row["direction"], row["contender"], row["precision"], row["batch"],
+        row["times_real_time"], f"{row['share_of_limit']:8.0%}",
+        None if taken is None else taken / 2**30, row["agreement"],
+    ]  # fmt: skip

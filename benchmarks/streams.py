@@ -1,0 +1,82 @@
+"""Work for the core alone: batches of blocks of many streams, as arrays."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from model_core.config import ModelConfig
+from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, Engine, StreamState
+
+from .clips import PIECE_SECONDS, Floats, sound
+from .macs import Direction
+
+
+class Streams:
+    """`count` streams of `blocks` blocks each, which all different callers may run at once."""
+
+    def __init__(
+        self, config: ModelConfig, direction: Direction, bandwidth: float, count: int, blocks: int
+    ):
+        self._config = config
+        self._direction = direction
+        self._codebooks = config.codebooks_for(bandwidth)
+        self._count = count
+        self._blocks = blocks
+        self._sound = self._pieces()
+        rng = np.random.default_rng(0)
+        frames = config.frames(config.block_samples)
+        self._codes = rng.integers(0, config.bins, (PIECE_SECONDS, self._codebooks, frames))
+
+    @property
+    def seconds(self) -> float:
+        """Of audio in all of them; what overlaps is counted once."""
+        samples = self._config.segment_stride or self._config.block_samples
+        return self._count * self._blocks * samples / self._config.sample_rate
+
+    def run(self, engine: Engine, callers: int = 1) -> None:
+        """All of them, by so many threads at the same time, each in batches of its own."""
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.outputs(engine)
+            except BaseException as error:  # noqa: BLE001  raised again below
+                errors.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(callers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def outputs(self, engine: Engine) -> list[Sequence[np.ndarray]]:
+        """Codes or samples of every block of every stream."""
+        states = [StreamState() for _ in range(self._count)]
+        done: list[Sequence[np.ndarray]] = []
+        for number in range(self._blocks):
+            if self._config.segment is not None:
+                states = [StreamState() for _ in states]
+            if self._direction == "encode":
+                items = [self._to_encode(number, n, state) for n, state in enumerate(states)]
+                done.append([block.codes for block in engine.encode(items)])
+            else:
+                coded = [self._to_decode(number, n, state) for n, state in enumerate(states)]
+                done.append(engine.decode(coded))
+        return done
+
+    def _pieces(self) -> list[Floats]:
+        size, channels = self._config.block_samples, self._config.channels
+        piece = sound(channels, PIECE_SECONDS * size, self._config.sample_rate)
+        return np.split(piece, PIECE_SECONDS, axis=1)
+
+    def _to_encode(self, number: int, stream: int, state: StreamState) -> EncodeItem:
+        samples = self._sound[(number + stream) % PIECE_SECONDS]
+        return EncodeItem(samples, self._codebooks, False, state)
+
+    def _to_decode(self, number: int, stream: int, state: StreamState) -> DecodeItem:
+        codes = self._codes[(number + stream) % PIECE_SECONDS]
+        scale = 0.1 if self._config.normalize else None
+        return DecodeItem(EncodedBlock(codes, scale), False, state)

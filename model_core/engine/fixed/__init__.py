@@ -1,0 +1,5 @@
+"""Fixed shapes: a step of many streams that is the same work each time, and its CUDA graphs."""
+
+from .engine import FixedEngine
+
+__all__ = ["FixedEngine"]

@@ -1,0 +1,167 @@
+"""Steps on a GPU: captured as CUDA graphs, fed and emptied while others run.
+
+    copies in    |in 1|in 2|         |in 3|
+    graphs            |  batch 1  |  batch 2  |  batch 3
+    copies out                    |out 1|     |out 2|
+
+Two stages in pinned memory, each with buffers of its own on the device, let one batch be written
+and copied while another is computed. The graphs of a step read the same tensors, share one pool of
+memory and run one after another.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+import torch
+from torch import Tensor
+
+from ..arithmetic import Multiplication, arithmetic
+from .runner import Stage, batch_of, filled
+from .steps import Step, Tensors, Variant
+
+logger = logging.getLogger(__name__)
+
+_STAGES = 2
+
+# Before a capture, so that libraries have chosen their algorithms and taken their workspaces.
+_WARM_UPS = 3
+
+
+class _PinnedStage(Stage):
+    """With its own buffers on the device; outputs lie one after another in flat ones."""
+
+    def __init__(self, step: Step, max_batch: int, device: torch.device):
+        inputs, outputs = batch_of(step.inputs, max_batch), batch_of(step.outputs, max_batch)
+        super().__init__({name: x.pin_memory() for name, x in inputs.items()})
+        self.device_inputs = {name: x.to(device) for name, x in inputs.items()}
+        self.flat = {name: x.flatten().pin_memory() for name, x in outputs.items()}
+        self.device_flat = {name: x.flatten().to(device) for name, x in outputs.items()}
+        self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+
+class GraphRunner:
+    """A `Runner` on a CUDA device.
+
+    What a variant does is captured when it is first asked for; where that does not work, its
+    kernels are launched one by one, with a warning.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        step: Step,
+        max_batch: int,
+        device: torch.device,
+        multiplication: Multiplication,
+        variants: Iterable[Variant],
+    ):
+        """`variants` are captured at once."""
+        self._step = step
+        self._device = device
+        self._max_batch = max_batch
+        self._multiplication = multiplication
+        self._lock = threading.Lock()
+        self._replays: dict[Variant, Callable[[], Tensors]] = {}
+        with torch.cuda.device(device):
+            self._copies_in, self._compute, self._copies_out = _stream(), _stream(), _stream()
+            self._given = {n: x.to(device) for n, x in batch_of(step.inputs, max_batch).items()}
+            if step.begin is not None:
+                self._begin = step.begin.to(device)
+                self._given["carried"] = self._begin.repeat(max_batch, 1)
+            self._pool = torch.cuda.graph_pool_handle()
+            self._free: SimpleQueue[_PinnedStage] = SimpleQueue()
+            for _ in range(_STAGES):
+                self._free.put(_PinnedStage(step, max_batch, device))
+            torch.cuda.synchronize()
+            for variant in variants:
+                self._replay_of(variant)
+
+    @contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """As `Runner`."""
+        stage = self._free.get()
+        try:
+            yield stage
+        except BaseException:
+            torch.cuda.synchronize(self._device)  # no copy may run on into the next batch's
+            raise
+        finally:
+            self._free.put(stage)
+
+    @torch.inference_mode()
+    def run(
+        self, stage: Stage, variant: Variant, rows: Sequence[Tensor | None]
+    ) -> Sequence[Tensor]:
+        """As `Runner`; raises `TypeError` for a stage that is not its own."""
+        if not isinstance(stage, _PinnedStage):
+            raise TypeError("the stage is not one of this runner's")
+        with self._lock, torch.cuda.device(self._device):
+            replay = self._replay_of(variant)
+            with torch.cuda.stream(self._copies_in):
+                for name, x in stage.device_inputs.items():
+                    x.copy_(stage.inputs[name], non_blocking=True)
+            self._compute.wait_stream(self._copies_in)
+            with torch.cuda.stream(self._compute):
+                after, shapes = self._compute_batch(stage, replay, rows)
+            self._copies_out.wait_stream(self._compute)
+            with torch.cuda.stream(self._copies_out):
+                for name, shape in shapes.items():
+                    size = shape.numel()
+                    stage.flat[name][:size].copy_(stage.device_flat[name][:size], non_blocking=True)
+                stage.done.record()
+        stage.done.synchronize()
+        stage.outputs = {
+            name: stage.flat[name][: shape.numel()].view(shape) for name, shape in shapes.items()
+        }
+        return after
+
+    def _compute_batch(
+        self, stage: _PinnedStage, replay: Callable[[], Tensors], rows: Sequence[Tensor | None]
+    ) -> tuple[Sequence[Tensor], dict[str, torch.Size]]:
+        """Everything of a batch that runs on the stream of the graphs."""
+        for name, x in stage.device_inputs.items():
+            self._given[name].copy_(x)
+        if "carried" in self._given:
+            torch.stack(filled(rows, self._begin, self._max_batch), out=self._given["carried"])
+        outputs = dict(replay())
+        carried = outputs.pop("carried", None)
+        after = () if carried is None else carried[: len(rows)].clone().unbind()
+        for name, x in outputs.items():
+            stage.device_flat[name][: x.numel()].copy_(x.flatten())
+        return after, {name: x.shape for name, x in outputs.items()}
+
+    def _replay_of(self, variant: Variant) -> Callable[[], Tensors]:
+        if variant not in self._replays:
+            with torch.cuda.stream(self._compute):
+                self._replays[variant] = self._captured(variant)
+        return self._replays[variant]
+
+    def _captured(self, variant: Variant) -> Callable[[], Tensors]:
+        def launch() -> Tensors:
+            with arithmetic(self._device, self._multiplication):
+                return self._step.run(self._given, variant)
+
+        for _ in range(_WARM_UPS):
+            launch()
+        graph = torch.cuda.CUDAGraph()
+        capture = torch.cuda.graph(graph, self._pool, self._compute, "thread_local")
+        try:
+            with capture:
+                outputs = launch()
+        except RuntimeError as error:
+            torch.cuda.synchronize()  # an error that stays is raised here
+            logger.warning("no CUDA graph of %s, its kernels run one by one: %s", variant, error)
+            return launch
+
+        def replay() -> Tensors:
+            graph.replay()
+            return outputs
+
+        return replay
+
+
+def _stream() -> torch.cuda.Stream:
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -1,0 +1,76 @@
+"""What goes from layer to layer: blocks of one shape, of which a part may be a stream's."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...nn.conv import SConv1d
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are a stream's.
+
+    What lies beyond is arbitrary, and nothing that counts may depend on it. None is for blocks
+    that are a stream's all along.
+    """
+
+    x: Tensor
+    length: Tensor | None = None
+
+
+def inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
+    """Which columns of `x` `[B, C, T]` count, if its first is number `first`: `[B, 1, T]`."""
+    columns = torch.arange(first, first + x.shape[-1], device=x.device)
+    return (columns < length[:, None])[:, None]
+
+
+def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
+    """`x` with zeros where it does not count."""
+    return torch.where(inside(x, length, first), x, 0)
+
+
+def windows(module: SConv1d, length: Tensor) -> Tensor:
+    """How many windows a convolution of `length` samples has, the last one filled up."""
+    return -torch.div(-length, module.stride, rounding_mode="floor")
+
+
+def reflected_start(x: Tensor, length: Tensor, size: int) -> Tensor:
+    """What comes before a signal that begins here: its own first samples, or zeros where it is
+    too short, the other way round (`nn.conv.reflect_pad`). `[B, C, size]`."""
+    return only_inside(x[..., 1 : size + 1], length, first=1).flip(-1)
+
+
+def reflect_end(padded: Tensor, left: int, length: Tensor, begins: Tensor, module: SConv1d) -> None:
+    """Reflect each row at its end, in place, as far as the convolution looks.
+
+    `padded` `[B, C, left + T + n]` has `left` columns of what came before, then the signal. A
+    signal that `begins` here `[B]` and is too short to reflect is extended by zeros first, and
+    reflected where these end, as in `nn.conv.reflect_pad`.
+    """
+    fixed = 0 if module.causal else module.padding_total // 2
+    size = fixed + module.stride - 1
+    if not size:
+        return
+    filling = windows(module, length) * module.stride - length
+    reach = torch.clamp(fixed + filling, min=left)
+    end = torch.where(begins, torch.maximum(length, reach + 1), length)[:, None]
+    to = length[:, None] + torch.arange(size, device=padded.device)
+    source = 2 * (end - 1) - to
+    counts = (to >= end) & (source < length[:, None])
+    columns = (source + left).clamp(min=0)[:, None].expand(-1, padded.shape[1], -1)
+    values = torch.where(counts[:, None], padded.gather(2, columns), 0)
+    padded.scatter_(2, (to + left)[:, None].expand_as(values), values)
+
+
+def group_norm(norm: nn.GroupNorm, x: Tensor, length: Tensor) -> Tensor:
+    """`nn.GroupNorm` of one group over what counts of each row alone. In float32 at least."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    within = inside(wide, length)
+    count = (length * x.shape[1])[:, None, None]
+    mean = torch.where(within, wide, 0).sum((1, 2), keepdim=True) / count
+    spread = torch.where(within, wide - mean, 0)
+    variance = spread.square().sum((1, 2), keepdim=True) / count
+    y = spread * (variance + norm.eps).rsqrt() * norm.weight[:, None] + norm.bias[:, None]
+    return y.to(x.dtype)
