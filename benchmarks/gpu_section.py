@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_core.engine import EncodePrecision, Engine, FixedEngine, Precision, TorchEngine
+from model_core.engine import (
+    EncodePrecision,
+    Engine,
+    EngineOptions,
+    FixedEngine,
+    Precision,
+    TorchEngine,
+)
 from model_core.engine.arithmetic import arithmetic
 from model_core.model import EncodecModel
 
@@ -66,9 +73,11 @@ class Setting:
 
     def engine(self, model: EncodecModel) -> FixedEngine:
         if self.direction == "decode":
-            return FixedEngine(model, self.device, self.batch, self.precision)
-        precision: EncodePrecision = "tf32" if self.precision == "tf32" else "float32"
-        return FixedEngine(model, self.device, self.batch, "float32", precision)
+            options = EngineOptions(max_batch=self.batch, precision=self.precision)
+        else:
+            precision: EncodePrecision = "tf32" if self.precision == "tf32" else "float32"
+            options = EngineOptions(max_batch=self.batch, encode_precision=precision)
+        return FixedEngine(model, self.device, options)
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:

@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from model_core import checkpoints
-from model_core.engine import DecodeItem, EncodedBlock, FixedEngine, StreamState
+from model_core.engine import (
+    DecodeItem,
+    EncodedBlock,
+    EngineOptions,
+    FixedEngine,
+    Precision,
+    StreamState,
+)
 from model_core.model import EncodecModel
 
 from .agreement import signal_to_noise
@@ -24,6 +31,7 @@ from .rounding import TF32_BITS, rounded
 from .table import Column, Table
 
 _SECONDS = 10
+PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
 
 TABLE = Table(
     [
@@ -83,8 +91,8 @@ def _compare(model: EncodecModel) -> Iterator[tuple[str, str, str]]:
         for codes, scale in exact
     ]
     plain, short = (
-        _decoded(FixedEngine(model, "cpu", 1, precision), blocks)
-        for precision in ("float32", "bfloat16")
+        _decoded(FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision=precision)), blocks)
+        for precision in PRECISIONS
     )
     yield "decode", "bfloat16", signal_to_noise(short, plain)
 

@@ -16,6 +16,7 @@ from .checkpoints import lm_header_name
 from .codec import Codec, Compressor, Decompressor, WarmCodecs, run_steps
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
+from .engine import EngineOptions
 from .errors import InvalidAudioError, UnknownModelError
 from .model import EncodecModel
 
@@ -90,5 +91,5 @@ def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[T
 @lru_cache(maxsize=4)
 def _codec(name: str, lm: bool, device: str) -> Codec:
     """Weights are loaded once, however many files need them."""
-    threads = torch.get_num_threads()
-    return Codec.load(name, device=device, exact=True, lm=lm, threads=threads)
+    options = EngineOptions(threads=torch.get_num_threads())
+    return Codec.load(name, device=device, options=options, exact=True, lm=lm)

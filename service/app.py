@@ -1,7 +1,6 @@
 """The factory of the service: everything that serves it (uvicorn, tests, Ray) calls this."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -55,7 +54,7 @@ def create_app(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
     app.state.scheduler = Scheduler(
-        settings.threads or _cores(), device.type == "cuda", metrics, on_fatal
+        settings.worker_threads, device.type == "cuda", metrics, on_fatal
     )
     app.state.audio = AudioProcesses(on_failure=on_fatal)
     app.state.on_fatal = on_fatal
@@ -105,8 +104,3 @@ def _describe_itself(app: FastAPI) -> None:
         return described()
 
     app.openapi = document  # type: ignore[method-assign]
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

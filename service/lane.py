@@ -63,6 +63,7 @@ class Lane:
         self._numbers = itertools.count()
         self._clock = 0.0
         self._depth = 0
+        self._idle = 0
         self._closed = False
 
     @property
@@ -84,12 +85,19 @@ class Lane:
         with self._changed:
             while True:
                 while not self._lines and not self._closed:
+                    self._idle += 1
                     self._changed.wait()
+                    self._idle -= 1
                 if self._closed:
                     return []
                 batch = self._next_batch()
                 if batch:
                     return batch
+
+    def spare(self) -> int:
+        """Workers that have nothing to take."""
+        with self._changed:
+            return max(0, self._idle - self._depth)
 
     def _next_batch(self) -> list[Job]:
         """Of the task whose turn it is, as many as wait and fit, or this worker's share of them."""

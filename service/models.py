@@ -12,6 +12,7 @@ from model_core.checkpoints import Registry, WeightSet
 from model_core.codec import Codec
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
+from model_core.engine import EngineOptions
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 from model_core.lm import LMModel
 
@@ -58,7 +59,14 @@ class Models:
         self._device = device
         self._on_failure = on_failure
         self._on_ready = on_ready
-        self._max_batch = settings.max_batch if device.type == "cuda" else None
+        self._options = EngineOptions(
+            backend=settings.backend,
+            max_batch=settings.max_batch if device.type == "cuda" else None,
+            threads=settings.worker_threads,
+            shared=True,
+            precision=settings.decode_precision,
+            encode_precision=settings.encode_precision,
+        )
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
         self._extra: OrderedDict[str, Codec] = OrderedDict()
@@ -192,10 +200,7 @@ class Models:
             found.lm_header_name,
             found,
             self._device,
-            self._max_batch,
-            backend=self._settings.backend,
-            precision=self._settings.decode_precision,
-            encode_precision=self._settings.encode_precision,
+            self._options,
         )
         codec.warm_up()
         return codec

@@ -172,23 +172,24 @@ class Scheduler:
             torch.set_num_threads(1)
             while batch := lane.take():
                 self._observer.queue_depth(self.depth)
-                self._run(batch)
+                self._run(batch, 1 + lane.spare())
         except BaseException as error:  # noqa: BLE001  whatever it was, it ends the service
             self._die(error, batch)
 
-    def _run(self, batch: list[Job]) -> None:
+    def _run(self, batch: list[Job], threads: int) -> None:
+        """With the threads of workers that have nothing to do."""
         task = batch[0].work.task
         started = time.monotonic()
         self._observer.batch_started(task, [started - job.queued_at for job in batch])
         try:
-            results = task.run([job.work.item for job in batch])
+            results = task.run([job.work.item for job in batch], threads)
             done = list(zip(batch, results, strict=True))
         except _FATAL:
             raise
         except Exception as error:  # noqa: BLE001  an item's error belongs to its stream
             if len(batch) > 1:
                 for job in batch:
-                    self._run([job])
+                    self._run([job], threads)
                 return
             self._tell(partial(batch[0].fail, error))
             return

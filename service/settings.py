@@ -4,6 +4,7 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 `encodec-serve`; the text below a field is its documentation, in `--help` too.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -63,7 +64,8 @@ class Settings(BaseSettings):
     """float32 (the reference's codes), or tf32, on a GPU: some codes are others then."""
 
     threads: Annotated[int, Field(ge=0)] = 0
-    """Worker threads on the CPU, each with its own batch; 0 for one a core."""
+    """Worker threads on the CPU, each with its own batch; 0 for one a core. One that has nothing
+    to do helps the others."""
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
     """Blocks of different streams in one batch on CUDA, which takes the same time and memory
@@ -102,6 +104,13 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "json"
     """Log lines for machines or for people."""
+
+    @property
+    def worker_threads(self) -> int:
+        """How many there are: by default as many as cores that this process may use."""
+        if hasattr(os, "sched_getaffinity"):
+            return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or os.cpu_count() or 1
 
     @field_validator("models", "api_keys", mode="before")
     @classmethod

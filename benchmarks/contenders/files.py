@@ -12,6 +12,7 @@ import torch
 
 from model_core.codec import Codec, Compressor, Decompressor, run_steps
 from model_core.ecdc import read_header
+from model_core.engine import EngineOptions
 from model_core.lm import LMModel
 from model_core.model import EncodecModel
 
@@ -40,7 +41,9 @@ class OurFiles:
 
     def __init__(self, model: EncodecModel, lm: LMModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
-        self._codec = Codec(model, lm, backend=backend, threads=torch.get_num_threads())
+        self._codec = Codec(
+            model, lm, options=EngineOptions(backend, threads=torch.get_num_threads())
+        )
 
     @property
     def backend(self) -> str:

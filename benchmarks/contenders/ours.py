@@ -5,6 +5,7 @@ import io
 import torch
 
 from model_core.codec import Codec, Decompressor, Encoder, run_steps
+from model_core.engine import EngineOptions
 from model_core.model import EncodecModel
 
 from ..clips import Clip, CodedClip
@@ -16,7 +17,7 @@ class Ours:
 
     def __init__(self, model: EncodecModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
-        self._codec = Codec(model, backend=backend, threads=torch.get_num_threads())
+        self._codec = Codec(model, options=EngineOptions(backend, threads=torch.get_num_threads()))
 
     @property
     def backend(self) -> str:

@@ -5,6 +5,7 @@ import torch
 from ..checkpoints import Registry, WeightSet
 from ..codec import Codec
 from ..ecdc import Header
+from ..engine import EngineOptions
 from .errors import CommandError
 
 
@@ -44,7 +45,7 @@ class Models:
                 lm_name,
                 weights,
                 self._device,
-                threads=torch.get_num_threads(),
+                EngineOptions(threads=torch.get_num_threads()),
             )
         return self._codecs[key]
 

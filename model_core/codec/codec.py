@@ -11,14 +11,7 @@ import torch
 from ..checkpoints import WeightSet, shared_registry
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
-from ..engine import (
-    DecodeItem,
-    EncodedBlock,
-    EncodeItem,
-    EncodePrecision,
-    Precision,
-    make_engine,
-)
+from ..engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
@@ -40,21 +33,14 @@ class Codec:
         lm_name: str | None = None,
         weights: WeightSet | None = None,
         device: torch.device | str = "cpu",
-        max_batch: int | None = None,
-        *,
-        backend: str | None = None,
-        threads: int = 1,
-        precision: Precision = "float32",
-        encode_precision: EncodePrecision = "float32",
+        options: EngineOptions = EngineOptions(),
     ):
-        """What `make_engine` takes as well, it gets, and says what it raises."""
+        """`device` and `options` are for `make_engine`, which says what it raises."""
         self.name = model.name
         self.config: ModelConfig = model.config
         self.weights = weights
         self.device = torch.device(device)
-        self.engine = make_engine(
-            model, device, max_batch, backend, threads, precision, encode_precision
-        )
+        self.engine = make_engine(model, device, options)
         self.lm = None if lm is None else lm.to("cpu").eval()
         self.lm_name = None if lm is None else lm_name or model.name
         most = self.engine.max_batch
@@ -69,14 +55,10 @@ class Codec:
         name: str,
         weights: str | None = None,
         device: torch.device | str = "cpu",
-        max_batch: int | None = None,
+        options: EngineOptions = EngineOptions(),
         *,
         exact: bool = False,
         lm: bool = True,
-        backend: str | None = None,
-        threads: int = 1,
-        precision: Precision = "float32",
-        encode_precision: EncodePrecision = "float32",
     ) -> Self:
         """Load the model that `name` gets from `weights`, a source as in `ENCODEC_WEIGHTS`.
 
@@ -93,11 +75,7 @@ class Codec:
             found.lm_header_name,
             found,
             device,
-            max_batch,
-            backend=backend,
-            threads=threads,
-            precision=precision,
-            encode_precision=encode_precision,
+            options,
         )
 
     def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:
@@ -143,6 +121,7 @@ class Codec:
         shape = (self.config.channels, self.engine.block_samples)
         samples = rng.normal(0, 0.1, shape).astype(np.float32)
         codebooks = self.config.num_codebooks
+        self.engine.prepare()
         block = self.encode_task.run([EncodeItem(samples, codebooks, last=False)])[0]
         audio = self.decode_task.run([DecodeItem(block, last=False)])[0]
         if not np.isfinite(audio).all():
@@ -151,9 +130,11 @@ class Codec:
             LMEncoder(self.lm, codebooks).encode(block.codes[:, :2])
 
 
-def _lm_encode(items: list[tuple[LMEncoder, EncodedBlock]]) -> list[bytes]:
+def _lm_encode(
+    items: list[tuple[LMEncoder, EncodedBlock]], threads: int | None = None
+) -> list[bytes]:
     return [encoder.encode(block.codes) for encoder, block in items]
 
 
-def _lm_decode(items: list[tuple[LMDecoder, int]]) -> list[np.ndarray]:
+def _lm_decode(items: list[tuple[LMDecoder, int]], threads: int | None = None) -> list[np.ndarray]:
     return [decoder.decode(frames) for decoder, frames in items]

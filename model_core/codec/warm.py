@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ..engine import EngineOptions
 from ..model import EncodecModel
 from .codec import Codec
 
@@ -30,7 +31,9 @@ class WarmCodecs:
             kept = self._codecs.get(model)
             if kept is not None and kept[0] == stamp:
                 return kept[1]
-        codec = Codec(model, device=next(model.parameters()).device, threads=threads)
+        codec = Codec(
+            model, device=next(model.parameters()).device, options=EngineOptions(threads=threads)
+        )
         with self._lock:
             self._codecs[model] = (stamp, codec)
         return codec

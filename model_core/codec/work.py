@@ -27,9 +27,9 @@ class Task(Protocol):
     def max_batch(self) -> int:
         """The most items one call takes."""
 
-    def run(self, items: list[Any]) -> list[Any]:
-        """The result of each item, in their order. Items of different streams may run in
-        different threads at once."""
+    def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
+        """The result of each item, in their order; `threads` is how many it may use, None leaves
+        it to the task. Items of different streams may run in different threads at once."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class FunctionTask:
     name: str
     model: str
     max_batch: int
-    function: Callable[[list[Any]], list[Any]]
+    function: Callable[[list[Any], int | None], list[Any]]
 
-    def run(self, items: list[Any]) -> list[Any]:
-        return self.function(items)
+    def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
+        return self.function(items, threads)
 
 
 def run_steps(steps: Steps[T]) -> T:

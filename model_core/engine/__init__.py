@@ -8,7 +8,7 @@ from .fixed import FixedEngine
 from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .native import NativeEngine
 from .overlap import OverlapAdd
-from .protocol import EncodePrecision, Engine, Precision
+from .protocol import EncodePrecision, Engine, EngineOptions, Precision
 from .torch_engine import TorchEngine
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "EncodePrecision",
     "EncodedBlock",
     "Engine",
+    "EngineOptions",
     "FixedEngine",
     "NativeEngine",
     "OverlapAdd",

@@ -1,6 +1,7 @@
-"""What every backend offers."""
+"""What every backend offers, and what it may be asked for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,6 +16,33 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 EncodePrecision = Literal["float32", "tf32"]
 """Of encoding. In anything but float32 it chooses some codes that the reference would not."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is to be run."""
+
+    backend: str | None = None
+    """`torch` runs anywhere; `native` (or one build of it, such as `native-avx2`) on a CPU in
+    float32, where it was compiled; `cuda` on a CUDA device; `auto` is what is made for the device
+    where that works, else `torch`. None is what the environment's `ENCODEC_BACKEND` says, or
+    `auto`."""
+
+    max_batch: int | None = None
+    """The most items a call takes; None leaves it to the backend."""
+
+    threads: int = 1
+    """The most that the native backend uses for one call; torch takes its own setting."""
+
+    shared: bool = False
+    """Calls come from several threads at once, for streams that wait for each other: items and
+    batches stay small, and each call says how many threads it may use."""
+
+    precision: Precision = "float32"
+    """Of decoding. The native backend has `bfloat16` where the processor multiplies it
+    (AVX512-BF16), the CUDA backend has all."""
+
+    encode_precision: EncodePrecision = "float32"
 
 
 class Engine(Protocol):
@@ -39,8 +67,14 @@ class Engine(Protocol):
     blocks_at_once: int
     """The most blocks of a causal stream that one item may hold."""
 
-    def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
-        """When it raises, the streams stand where they stood, so that each can be tried alone."""
+    def prepare(self) -> None:
+        """Do now what would otherwise be done when it is first needed."""
 
-    def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
-        """Samples float32 `[C, frames · hop]`. When it raises, as `encode`."""
+    def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
+        """On so many threads at most, where the backend has any to choose; the result is the same.
+
+        When it raises, the streams stand where they stood, so that each can be tried alone.
+        """
+
+    def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
+        """Samples float32 `[C, frames · hop]`. Threads and errors as `encode`."""

@@ -33,7 +33,10 @@ class TorchEngine:
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
 
-    def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
+    def prepare(self) -> None:
+        """As `Engine`: there is nothing."""
+
+    def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`."""
         with arithmetic(self.device), states_kept(items):
             return [self._encode(item) for item in items]
@@ -49,7 +52,7 @@ class TorchEngine:
         codes = self.model.quantizer.encode_with(latent, item.num_codebooks)
         return EncodedBlock(codes[:, 0].cpu().numpy(), None if scale is None else float(scale))
 
-    def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
+    def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`."""
         with arithmetic(self.device), states_kept(items):
             return [self._decode(item).cpu().numpy() for item in items]

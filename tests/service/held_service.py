@@ -29,7 +29,7 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
         raise SystemExit("as a worker should not")
 
     async def run(request: Request, function: Callable[[list[Any]], list[Any]]) -> Any:
-        task = FunctionTask("encode", "encodec_24khz", 1, function)
+        task = FunctionTask("encode", "encodec_24khz", 1, lambda items, threads: function(items))
         return await request.app.state.scheduler.submit(Work(task, None, 1.0))
 
     @app.post("/hold")

@@ -35,7 +35,7 @@ def test_readiness_follows_models_and_workers(weights: Path) -> None:
                     if (await client.get("/health/ready")).status_code == 200:
                         break
                     await asyncio.sleep(0.05)
-                task = FunctionTask("encode", "encodec_24khz", 1, die)
+                task = FunctionTask("encode", "encodec_24khz", 1, lambda items, _: die(items))
                 with pytest.raises(SchedulerError):
                     await app.state.scheduler.submit(Work(task, None, 1.0))
                 await asyncio.wait_for(fatal.wait(), 20)

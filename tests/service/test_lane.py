@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import queue
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from service.lane import Job, Lane, Turn
 
 
 def _task(most: int) -> FunctionTask:
-    return FunctionTask("encode", "m", most, lambda items: items)
+    return FunctionTask("encode", "m", most, lambda items, threads: items)
 
 
 @pytest.fixture
@@ -47,6 +49,28 @@ def test_workers_that_do_not_divide_take_all_that_fits(put: Any) -> None:
     lane = Lane(threads=2, divide=False)
     put(lane, _task(3), *[1.0] * 5)
     assert [_items(lane.take()) for _ in range(2)] == [[0, 1, 2], [3, 4]]
+
+
+def test_workers_without_work_are_spare(put: Any) -> None:
+    lane = Lane(threads=3)
+    taken: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+    others = [
+        threading.Thread(target=lambda: taken.put(_items(lane.take())), daemon=True)
+        for _ in range(2)
+    ]
+    for thread in others:
+        thread.start()
+    while lane.spare() < 2:  # both wait now
+        pass
+    put(lane, _task(8), 1.0)
+    assert taken.get(timeout=10) == [0]
+    assert lane.spare() == 1
+    put(lane, _task(8), 1.0)
+    assert taken.get(timeout=10) == [0]
+    assert lane.spare() == 0
+    put(lane, _task(8), 1.0, 1.0)
+    assert len(lane.take()) == 1
+    assert lane.spare() == 0  # nobody waits, and there is something to take
 
 
 def test_a_batch_is_bounded_by_its_audio(put: Any) -> None:

@@ -50,7 +50,7 @@ class Gate:
 
 
 def task(function: Callable[[list[Any]], list[Any]], batch: int = 1, name: str = "encode") -> Task:
-    return FunctionTask(name, "encodec_24khz", batch, function)
+    return FunctionTask(name, "encodec_24khz", batch, lambda items, threads: function(items))
 
 
 def work(function: Callable[[list[Any]], list[Any]], item: Any = None, cost: float = 1.0) -> Work:
@@ -332,6 +332,29 @@ def test_language_models_do_not_hold_up_the_device() -> None:
             lm, net = task(where, name="lm_encode"), task(where, batch=4, name="encode")
             assert (await scheduler.submit(Work(lm, None, 1.0))).startswith("cpu-")
             assert (await scheduler.submit(Work(net, None, 1.0))).startswith("device-")
+
+    asyncio.run(run())
+
+
+def test_work_gets_the_threads_of_idle_workers() -> None:
+    told: list[int | None] = []
+
+    def note(items: list[Any], threads: int | None) -> list[Any]:
+        told.append(threads)
+        return items
+
+    async def run() -> None:
+        async with running(threads=3) as (scheduler, _):
+            gate = Gate()
+            noting = Work(FunctionTask("encode", "encodec_24khz", 1, note), None, 1.0)
+            while told[-1:] != [3]:  # until all three have come to wait
+                await scheduler.submit(noting)
+            held = asyncio.create_task(scheduler.submit(gate.work))
+            await gate.wait_until_entered()
+            while told[-1] != 2:  # a worker that has just ended its work is not there yet
+                await scheduler.submit(noting)
+            gate.opened.set()
+            await held
 
     asyncio.run(run())
 

@@ -13,7 +13,7 @@ from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
 from ..arithmetic import Multiplication
 from ..items import DecodeItem, EncodedBlock, EncodeItem
-from ..protocol import EncodePrecision, Precision
+from ..protocol import EngineOptions
 from .graph import GraphRunner
 from .precision import with_bfloat16_decoder
 from .runner import HostRunner, Runner
@@ -22,7 +22,7 @@ from .steps import Step, Variant, decode_step, encode_step
 Item = TypeVar("Item", EncodeItem, DecodeItem)
 Result = TypeVar("Result")
 
-_ROWS = 32
+_SEGMENTS = 8
 
 
 class FixedEngine:
@@ -38,47 +38,48 @@ class FixedEngine:
         self,
         model: EncodecModel,
         device: torch.device | str,
-        max_batch: int | None = None,
-        precision: Precision = "float32",
-        encode_precision: EncodePrecision = "float32",
+        options: EngineOptions = EngineOptions(),
     ):
-        """`precision` is for decoding. TF32 means something on a CUDA device alone."""
+        """TF32 means something on a CUDA device alone. Without a `max_batch` it is for one stream
+        at a time, or a few segments of it."""
         self.config = model.config
         self.device = torch.device(device)
-        self.max_batch = max_batch or _ROWS
-        self.precision = precision
-        self.encode_precision = encode_precision
+        self.max_batch = options.max_batch or (1 if self.config.causal else _SEGMENTS)
+        self.precision = options.precision
+        self.encode_precision = options.encode_precision
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
         self.name = "cuda" if self.device.type == "cuda" else "fixed"
         self.model = copy.deepcopy(model).eval()
         fold_weight_norm(self.model)
         decoding = self.model
-        if precision == "bfloat16":
+        if self.precision == "bfloat16":
             decoding = with_bfloat16_decoder(self.model)
         self.model.to(self.device)
         decoding.to(self.device)
         self._searches = sorted(map(self.config.codebooks_for, self.config.target_bandwidths))
-        kinds = [False] if self.config.causal else [True, False]
         self._encoder = self._runner(
             encode_step(self.model, self.block_samples),
-            "tf32" if encode_precision == "tf32" else "ieee",
-            [Variant(whole, number) for whole in kinds for number in self._searches],
+            "tf32" if self.encode_precision == "tf32" else "ieee",
         )
         self._decoder = self._runner(
             decode_step(decoding, self.block_frames),
-            "tf32" if precision == "tf32" else "ieee",
-            [Variant(whole) for whole in kinds],
+            "tf32" if self.precision == "tf32" else "ieee",
         )
 
-    def _runner(
-        self, step: Step, multiplication: Multiplication, variants: Sequence[Variant]
-    ) -> Runner:
+    def _runner(self, step: Step, multiplication: Multiplication) -> Runner:
         if self.device.type != "cuda":
             return HostRunner(step, self.max_batch)
-        return GraphRunner(step, self.max_batch, self.device, multiplication, variants)
+        return GraphRunner(step, self.max_batch, self.device, multiplication)
 
-    def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
+    def prepare(self) -> None:
+        """As `Engine`: capture what any call may need."""
+        for whole in (False,) if self.config.causal else (True, False):
+            self._decoder.prepare(Variant(whole))
+            for searched in self._searches:
+                self._encoder.prepare(Variant(whole, searched))
+
+    def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`. Raises `InvalidAudioError` for no or too many samples."""
         for item in items:
             if not 0 < item.samples.shape[1] <= self.block_samples:
@@ -109,7 +110,7 @@ class FixedEngine:
         _renew(items, after)
         return blocks
 
-    def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
+    def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`. Raises `IndexError` for codes that no codebook has, and `ValueError` for
         blocks of no or too many frames."""
         for item in items:

@@ -11,7 +11,7 @@ memory and run one after another.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -56,9 +56,7 @@ class GraphRunner:
         max_batch: int,
         device: torch.device,
         multiplication: Multiplication,
-        variants: Iterable[Variant],
     ):
-        """`variants` are captured at once."""
         self._step = step
         self._device = device
         self._max_batch = max_batch
@@ -76,8 +74,12 @@ class GraphRunner:
             for _ in range(_STAGES):
                 self._free.put(_PinnedStage(step, max_batch, device))
             torch.cuda.synchronize()
-            for variant in variants:
-                self._replay_of(variant)
+
+    @torch.inference_mode()
+    def prepare(self, variant: Variant) -> None:
+        """As `Runner`."""
+        with self._lock, torch.cuda.device(self._device):
+            self._replay_of(variant)
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:

@@ -23,6 +23,9 @@ class Stage:
 class Runner(Protocol):
     """Runs one step for batches of one size. Several threads may use it at the same time."""
 
+    def prepare(self, variant: Variant) -> None:
+        """Make ready what `run` of this variant needs, if that is not yet done."""
+
     def stage(self) -> AbstractContextManager[Stage]:
         """Waits until one is free."""
 
@@ -41,6 +44,9 @@ class HostRunner:
     def __init__(self, step: Step, max_batch: int):
         self._step = step
         self._max_batch = max_batch
+
+    def prepare(self, variant: Variant) -> None:
+        """As `Runner`: there is nothing."""
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:

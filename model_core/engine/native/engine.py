@@ -10,11 +10,14 @@ from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
 from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
-from ..protocol import EncodePrecision, Precision
+from ..protocol import EncodePrecision, EngineOptions
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
 
+# Of one stream in one item, where several threads may share it: enough that none waits long for
+# another, few where other streams wait meanwhile.
 _BLOCKS_A_THREAD = 16
+_BLOCKS_SHARED = 4
 
 # The LSTM's width is a multiple of this: the lanes of the widest vectors.
 _LSTM_UNITS = 16
@@ -43,25 +46,25 @@ class NativeEngine:
         self,
         model: EncodecModel,
         library: NativeLibrary,
-        max_batch: int | None = None,
-        threads: int = 1,
-        precision: Precision = "float32",
+        options: EngineOptions = EngineOptions(),
     ):
-        """`model` must be one that `supports` says yes to. `precision` is for decoding; raises
-        `EncodecError` where the library does not have it."""
+        """`model` must be one that `supports` says yes to. Raises `EncodecError` for a precision
+        that the library does not have."""
         self.config = model.config
         self.device = torch.device("cpu")
         self.model = copy.deepcopy(model).to(self.device).eval()
         fold_weight_norm(self.model)
         self.name = f"native-{library.build}"
-        self.max_batch = max_batch or _STREAMS_A_THREAD * threads
-        self.threads = threads
-        self.precision = precision
+        self.threads = options.threads
+        self.precision = options.precision
+        together = 1 if options.shared else self.threads
+        self.max_batch = options.max_batch or _STREAMS_A_THREAD * together
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
-        self.blocks_at_once = _BLOCKS_A_THREAD * threads if threads > 1 else 1
+        several = _BLOCKS_SHARED if options.shared else _BLOCKS_A_THREAD * self.threads
+        self.blocks_at_once = several if self.threads > 1 else 1
         self._native = library.model(
-            Spec.of(self.config, self.block_frames, precision), flat_weights(self.model)
+            Spec.of(self.config, self.block_frames, self.precision), flat_weights(self.model)
         )
 
     @staticmethod
@@ -79,7 +82,10 @@ class NativeEngine:
             and min(config.ratios) > 1
         )
 
-    def encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
+    def prepare(self) -> None:
+        """As `Engine`: there is nothing."""
+
+    def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`. Raises `InvalidAudioError` for an item without samples."""
         with states_kept(items):
             jobs: list[Job] = []
@@ -95,10 +101,10 @@ class NativeEngine:
                 first, state = self._state(item.state, self._native.encoder_state)
                 jobs.append(Job.of(samples, codes, state, first, item.last))
                 blocks.append(EncodedBlock(codes, scale))
-            self._native.encode(jobs, self.threads)
+            self._native.encode(jobs, threads or self.threads)
             return blocks
 
-    def decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
+    def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`. Raises `InvalidAudioError` for an item without codes and `IndexError` for
         codes that no codebook has."""
         with states_kept(items):
@@ -116,7 +122,7 @@ class NativeEngine:
                 first, state = self._state(item.state, self._native.decoder_state)
                 jobs.append(Job.of(samples, codes, state, first, item.last, scale))
                 audio.append(samples)
-            self._native.decode(jobs, self.threads)
+            self._native.decode(jobs, threads or self.threads)
             return audio
 
     def _state(self, state: StreamState, size: int) -> tuple[bool, np.ndarray | None]:

@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from ... import distrib
 from ...checkpoints.netconfig import LMConfig
 from ...codec import Codec
+from ...engine import EngineOptions
 from ...errors import SettingsError
 from ..average import Average
 from ..clock import RunClock
@@ -55,8 +56,8 @@ class LMTrainer:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
-        batch = 32 if self.device.type == "cuda" else None
-        codec = Codec.load(settings.model, settings.weights, self.device, batch, lm=False)
+        options = EngineOptions(max_batch=32 if self.device.type == "cuda" else None)
+        codec = Codec.load(settings.model, settings.weights, self.device, options, lm=False)
         self.made_for = codec.name
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model_core.config import CONFIGS
-from model_core.engine import NativeEngine, TorchEngine, make_engine
+from model_core.engine import EngineOptions, NativeEngine, TorchEngine, make_engine
 from model_core.engine.native import find_library
 from model_core.errors import EncodecError
 from model_core.model import EncodecModel
@@ -26,11 +26,14 @@ def test_native_where_it_works(model: EncodecModel, monkeypatch: pytest.MonkeyPa
     library = find_library()
     assert library is not None
     for backend in (None, "auto", "native", f"native-{library.build}"):
-        assert make_engine(model, backend=backend).name == f"native-{library.build}"
+        assert (
+            make_engine(model, options=EngineOptions(backend=backend)).name
+            == f"native-{library.build}"
+        )
 
 
 def test_torch_when_it_is_asked_for(model: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(make_engine(model, backend="torch"), TorchEngine)
+    assert isinstance(make_engine(model, options=EngineOptions(backend="torch")), TorchEngine)
     monkeypatch.setenv("ENCODEC_BACKEND", "torch")
     assert isinstance(make_engine(model), TorchEngine)
 
@@ -42,22 +45,22 @@ def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
     narrow = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, ratios=(16, 20)))
     for model in (double, deep, narrow):
         assert not NativeEngine.supports(model, torch.device("cpu"))
-        assert isinstance(make_engine(model, backend="auto"), TorchEngine)
+        assert isinstance(make_engine(model, options=EngineOptions(backend="auto")), TorchEngine)
         with pytest.raises(EncodecError, match="does not work here"):
-            make_engine(model, backend="native")
+            make_engine(model, options=EngineOptions(backend="native"))
 
 
 def test_what_takes_a_gpu_is_refused_elsewhere(model: EncodecModel) -> None:
     with pytest.raises(EncodecError, match="cpu is no CUDA device"):
-        make_engine(model, backend="cuda")
+        make_engine(model, options=EngineOptions(backend="cuda"))
     with pytest.raises(EncodecError, match="encoding in tf32 does not work here"):
-        make_engine(model, encode_precision="tf32")
+        make_engine(model, options=EngineOptions(encode_precision="tf32"))
     for backend in ("auto", "native", "torch"):
         with pytest.raises(EncodecError, match=r"decoding in tf32 does not|was not compiled"):
-            make_engine(model, backend=backend, precision="tf32")
+            make_engine(model, options=EngineOptions(backend=backend, precision="tf32"))
 
 
 @pytest.mark.parametrize("backend", ["nativ", "torch-avx2", "native-sse9", "cuda"])
 def test_unknown_backends_are_refused(model: EncodecModel, backend: str) -> None:
     with pytest.raises(EncodecError, match="backend"):
-        make_engine(model, backend=backend)
+        make_engine(model, options=EngineOptions(backend=backend))

@@ -11,6 +11,7 @@ from model_core.engine import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
+    EngineOptions,
     FixedEngine,
     StreamState,
     TorchEngine,
@@ -72,7 +73,8 @@ def test_it_is_captured_and_equal_to_the_cpu(
 ) -> None:
     model = peers.pair(name).ours
     with caplog.at_level(logging.WARNING):
-        gpu = make_engine(model, "cuda", max_batch=4)
+        gpu = make_engine(model, "cuda", EngineOptions(max_batch=4))
+        gpu.prepare()
     assert not caplog.records  # every graph was captured
     assert isinstance(gpu, FixedEngine)
     cpu = TorchEngine(model)
@@ -88,7 +90,7 @@ def test_it_is_captured_and_equal_to_the_cpu(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_company_rows_and_threads_change_no_bit(peers: Peers, name: str) -> None:
-    gpu = FixedEngine(peers.pair(name).ours, "cuda", max_batch=4)
+    gpu = FixedEngine(peers.pair(name).ours, "cuda", EngineOptions(max_batch=4))
     alone = [_encoded(gpu, [seed])[0] for seed in range(4)]
     heard = [_decoded(gpu, [blocks])[0] for blocks in alone]
     failures: list[BaseException] = []
@@ -116,8 +118,8 @@ def test_company_rows_and_threads_change_no_bit(peers: Peers, name: str) -> None
 @pytest.mark.parametrize(("precision", "least"), [("tf32", 50), ("bfloat16", 35)])
 def test_other_precisions_are_near(peers: Peers, name: str, precision: str, least: int) -> None:
     model = peers.pair(name).ours
-    exact = FixedEngine(model, "cuda", 1)
-    rounded = make_engine(model, "cuda", 1, precision=precision)  # type: ignore[arg-type]
+    exact = FixedEngine(model, "cuda")
+    rounded = make_engine(model, "cuda", EngineOptions(precision=precision))  # type: ignore[arg-type]
     assert isinstance(rounded, FixedEngine)
     blocks = _encoded(exact, [5])
     expected, audio = (_decoded(engine, blocks)[0] for engine in (exact, rounded))
@@ -127,5 +129,7 @@ def test_other_precisions_are_near(peers: Peers, name: str, precision: str, leas
 
 def test_settings_of_the_process_are_put_back(peers: Peers) -> None:
     before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
-    make_engine(peers.pair("encodec_24khz").ours, "cuda", 1, encode_precision="tf32")
+    make_engine(
+        peers.pair("encodec_24khz").ours, "cuda", EngineOptions(encode_precision="tf32")
+    ).prepare()
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == before

@@ -9,7 +9,14 @@ import torch
 
 from model_core import checkpoints
 from model_core.config import CONFIGS
-from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, FixedEngine, StreamState
+from model_core.engine import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    EngineOptions,
+    FixedEngine,
+    StreamState,
+)
 from model_core.errors import InvalidAudioError
 from model_core.model import EncodecModel
 from tests.peers import NAMES, Peers, signal
@@ -84,7 +91,7 @@ def _decoded(engine: FixedEngine, streams: Sequence[EncodedBlock]) -> list[np.nd
 def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
     """In float64, so that equality is equality."""
     exact = _narrow(name, torch.float64)
-    engine = FixedEngine(exact, "cpu", max_batch=8)
+    engine = FixedEngine(exact, "cpu", EngineOptions(max_batch=8))
     rate = exact.config.sample_rate
     most = rate if exact.segment_length else 3 * rate
     ends = (rate - 1, rate, rate + 1, rate + _HOP, rate + _HOP + 1, 2 * rate, 2 * rate + 777)
@@ -108,7 +115,7 @@ def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_company_and_rows_change_no_bit(name: str) -> None:
     """Streams that begin, go on and end in one batch get what they get alone, in any row."""
-    engine = FixedEngine(_narrow(name, torch.float32), "cpu", max_batch=4)
+    engine = FixedEngine(_narrow(name, torch.float32), "cpu", EngineOptions(max_batch=4))
     rate = engine.config.sample_rate
     most = 1 if engine.config.segment else 3
     lengths = [min(n, most * rate) for n in (3 * rate, rate, 2 * rate + 11, rate - 5000)]
@@ -127,7 +134,7 @@ def test_company_and_rows_change_no_bit(name: str) -> None:
 
 def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
     """Rows and codebooks that are unused hold what was there before."""
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", max_batch=2)
+    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     few, many = (
         EncodedBlock(np.random.default_rng(seed).integers(0, 1024, (books, frames)))
         for seed, books, frames in ((1, 2, 30), (2, 32, 75))
@@ -138,7 +145,7 @@ def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
 
 
 def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None:
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", max_batch=2)
+    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     x = _streams(engine.model, [48_000])[0]
     expected = _encoded(engine, [x], [4])[0].codes
     state = StreamState()
@@ -156,7 +163,7 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None
 )  # fmt: skip
 def test_codes_that_are_none(peers: Peers, codes: np.ndarray, error: type[Exception]) -> None:
     """On a GPU an index out of range would end the process's use of the device."""
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", max_batch=2)
+    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     with pytest.raises(error):
         engine.decode([DecodeItem(EncodedBlock(codes), True)])
 
@@ -164,8 +171,8 @@ def test_codes_that_are_none(peers: Peers, codes: np.ndarray, error: type[Except
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_decoding_is_near_float32(name: str) -> None:
     model = checkpoints.load_model(name, "bundled")
-    exact = FixedEngine(model, "cpu", max_batch=1)
-    rounded = FixedEngine(model, "cpu", max_batch=1, precision="bfloat16")
+    exact = FixedEngine(model, "cpu", EngineOptions(max_batch=1))
+    rounded = FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision="bfloat16"))
     seconds = 2.3 if model.config.causal else 0.9
     x = _streams(model, [round(seconds * model.sample_rate)])
     encoded = _encoded(exact, x, [8])

@@ -11,6 +11,7 @@ from model_core.engine import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
+    EngineOptions,
     NativeEngine,
     StreamState,
 )
@@ -121,7 +122,10 @@ def test_it_computes_what_the_networks_compute(
 
 def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
-    one, three = NativeEngine(model, library), NativeEngine(model, library, threads=3)
+    one, three = (
+        NativeEngine(model, library),
+        NativeEngine(model, library, EngineOptions(threads=3)),
+    )
     x = signal(1, 6 * 24_000 + 77, 24_000, seed=5).numpy()
     codes = _encode(one, x, 16, [])
     audio = _decode(one, codes, [])
@@ -145,7 +149,7 @@ def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str)
     alone = [engine.encode([EncodeItem(x, 4, last=True)])[0] for x in waves]
     heard = [engine.decode([DecodeItem(block, last=True)])[0] for block in alone]
     for threads in (1, 2):
-        shared = NativeEngine(model, library, threads=threads)
+        shared = NativeEngine(model, library, EngineOptions(threads=threads))
         together = shared.encode([EncodeItem(x, 4, last=True) for x in waves])
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_array_equal(one.codes, other.codes)
@@ -172,7 +176,10 @@ def test_any_length(library: NativeLibrary, name: str) -> None:
     """Each alone is what the networks compute, and the same bits in company and other threads."""
     model = _narrow(name, 4)
     config = model.config
-    alone, shared = NativeEngine(model, library), NativeEngine(model, library, threads=2)
+    alone, shared = (
+        NativeEngine(model, library),
+        NativeEngine(model, library, EngineOptions(threads=2)),
+    )
     long = signal(config.channels, 30_000, config.sample_rate, seed=0)
     waves = [signal(config.channels, n, config.sample_rate, seed=n) for n in _FEW_SAMPLES]
     blocks = [alone.encode([EncodeItem(x.numpy(), 8, last=True)])[0] for x in waves]
@@ -200,7 +207,7 @@ def test_any_length(library: NativeLibrary, name: str) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_has_no_first_frames_is_refused(best: NativeLibrary, threads: int) -> None:
     """Items of nothing, and a stream that goes on but has not enough to be reflected before it."""
-    engine = NativeEngine(_narrow("encodec_24khz", 2), best, threads=threads)
+    engine = NativeEngine(_narrow("encodec_24khz", 2), best, EngineOptions(threads=threads))
     for samples in (0, 320, 1920):
         error = EncodecError if samples else InvalidAudioError
         with pytest.raises(error):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model_core.codec import Codec
+from model_core.engine import EngineOptions
 from model_core.errors import SettingsError, WeightsError
 from model_core.training.data.cache import AudioCache
 from model_core.training.lm.codes import CodeStreams, streams_of
@@ -27,7 +28,9 @@ def _sampler(frames: int, rank: int = 0) -> LMSampler:
 
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 def test_streams_are_what_the_coder_codes(name: str, tmp_path: Path) -> None:
-    codec = Codec.load(name, str(small_weights(name, tmp_path / "w")), max_batch=2)
+    codec = Codec.load(
+        name, str(small_weights(name, tmp_path / "w")), options=EngineOptions(max_batch=2)
+    )
     cache = AudioCache(small_cache(name, tmp_path / "cache"))
     streams = streams_of(codec, cache, "train", tmp_path / "codes")
     x = cache.read(cache.recordings[0], 0, cache.recordings[0].length)
