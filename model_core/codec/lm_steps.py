@@ -91,7 +91,7 @@ class FrameByFrame(nn.Module):
         kept = []
         for index, layer in enumerate(encoder.layers):
             assert isinstance(layer, StreamingTransformerEncoderLayer)
-            recent = torch.cat([states[2 * index], x])[-_ROWS:]
+            recent = torch.cat([states[2 * index][1 - _ROWS :], x])
             past = states[2 * index + 1][:, -encoder.past_context :]
             keys_values = _project(layer.self_attn, recent, past)
             kept += [recent, keys_values]
