@@ -9,10 +9,13 @@ nothing else.
        |  \______ upload: temporary file ____/ |
        |_______________ socket: blocks ________|
 
-`process` is one upload as the server sees it, `warm` the server's end of the zygote.
+`process` is one upload as the server sees it, `processes` hands out the children, one of them
+forked ahead; `forked` is the server's end of a child, `warm` that of the zygote. A zygote
+that dies or hangs is replaced, and the uploads that it had are decoded again from the beginning.
 """
 
-from .process import AudioProcess, AudioProcesses
+from .process import AudioProcess
+from .processes import AudioProcesses
 from .warm import AudioProcessError
 
 __all__ = ["AudioProcess", "AudioProcessError", "AudioProcesses"]

@@ -1,7 +1,6 @@
-"""One decoding child: reads one upload, sends its blocks, ends."""
+"""One decoding child: waits for one upload, reads it, sends its blocks, ends."""
 
 import dataclasses
-import fcntl
 import json
 import os
 import socket
@@ -11,9 +10,9 @@ from model_core.errors import InvalidAudioError
 
 from .limits import allow_cpu, confine, die_with
 from .spool import GrowingFile
-from .wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message
+from .wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message, receive_job
 
-_SOCKET, _SPOOL = 3, 4  # the descriptors that a child holds besides 0, 1 and 2
+_SOCKET = 3  # the descriptor that a child holds besides 0, 1 and 2 until it has an upload
 
 
 def decode(job: Job, connection: socket.socket, spool: int) -> None:
@@ -41,27 +40,26 @@ def decode(job: Job, connection: socket.socket, spool: int) -> None:
         send(ERROR, error_message(InvalidAudioError("the audio needs too much memory")))
 
 
-def run(job: Job, connection: int, spool: int, parent: int) -> int:
+def run(connection: int, parent: int) -> int:
     """The whole life of a child after the fork; the exit status.
 
-    Every inherited descriptor but the two is closed first, then the process is confined.
+    Every inherited descriptor but its socket is closed first, then the process is confined, and
+    only then it waits for its upload: the one descriptor that it may still be given.
     """
     die_with(parent)
     os.setsid()
-    # Up first, then down, so that neither overwrites the other.
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, _SPOOL + 1) for fd in (connection, spool)]
-    for index, fd in enumerate(high):
-        os.dup2(fd, _SOCKET + index)
-    os.closerange(_SPOOL + 1, os.sysconf("SC_OPEN_MAX"))
+    os.dup2(connection, _SOCKET)
+    os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
-    confine(most_files=_SPOOL + 1)
+    confine(most_files=_SOCKET + 2)
     try:
         with socket.socket(fileno=_SOCKET) as end:
-            decode(job, end, _SPOOL)
+            job, spool = receive_job(end)
+            decode(job, end, spool)
             # The server may still be telling of more bytes; were nobody there to hear it, it
             # would lose what was sent and is not read yet.
             while end.recv(4096):
                 pass
     except (OSError, EOFError):
-        return 1  # the server is gone: nobody is left to tell
+        return 1  # the server is gone, or needs no child: nobody is left to tell
     return 0

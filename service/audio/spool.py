@@ -36,17 +36,11 @@ class Spool:
             view = view[written:]
             self.size += written
 
-    def close_reader(self) -> None:
-        """Closes the descriptor for the child, once the child has it."""
-        if self.reader >= 0:
-            os.close(self.reader)
-            self.reader = -1
-
     def close(self) -> None:
         """Gives the disk space back as soon as the child is gone too; may be called twice."""
-        self.close_reader()
         if self._write >= 0:
             os.close(self._write)
+            os.close(self.reader)
             self._write = -1
 
 

@@ -6,18 +6,31 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
 
 from model_core.errors import EncodecError
 
-from .wire import MAX_TEXT, Job
+from .wire import MAX_TEXT
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 LOST = -1_000
 """Status of a child whose zygote is gone or could not fork."""
 
+SILENCE = 2.0
+"""Seconds that a zygote may say nothing while something is waited for (forking takes some
+milliseconds). Then it is asked whether it lives, and killed when it takes as long to say so."""
+
 PATIENCE = 10.0
-"""Seconds until a process is killed that does not end by itself."""
+"""Seconds until a zygote is killed that was told to end and does not."""
+
+STARTING = 60.0
+"""Seconds until a zygote is given up that is not ready (importing takes a second or two)."""
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
@@ -39,22 +52,24 @@ class WarmProcess:
         self._on_lost = on_lost
         self._commands = commands
         self._loop = asyncio.get_running_loop()
-        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._forked: dict[int, asyncio.Future[None]] = {}
+        self._ended: dict[int, asyncio.Future[int]] = {}
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._numbers = 0
+        self._heard = 0  # messages so far
         self.gone = False
         self._loop.add_reader(commands.fileno(), self._hear)
 
     @classmethod
     async def start(cls, on_lost: Callable[[], None]) -> "WarmProcess":
         """Raises `AudioProcessError` when it does not come up; `on_lost` is called when it ends
-        later without having been told to."""
+        later without having been told to, or had to be killed."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "service.audio.zygote", str(theirs.fileno())),
+                *("-m", "service.audio.zygote", str(theirs.fileno()), str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -62,25 +77,54 @@ class WarmProcess:
             )
         zygote = cls(process, ours, on_lost)
         try:
-            await zygote._ready
+            async with asyncio.timeout(STARTING):
+                await zygote._ready
+        except TimeoutError:
+            process.kill()
+            await zygote.close()
+            raise AudioProcessError("the audio decoder did not start in time") from None
         except BaseException:
             await zygote.close()
             raise
         return zygote
 
-    async def fork(self, job: Job, fds: list[int]) -> tuple[int, asyncio.Future[int]]:
-        """A child for `job`: its number, and its exit status to come (minus the signal's number if
-        a signal ended it). Raises `AudioProcessError` when the zygote is gone."""
+    async def fork(self, connection: int) -> tuple[int, asyncio.Future[int]]:
+        """A child with that socket: its number, and its exit status to come (minus the signal's
+        number if a signal ended it, or `LOST`). Raises `AudioProcessError` when there is none to be
+        had: the zygote is gone, hangs, or cannot fork."""
         self._numbers += 1
         number = self._numbers
-        self._exits[number] = self._loop.create_future()
-        await self._send({"id": number, "job": job.to_bytes().decode()}, fds)
-        return number, self._exits[number]
+        forked = self._forked[number] = self._loop.create_future()
+        ended = self._ended[number] = self._loop.create_future()
+        try:
+            await self._send({"fork": number}, [connection])
+            await self.answer(forked)
+            if ended.done() and ended.result() == LOST:
+                raise AudioProcessError("the audio decoder is not running")
+        except BaseException:
+            self._forked.pop(number, None)
+            self._ended.pop(number, None)
+            raise
+        return number, ended
 
     async def kill(self, number: int) -> None:
         """Kills that child if it still runs."""
         with contextlib.suppress(AudioProcessError):
-            await self._send({"kill": number}, [])
+            await self._send({"kill": number})
+
+    async def answer(self, answer: asyncio.Future[T]) -> T:
+        """Waits for what only the zygote can tell. One that hangs is killed, after which all that
+        was waited for is known."""
+        while not answer.done():
+            heard = self._heard
+            await asyncio.wait([answer], timeout=SILENCE)
+            if not answer.done() and self._heard == heard:
+                with contextlib.suppress(AudioProcessError):
+                    await self._send({"ping": heard})
+                await asyncio.wait([answer], timeout=SILENCE)
+                if self._heard == heard:
+                    self._give_up()
+        return answer.result()
 
     async def close(self) -> None:
         """Ends the process (its children end with it)."""
@@ -92,16 +136,19 @@ class WarmProcess:
             self._process.kill()
             await self._process.wait()
 
-    async def _send(self, command: dict[str, Any], fds: list[int]) -> None:
+    async def _send(self, command: dict[str, int], fds: Sequence[int] = ()) -> None:
         data = json.dumps(command).encode()
-        while not self.gone:
-            try:
-                socket.send_fds(self._commands, [data], fds)
-                return
-            except BlockingIOError:
-                await asyncio.sleep(0.005)
-            except OSError:
-                self._lost()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE):
+                while not self.gone:
+                    try:
+                        socket.send_fds(self._commands, [data], list(fds))
+                        return
+                    except BlockingIOError:
+                        await asyncio.sleep(0.005)
+                    except OSError:
+                        self._lost()
+        self._give_up()
         raise AudioProcessError("the audio decoder is not running")
 
     def _hear(self) -> None:
@@ -114,11 +161,24 @@ class WarmProcess:
         if not data:
             self._lost()
             return
+        self._heard += 1
         said = json.loads(data)
         if "ready" in said:
-            self._ready.set_result(None)
-        elif (exited := self._exits.pop(said["id"], None)) is not None and not exited.done():
-            exited.set_result(LOST if said["status"] is None else said["status"])
+            _tell(self._ready, None)
+        elif "forked" in said:
+            _tell(self._forked.pop(said["forked"], None), None)
+        elif "ended" in said:
+            status = LOST if said["status"] is None else said["status"]
+            _tell(self._ended.pop(said["ended"], None), status)
+            _tell(self._forked.pop(said["ended"], None), None)
+
+    def _give_up(self) -> None:
+        if self.gone:
+            return
+        logger.error("the audio decoder hangs and is killed", pid=self._process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._lost()
 
     def _lost(self) -> None:
         was_ready = self._ready.done()
@@ -134,10 +194,17 @@ class WarmProcess:
         self._commands.close()
         if not self._ready.done():
             self._ready.set_exception(AudioProcessError("the audio decoder did not start"))
-        for exited in self._exits.values():
-            if not exited.done():
-                exited.set_result(LOST)
-        self._exits.clear()
+        for ended in self._ended.values():
+            _tell(ended, LOST)
+        for forked in self._forked.values():
+            _tell(forked, None)
+        self._ended.clear()
+        self._forked.clear()
+
+
+def _tell(future: asyncio.Future[T] | None, result: T) -> None:
+    if future is not None and not future.done():
+        future.set_result(result)
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,11 @@
 """What the server and a decoding child say to each other.
 
-The job is one JSON document, sent with the child's descriptors. The child then sends messages of
-one kind byte, a 32-bit little-endian length, and as many bytes:
+Messages have one kind byte, a 32-bit little-endian length, and as many bytes. The server sends one,
+and then nothing but the words of `spool`:
+
+    J  JSON of `Job`, and with it the descriptor of the upload
+
+The child answers with:
 
     I  JSON of `SourceInfo`, once, before the first block
     A  one block, float32 little-endian `[channels, n]`
@@ -11,13 +15,14 @@ one kind byte, a 32-bit little-endian length, and as many bytes:
 
 import dataclasses
 import json
+import socket
 import struct
 from dataclasses import dataclass
 
 from model_core.audio import RawFormat
 from model_core.errors import AudioTooLongError, InvalidAudioError
 
-INFO, AUDIO, END, ERROR = b"I", b"A", b"Z", b"E"
+JOB, INFO, AUDIO, END, ERROR = b"J", b"I", b"A", b"Z", b"E"
 PREFIX = struct.Struct("<cI")
 MAX_TEXT = 1 << 16  # bytes of an I or E message
 
@@ -44,6 +49,22 @@ class Job:
         if fields["raw"] is not None:
             fields["raw"] = RawFormat(**fields["raw"])
         return cls(**fields)
+
+
+def send_job(connection: socket.socket, job: Job, upload: int) -> None:
+    """Says a child what to do, the first thing said to it. Raises `OSError` when it is gone."""
+    data = job.to_bytes()
+    socket.send_fds(connection, [PREFIX.pack(JOB, len(data)), data], [upload])
+
+
+def receive_job(connection: socket.socket) -> tuple[Job, int]:
+    """Waits for the job and the descriptor of the upload. Raises `EOFError` when the server has
+    none (any more)."""
+    head, fds, _, _ = socket.recv_fds(connection, PREFIX.size, 1)
+    if len(head) < PREFIX.size or not fds:
+        raise EOFError("the server closed the connection")
+    data = connection.recv(PREFIX.unpack(head)[1], socket.MSG_WAITALL)
+    return Job.from_bytes(data), fds[0]
 
 
 def error_message(error: InvalidAudioError) -> bytes:

@@ -1,9 +1,14 @@
 """The process from which decoding children are forked: everything imported, nothing decoded.
 
 Started by the server with an environment of its own (no secrets), it has one thread and one
-socket, over which come the jobs: a number, the job, and two descriptors (the child's socket and
-the upload). For each it forks a child. It answers `{"id", "status"}` when that child has ended, and
-kills a child when told to. When the server goes, it and its children go.
+socket, over which come commands of JSON:
+
+    {"fork": number}, and a socket   forks a child with that socket; answers {"forked": number}
+    {"kill": number}                 kills that child
+    {"ping": number}                 answers the same
+
+and says {"ended": number, "status"} when a child has ended, or, with the status null, could not be
+forked. When the server goes, it and its children go.
 """
 
 import contextlib
@@ -15,6 +20,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from io import BytesIO
 
 import av
@@ -25,17 +31,17 @@ from model_core.audio import open_audio, pcm16, wav_header
 from model_core.audio.channels import stereo_matrix
 
 from . import child
-from .wire import Job
+from .limits import die_with
 
 MAX_COMMAND = 1 << 16  # bytes
 
 
 class Zygote:
-    """Forks children for the jobs that arrive on `commands` until it is closed."""
+    """Forks children as `commands` says until it is closed."""
 
     def __init__(self, commands: socket.socket) -> None:
         self._commands = commands
-        self._children: dict[int, int] = {}  # pid -> job number
+        self._children: dict[int, int] = {}  # pid -> number
 
     def serve(self) -> None:
         """Until the server closes its end."""
@@ -59,39 +65,40 @@ class Zygote:
             os.kill(pid, signal.SIGKILL)
 
     def _command(self) -> bool:
-        """One command: a job to start or a child to kill; False when the server has gone."""
-        data, fds, _, _ = socket.recv_fds(self._commands, MAX_COMMAND, 2)
+        """One command: a child to fork or to kill; False when the server has gone."""
+        data, fds, _, _ = socket.recv_fds(self._commands, MAX_COMMAND, 1)
         if not data:
             return False
-        fields = json.loads(data)
-        if "kill" in fields:
+        command = json.loads(data)
+        if "kill" in command:
             for pid, number in self._children.items():
-                if number == fields["kill"]:
+                if number == command["kill"]:
                     os.kill(pid, signal.SIGKILL)  # not reaped yet, so the pid is still its own
-            return True
-        try:
-            self._fork(int(fields["id"]), Job.from_bytes(fields["job"].encode()), fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        elif "ping" in command:
+            self._tell(command)
+        else:
+            self._fork(command["fork"], fds[0])
+        for fd in fds:
+            os.close(fd)
         return True
 
-    def _fork(self, number: int, job: Job, fds: list[int]) -> None:
+    def _fork(self, number: int, connection: int) -> None:
         zygote = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
             print(f"cannot start a decoder: {error}", file=sys.stderr)  # noqa: T201
-            self._tell(number, None)
+            self._tell({"ended": number, "status": None})
             return
         if pid:
             self._children[pid] = number
+            self._tell({"forked": number})
             return
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            status = child.run(job, fds[0], fds[1], zygote)
+            status = child.run(connection, zygote)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
             print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         finally:
@@ -107,11 +114,11 @@ class Zygote:
                 return
             number = self._children.pop(pid, None)
             if number is not None:
-                self._tell(number, os.waitstatus_to_exitcode(status))
+                self._tell({"ended": number, "status": os.waitstatus_to_exitcode(status)})
 
-    def _tell(self, number: int, status: int | None) -> None:
+    def _tell(self, news: Mapping[str, int | None]) -> None:
         with contextlib.suppress(OSError):
-            self._commands.send(json.dumps({"id": number, "status": status}).encode())
+            self._commands.send(json.dumps(news).encode())
 
 
 def warm_up() -> None:
@@ -132,7 +139,8 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """`python -m service.audio.zygote FD`: the command socket."""
+    """`python -m service.audio.zygote FD PID`: the command socket, and the server."""
+    die_with(int(sys.argv[2]))
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
         signal.signal(number, signal.SIG_IGN)

@@ -1,33 +1,26 @@
 """Clients that leave in the middle, and answers that fail in the middle."""
 
-import contextlib
 import dataclasses
 import io
 import os
 import socket
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from model_core.config import CONFIGS
 from model_core.ecdc import payload_bytes, read_header
+from tests.service.decoders import children, decoding
 from tests.service.live import Live, wait_for
 from tests.service.sounds import wav
 from tests.service.test_calls import compressed
 
 
 def decoders() -> list[int]:
-    """Processes that decode an upload: the children of this process' children."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                parents[int(stat.parent.name)] = int(parent)
-    return [pid for pid, parent in parents.items() if parents.get(parent) == os.getpid()]
+    """Processes that decode an upload: among the children of this process' children."""
+    return [pid for child in children(os.getpid()) for pid in decoding(child)]
 
 
 def connect(server: Live, call: str, length: int, kind: str = "audio/wav") -> socket.socket:

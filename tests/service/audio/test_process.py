@@ -12,8 +12,9 @@ import pytest
 
 from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
-from service.audio.process import AudioProcess, AudioProcessError, AudioProcesses
+from service.audio import AudioProcess, AudioProcesses
 from tests.media import Floats, encode, float_wav, tone
+from tests.service.decoders import decoding
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -82,11 +83,14 @@ async def feed(process: AudioProcess, data: bytes, chunk: int = 10_000) -> None:
     await process.end_of_input()
 
 
-def child_pids(processes: AudioProcesses) -> set[int]:
+def zygote_pid(processes: AudioProcesses) -> int:
     zygote = processes._zygote
     assert zygote is not None
-    pid = zygote._process.pid
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return zygote._process.pid
+
+
+def child_pids(processes: AudioProcesses) -> set[int]:
+    return decoding(zygote_pid(processes))
 
 
 async def new_child(processes: AudioProcesses, old: frozenset[int] | set[int] = frozenset()) -> int:
@@ -172,7 +176,7 @@ def test_a_slow_reader_stops_the_decoder(processes: AudioProcesses, run: Run[Non
             await anext(blocks)
             await new_child(processes)
             assert len(process._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
-            assert not process._exit.done()  # it waits with most of the 600 s undone
+            assert not process._child.ended.done()  # it waits with most of the 600 s undone
             assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
 
     run(slow())
@@ -280,29 +284,6 @@ def test_many_at_once(processes: AudioProcesses, run: Run[list[Floats]]) -> None
 
     lengths = [samples.shape[1] for samples in run(together())]
     assert lengths == [2_400 * (n + 1) for n in range(12)]
-
-
-def test_the_warm_process_comes_back(run: Run[None], spool_dir: Path) -> None:
-    async def lose() -> None:
-        processes = AudioProcesses(spool_dir)
-        await processes.start()
-        data = float_wav(tone(1.0, 24_000), 24_000)
-        async with processes.open(24_000, 1) as process:
-            await process.feed(data[:100])
-            zygote = processes._zygote
-            assert zygote is not None
-            zygote._process.kill()
-            with pytest.raises(AudioProcessError):
-                async for _ in process.blocks():
-                    pass
-        assert not processes.running
-        while not processes.running:  # noqa: ASYNC110 - by itself, not when the next upload comes
-            await asyncio.sleep(0.05)
-        assert (await decode(processes, data)).shape == (1, 24_000)
-        await processes.close()
-        assert not processes.running
-
-    run(lose())
 
 
 def test_what_ends_the_server_is_not_for_the_warm_process(

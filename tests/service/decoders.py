@@ -1,0 +1,26 @@
+"""The processes that decode uploads, as the system sees them."""
+
+import contextlib
+from pathlib import Path
+
+
+def children(parent: int) -> set[int]:
+    """Children of a process that still run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, of = stat.read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX" and int(of) == parent:
+                found.add(int(stat.parent.name))
+    return found
+
+
+def decoding(zygote: int) -> set[int]:
+    """Children of a zygote that hold an upload; one more may wait for the next."""
+    return {pid for pid in children(zygote) if _holds_upload(pid)}
+
+
+def _holds_upload(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/fd/4").readlink().name.startswith("encodec-")
+    return False
