@@ -5,10 +5,11 @@ import contextlib
 import socket
 from dataclasses import dataclass
 
-from .warm import PATIENCE, AudioProcessError, WarmProcess
+from .warm import AudioProcessError, WarmProcess
 from .wire import Job, send_job
 
 _LINGER = 1.0  # seconds that a child may take to end when it has closed its socket
+_PATIENCE = 10.0  # seconds that the end of a killed child is waited for
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,5 @@ class Child:
     async def gone(self) -> None:
         """Waits for its end, not forever, now that it has been killed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(_PATIENCE):
                 await self.zygote.answer(self.ended)

@@ -26,9 +26,6 @@ SILENCE = 2.0
 """Seconds that a zygote may say nothing while something is waited for (forking takes some
 milliseconds). Then it is asked whether it lives, and killed when it takes as long to say so."""
 
-PATIENCE = 10.0
-"""Seconds until a zygote is killed that was told to end and does not."""
-
 STARTING = 60.0
 """Seconds until a zygote is given up that is not ready (importing takes a second or two)."""
 
@@ -127,10 +124,10 @@ class WarmProcess:
         return answer.result()
 
     async def close(self) -> None:
-        """Ends the process (its children end with it)."""
+        """Ends the process (its children end with it), by force if it hangs."""
         self._let_go()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SILENCE):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()
