@@ -1,7 +1,10 @@
 """The processes that decode uploads, as the system sees them."""
 
 import contextlib
+import os
 from pathlib import Path
+
+import pytest
 
 
 def children(parent: int) -> set[int]:
@@ -22,5 +25,7 @@ def decoding(zygote: int) -> set[int]:
 
 def _holds_upload(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if not os.access(f"/proc/{pid}/fd", os.R_OK) and os.geteuid() != 0:
+            pytest.skip("what a confined process holds, root alone sees")
         return Path(f"/proc/{pid}/fd/4").readlink().name.startswith("encodec-")
     return False
