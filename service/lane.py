@@ -6,26 +6,38 @@ import itertools
 import math
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from model_core.codec.work import Work
+from model_core.codec.work import Task, Work
 
 
 @dataclass(eq=False)
 class Job:
-    """Work that was handed in, and the future its result goes to.
+    """Work of one stream and one task that was handed in to be done at once, and the future that
+    its results go to.
 
     The future belongs to the event loop; a worker only asks it whether it was cancelled.
     """
 
-    work: Work
-    future: asyncio.Future[Any]
+    works: Sequence[Work]
+    future: asyncio.Future[list[Any]]
     queued_at: float = field(default_factory=time.monotonic)
 
-    def succeed(self, result: Any) -> None:
+    @property
+    def task(self) -> Task:
+        return self.works[0].task
+
+    @property
+    def cost(self) -> float:
+        """Seconds of audio."""
+        return sum(work.cost for work in self.works)
+
+    def succeed(self, results: list[Any]) -> None:
         if not self.future.done():
-            self.future.set_result(result)
+            self.future.set_result(results)
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, StopIteration):  # a future cannot carry it
@@ -34,19 +46,26 @@ class Job:
             self.future.set_exception(error)
 
 
-@dataclass
 class Turn:
-    """Where a stream stands in the line: the time, in seconds of audio, its next work starts."""
+    """A stream, as the line knows it."""
 
-    next_start: float = 0.0
+
+class _Place(NamedTuple):
+    """Where a job stands; first come, first served among those that end at the same time."""
+
+    end: float
+    number: int
+    start: float
+    job: Job
 
 
 class Lane:
-    """The line. Work is taken in the order of its start on a clock of audio-seconds.
+    """The line. Work is taken in the order of its end on a clock of audio-seconds.
 
-    The clock stands at the start of the work last taken. A stream that hands in much at once
-    queues it end to end behind that; a stream that comes later starts at the clock, so it goes
-    between the other's works and not after them (start-time fair queueing).
+    The works of a stream stand end to end on the clock, however they come; those of a stream that
+    comes later begin at its hand, so they go between the others' and not after them (weighted fair
+    queueing, all weights equal). What is done moves the hand on, shared among all who wait, so
+    that newcomers keep no stream waiting for ever; it does not stay behind those who wait.
     """
 
     def __init__(self, threads: int, batch_seconds: float = math.inf, *, divide: bool = True):
@@ -57,10 +76,11 @@ class Lane:
         """
         self.threads = threads
         self._divide = divide
-        self._batch_seconds = batch_seconds
+        self.batch_seconds = batch_seconds
         self._changed = threading.Condition()
-        self._lines: dict[int, list[tuple[float, int, Job]]] = {}  # a heap for each task's id
+        self._lines: dict[int, list[_Place]] = {}  # a heap for each task's id
         self._numbers = itertools.count()
+        self._ends: WeakKeyDictionary[Turn, float] = WeakKeyDictionary()
         self._clock = 0.0
         self._depth = 0
         self._idle = 0
@@ -73,10 +93,10 @@ class Lane:
 
     def put(self, job: Job, turn: Turn) -> None:
         with self._changed:
-            start = max(self._clock, turn.next_start)
-            turn.next_start = start + job.work.cost
-            line = self._lines.setdefault(id(job.work.task), [])
-            heapq.heappush(line, (start, next(self._numbers), job))
+            start = max(self._clock, self._ends.get(turn, 0.0))
+            self._ends[turn] = start + job.cost
+            line = self._lines.setdefault(id(job.task), [])
+            heapq.heappush(line, _Place(start + job.cost, next(self._numbers), start, job))
             self._depth += 1
             self._changed.notify()
 
@@ -94,6 +114,12 @@ class Lane:
                 if batch:
                     return batch
 
+    @property
+    def quiet(self) -> bool:
+        """Whether a worker waits and nothing waits for one."""
+        with self._changed:
+            return self._idle > self._depth == 0
+
     def spare(self) -> int:
         """Workers that have nothing to take."""
         with self._changed:
@@ -104,27 +130,35 @@ class Lane:
         task_id = min(self._lines, key=lambda task: self._lines[task][0][:2])
         line = self._lines[task_id]
         share = -(-len(line) // self.threads) if self._divide else len(line)
-        most = min(line[0][2].work.task.max_batch, share)
+        most = min(line[0].job.task.max_batch, share)
         batch: list[Job] = []
         seconds = 0.0
         while line and len(batch) < most:
-            start, _, job = line[0]
-            seconds += job.work.cost
-            if batch and seconds > self._batch_seconds:
+            job = line[0].job
+            seconds += job.cost
+            if batch and seconds > self.batch_seconds:
                 break
             heapq.heappop(line)
             self._depth -= 1
-            self._clock = max(self._clock, start)
             if not job.future.cancelled():
                 batch.append(job)
         if not line:
             del self._lines[task_id]
+        self._move_on(batch)
         return batch
+
+    def _move_on(self, batch: list[Job]) -> None:
+        """Move the clock's hand, now that this is being done."""
+        done = sum(job.cost for job in batch)
+        self._clock += done / (len(batch) + self._depth + 1)
+        starts = [place.start for line in self._lines.values() for place in line]
+        if starts:
+            self._clock = max(self._clock, min(starts))
 
     def close(self) -> list[Job]:
         """Wake and release the workers; returns the jobs that nobody will take now."""
         with self._changed:
-            left = [job for line in self._lines.values() for _, _, job in sorted(line)]
+            left = [place.job for line in self._lines.values() for place in sorted(line)]
             self._lines.clear()
             self._depth = 0
             self._closed = True

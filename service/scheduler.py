@@ -7,16 +7,18 @@ that dies fails everything that was handed in and is reported to whoever ends th
 """
 
 import asyncio
+import bisect
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 import torch
 
-from model_core.codec.work import Steps, Task, Work
+from model_core.codec.work import Sequel, Steps, Task, Work
 
 from .lane import Job, Lane, Turn
 
@@ -119,15 +121,17 @@ class Scheduler:
 
         Cancelling it withdraws the work, unless it runs already.
         """
-        return await self._enqueue(work, turn or Turn())
+        results = await self._enqueue([work], turn or Turn())
+        return results[0]
 
-    async def drive(self, steps: Steps[T]) -> T:
-        """Run a stream's work through the queue; returns what the stream returns.
+    async def drive(self, steps: Steps[T], turn: Turn | None = None) -> T:
+        """Run a stream's work through the queue; returns what the stream returns. With the `turn`
+        that it had before it goes on where it stood.
 
         Works of one list run concurrently. An error is raised inside the stream, where it
         stands; cancelling closes the stream and withdraws its work.
         """
-        turn = Turn()
+        turn = turn or Turn()
         try:
             wanted = next(steps)
             while True:
@@ -144,24 +148,43 @@ class Scheduler:
             steps.close()
 
     async def _run_all(self, wanted: list[Work], turn: Turn) -> list[Any]:
+        if isinstance(wanted, Sequel):
+            return await self._run_sequel(wanted, turn)
         results: list[Any] = []
         for start in range(0, len(wanted), WORKS_AT_ONCE):
-            futures: list[asyncio.Future[Any]] = []
+            futures: list[asyncio.Future[list[Any]]] = []
             try:
                 for work in wanted[start : start + WORKS_AT_ONCE]:
-                    futures.append(self._enqueue(work, turn))
-                results += await asyncio.gather(*futures)
+                    futures.append(self._enqueue([work], turn))
+                results += [result for (result,) in await asyncio.gather(*futures)]
             finally:
                 for future in futures:
                     future.cancel()
         return results
 
-    def _enqueue(self, work: Work, turn: Turn) -> asyncio.Future[Any]:
+    async def _run_sequel(self, wanted: Sequel, turn: Turn) -> list[Any]:
+        """One work at a time, so that streams share batches; where no other stream is there to
+        share with, as many as a batch may have, which idle workers then share."""
+        results: list[Any] = []
+        while len(results) < len(wanted):
+            rest = wanted[len(results) :]
+            lane = self._lane_of(rest[0])
+            some = _within(rest, lane.batch_seconds) if lane.quiet else rest[:1]
+            future = self._enqueue(some, turn)
+            try:
+                results += await future
+            finally:
+                future.cancel()
+        return results
+
+    def _lane_of(self, work: Work) -> Lane:
+        return self._cpu if work.task.name.startswith("lm_") else self._device
+
+    def _enqueue(self, works: Sequence[Work], turn: Turn) -> asyncio.Future[list[Any]]:
         if self._refusal is not None:
             raise self._error()
-        job = Job(work, asyncio.get_running_loop().create_future())
-        lane = self._cpu if work.task.name.startswith("lm_") else self._device
-        lane.put(job, turn)
+        job = Job(works, asyncio.get_running_loop().create_future())
+        self._lane_of(works[0]).put(job, turn)
         self._observer.queue_depth(self.depth)
         return job.future
 
@@ -178,12 +201,12 @@ class Scheduler:
 
     def _run(self, batch: list[Job], threads: int) -> None:
         """With the threads of workers that have nothing to do."""
-        task = batch[0].work.task
+        task = batch[0].task
         started = time.monotonic()
         self._observer.batch_started(task, [started - job.queued_at for job in batch])
         try:
-            results = task.run([job.work.item for job in batch], threads)
-            done = list(zip(batch, results, strict=True))
+            items = [work.item for job in batch for work in job.works]
+            done = _shared_out(batch, task.run(items, threads))
         except _FATAL:
             raise
         except Exception as error:  # noqa: BLE001  an item's error belongs to its stream
@@ -193,7 +216,7 @@ class Scheduler:
                 return
             self._tell(partial(batch[0].fail, error))
             return
-        audio = sum(job.work.cost for job in batch)
+        audio = sum(job.cost for job in batch)
         self._observer.batch_done(task, audio, time.monotonic() - started)
         self._tell(partial(_succeed, done))
 
@@ -224,6 +247,20 @@ class Scheduler:
         self._observer.queue_depth(0)
 
 
-def _succeed(done: list[tuple[Job, Any]]) -> None:
-    for job, result in done:
-        job.succeed(result)
+def _within(works: Sequence[Work], seconds: float) -> Sequence[Work]:
+    """As many as hold that much audio; one at least."""
+    total = list(itertools.accumulate(work.cost for work in works))
+    return works[: max(1, bisect.bisect_right(total, seconds))]
+
+
+def _shared_out(batch: list[Job], results: list[Any]) -> list[tuple[Job, list[Any]]]:
+    """To each job its own. Raises `ValueError` where there are not as many as works."""
+    if len(results) != sum(len(job.works) for job in batch):
+        raise ValueError("the task has not answered each work")
+    rest = iter(results)
+    return [(job, list(itertools.islice(rest, len(job.works)))) for job in batch]
+
+
+def _succeed(done: list[tuple[Job, list[Any]]]) -> None:
+    for job, results in done:
+        job.succeed(results)

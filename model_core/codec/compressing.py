@@ -7,7 +7,7 @@ from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
 from .codec import Codec
 from .entropy import LMEncoder
-from .work import Steps, Work
+from .work import Sequel, Steps, Work
 
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
@@ -27,7 +27,6 @@ class Encoder:
         self._block = engine.block_samples
         self._stride = codec.config.segment_stride or self._block
         self._together = engine.blocks_at_once if causal else engine.max_batch
-        self._blocks_an_item = self._together if causal else 1
         self._state = StreamState()
         self._buffer = np.zeros((codec.config.channels, 0), np.float32)
         self.samples = 0
@@ -44,8 +43,8 @@ class Encoder:
         complete = (self._buffer.shape[1] - self._block) // self._stride + 1
         items = []
         while complete >= self._together:
-            items.append(self._item(self._blocks_an_item, last=False))
-            complete -= self._blocks_an_item
+            items += [self._item(last=False) for _ in range(self._together)]
+            complete -= self._together
         return (yield from self._encode(items))
 
     def finish(self) -> Steps[list[EncodedBlock]]:
@@ -54,13 +53,13 @@ class Encoder:
             raise InvalidAudioError("there are no samples to encode")
         items = []
         while self._buffer.shape[1]:
-            items.append(self._item(self._blocks_an_item, last=True))
+            items.append(self._item(last=self._buffer.shape[1] <= self._block))
         return (yield from self._encode(items))
 
-    def _item(self, blocks: int, last: bool) -> EncodeItem:
-        """Take so many blocks from the buffer, or what is left of them."""
-        samples = self._buffer[:, : self._block + (blocks - 1) * self._stride]
-        self._buffer = self._buffer[:, blocks * self._stride :]
+    def _item(self, last: bool) -> EncodeItem:
+        """Take a block from the buffer, or what is left of one."""
+        samples = self._buffer[:, : self._block]
+        self._buffer = self._buffer[:, self._stride :]
         state = self._state if self._codec.config.causal else StreamState()
         return EncodeItem(np.ascontiguousarray(samples), self._num_codebooks, last, state)
 
@@ -70,12 +69,7 @@ class Encoder:
         works = [Work(task, item, item.samples.shape[1] / rate) for item in items]
         if not works:
             return []
-        if not self._codec.config.causal:
-            return (yield works)
-        blocks = []
-        for work in works:
-            blocks += yield [work]
-        return blocks
+        return (yield Sequel(works) if self._codec.config.causal else works)
 
 
 def _check(samples: np.ndarray, channels: int) -> None:

@@ -12,7 +12,7 @@ from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
-from .work import Steps, Work, run_steps
+from .work import Sequel, Steps, Work, run_steps
 
 
 class Decompressor:
@@ -29,6 +29,7 @@ class Decompressor:
         self._overlap = OverlapAdd(codec.config.segment_stride or 1)
         self._state = StreamState()
         self._frames_left = codec.config.frames(header.audio_length)
+        self._blocks = 1  # at the next step: one at first, which is there soonest
         self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
         self._lm_decoder: LMDecoder | None = None
 
@@ -56,14 +57,16 @@ class Decompressor:
         return samples
 
     def _next_of_stream(self) -> Steps[np.ndarray]:
-        engine = self._codec.engine
-        frames = min(self._frames_left, engine.block_frames * engine.blocks_at_once)
-        self._frames_left -= frames
-        codes = yield from self._codes(frames)
-        item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
-        results = yield [self._work(item)]
-        samples: np.ndarray = results[0]
-        return samples
+        engine, works = self._codec.engine, Sequel()
+        while self._frames_left and len(works) < self._blocks:
+            frames = min(self._frames_left, engine.block_frames)
+            self._frames_left -= frames
+            codes = yield from self._codes(frames)
+            item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
+            works.append(self._work(item))
+        if self._lm is None:  # whose codes take longer than what is made of them
+            self._blocks = min(2 * self._blocks, engine.blocks_at_once)
+        return np.concatenate((yield works), axis=1)
 
     def _next_segments(self) -> Steps[np.ndarray]:
         ahead = list(islice(self._segments, self._codec.engine.max_batch))

@@ -1,8 +1,8 @@
 """Work for the networks, apart from who runs it.
 
-A stream is written as a generator that yields lists of `Work` that may run at the same time, and
-is sent the list of their results. `run_steps` is the plain driver; the service has one that goes
-through its queue.
+A stream is written as a generator that yields lists of `Work` that may run at the same time, or a
+`Sequel`, and is sent the list of their results. `run_steps` is the plain driver; the service has
+one that goes through its queue.
 """
 
 from collections.abc import Callable, Generator
@@ -25,7 +25,7 @@ class Task(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """The most items one call takes."""
+        """The most items one call takes, those of a sequel counted as one."""
 
     def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
         """The result of each item, in their order; `threads` is how many it may use, None leaves
@@ -39,6 +39,10 @@ class Work:
     task: Task
     item: Any
     cost: float
+
+
+class Sequel(list[Work]):
+    """Work of one task that is done in this order, as much of it at once as suits who runs it."""
 
 
 Steps = Generator[list[Work], list[Any], T]
@@ -69,6 +73,8 @@ def run_steps(steps: Steps[T]) -> T:
 
 
 def _run_all(wanted: list[Work]) -> list[Any]:
+    if isinstance(wanted, Sequel) and wanted:
+        return wanted[0].task.run([work.item for work in wanted])
     results: list[Any] = []
     while len(results) < len(wanted):
         task = wanted[len(results)].task

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,10 +24,9 @@ class StreamState:
 
 @dataclass
 class EncodeItem:
-    """Samples `[C, n]`, float32, and the stream they continue: a block, or as many as the engine
-    takes at once.
+    """Samples `[C, n]`, float32, of a block, and the stream they continue.
 
-    `last` closes the stream. The items of one stream go one after another.
+    `last` closes the stream. The items of one stream go one after another, in a batch too.
     """
 
     samples: np.ndarray
@@ -53,6 +52,9 @@ class DecodeItem:
     state: StreamState = field(default_factory=StreamState)
 
 
+Item = TypeVar("Item", EncodeItem, DecodeItem)
+
+
 @contextmanager
 def states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
     """Put the streams' states back if what happens inside fails."""
@@ -63,3 +65,11 @@ def states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
         for item, slots in zip(items, before, strict=True):
             item.state.slots = slots
         raise
+
+
+def by_stream(items: Sequence[Item], causal: bool) -> list[list[int]]:
+    """The numbers of the items of each stream, in their order; segments stand alone."""
+    streams: dict[int, list[int]] = {}
+    for number, item in enumerate(items):
+        streams.setdefault(id(item.state) if causal else number, []).append(number)
+    return list(streams.values())

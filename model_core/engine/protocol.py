@@ -29,7 +29,7 @@ class EngineOptions:
     `auto`."""
 
     max_batch: int | None = None
-    """The most items a call takes; None leaves it to the backend."""
+    """The most streams a call takes; None leaves it to the backend."""
 
     threads: int = 1
     """The most that the native backend uses for one call; torch takes its own setting."""
@@ -61,11 +61,11 @@ class Engine(Protocol):
     precision: Precision
     encode_precision: EncodePrecision
     max_batch: int
-    """The most items one call takes."""
+    """The most streams one call takes."""
     block_samples: int
     block_frames: int
     blocks_at_once: int
-    """The most blocks of a causal stream that one item may hold."""
+    """How many blocks of a causal stream do well in one call."""
 
     def prepare(self) -> None:
         """Do now what would otherwise be done when it is first needed."""

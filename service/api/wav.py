@@ -14,7 +14,7 @@ from .headers import attachment, audio_headers
 
 async def wav_response(call: Call, compressed: Compressed, rescale: bool = False) -> Response:
     """The audio of `compressed`; the first block is decoded before this returns."""
-    decoding = Decoding(call.scheduler, compressed)
+    decoding = Decoding(call, compressed)
     if rescale:
         await while_connected(call.request, decoding.rescale())
     await while_connected(call.request, decoding.begin())

@@ -2,21 +2,24 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Annotated, BinaryIO
+from dataclasses import dataclass, field
+from typing import Annotated, BinaryIO, TypeVar
 
 from fastapi import Depends, Request
 
-from model_core.codec import Codec
+from model_core.codec import Codec, Steps
 
 from ..admission import Admission
 from ..audio import AudioProcesses
 from ..facts import facts_of
+from ..lane import Turn
 from ..models import Models
 from ..scheduler import Scheduler
 from ..settings import Settings
 from ..upload import Limits, Upload, open_upload
 from .spool import spool
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Call:
 
     request: Request
     stack: AsyncExitStack
+    turn: Turn = field(default_factory=Turn)
 
     @property
     def settings(self) -> Settings:
@@ -46,6 +50,10 @@ class Call:
     def audio(self) -> AudioProcesses:
         audio: AudioProcesses = self.request.app.state.audio
         return audio
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Have the work of the request's stream done. Raises as `Scheduler.drive`."""
+        return await self.scheduler.drive(steps, self.turn)
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request. Raises `Problem` when there is none."""

@@ -141,10 +141,10 @@ async def encode(call: Call, upload: Upload, codec: Codec, num_codebooks: int) -
     spool = CodesSpool(call.spool(), num_codebooks)
 
     async def use(samples: np.ndarray) -> None:
-        for block in await call.scheduler.drive(encoder.push(samples)):
+        for block in await call.run(encoder.push(samples)):
             spool.append(block)
 
     await for_each_block(call, upload, codec, use)
-    for block in await call.scheduler.drive(encoder.finish()):
+    for block in await call.run(encoder.finish()):
         spool.append(block)
     return EncodedRecording(codec, spool, encoder.samples)

@@ -10,7 +10,6 @@ from model_core.audio import pcm16, rescale_factor, wav_header
 from model_core.codec import Codec, Compressor, Decompressor
 from model_core.ecdc import Header
 
-from ..scheduler import Scheduler
 from .call import Call
 from .recording import for_each_block
 
@@ -46,10 +45,10 @@ async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compre
     payload = call.spool()
 
     async def use(samples: np.ndarray) -> None:
-        payload.write(await call.scheduler.drive(compressor.push(samples)))
+        payload.write(await call.run(compressor.push(samples)))
 
     await for_each_block(call, upload, codec, use)
-    payload.write(await call.scheduler.drive(compressor.finish()))
+    payload.write(await call.run(compressor.finish()))
     size = payload.tell()
     payload.seek(0)
     return Compressed(codec, compressor.header, payload, size, upload.filename)
@@ -58,9 +57,9 @@ async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compre
 class Decoding:
     """Decodes what was compressed, block by block, to the bytes of a WAV."""
 
-    def __init__(self, scheduler: Scheduler, compressed: Compressed):
+    def __init__(self, call: Call, compressed: Compressed):
         """Raises `WeightsUnavailableError` for want of the language model the file needs."""
-        self._scheduler = scheduler
+        self._call = call
         self._compressed = compressed
         self._start = compressed.payload.tell()
         self._decompressor = self._open()
@@ -95,4 +94,4 @@ class Decoding:
             samples = await self._next()
 
     async def _next(self) -> np.ndarray | None:
-        return await self._scheduler.drive(self._decompressor.next_block())
+        return await self._call.run(self._decompressor.next_block())

@@ -18,19 +18,22 @@ def _task(most: int) -> FunctionTask:
 
 @pytest.fixture
 def put() -> Any:
-    """Hands in jobs of a cost, each of another stream."""
+    """Hands in jobs of a cost, each of another stream unless its turn is given."""
     loop = asyncio.new_event_loop()
 
-    def put(lane: Lane, task: FunctionTask, *costs: float) -> None:
+    def put(
+        lane: Lane, task: FunctionTask, *costs: float, turn: Turn | None = None, item: Any = None
+    ) -> None:
         for number, cost in enumerate(costs):
-            lane.put(Job(Work(task, number, cost), loop.create_future()), Turn())
+            work = Work(task, number if item is None else item, cost)
+            lane.put(Job([work], loop.create_future()), turn or Turn())
 
     yield put
     loop.close()
 
 
 def _items(batch: list[Job]) -> list[int]:
-    return [job.work.item for job in batch]
+    return [work.item for job in batch for work in job.works]
 
 
 def test_workers_share_what_waits(put: Any) -> None:
@@ -73,10 +76,39 @@ def test_workers_without_work_are_spare(put: Any) -> None:
     assert lane.spare() == 0  # nobody waits, and there is something to take
 
 
+def test_a_newcomer_goes_before_streams_that_have_had_their_share(put: Any) -> None:
+    """However their works come: all at once, or each when the one before is done."""
+    lane, task = Lane(threads=1), _task(1)
+    streams = {name: Turn() for name in "abcde"}
+    for name, turn in streams.items():
+        put(lane, task, 4.0, turn=turn, item=name)
+    for _ in range(23):  # somewhere in the middle
+        name = _items(lane.take())[0]
+        put(lane, task, 4.0, turn=streams[str(name)], item=name)
+    put(lane, task, 1.0, item="newcomer")
+    assert "newcomer" in [_items(lane.take())[0] for _ in range(2)]
+
+
+def test_newcomers_keep_no_stream_waiting_for_ever(put: Any) -> None:
+    lane, task, long = Lane(threads=1), _task(1), Turn()
+    put(lane, task, 4.0, turn=long, item="long")
+    put(lane, task, *[1.0] * 9, item="short")
+    taken = []
+    for _ in range(400):
+        name = _items(lane.take())[0]
+        taken.append(name)
+        if name == "long":
+            put(lane, task, 4.0, turn=long, item="long")
+        else:
+            put(lane, task, 1.0, item="short")
+    seconds = 4 * taken.count("long") / (4 * taken.count("long") + taken.count("short"))
+    assert 0.05 < seconds < 0.2  # one of about ten
+
+
 def test_a_batch_is_bounded_by_its_audio(put: Any) -> None:
     lane = Lane(threads=1, batch_seconds=4)
     put(lane, _task(8), 1.0, 2.5, 1.0, 9.0, 0.5)
-    assert [_items(lane.take()) for _ in range(4)] == [[0, 1], [2], [3], [4]]
+    assert [_items(lane.take()) for _ in range(3)] == [[4, 0, 2], [1], [3]]
     assert lane.depth == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model_core.codec import Steps, Task, Work
-from model_core.codec.work import FunctionTask
+from model_core.codec.work import FunctionTask, Sequel
 from service.scheduler import Scheduler, SchedulerError
 
 
@@ -165,6 +165,38 @@ def test_a_late_short_stream_does_not_wait_for_a_long_one() -> None:
     assert order[4:] == ["long"] * 18
 
 
+def test_a_sequel_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -> None:
+    batches: list[list[Any]] = []
+
+    def note(items: list[Any]) -> list[Any]:
+        batches.append(items)
+        return [10 * item for item in items]
+
+    noting = task(note, batch=2)
+
+    def steps(first: int) -> Steps[list[Any]]:
+        return (yield Sequel(Work(noting, first + n, 1.0) for n in range(6)))
+
+    async def run() -> None:
+        async with running(threads=1) as (scheduler, _):
+            while [len(batch) for batch in batches] != [4, 2]:  # until the worker waits each time
+                batches.clear()
+                assert await scheduler.drive(steps(0)) == [0, 10, 20, 30, 40, 50]
+            gate = Gate()
+            held = asyncio.create_task(scheduler.submit(gate.work))
+            await gate.wait_until_entered()
+            batches.clear()
+            streams = [asyncio.create_task(scheduler.drive(steps(n))) for n in (100, 200)]
+            await asyncio.sleep(0.05)  # both have come to wait
+            gate.opened.set()
+            assert await streams[0] == [1000, 1010, 1020, 1030, 1040, 1050]
+            assert await streams[1] == [2000, 2010, 2020, 2030, 2040, 2050]
+            await held
+            assert batches[0] == [100, 200]
+
+    asyncio.run(run())
+
+
 def test_work_whose_client_has_gone_is_not_done() -> None:
     done: list[Any] = []
     closed = threading.Event()
@@ -267,7 +299,7 @@ def test_no_error_of_an_item_leaves_its_stream_waiting(wrong: Exception) -> None
 def test_too_few_results_are_an_error() -> None:
     async def run() -> None:
         async with running() as (scheduler, _):
-            with pytest.raises(ValueError, match="shorter"):
+            with pytest.raises(ValueError, match="not answered each"):
                 await asyncio.wait_for(scheduler.submit(work(lambda items: [])), 20)
 
     asyncio.run(run())

@@ -1,6 +1,7 @@
 """The engine of fixed shapes: every batch is the same work, whoever is in it."""
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -12,14 +13,13 @@ from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
 from ..arithmetic import Multiplication
-from ..items import DecodeItem, EncodedBlock, EncodeItem
+from ..items import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream, states_kept
 from ..protocol import EngineOptions
 from .graph import GraphRunner
 from .precision import with_bfloat16_decoder
 from .runner import HostRunner, Runner
 from .steps import Step, Variant, decode_step, encode_step
 
-Item = TypeVar("Item", EncodeItem, DecodeItem)
 Result = TypeVar("Result")
 
 _SEGMENTS = 8
@@ -84,9 +84,10 @@ class FixedEngine:
         for item in items:
             if not 0 < item.samples.shape[1] <= self.block_samples:
                 raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
-        return self._in_groups(
-            items, lambda item: item.samples.shape[1] == self.block_samples, self._encode
-        )
+        with states_kept(items):
+            return self._in_groups(
+                items, lambda item: item.samples.shape[1] == self.block_samples, self._encode
+            )
 
     @torch.inference_mode()
     def _encode(self, items: Sequence[EncodeItem], whole: bool) -> list[EncodedBlock]:
@@ -119,9 +120,10 @@ class FixedEngine:
                 raise ValueError(f"a block has 1 to {self.block_frames} frames")
             if codes.min() < 0 or codes.max() >= self.config.bins:
                 raise IndexError(f"codes beyond the {self.config.bins} of a codebook")
-        return self._in_groups(
-            items, lambda item: item.block.codes.shape[1] == self.block_frames, self._decode
-        )
+        with states_kept(items):
+            return self._in_groups(
+                items, lambda item: item.block.codes.shape[1] == self.block_frames, self._decode
+            )
 
     @torch.inference_mode()
     def _decode(self, items: Sequence[DecodeItem], whole: bool) -> list[np.ndarray]:
@@ -150,16 +152,25 @@ class FixedEngine:
     ) -> list[Result]:
         """Whole segments in one batch, shorter ones in another, whose step minds their lengths.
 
-        The blocks of a causal model go together, whatever their length.
+        The blocks of causal streams go together, whatever their length: the first of each, then
+        the second.
         """
         if self.config.causal:
-            return run(items, False) if items else []
+            streams = by_stream(items, causal=True)
+            batches = [
+                (False, [number for number in numbers if number is not None])
+                for numbers in itertools.zip_longest(*streams)
+            ]
+        else:
+            full = [n for n, item in enumerate(items) if whole(item)]
+            short = [n for n, item in enumerate(items) if not whole(item)]
+            batches = [
+                (kind, numbers) for kind, numbers in ((True, full), (False, short)) if numbers
+            ]
         results: dict[int, Result] = {}
-        for kind in (True, False):
-            numbers = [n for n, item in enumerate(items) if whole(item) is kind]
-            if numbers:
-                done = run([items[n] for n in numbers], kind)
-                results.update(zip(numbers, done, strict=True))
+        for kind, numbers in batches:
+            done = run([items[number] for number in numbers], kind)
+            results.update(zip(numbers, done, strict=True))
         return [results[number] for number in range(len(items))]
 
 

@@ -9,7 +9,7 @@ import torch
 from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
-from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, states_kept
+from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, by_stream, states_kept
 from ..protocol import EncodePrecision, EngineOptions
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
@@ -87,43 +87,48 @@ class NativeEngine:
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`. Raises `InvalidAudioError` for an item without samples."""
+        results: dict[int, EncodedBlock] = {}
+        jobs: list[Job] = []
         with states_kept(items):
-            jobs: list[Job] = []
-            blocks: list[EncodedBlock] = []
-            for item in items:
-                samples, scale = np.ascontiguousarray(item.samples, np.float32), None
+            for numbers in by_stream(items, self.config.causal):
+                stream = [items[number] for number in numbers]
+                samples, scale = _joined([item.samples for item in stream], np.float32), None
                 if not samples.size:
                     raise InvalidAudioError("there are no samples to encode")
                 if self.config.normalize:
                     samples, scale = self._normalised(samples)
-                frames = self.config.frames(samples.shape[1])
-                codes = np.empty((item.num_codebooks, frames), np.int64)
-                first, state = self._state(item.state, self._native.encoder_state)
-                jobs.append(Job.of(samples, codes, state, first, item.last))
-                blocks.append(EncodedBlock(codes, scale))
+                books = max(item.num_codebooks for item in stream)
+                codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
+                first, state = self._state(stream[0].state, self._native.encoder_state)
+                jobs.append(Job.of(samples, codes, state, first, stream[-1].last))
+                sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
+                for number, item, part in zip(numbers, stream, _cut(codes, sizes), strict=True):
+                    results[number] = EncodedBlock(part[: item.num_codebooks], scale)
             self._native.encode(jobs, threads or self.threads)
-            return blocks
+        return [results[number] for number in range(len(items))]
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`. Raises `InvalidAudioError` for an item without codes and `IndexError` for
         codes that no codebook has."""
+        results: dict[int, np.ndarray] = {}
+        jobs: list[Job] = []
         with states_kept(items):
-            jobs: list[Job] = []
-            audio: list[np.ndarray] = []
-            for item in items:
-                codes = np.ascontiguousarray(item.block.codes, np.int64)
+            for numbers in by_stream(items, self.config.causal):
+                stream = [items[number] for number in numbers]
+                codes = _joined([item.block.codes for item in stream], np.int64)
                 if not codes.size:
                     raise InvalidAudioError("there are no codes to decode")
                 if codes.min() < 0 or codes.max() >= self.config.bins:
                     raise IndexError(f"codes beyond the {self.config.bins} of a codebook")
-                length = codes.shape[1] * self.config.hop_length
-                samples = np.empty((self.config.channels, length), np.float32)
-                scale = 1.0 if item.block.scale is None else item.block.scale
-                first, state = self._state(item.state, self._native.decoder_state)
-                jobs.append(Job.of(samples, codes, state, first, item.last, scale))
-                audio.append(samples)
+                hop, scale = self.config.hop_length, stream[0].block.scale
+                samples = np.empty((self.config.channels, codes.shape[1] * hop), np.float32)
+                first, state = self._state(stream[0].state, self._native.decoder_state)
+                scale = 1.0 if scale is None else scale
+                jobs.append(Job.of(samples, codes, state, first, stream[-1].last, scale))
+                sizes = [item.block.codes.shape[1] * hop for item in stream]
+                results.update(zip(numbers, _cut(samples, sizes), strict=True))
             self._native.decode(jobs, threads or self.threads)
-            return audio
+        return [results[number] for number in range(len(items))]
 
     def _state(self, state: StreamState, size: int) -> tuple[bool, np.ndarray | None]:
         """Whether the stream begins, and the state that the work will write to."""
@@ -140,3 +145,14 @@ class NativeEngine:
         if scales is None:
             raise ValueError("the model does not normalise")
         return x[0].contiguous().numpy(), float(scales[0])
+
+
+def _joined(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
+    """One after another, as C++ wants it."""
+    whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+    return np.ascontiguousarray(whole, dtype)
+
+
+def _cut(whole: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """`[R, sum of sizes]` into `[R, size]` each."""
+    return np.split(whole, np.cumsum(sizes)[:-1], axis=1)

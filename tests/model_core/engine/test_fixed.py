@@ -132,6 +132,27 @@ def test_company_and_rows_change_no_bit(name: str) -> None:
             np.testing.assert_array_equal(audio, heard[i])
 
 
+def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
+    engine = FixedEngine(_narrow("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2))
+    x, other = _streams(engine.model, [50_000, 24_000])
+    expected = [_encoded(engine, [stream], [4])[0].codes for stream in (x, other)]
+    state = StreamState()
+    blocks = engine.encode(
+        [
+            EncodeItem(x[:, :24_000], 4, False, state),
+            EncodeItem(x[:, 24_000:48_000], 4, False, state),
+            EncodeItem(other, 4, True),
+            EncodeItem(x[:, 48_000:], 4, True, state),
+        ]
+    )
+    np.testing.assert_array_equal(blocks.pop(2).codes, expected[1])
+    np.testing.assert_array_equal(np.concatenate([b.codes for b in blocks], axis=1), expected[0])
+    whole = _decoded(engine, [EncodedBlock(expected[0])])[0]
+    state = StreamState()
+    heard = engine.decode([DecodeItem(block, False, state) for block in blocks])
+    np.testing.assert_array_equal(np.concatenate(heard, axis=1), whole)
+
+
 def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
     """Rows and codebooks that are unused hold what was there before."""
     engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))

@@ -160,6 +160,39 @@ def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str)
             np.testing.assert_array_equal(samples, other)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_of_one_stream_follow_each_other_in_a_call(
+    peers: Peers, best: NativeLibrary, threads: int
+) -> None:
+    """Beside another stream's, each with as many codebooks as it wants."""
+    model = peers.pair("encodec_24khz").ours
+    engine = NativeEngine(model, best, EngineOptions(threads=threads))
+    x = signal(1, 2 * 24_000 + 500, 24_000, seed=3).numpy()
+    codes = _encode(engine, x, 16, [])
+    audio = _decode(engine, codes, [])
+    state, other = StreamState(), signal(1, 9000, 24_000, seed=4).numpy()
+    alone = engine.encode([EncodeItem(other, 4, last=True)])[0].codes
+    parts = [x[:, :24_000], x[:, 24_000:48_000], x[:, 48_000:]]
+    blocks = engine.encode(
+        [
+            EncodeItem(parts[0], 16, False, state),
+            EncodeItem(other, 4, True),
+            EncodeItem(parts[1], 8, False, state),
+            EncodeItem(parts[2], 16, True, state),
+        ]
+    )
+    np.testing.assert_array_equal(blocks.pop(1).codes, alone)
+    np.testing.assert_array_equal(blocks[1].codes, codes[:8, 75:150])
+    np.testing.assert_array_equal(
+        np.concatenate([blocks[0].codes, blocks[2].codes], axis=1),
+        np.delete(codes, np.s_[75:150], 1),
+    )
+    state = StreamState()
+    cuts = np.split(codes, [75, 150], axis=1)
+    heard = engine.decode([DecodeItem(EncodedBlock(c), n == 2, state) for n, c in enumerate(cuts)])
+    np.testing.assert_array_equal(np.concatenate(heard, axis=1), audio)
+
+
 def _narrow(name: str, filters: int) -> EncodecModel:
     torch.manual_seed(filters)
     model = EncodecModel(CONFIGS[name].with_filters(filters)).eval()
