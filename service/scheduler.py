@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 WORKS_AT_ONCE = 64
 """The most work of one stream in the queue: with the permits, it bounds the queue's length."""
 
-CPU_BATCH_SECONDS = 4.0
+CPU_BATCH_SECONDS = 3.0
 """The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
 Larger ones gain little there (`benchmarks`)."""
 

@@ -113,8 +113,8 @@ def test_a_batch_is_what_waits_for_the_same_task() -> None:
             gate = Gate()
             held = asyncio.ensure_future(scheduler.submit(gate.work))
             await gate.wait_until_entered()
-            waiting = [scheduler.submit(Work(together, n, 1.0)) for n in range(6)]
-            waiting += [scheduler.submit(Work(other, n, 1.0)) for n in range(2)]
+            waiting = [scheduler.submit(Work(together, n, 0.5)) for n in range(6)]
+            waiting += [scheduler.submit(Work(other, n, 0.5)) for n in range(2)]
             results = asyncio.gather(*waiting)
             await asyncio.sleep(0)
             assert scheduler.depth == 8
@@ -179,7 +179,7 @@ def test_a_sequel_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -
 
     async def run() -> None:
         async with running(threads=1) as (scheduler, _):
-            while [len(batch) for batch in batches] != [4, 2]:  # until the worker waits each time
+            while [len(batch) for batch in batches] != [3, 3]:  # until the worker waits each time
                 batches.clear()
                 assert await scheduler.drive(steps(0)) == [0, 10, 20, 30, 40, 50]
             gate = Gate()

@@ -17,7 +17,7 @@ from .weights import flat_weights
 # Of one stream in one item, where several threads may share it: enough that none waits long for
 # another, few where other streams wait meanwhile.
 _BLOCKS_A_THREAD = 16
-_BLOCKS_SHARED = 4
+_BLOCKS_SHARED = 3
 
 # The LSTM's width is a multiple of this: the lanes of the widest vectors.
 _LSTM_UNITS = 16
