@@ -61,6 +61,7 @@ class Zygote:
                     self._reap()
                 if self._commands in ready and not self._command():
                     break
+        signal.set_wakeup_fd(-1)  # or the ends of the children would be told to a closed socket
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 

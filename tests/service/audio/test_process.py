@@ -253,7 +253,9 @@ def test_leaving_early_kills_the_child_and_frees_everything(
             await waiting
         assert not child_pids(processes)
         assert names(spool_dir) == []
-        assert len(names("/proc/self/fd")) == descriptors
+        async with asyncio.timeout(10):  # until the next child has been forked ahead
+            while len(names("/proc/self/fd")) != descriptors:
+                await asyncio.sleep(0.01)
 
     run(leave())
 
