@@ -36,9 +36,8 @@ async def started(folder: Path) -> AsyncIterator[AudioProcesses]:
     finally:
         await processes.close()
     assert not processes.running
-    await asyncio.sleep(0)  # transports close in the loop's next round
     assert zygotes() == before
-    assert len(names("/proc/self/fd")) == descriptors
+    await until(lambda: len(names("/proc/self/fd")) == descriptors)  # transports close by and by
     assert names(folder) == []
 
 
