@@ -20,8 +20,8 @@ _GAIN = 1.8
 _LM_GAIN = 6
 _FIT_SECONDS = 12
 _FIT_SEED = 5
-"""Another than the clips' own: codebooks that know their audio leave nothing to the later ones, which
-would then tell rounding errors apart."""
+"""Another than the clips' own: codebooks that know their audio would leave nothing to the later
+ones but rounding errors to tell apart."""
 
 
 def seeded_model(name: str) -> EncodecModel:
