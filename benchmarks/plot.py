@@ -95,6 +95,7 @@ def _draw_speed(axes: "Axes", section: Section, model: str, direction: str) -> N
         limit = max(row["limit_times_real_time"] for row in rows)
         axes.axhline(limit, color="black", linestyle="--", linewidth=0.8, label="float32 limit")
     middle = width * (len(names) - 1) / 2
+    axes.set_xlim(-width, len(lengths) - 1 + width * len(names))  # also round what is left out
     axes.set_xticks([i + middle for i in range(len(lengths))], [length(s) for s in lengths])
     axes.set_title(f"{model}, {direction}, {threads} thread{'s' * (threads > 1)}", fontsize="small")
     axes.set_ylabel("times real time")
