@@ -24,6 +24,7 @@ _FROM_STATUS = {
     422: ProblemCode.BAD_PARAMETER,
 }
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def problem_response(problem: Problem) -> Response:
@@ -56,6 +57,8 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         detail = "there is no room on the disk for what the request needs"
         return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
+    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:
+        return Problem(ProblemCode.UNAVAILABLE, "the server has too many files open")
     return Problem.from_exception(error)
 
 

@@ -34,6 +34,7 @@ class AudioProcesses:
         self._on_failure = on_failure
         self._restart: asyncio.Task[None] | None = None
         self._zygote: WarmProcess | None = None
+        self._closed = False
         self._starting = asyncio.Lock()
         self._ahead: asyncio.Task[Child] | None = None
 
@@ -51,7 +52,8 @@ class AudioProcesses:
         return self._zygote is not None and not self._zygote.gone
 
     async def close(self) -> None:
-        """Ends the warm process and with it every child."""
+        """Ends the warm process and with it every child, for good."""
+        self._closed = True
         if self._restart is not None:
             self._restart.cancel()
         self._drop_ahead()
@@ -101,7 +103,7 @@ class AudioProcesses:
         return child
 
     def _fork_ahead(self) -> None:
-        if self._ahead is None and self.running:
+        if self._ahead is None and self.running and not self._closed:
             self._ahead = asyncio.create_task(self._fork())
 
     def _drop_ahead(self) -> None:
@@ -113,8 +115,10 @@ class AudioProcesses:
         return await Child.fork(await self._warm())
 
     async def _warm(self) -> WarmProcess:
-        """The warm process, started again if it has gone."""
+        """The warm process, started again if it has gone. Raises `AudioProcessError`."""
         async with self._starting:
+            if self._closed:
+                raise AudioProcessError("the audio decoder is not running")
             if self._zygote is not None and self._zygote.gone:
                 await self._zygote.close()
                 self._zygote = None
@@ -131,6 +135,8 @@ class AudioProcesses:
         try:
             await self.start()
         except AudioProcessError as error:
+            if self._closed:
+                return
             logger.critical("audio cannot be decoded", error=str(error))
             self._on_failure()
 

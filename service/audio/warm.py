@@ -61,18 +61,8 @@ class WarmProcess:
     async def start(cls, on_lost: Callable[[], None]) -> "WarmProcess":
         """Raises `AudioProcessError` when it does not come up; `on_lost` is called when it ends
         later without having been told to, or had to be killed."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "service.audio.zygote", str(theirs.fileno()), str(os.getpid())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-            )
-        zygote = cls(process, ours, on_lost)
+        process, commands = await _launch()
+        zygote = cls(process, commands, on_lost)
         try:
             async with asyncio.timeout(STARTING):
                 await zygote._ready
@@ -197,6 +187,30 @@ class WarmProcess:
             _tell(forked, None)
         self._ended.clear()
         self._forked.clear()
+
+
+async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """The process and our end of its commands. Raises `AudioProcessError` where the system has no
+    room for it."""
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setblocking(False)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "service.audio.zygote", str(theirs.fileno()), str(os.getpid())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=_environment(),
+                )
+            except BaseException:
+                ours.close()
+                raise
+    except OSError as error:
+        raise AudioProcessError(f"the audio decoder cannot be started: {error}") from error
+    return process, ours
 
 
 def _tell(future: asyncio.Future[T] | None, result: T) -> None:

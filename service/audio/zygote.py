@@ -147,8 +147,9 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
-    commands.send(json.dumps({"ready": os.getpid()}).encode())
-    Zygote(commands).serve()
+    with contextlib.suppress(OSError):  # the server may have gone meanwhile
+        commands.send(json.dumps({"ready": os.getpid()}).encode())
+        Zygote(commands).serve()
     os._exit(0)  # taking the interpreter apart takes a while
 
 

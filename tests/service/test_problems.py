@@ -60,6 +60,8 @@ def test_a_problem_says_its_kind(code: ProblemCode) -> None:
         (AudioProcessError("x"), ProblemCode.UNAVAILABLE),
         (OSError(errno.ENOSPC, "no space", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
         (OSError(errno.EDQUOT, "quota", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
+        (OSError(errno.EMFILE, "too many", "/secret"), ProblemCode.UNAVAILABLE),
+        (OSError(errno.ENFILE, "too many", "/secret"), ProblemCode.UNAVAILABLE),
         (OSError(errno.EIO, "broken", "/secret"), ProblemCode.INTERNAL_ERROR),
         (Problem(ProblemCode.BUSY), ProblemCode.BUSY),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -28,6 +29,7 @@ Test = Callable[[AudioProcesses], Coroutine[Any, Any, None]]
 @asynccontextmanager
 async def started(folder: Path) -> AsyncIterator[AudioProcesses]:
     """Nothing of it is left afterwards: no process, no descriptor, no file."""
+    gc.collect()  # or what earlier tests left would be missed below
     descriptors, before = len(names("/proc/self/fd")), zygotes()
     processes = AudioProcesses(folder)
     await processes.start()
@@ -181,6 +183,28 @@ def test_an_upload_is_tried_again_only_once(check: Callable[[Test], None]) -> No
                 await until(lambda: not processes.running)
             with pytest.raises(AudioProcessError):
                 await hearing
+
+    check(test)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_nothing_comes_back_after_the_end(check: Callable[[Test], None], steps: int) -> None:
+    """The warm process is lost and the service ends while it comes back, at whatever step."""
+    failures: list[None] = []
+
+    async def test(processes: AudioProcesses) -> None:
+        processes._on_failure = lambda: failures.append(None)
+        os.kill(zygote_pid(processes), signal.SIGKILL)
+        await until(lambda: not processes.running)
+        processes._lost()  # told of twice: two tasks start it again
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await processes.close()
+        await asyncio.sleep(0.1)
+        assert not processes.running
+        assert not failures
+        with pytest.raises(AudioProcessError):
+            await decode(processes, DATA)
 
     check(test)
 
