@@ -29,7 +29,7 @@ def same_file(a: bytes, b: bytes) -> str:
 def signal_to_noise(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> str:
     """How far `other` is from `one`, samples `[C, n]`, in words."""
     if one.shape != other.shape:
-        return f"samples {list(one.shape)}, {list(other.shape)}"
+        return _other_shape("samples", one, other)
     x, y = one.astype(np.float64), other.astype(np.float64)
     noise = np.sum((x - y) ** 2)
     return (
@@ -39,12 +39,16 @@ def signal_to_noise(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]
 
 def _codes(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> str:
     if a.shape != b.shape:
-        return f"codes {list(a.shape)}, {list(b.shape)}"
+        return _other_shape("codes", a, b)
     return f"{np.mean(a == b):.3%} of codes"
 
 
 def _samples(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> str:
     if a.shape != b.shape:
-        return f"samples {list(a.shape)}, {list(b.shape)}"
+        return _other_shape("samples", a, b)
     x, y = a.astype(np.float64), b.astype(np.float64)
     return f"within {np.abs(x - y).max() / np.abs(y).max():.0e} of peak"
+
+
+def _other_shape(what: str, a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> str:
+    return f"{what} {list(a.shape)}, {list(b.shape)}"

@@ -1,7 +1,7 @@
 """Section `gpu`: the core on a CUDA device, arrays to arrays, beside the reference on the same one.
 
-Two threads hand in batches of blocks of many streams, as the service's workers do. The limit is
-what the device multiplies and adds in large matrix products of the same precision.
+Threads hand in batches of blocks of many streams, as the service's workers do. The limit is what
+the device multiplies and adds in large matrix products of the same precision.
 """
 
 import gc
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from model_core.engine import (
+    BATCHES_AT_ONCE,
     EncodePrecision,
     Engine,
     EngineOptions,
@@ -38,7 +39,6 @@ from .streams import Streams
 from .table import Column, Table
 from .timing import take_turns
 
-CALLERS = 2
 BATCHES = (32, 128, 256)
 PRECISIONS: dict[Direction, tuple[Precision, ...]] = {
     "encode": ("float32", "tf32"),
@@ -117,9 +117,9 @@ def measured(model: EncodecModel, setting: Setting, plan: Plan, limit: float) ->
     same = agreement(direction, "torch", outputs)["ours"]
     streams = Streams(config, direction, DEFAULT_BANDWIDTH, setting.batch, _BLOCKS)
     streams.run(engine)
-    job = {"ours": lambda: streams.run(engine, CALLERS)}
+    job = {"ours": lambda: streams.run(engine, BATCHES_AT_ONCE)}
     seconds = median(take_turns(job, plan.runs, plan.budget)["ours"])
-    rate = CALLERS * streams.seconds / seconds
+    rate = BATCHES_AT_ONCE * streams.seconds / seconds
     return _row(
         model, direction, "ours", setting.precision, setting.batch, rate, limit, setting.device
     ) | {"agreement": same}

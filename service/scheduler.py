@@ -19,6 +19,7 @@ import structlog
 import torch
 
 from model_core.codec.work import Sequel, Steps, Task, Work
+from model_core.engine import BATCHES_AT_ONCE
 
 from .lane import Job, Lane, Turn
 
@@ -31,9 +32,6 @@ WORKS_AT_ONCE = 64
 CPU_BATCH_SECONDS = 3.0
 """The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
 Larger ones gain little there (`benchmarks`)."""
-
-DEVICE_THREADS = 2
-"""Workers for a CUDA device: one writes a batch while the other's is computed."""
 
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
@@ -77,7 +75,8 @@ class Scheduler:
         self._observer = observer
         self._on_death = on_death
         self._cpu = Lane(threads, CPU_BATCH_SECONDS)
-        self._device = Lane(DEVICE_THREADS, divide=False) if cuda else self._cpu
+        # One worker writes a batch while the other's is computed.
+        self._device = Lane(BATCHES_AT_ONCE, divide=False) if cuda else self._cpu
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"
         self._stopping = False

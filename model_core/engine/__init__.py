@@ -4,7 +4,7 @@ What it computes is what `nn` computes on the whole audio; the tests hold it to 
 """
 
 from .choose import BACKENDS, PRECISIONS, Backend, make_engine
-from .fixed import FixedEngine
+from .fixed import BATCHES_AT_ONCE, FixedEngine
 from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .native import NativeEngine
 from .overlap import OverlapAdd
@@ -13,6 +13,7 @@ from .torch_engine import TorchEngine
 
 __all__ = [
     "BACKENDS",
+    "BATCHES_AT_ONCE",
     "PRECISIONS",
     "Backend",
     "DecodeItem",

@@ -24,7 +24,8 @@ from .steps import Step, Tensors, Variant
 
 logger = logging.getLogger(__name__)
 
-_STAGES = 2
+BATCHES_AT_ONCE = 2
+"""Batches on their way at once, and so the threads that keep a device busy."""
 
 # Before a capture, so that libraries have chosen their algorithms and taken their workspaces.
 _WARM_UPS = 3
@@ -71,7 +72,7 @@ class GraphRunner:
                 self._given["carried"] = self._begin.repeat(max_batch, 1)
             self._pool = torch.cuda.graph_pool_handle()
             self._free: SimpleQueue[_PinnedStage] = SimpleQueue()
-            for _ in range(_STAGES):
+            for _ in range(BATCHES_AT_ONCE):
                 self._free.put(_PinnedStage(step, max_batch, device))
             torch.cuda.synchronize()
 
