@@ -4,7 +4,6 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 `encodec-serve`; the text below a field is its documentation, in `--help` too.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.config import CONFIGS
 from model_core.engine import EncodePrecision, Precision
+
+from .cores import usable_cores
 
 ENV_PREFIX = "ENCODEC_"
 
@@ -64,8 +65,8 @@ class Settings(BaseSettings):
     """float32 (the reference's codes), or tf32, on a GPU: some codes are others then."""
 
     threads: Annotated[int, Field(ge=0)] = 0
-    """Worker threads on the CPU, each with its own batch; 0 for one a core. One that has nothing
-    to do helps the others."""
+    """Worker threads on the CPU, each with its own batch; 0 for one a core, of those that a
+    container's quota allows. One that has nothing to do helps the others."""
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
     """Blocks of different streams in one batch on CUDA, which takes the same time and memory
@@ -108,9 +109,7 @@ class Settings(BaseSettings):
     @property
     def worker_threads(self) -> int:
         """How many there are: by default as many as cores that this process may use."""
-        if hasattr(os, "sched_getaffinity"):
-            return self.threads or len(os.sched_getaffinity(0))
-        return self.threads or os.cpu_count() or 1
+        return self.threads or usable_cores()
 
     @field_validator("models", "api_keys", mode="before")
     @classmethod
