@@ -5,15 +5,14 @@ worker that died, an address that is taken), 2 for wrong settings.
 """
 
 import signal
-import socket
 import sys
 from types import FrameType
 
 import structlog
-import uvicorn
 
 from . import flags, logs
 from .app import create_app
+from .server import Server, listen, raise_descriptor_limit
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -36,22 +35,10 @@ def serve(settings: Settings) -> int:
     except ValueError as error:
         logger.critical("wrong settings", error=str(error))
         return 2
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http="h11",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # `middleware.observe` writes a better one
-        server_header=False,
-        timeout_keep_alive=settings.keep_alive_timeout,
-        timeout_graceful_shutdown=settings.shutdown_grace,
-    )
-    server = uvicorn.Server(config)
+    raise_descriptor_limit()
+    server = Server(app, settings)
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings)
     except OSError as error:
         reason = error.strerror or str(error)
         logger.critical("cannot listen", host=settings.host, port=settings.port, error=reason)
@@ -63,24 +50,6 @@ def serve(settings: Settings) -> int:
     with listener:
         server.run(sockets=[listener])
     return 1 if failed or not server.started else 0
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket, its real port said in the log. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. Without, a body that follows its headers waits, on a connection
-        # that is used again, until the client acknowledges the headers: 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    address = f"[{host}]" if ":" in host else host
-    logger.info("listening", url=f"http://{address}:{listener.getsockname()[1]}")
-    return listener
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,8 +16,9 @@ from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
 from .audio import AudioProcessError, AudioProcesses
 from .auth import require_key
+from .coding.spool import check_spool
 from .metrics import Metrics
-from .middleware import ErrorBoundary, Observe, RequestId
+from .middleware import ErrorBoundary, Linger, Observe, RequestId
 from .models import Models, choose_device
 from .scheduler import PATIENCE, Scheduler
 from .settings import Settings
@@ -32,10 +33,11 @@ def create_app(
 
     `on_fatal` is called, on the event loop, when the service can work no more: a model could not
     be loaded, a worker has died, or no audio can be decoded. Raises `ValueError` for a CUDA device
-    that is not here.
+    that is not here and a spool folder that cannot be written.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
+    check_spool(settings.spool_dir)
     metrics = Metrics()
     for name in settings.models:
         metrics.model_ready(name, False)
@@ -50,13 +52,13 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.admission = Admission(
+    admission = app.state.admission = Admission(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
     app.state.scheduler = Scheduler(
         settings.worker_threads, device.type == "cuda", metrics, on_fatal
     )
-    app.state.audio = AudioProcesses(on_failure=on_fatal)
+    app.state.audio = AudioProcesses(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
     app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
     for router in OPEN_ROUTERS:
@@ -64,9 +66,10 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(require_key)])
     problem_handlers.install(app)
-    app.add_middleware(ErrorBoundary)
+    app.add_middleware(ErrorBoundary, stopping=lambda: admission.closed)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(RequestId)
+    app.add_middleware(Linger, stopping=lambda: admission.closed)
     _describe_itself(app)
     return app
 

@@ -29,14 +29,15 @@ async def require_key(
     settings: Settings = request.app.state.settings
     if not settings.api_keys:
         return
-    given = header if header is not None else bearer.credentials if bearer is not None else None
-    if given is None:
+    given = [key for key in (header, bearer.credentials if bearer else None) if key is not None]
+    if not given:
         raise Problem(
             ProblemCode.UNAUTHORIZED, "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
         )
-    # all of them are compared, so that the time says nothing
+    # All of them are compared, so that the time says nothing; headers come decoded as latin-1.
     matches = [
-        secrets.compare_digest(given.encode(), key.get_secret_value().encode())
+        secrets.compare_digest(one.encode("latin-1"), key.get_secret_value().encode())
+        for one in given
         for key in settings.api_keys
     ]
     if not any(matches):

@@ -198,29 +198,27 @@ class Problem(Exception):  # noqa: N818  it is what the client is shown
         )
 
 
-def codes_of(status: int) -> list[ProblemCode]:
-    """The codes that come with an HTTP status."""
-    return [code for code, kind in PROBLEMS.items() if kind.status == status]
+def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that answers with these problems, by status."""
+    statuses: dict[int, list[ProblemCode]] = {}
+    for code in sorted(codes, key=list(ProblemCode).index):
+        statuses.setdefault(PROBLEMS[code].status, []).append(code)
+    return {status: _response(status, statuses[status]) for status in sorted(statuses)}
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that answers with these problems."""
-    return {status: _response(status) for status in statuses}
-
-
-def _response(status: int) -> dict[str, Any]:
-    codes = codes_of(status)
-    if not codes:
-        raise ValueError(f"no problem has the status {status}")
+def _response(status: int, codes: list[ProblemCode]) -> dict[str, Any]:
     response: dict[str, Any] = {
         "description": "; ".join(f"{PROBLEMS[code].title} (`{code}`)" for code in codes),
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
     }
-    if status in (429, 503):
-        response["headers"] = {
-            "Retry-After": {
-                "description": "Seconds to wait before the next attempt",
-                "schema": {"type": "integer"},
-            }
-        }
+    for name, (kind, text) in _HEADERS.get(status, {}).items():
+        response.setdefault("headers", {})[name] = {"description": text, "schema": {"type": kind}}
     return response
+
+
+_RETRY = {"Retry-After": ("integer", "Seconds to wait before the next attempt.")}
+_HEADERS = {
+    401: {"WWW-Authenticate": ("string", "`Bearer`.")},
+    429: _RETRY,
+    503: _RETRY,
+}

@@ -25,13 +25,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
         use_attribute_docstrings=True,
         validate_default=True,
         frozen=True,
         extra="ignore",
     )
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for every interface."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
 
     decode_precision: Precision = "float32"
     """float32 (the reference's audio); bfloat16, on a GPU or a CPU with AVX512-BF16, where it is
-    1.6 to 2 times as fast, what rounding adds being 42 dB below the audio; or tf32, on a GPU.
+    1.7 to 2 times as fast, what rounding adds being 42 dB below the audio; or tf32, on a GPU.
     Where it does not work the service does not start. Codes and files are the same."""
 
     encode_precision: EncodePrecision = "float32"
@@ -71,6 +72,10 @@ class Settings(BaseSettings):
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
     """Blocks of different streams in one batch on CUDA, which takes the same time and memory
     however many it has; on the CPU the backend knows best."""
+
+    spool_dir: Path | None = None
+    """Folder for uploads while they are worked on, best on a disk; the system's temporary folder
+    where it is not given."""
 
     max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
     """Most bytes in a request's body; 2GiB and the like are understood."""
@@ -88,7 +93,11 @@ class Settings(BaseSettings):
     """Longest wait for a turn, in seconds, before the answer is 504."""
 
     read_timeout: Seconds = 60
-    """Longest wait for the next bytes of a request's body, in seconds, before the answer is 408."""
+    """Longest wait for a request's head and for the next bytes of its body, in seconds; for the
+    latter the answer is 408."""
+
+    write_timeout: Seconds = 60
+    """Seconds after which a client that takes nothing of its answer is cut off."""
 
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
@@ -115,9 +124,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`a, b` -> `[a, b]`."""
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if value and not parts:
+            raise ValueError("there is nothing but separators in it")
+        return parts
 
     @field_validator("models")
     @classmethod
@@ -132,7 +144,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("cache_dir", mode="before")
+    @field_validator("cache_dir", "spool_dir", mode="before")
     @classmethod
     def _no_folder(cls, value: Any) -> Any:
         return None if value == "" else value

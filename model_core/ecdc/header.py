@@ -21,6 +21,7 @@ MAX_AUDIO_LENGTH = 2**53 - 1  # samples; what any JSON reader holds exactly
 MAX_CODEBOOKS = 32
 
 _PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
+MAX_HEADER_BYTES = _PREFIX.size + MAX_META_BYTES
 _MODEL_NAME = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]{0,63})(:(?P<weights>[0-9a-f]{8})(\+(?P<lm>[0-9a-f]{8}))?)?"
 )

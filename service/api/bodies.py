@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ..problems import ProblemCode
+
 ECDC_TYPE = "application/octet-stream"
 WAV_TYPE = "audio/wav"
 NPZ_TYPE = "application/x-npz"
@@ -12,8 +14,45 @@ AUDIO = (
 )
 ECDC = "An `.ecdc` file."
 
-PROBLEMS = (400, 401, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504, 507)
-"""Statuses of the problems that a call with a file can end in."""
+_FILE_PROBLEMS = (
+    ProblemCode.BAD_REQUEST,
+    ProblemCode.EMPTY_BODY,
+    ProblemCode.UNAUTHORIZED,
+    ProblemCode.CLIENT_TOO_SLOW,
+    ProblemCode.TOO_LARGE,
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+    ProblemCode.BAD_PARAMETER,
+    ProblemCode.BUSY,
+    ProblemCode.INTERNAL_ERROR,
+    ProblemCode.STARTING,
+    ProblemCode.UNAVAILABLE,
+    ProblemCode.SHUTTING_DOWN,
+    ProblemCode.WAITED_TOO_LONG,
+    ProblemCode.INSUFFICIENT_STORAGE,
+)
+
+AUDIO_PROBLEMS = (
+    *_FILE_PROBLEMS,
+    ProblemCode.UNDECODABLE_AUDIO,
+    ProblemCode.TOO_LONG,
+    ProblemCode.UNKNOWN_MODEL,
+    ProblemCode.UNSUPPORTED_BANDWIDTH,
+    ProblemCode.WEIGHTS_UNAVAILABLE,
+)
+"""What a call that takes audio can end in."""
+
+INSPECT_PROBLEMS = (*_FILE_PROBLEMS, ProblemCode.BROKEN_ECDC, ProblemCode.TRUNCATED_ECDC)
+"""What a call that looks at an `.ecdc` file can end in."""
+
+ECDC_PROBLEMS = (
+    *INSPECT_PROBLEMS,
+    ProblemCode.TOO_LONG,
+    ProblemCode.WEIGHTS_UNAVAILABLE,
+    ProblemCode.LM_UNAVAILABLE,
+)
+"""What a call that decodes an `.ecdc` file can end in."""
+
+_ATTACHMENT = ("string", "`attachment`, with a name for the file.")
 
 _HEADERS = {
     "X-Encodec-Model": ("string", "Name of the model."),
@@ -57,13 +96,18 @@ def upload_body(description: str) -> dict[str, Any]:
     }
 
 
-def answer(description: str, *media_types: str, headers: int = len(_HEADERS)) -> dict[str, Any]:
-    """A binary answer in one of `media_types`, with the first `headers` of the headers."""
+def answer(
+    description: str, *media_types: str, headers: int = len(_HEADERS), **more: tuple[str, str]
+) -> dict[str, Any]:
+    """A binary answer in one of `media_types`, with the first `headers` of the headers and some
+    `more` (type and text)."""
+    described = dict(list(_HEADERS.items())[:headers])
+    described |= {"Content-Disposition": _ATTACHMENT, **more}
     return {
         "description": description,
         "content": {media_type: {"schema": binary(media_type)} for media_type in media_types},
         "headers": {
             name: {"description": text, "schema": {"type": kind}}
-            for name, (kind, text) in list(_HEADERS.items())[:headers]
+            for name, (kind, text) in described.items()
         },
     }

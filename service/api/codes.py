@@ -2,23 +2,28 @@
 
 import asyncio
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
 from ..coding.call import OpenCall
 from ..coding.codes import Codes, encode
-from ..coding.spool import contents
-from ..problems import problem_responses
+from ..coding.spool import contents, in_chunks
+from ..problems import ProblemCode, problem_responses
 from .accept import choose
-from .bodies import AUDIO, NPZ_TYPE, PROBLEMS, answer, raw_body
-from .headers import attachment, model_headers
-from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model
+from .bodies import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body
+from .headers import attachment, duration, model_headers
+from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model, known_parameters
 
 JSON_TYPE = "application/json"
 
 router = APIRouter(tags=["codec"])
 
-_ANSWER = answer("The codes.", NPZ_TYPE, headers=3)
+_ANSWER = answer(
+    "The codes.",
+    NPZ_TYPE,
+    headers=4,
+    Vary=("string", "`Accept`."),
+)
 _ANSWER["content"] = {
     JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Codes"}},
     **_ANSWER["content"],
@@ -29,8 +34,12 @@ _ANSWER["content"] = {
     "/codes",
     operation_id="codes",
     summary="The discrete codes of audio",
+    dependencies=[Depends(known_parameters)],
     response_class=Response,
-    responses={200: {"model": Codes, **_ANSWER}, **problem_responses(*PROBLEMS)},
+    responses={
+        200: {"model": Codes, **_ANSWER},
+        **problem_responses(*AUDIO_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
+    },
     openapi_extra=raw_body(AUDIO),
 )
 async def codes(
@@ -46,9 +55,10 @@ async def codes(
     upload = await call.upload()
     encoded = await encode(call, upload, codec, num_codebooks)
     headers = model_headers(codec, num_codebooks)
+    headers["X-Audio-Duration"] = duration(encoded.seconds)
     headers["Vary"] = "Accept"
     if media_type == JSON_TYPE:
-        return StreamingResponse(encoded.json(), headers=headers, media_type=media_type)
+        return StreamingResponse(in_chunks(encoded.json()), headers=headers, media_type=media_type)
     archive = call.spool()
     await asyncio.to_thread(encoded.write_npz, archive)
     headers["Content-Length"] = str(archive.seek(0, 2))

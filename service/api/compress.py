@@ -8,7 +8,8 @@ from fastapi.responses import StreamingResponse
 from ..coding.call import OpenCall
 from ..coding.compression import Compressed, compress
 from ..coding.spool import contents
-from .bodies import AUDIO, ECDC_TYPE, answer
+from ..problems import ProblemCode
+from .bodies import AUDIO, AUDIO_PROBLEMS, ECDC_TYPE, answer
 from .file_route import file_route
 from .headers import attachment, audio_headers
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Model
@@ -23,6 +24,7 @@ router = APIRouter(tags=["codec"])
     summary="Compress audio",
     body=AUDIO,
     answer=answer("The `.ecdc` file.", ECDC_TYPE),
+    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
 )
 async def compress_file(
     call: OpenCall,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from ..coding.call import OpenCall
 from ..coding.ecdc_file import receive_ecdc
-from .bodies import ECDC, WAV_TYPE, answer
+from .bodies import ECDC, ECDC_PROBLEMS, WAV_TYPE, answer
 from .file_route import file_route
 from .parameters import Rescale
 from .wav import wav_response
@@ -19,6 +19,7 @@ router = APIRouter(tags=["codec"])
     summary="Decompress to WAV",
     body=ECDC,
     answer=answer("16-bit PCM.", WAV_TYPE),
+    problems=ECDC_PROBLEMS,
 )
 async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the

@@ -32,10 +32,15 @@ def audio_headers(codec: Codec, header: Header, ecdc_bytes: int) -> dict[str, st
     """The same with the duration (s) and the size of the whole `.ecdc` file."""
     seconds = header.audio_length / codec.config.sample_rate
     return model_headers(codec, header.num_codebooks) | {
-        "X-Audio-Duration": f"{seconds:.6f}",
+        "X-Audio-Duration": duration(seconds),
         "X-Compressed-Bytes": str(ecdc_bytes),
         "X-Compressed-Kbps": f"{ecdc_bytes * 8 / seconds / 1000:.3f}",
     }
+
+
+def duration(seconds: float) -> str:
+    """As `X-Audio-Duration` says it."""
+    return f"{seconds:.6f}"
 
 
 def attachment(filename: str | None, suffix: str) -> str:

@@ -19,17 +19,19 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live", operation_id="getLive", summary="Is the process alive")
 async def live() -> Health:
     """200 as long as the process answers at all."""
     return Health()
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
     operation_id="getReady",
     summary="Can it take work",
-    responses=problem_responses(503),
+    responses=problem_responses(ProblemCode.STARTING, ProblemCode.UNAVAILABLE),
 )
 async def ready(request: Request) -> Health:
     """200 once every model is loaded and has really run on its device and audio can be decoded,

@@ -1,11 +1,12 @@
 """`POST /inspect`: what an `.ecdc` file is, without decoding it."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from ..coding.call import OpenCall
 from ..coding.inspection import Inspection, inspect
 from ..problems import problem_responses
-from .bodies import ECDC, PROBLEMS, raw_body
+from .bodies import ECDC, INSPECT_PROBLEMS, raw_body
+from .parameters import known_parameters
 
 router = APIRouter(tags=["codec"])
 
@@ -14,7 +15,8 @@ router = APIRouter(tags=["codec"])
     "/inspect",
     operation_id="inspect",
     summary="What an .ecdc file is",
-    responses=problem_responses(*PROBLEMS),
+    dependencies=[Depends(known_parameters)],
+    responses=problem_responses(*INSPECT_PROBLEMS),
     openapi_extra=raw_body(ECDC),
 )
 async def inspect_file(call: OpenCall) -> Inspection:

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Response
 
 from ..coding.call import OpenCall
 from ..coding.compression import compress
-from .bodies import AUDIO, WAV_TYPE, answer
+from ..problems import ProblemCode
+from .bodies import AUDIO, AUDIO_PROBLEMS, WAV_TYPE, answer
 from .file_route import file_route
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Model
 from .wav import wav_response
@@ -19,6 +20,7 @@ router = APIRouter(tags=["codec"])
     summary="Compress and decompress audio",
     body=AUDIO,
     answer=answer("16-bit PCM.", WAV_TYPE),
+    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
 )
 async def roundtrip(
     call: OpenCall,

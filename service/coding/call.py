@@ -18,6 +18,7 @@ from ..scheduler import Scheduler
 from ..settings import Settings
 from ..upload import Limits, Upload, open_upload
 from .spool import spool
+from .together import alongside, until_lost
 
 T = TypeVar("T")
 
@@ -56,9 +57,11 @@ class Call:
         return await self.scheduler.drive(steps, self.turn)
 
     async def admit(self) -> None:
-        """Take a permit for the rest of the request. Raises `Problem` when there is none."""
+        """Take a permit for the rest of the request. Raises `Problem` when there is none, and
+        `ClientDisconnect`."""
         admission: Admission = self.request.app.state.admission
-        await self.stack.enter_async_context(admission.permit())
+        permit = self.stack.enter_async_context(admission.permit())
+        await alongside(until_lost(self.request), permit)
 
     async def upload(self) -> Upload:
         """The file in the request's body. Raises `Problem` and `ClientDisconnect`."""
@@ -73,7 +76,7 @@ class Call:
 
     def spool(self) -> BinaryIO:
         """An empty temporary file."""
-        return self.stack.enter_context(spool())
+        return self.stack.enter_context(spool(self.settings.spool_dir))
 
 
 async def _open_call(request: Request) -> AsyncIterator[Call]:

@@ -65,6 +65,11 @@ class EncodedRecording:
         self._spool = spool
         self._audio_length = audio_length
 
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self._audio_length / self._codec.config.sample_rate
+
     def facts(self) -> dict[str, Any]:
         """All of `Codes` but the segments."""
         config = self._codec.config

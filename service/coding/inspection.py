@@ -6,13 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header, parse_model_name, payload_bytes, read_header
-from model_core.ecdc.header import MAX_META_BYTES, VERSION
+from model_core.ecdc.header import MAX_HEADER_BYTES, VERSION
 from model_core.errors import BitstreamError
 
 from ..upload import Upload
 from .call import Call
 
-_HEAD_BYTES = 9 + MAX_META_BYTES
 PUBLISHED = "official"
 
 
@@ -69,7 +68,7 @@ async def inspect(call: Call, upload: Upload) -> Inspection:
     head = b""
     size = 0
     async for chunk in upload.chunks:
-        head += chunk[: _HEAD_BYTES - len(head)]
+        head += chunk[: MAX_HEADER_BYTES - len(head)]
         size += len(chunk)
     file = BytesIO(head)
     header = read_header(file)

@@ -7,26 +7,37 @@ in threads: `audio.process`.)
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, cast
 
 MEMORY_BYTES = 1 << 20
 _CHUNK = 1 << 16  # bytes
 
 
+def check_spool(folder: Path | None) -> None:
+    """Raises `ValueError` where no file can be written."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"uploads cannot be kept in {folder}: {error.strerror}") from error
+
+
 @contextmanager
-def spool() -> Iterator[BinaryIO]:
+def spool(folder: Path | None = None) -> Iterator[BinaryIO]:
     """An empty file that is gone afterwards."""
-    with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as file:
+    with tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=str(folder) if folder else None) as file:
         yield cast(BinaryIO, file)
 
 
-async def fill(file: BinaryIO, chunks: AsyncIterator[bytes]) -> int:
-    """Append `chunks` to `file` and go back to its start; returns its bytes."""
+async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None = None) -> int:
+    """Append `chunks` to `file` and go back to its start; returns how many bytes there were. Only
+    the first `most` in the file are kept."""
+    size = kept = file.tell()
     async for chunk in chunks:
-        file.write(chunk)
-    size = file.tell()
+        size += len(chunk)
+        kept += file.write(chunk if most is None else chunk[: max(0, most - kept)])
     file.seek(0)
     return size
 
@@ -35,3 +46,15 @@ async def contents(file: BinaryIO) -> AsyncGenerator[bytes]:
     """The rest of `file`, in chunks."""
     while chunk := file.read(_CHUNK):
         yield chunk
+
+
+def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: each costs a thread its turn and the client a chunk."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= _CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    if chunk:
+        yield bytes(chunk)

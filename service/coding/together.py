@@ -8,6 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 
 T = TypeVar("T")
 
+LOST = "connection_lost"
+"""In the state of a scope, where the server can tell: an `asyncio.Event` set when the client has
+left."""
+
 
 async def alongside(side: Coroutine[Any, Any, None], main: Coroutine[Any, Any, T]) -> T:
     """The result of `main`, while `side` runs too for as long as it has something to do.
@@ -36,3 +40,11 @@ async def until_gone(request: Request) -> None:
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, given up when the client leaves. Raises `ClientDisconnect` then."""
     return await alongside(until_gone(request), work)
+
+
+async def until_lost(request: Request) -> None:
+    """The same where the body has not been read, which this leaves as it is. Waits for ever where
+    the server cannot tell."""
+    lost = request.scope.get("state", {}).get(LOST)
+    await (lost if isinstance(lost, asyncio.Event) else asyncio.Event()).wait()
+    raise ClientDisconnect

@@ -1,11 +1,14 @@
 """The last resort: an error nobody expected is a 500 in the form of all other errors."""
 
+import asyncio
+from collections.abc import Callable
+
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..problem_handlers import as_problem, problem_response
-from ..problems import ProblemCode
+from ..problems import Problem, ProblemCode
 
 logger = structlog.get_logger(__name__)
 
@@ -14,8 +17,10 @@ class ErrorBoundary:
     """Answers with a problem where no answer has begun. One that has is cut off: the server
     closes the connection of an answer that is not brought to its end."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp, stopping: Callable[[], bool]):
+        """`stopping`: whether the service stops; what is cancelled then has used up its grace."""
         self._app = app
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -32,6 +37,12 @@ class ErrorBoundary:
             await self._app(scope, receive, watched_send)
         except ClientDisconnect:
             logger.info("the client has gone")
+        except asyncio.CancelledError:
+            if not self._stopping():
+                raise
+            logger.warning("cut short, as the service stops", cut_off=started)
+            if not started:
+                await problem_response(Problem(ProblemCode.SHUTTING_DOWN))(scope, receive, send)
         except Exception as error:
             problem = as_problem(_cause(error))
             if problem.code is ProblemCode.INTERNAL_ERROR:

@@ -78,6 +78,9 @@ class Observe:
 
 
 def _route(scope: Scope) -> str:
-    """The path's template; one label for all paths that do not exist."""
+    """The path's template; one label for the pages of the documentation, and one for all paths
+    that do not exist."""
     path = getattr(scope.get("route"), "path", None)
-    return path if isinstance(path, str) else "unmatched"
+    if isinstance(path, str):
+        return path
+    return "documentation" if "endpoint" in scope else "unmatched"

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.server import Server
 from service.settings import Settings
 
 _STARTING = 60  # s
@@ -59,16 +59,17 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
 @contextlib.contextmanager
 def live(weights: Path, **settings: Any) -> Iterator[Live]:
     """A service with the weights of a folder, ready for requests."""
-    options = {"device": "cpu", "threads": 2, "weights": str(weights), **settings}
-    app = create_app(Settings(**options))
+    options = {"device": "cpu", "threads": 2, "shutdown_grace": 2, **settings}
+    options["weights"] = str(weights)
+    made = Settings(**options)
+    app = create_app(made)
     # not to the captured stdout, which pytest closes under the server's thread
     before = structlog.get_config()
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, _drop])
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         host, port = listener.getsockname()
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
+        server = Server(app, made)
         loop = asyncio.new_event_loop()
         thread = threading.Thread(
             target=lambda: loop.run_until_complete(server.serve([listener])), daemon=True

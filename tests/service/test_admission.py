@@ -106,6 +106,45 @@ def test_a_stopping_service_admits_nobody() -> None:
     asyncio.run(run())
 
 
+def test_who_waits_when_it_stops_is_told_at_once() -> None:
+    async def run() -> None:
+        admission = Admission(max_requests=1, max_waiting=5, timeout=20)
+        async with admission.permit():
+            waiting = [asyncio.ensure_future(_once(admission)) for _ in range(3)]
+            await asyncio.sleep(0)
+            assert admission.waiting == 3
+            waiting[0].cancel()
+            admission.close()
+            told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+            assert isinstance(told[0], asyncio.CancelledError)
+            for problem in told[1:]:
+                assert isinstance(problem, Problem)
+                assert problem.code is ProblemCode.SHUTTING_DOWN
+        assert (admission.active, admission.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_permit_handed_to_one_that_leaves_goes_on(late: bool) -> None:
+    """In the very moment in which it leaves."""
+
+    async def run() -> None:
+        admission = Admission(max_requests=1, max_waiting=5, timeout=20)
+        held = admission.permit()
+        await held.__aenter__()
+        leaving, staying = (asyncio.ensure_future(_once(admission)) for _ in range(2))
+        await asyncio.sleep(0)
+        if not late:
+            leaving.cancel()
+        await held.__aexit__(None, None, None)
+        leaving.cancel()
+        await asyncio.wait_for(staying, 20)
+        assert (admission.active, admission.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
 async def _once(admission: Admission) -> None:
     async with admission.permit():
         pass

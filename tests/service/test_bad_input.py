@@ -109,9 +109,11 @@ def test_truncated_payload(client: httpx.Client, file: bytes) -> None:
     start = len(read_header(io.BytesIO(file)).to_bytes())
     for end in (start, start + 1, len(file) - 1):
         refused(client.post("/decompress", content=file[:end]), 400, "truncated_ecdc")
-    huge = ecdc(meta(file, al=10**15), file[start:])
+    huge = ecdc(meta(file, al=36_000 * 24_000), file[start:])
     refused(client.post("/decompress", content=huge), 400, "truncated_ecdc")
     refused(client.post("/decompress?rescale=true", content=huge), 400, "truncated_ecdc")
+    beyond = ecdc(meta(file, al=10**15), file[start:])
+    refused(client.post("/decompress", content=beyond), 413, "too_long")
 
 
 def test_broken_scale(client: httpx.Client) -> None:
@@ -145,6 +147,15 @@ def test_bad_parameters(client: httpx.Client, call: str) -> None:
         assert post(bandwidth=value).status_code == 422
     problem = refused(post(bandwidth="fast"), 422, "bad_parameter")
     assert problem["errors"][0]["name"] == "bandwidth"
+
+
+@pytest.mark.parametrize("call", [*AUDIO_CALLS, "/compress/upload", "/decompress", "/inspect"])
+def test_misspelt_parameters_are_not_overlooked(client: httpx.Client, call: str) -> None:
+    params: dict[str, str | int] = {"bandwith": 3, "Model": "x"}
+    answer = client.post(call, files={"file": wav(0.2)}, params=params)
+    problem = refused(answer, 422, "bad_parameter")
+    assert [error["name"] for error in problem["errors"]] == ["Model", "bandwith"]
+    assert "'bandwith'" in problem["detail"]
 
 
 def test_no_language_model(client: httpx.Client) -> None:

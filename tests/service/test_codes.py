@@ -69,6 +69,17 @@ def test_json_and_npz_are_what_is_packed(client: httpx.Client, model: str, secon
     assert again.content == archive.content
 
 
+def test_json_comes_in_few_pieces(client: httpx.Client) -> None:
+    params = {"model": "encodec_48khz", "bandwidth": 24}
+    with client.stream("POST", "/codes", content=wav(30), params=params) as answer:
+        assert answer.headers["x-audio-duration"] == "30.000000"
+        pieces = list(answer.iter_raw())
+    size = sum(map(len, pieces))
+    assert size > 2**18
+    assert len(pieces) < 8 * size / 2**16  # a chunk may be read in some pieces
+    assert len(Codes.model_validate_json(b"".join(pieces)).segments) == 31
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [

@@ -63,5 +63,7 @@ def test_problems_on_errors_only(document: dict[str, Any]) -> None:
         for status, response in responses.items():
             is_problem = list(response["content"]) == [PROBLEM_JSON]
             assert is_problem == (status != "200")
-        assert {"400", "409", "413", "415", "422", "429", "503", "504"} <= set(responses)
+        assert {"400", "408", "413", "415", "422", "429", "503", "504"} <= set(responses)
+        assert ("409" in responses) == (path != "/inspect")
+        assert ("406" in responses) == (path == "/codes")
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -81,4 +81,4 @@ def test_problems_are_typed(server: Live, generated: ModuleType) -> None:
         client=client, body=file_type(io.BytesIO(b"no audio"))
     )
     assert answer.status_code == 400
-    assert answer.parsed.code.value == "undecodable_audio"
+    assert answer.parsed.code == "undecodable_audio"

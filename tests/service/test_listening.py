@@ -2,11 +2,12 @@
 
 import socket
 
-from service.__main__ import _listen
+from service.server import listen
+from service.settings import Settings
 
 
 def test_answers_are_sent_without_waiting_for_acknowledgements() -> None:
-    with _listen("127.0.0.1", 0) as listener:
+    with listen(Settings(port=0)) as listener:
         listener.listen()
         with socket.create_connection(listener.getsockname()):
             connection, _ = listener.accept()

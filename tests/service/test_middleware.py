@@ -154,7 +154,7 @@ def test_an_answer_that_breaks_off_is_not_ended(
 
 def test_requests_are_counted_by_route_and_not_by_path() -> None:
     app = app_with_calls()
-    for path in ("/number/1", "/number/2", "/a", "/b", "/gone"):
+    for path in ("/number/1", "/number/2", "/a", "/b", "/gone", "/openapi.json"):
         ask(app, lambda client, path=path: _quietly(client, path))
     ask(app, lambda client: client.request("BREW", "/number/3"))
     said = get(app, "/metrics").text
@@ -163,6 +163,7 @@ def test_requests_are_counted_by_route_and_not_by_path() -> None:
     assert counted.format("GET", "unmatched", 404, 2.0) in said
     assert counted.format("GET", "/gone", 499, 1.0) in said
     assert counted.format("other", "/number/{n}", 405, 1.0) in said
+    assert counted.format("GET", "documentation", 200, 1.0) in said
     assert "encodec_requests_in_flight 1.0" in said
     assert 'encodec_model_ready{model="encodec_24khz"} 0.0' in said
 
@@ -192,10 +193,12 @@ def test_openmetrics_for_those_who_ask() -> None:
         ({"X-API-Key": "one"}, 200),
         ({"Authorization": "Bearer two"}, 200),
         ({"Authorization": "bearer one"}, 200),
+        ({"X-API-Key": "wrong", "Authorization": "Bearer two"}, 200),
+        ({"X-API-Key": "drï".encode().decode("latin-1")}, 200),
     ],
 )
 def test_keys(headers: dict[str, str], status: int) -> None:
-    app = create_app(Settings(device="cpu", api_keys="one, two"))
+    app = create_app(Settings(device="cpu", api_keys="one, two, drï"))
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = get(app, "/models", headers=raw)
     assert answer.status_code == status

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -136,6 +137,33 @@ def test_alive_and_ready_while_every_worker_is_busy_and_then_a_clean_end(weights
         assert process.wait() == 0
 
 
+def test_who_is_not_done_when_it_stops_is_told_so(weights: Path) -> None:
+    """One request that waits for its turn, at once; one that is worked on, after its grace."""
+    flags = ["--max-requests", "1", "--shutdown-grace", "2", "--threads", "1"]
+    with (
+        started(_SERVICE, weights, *flags) as process,
+        process.ready() as client,
+        socket.create_connection(("127.0.0.1", process.port()), timeout=_PATIENCE) as working,
+        socket.create_connection(("127.0.0.1", process.port()), timeout=_PATIENCE) as waiting,
+    ):
+        upload = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF"
+        for connection, gauge in ((working, "held"), (waiting, "waiting")):
+            connection.sendall(upload)
+            wanted = f"encodec_permits_{gauge} 1.0"
+            process.wait_for(lambda wanted=wanted: wanted in client.get("/metrics").text)
+        process.popen.send_signal(signal.SIGTERM)
+        for connection in (waiting, working):
+            answer = HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 503
+            assert answer.headers["Content-Type"] == PROBLEM_JSON
+            assert answer.headers["Retry-After"]
+            assert len(answer.headers["X-Request-ID"]) == 32
+            assert json.loads(answer.read())["code"] == "shutting_down"
+        assert process.wait() == 0
+        assert not any("exception" in line for line in process.logged())
+
+
 def test_a_worker_that_dies_ends_the_process(weights: Path) -> None:
     with started(_HELD, weights) as process, process.ready() as client:
         answer = client.post("/die")
@@ -157,6 +185,10 @@ def test_models_that_cannot_be_loaded_end_the_process(tmp_path: Path) -> None:
 
 def test_a_device_that_is_not_here_is_exit_status_2() -> None:
     assert serve(Settings(device="cuda:99")) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_exit_status_2(tmp_path: Path) -> None:
+    assert serve(Settings(port=0, device="cpu", spool_dir=tmp_path / "missing")) == 2
 
 
 def test_an_address_that_is_taken_is_exit_status_1() -> None:

@@ -36,6 +36,13 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.log_level == "warning"
 
 
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files pass on what is not set."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"ENCODEC_{name.upper()}", "")
+    assert flags.parse([]) == Settings.defaults()
+
+
 def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCODEC_API_KEYS", "alpha,beta")
     settings = Settings()
@@ -57,6 +64,8 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         {"max_audio_seconds": "nan"},
         {"max_audio_seconds": 0},
         {"read_timeout": -1},
+        {"host": ""},
+        {"api_keys": " , "},
         {"log_format": "xml"},
     ],
 )

@@ -1,0 +1,82 @@
+"""The web server around the app, as it listens and stops."""
+
+import resource
+import socket
+from functools import partial
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from .admission import Admission
+from .connection import Connection
+from .settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+_BACKLOG = 256  # connections that the system may hold ready
+_DESCRIPTORS = 65_536  # each request takes about six
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our connections; what waits for its turn when it stops is refused at once."""
+
+    def __init__(self, app: FastAPI, settings: Settings):
+        connection: Any = partial(
+            Connection,
+            read_timeout=settings.read_timeout,
+            write_timeout=settings.write_timeout,
+        )
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=connection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,  # `middleware.observe` writes a better one
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=settings.keep_alive_timeout,
+                timeout_graceful_shutdown=settings.shutdown_grace,
+            )
+        )
+        self._admission: Admission = app.state.admission
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        self._admission.close()
+        await super().shutdown(sockets)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket, its real port said in the log. Raises `OSError`."""
+    host = settings.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit these. Without the first, a body that follows its headers waits, on a
+        # connection that is used again, until the client acknowledges the headers: 40 ms. The
+        # second ends those whose last bytes nobody takes.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        milliseconds = round(settings.write_timeout * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        listener.bind((host, settings.port))
+    except OSError:
+        listener.close()
+        raise
+    address = f"[{host}]" if ":" in host else host
+    logger.info("listening", url=f"http://{address}:{listener.getsockname()[1]}")
+    return listener
+
+
+def raise_descriptor_limit() -> None:
+    """To what many connections take, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
