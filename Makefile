@@ -1,11 +1,11 @@
 # Everything lives in .venv; it is rebuilt when pyproject.toml or the C++ changes.
 #   make serve   set up and start the service on 127.0.0.1:8000
-#   make test    set up and run all tests
+#   make test    set up and run all tests (WORKERS=4: in four processes; otherwise two)
 #   make check   formatting, lint, types, import rules
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Extra arguments for the installer, e.g. PIP_ARGS="--index-url <an index with CPU builds of torch>"
+# Extra arguments for the installer, e.g. PIP_ARGS="--extra-index-url <an index with CPU builds of torch>"
 PIP_ARGS ?=
 SERVE_ARGS ?=
 COMMA    := ,
@@ -25,7 +25,7 @@ serve: $(VENV)/.serve
 	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 --log-format console $(SERVE_ARGS)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

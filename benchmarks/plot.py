@@ -14,8 +14,12 @@ from .table import length
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"ours": "#1668a8", "reference": "#c8782a", "transformers": "#b5b5b5"}
-_COLOURS["plain wrapper"] = _COLOURS["reference"]
+_COLOURS = {
+    "ours": "#1668a8",
+    "reference": "#c8782a",
+    "transformers": "#b5b5b5",
+    "plain wrapper": "#7a9a3c",
+}
 _PANEL = 4.2, 2.7  # inches
 
 

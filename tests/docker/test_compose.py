@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
+from service.scheduler import PATIENCE
 from service.settings import ENV_PREFIX, Settings
 from tests.docker.dockerfile import final, read_stages
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 SERVICES = ("encodec", "encodec-cuda")
+BUILDING = {"WHEEL_INDEX", "CUDA_WHEEL_INDEX"}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,10 @@ def test_has_no_rights_it_does_not_need(service: dict[str, Any]) -> None:
     assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
 
 
+def test_the_image_brings_its_own_init(service: dict[str, Any]) -> None:
+    assert "init" not in service  # a second one would only warn that it is not the first process
+
+
 def test_is_published_on_this_machine_alone(service: dict[str, Any]) -> None:
     (port,) = service["ports"]
     found = re.fullmatch(r"\$\{\w+:-(.+?)\}:\$\{\w+:-(\d+)\}:(\d+)", port)
@@ -80,12 +86,15 @@ def test_every_folder_that_is_written_is_a_volume(
     values = dict(word.split("=", 1) for word in environment.split())
     assert values["ENCODEC_CACHE_DIR"] in mounted
     assert values["TMPDIR"] in mounted
-    assert service["environment"]["ENCODEC_CACHE_DIR"] == values["ENCODEC_CACHE_DIR"]
+    assert values["ENCODEC_SPOOL_DIR"] in mounted
+    for name in ("ENCODEC_CACHE_DIR", "ENCODEC_SPOOL_DIR"):
+        assert service["environment"][name] == values[name]
 
 
 def test_requests_are_given_time_to_finish(service: dict[str, Any]) -> None:
-    grace = int(service["stop_grace_period"].removesuffix("s"))
-    assert grace > Settings.defaults().shutdown_grace
+    found = re.fullmatch(r"\$\{ENCODEC_STOP_GRACE:-(\d+)s\}", service["stop_grace_period"])
+    assert found is not None
+    assert int(found[1]) >= Settings.defaults().shutdown_grace + PATIENCE
 
 
 def test_environment_file_may_be_missing(service: dict[str, Any]) -> None:
@@ -96,9 +105,19 @@ def test_example_settings_are_settings() -> None:
     example = (ROOT / "docker" / ".env.example").read_text()
     names = set(re.findall(r"^#?([A-Z_]+)=", example, flags=re.MULTILINE))
     own = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
-    assert own <= names
+    assert own - BUILDING <= names
     fields = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     assert names - own <= fields
+
+
+def test_example_has_nothing_that_would_not_reach_the_service(service: dict[str, Any]) -> None:
+    """What is for building would stand in the container's environment; what the compose file sets
+    itself would be ignored, but for the address, which says where the service is published."""
+    example = (ROOT / "docker" / ".env.example").read_text()
+    names = set(re.findall(r"^#?([A-Z_]+)=", example, flags=re.MULTILINE))
+    assert not names & BUILDING
+    published = {"ENCODEC_HOST", "ENCODEC_PORT"}
+    assert names & set(service["environment"]) == published
 
 
 def test_example_shows_the_defaults() -> None:
@@ -106,6 +125,7 @@ def test_example_shows_the_defaults() -> None:
     lines = dict(re.findall(r"^#(ENCODEC_[A-Z_]+)=(.+)$", example, flags=re.MULTILINE))
     given = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in lines.items()}
     del given["cuda_port"]
+    assert given.pop("stop_grace") == "45s"
     shown, defaults = Settings(**given), Settings.defaults()
     assert {name: getattr(shown, name) for name in given} == {
         name: getattr(defaults, name) for name in given

@@ -38,9 +38,17 @@ def test_runs_as_a_user_without_rights(stages: dict[str, Stage], target: str) ->
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_starts_the_service_without_a_shell(stages: dict[str, Stage], target: str) -> None:
-    assert json.loads(final(stages, target, "ENTRYPOINT")) == ["encodec-serve", "--host", "0.0.0.0"]
+    command = json.loads(final(stages, target, "ENTRYPOINT"))
+    assert command[command.index("--") + 1 :] == ["encodec-serve", "--host", "0.0.0.0"]
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert "encodec-serve" in scripts
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_first_process_reaps_orphans(stages: dict[str, Stage], target: str) -> None:
+    assert json.loads(final(stages, target, "ENTRYPOINT"))[:2] == ["tini", "--"]
+    packages = [run for run in stages["runtime"].all("RUN") if "apt-get install" in run]
+    assert any(re.search(r"\btini\b", run) for run in packages)
 
 
 @pytest.mark.parametrize("target", TARGETS)
