@@ -3,6 +3,7 @@
 Everything else about the package stands in pyproject.toml.
 """
 
+import copy
 import os
 import platform
 
@@ -33,6 +34,12 @@ class BuildExtensions(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+
+    def build_extension(self, ext: Extension) -> None:
+        """In a folder of its own: all are made from one source, so their objects have one name."""
+        own = copy.copy(self)
+        own.build_temp = f"{self.build_temp}/{ext.name}"
+        super(BuildExtensions, own).build_extension(ext)
 
 
 setup(

@@ -4,8 +4,6 @@ The model is called once a frame, on one thread of a CPU whatever the device of 
 coder needs the same probabilities to the last bit on both sides.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -15,21 +13,8 @@ from torch import Tensor
 from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from ..errors import InvalidAudioError
 from ..lm import LMModel
+from ..threads import single_thread
 from .lm_steps import frame_by_frame
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """One intra-op thread inside; nothing to do where there is one already."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Predictor:

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..config import ModelConfig
+from ..errors import InvalidAudioError
+
 
 @dataclass
 class StreamState:
@@ -50,6 +53,36 @@ class DecodeItem:
     block: EncodedBlock
     last: bool
     state: StreamState = field(default_factory=StreamState)
+
+
+def check_encode_item(item: EncodeItem, config: ModelConfig) -> None:
+    """Raises `InvalidAudioError` for samples and `ValueError` for a number of codebooks that the
+    model does not have."""
+    if item.samples.ndim != 2 or item.samples.shape[0] != config.channels:
+        raise InvalidAudioError(
+            f"{config.name} takes samples [{config.channels}, n], not {list(item.samples.shape)}"
+        )
+    if not item.samples.size:
+        raise InvalidAudioError("there are no samples to encode")
+    _check_codebooks(item.num_codebooks, config)
+    if config.causal and not item.last and item.samples.shape[1] % config.hop_length:
+        raise ValueError("a block that is not the last holds whole frames")
+
+
+def check_decode_item(item: DecodeItem, config: ModelConfig) -> None:
+    """Raises `InvalidAudioError` for no codes, `ValueError` for a number of codebooks and
+    `IndexError` for codes that the model does not have."""
+    codes = item.block.codes
+    if not codes.size:
+        raise InvalidAudioError("there are no codes to decode")
+    _check_codebooks(codes.shape[0], config)
+    if codes.min() < 0 or codes.max() >= config.bins:
+        raise IndexError(f"codes beyond the {config.bins} of a codebook")
+
+
+def _check_codebooks(number: int, config: ModelConfig) -> None:
+    if not 1 <= number <= config.num_codebooks:
+        raise ValueError(f"{config.name} has 1 to {config.num_codebooks} codebooks, not {number}")
 
 
 Item = TypeVar("Item", EncodeItem, DecodeItem)

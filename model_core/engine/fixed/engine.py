@@ -13,7 +13,16 @@ from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
 from ..arithmetic import Multiplication
-from ..items import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream, states_kept
+from ..items import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    Item,
+    by_stream,
+    check_decode_item,
+    check_encode_item,
+    states_kept,
+)
 from ..protocol import EngineOptions
 from .graph import GraphRunner
 from .precision import with_bfloat16_decoder
@@ -80,10 +89,12 @@ class FixedEngine:
                 self._encoder.prepare(Variant(whole, searched))
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
-        """As `Engine`. Raises `InvalidAudioError` for no or too many samples."""
+        """As `Engine`. Raises `InvalidAudioError` for no or too many samples, and as
+        `check_encode_item`."""
         for item in items:
             if not 0 < item.samples.shape[1] <= self.block_samples:
                 raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
+            check_encode_item(item, self.config)
         with states_kept(items):
             return self._in_groups(
                 items, lambda item: item.samples.shape[1] == self.block_samples, self._encode
@@ -112,14 +123,12 @@ class FixedEngine:
         return blocks
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
-        """As `Engine`. Raises `IndexError` for codes that no codebook has, and `ValueError` for
-        blocks of no or too many frames."""
+        """As `Engine`. Raises `ValueError` for blocks of no or too many frames, and as
+        `check_decode_item`."""
         for item in items:
-            codes = item.block.codes
-            if not 0 < codes.shape[1] <= self.block_frames:
+            if not 0 < item.block.codes.shape[1] <= self.block_frames:
                 raise ValueError(f"a block has 1 to {self.block_frames} frames")
-            if codes.min() < 0 or codes.max() >= self.config.bins:
-                raise IndexError(f"codes beyond the {self.config.bins} of a codebook")
+            check_decode_item(item, self.config)
         with states_kept(items):
             return self._in_groups(
                 items, lambda item: item.block.codes.shape[1] == self.block_frames, self._decode

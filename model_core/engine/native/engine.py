@@ -6,10 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...errors import InvalidAudioError
 from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
-from ..items import DecodeItem, EncodedBlock, EncodeItem, StreamState, by_stream, states_kept
+from ...threads import single_thread
+from ..items import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    StreamState,
+    by_stream,
+    check_decode_item,
+    check_encode_item,
+    states_kept,
+)
 from ..protocol import EncodePrecision, EngineOptions
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
@@ -86,15 +95,15 @@ class NativeEngine:
         """As `Engine`: there is nothing."""
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
-        """As `Engine`. Raises `InvalidAudioError` for an item without samples."""
+        """As `Engine`. Raises as `check_encode_item`."""
+        for item in items:
+            check_encode_item(item, self.config)
         results: dict[int, EncodedBlock] = {}
         jobs: list[Job] = []
         with states_kept(items):
             for numbers in by_stream(items, self.config.causal):
                 stream = [items[number] for number in numbers]
                 samples, scale = _joined([item.samples for item in stream], np.float32), None
-                if not samples.size:
-                    raise InvalidAudioError("there are no samples to encode")
                 if self.config.normalize:
                     samples, scale = self._normalised(samples)
                 books = max(item.num_codebooks for item in stream)
@@ -108,18 +117,15 @@ class NativeEngine:
         return [results[number] for number in range(len(items))]
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
-        """As `Engine`. Raises `InvalidAudioError` for an item without codes and `IndexError` for
-        codes that no codebook has."""
+        """As `Engine`. Raises as `check_decode_item`."""
+        for item in items:
+            check_decode_item(item, self.config)
         results: dict[int, np.ndarray] = {}
         jobs: list[Job] = []
         with states_kept(items):
             for numbers in by_stream(items, self.config.causal):
                 stream = [items[number] for number in numbers]
                 codes = _joined([item.block.codes for item in stream], np.int64)
-                if not codes.size:
-                    raise InvalidAudioError("there are no codes to decode")
-                if codes.min() < 0 or codes.max() >= self.config.bins:
-                    raise IndexError(f"codes beyond the {self.config.bins} of a codebook")
                 hop, scale = self.config.hop_length, stream[0].block.scale
                 samples = np.empty((self.config.channels, codes.shape[1] * hop), np.float32)
                 first, state = self._state(stream[0].state, self._native.decoder_state)
@@ -141,7 +147,8 @@ class NativeEngine:
 
     @torch.inference_mode()
     def _normalised(self, samples: np.ndarray) -> tuple[np.ndarray, float]:
-        x, scales = self.model.normalised(torch.from_numpy(samples)[None])
+        with single_thread():
+            x, scales = self.model.normalised(torch.from_numpy(samples)[None])
         if scales is None:
             raise ValueError("the model does not normalise")
         return x[0].contiguous().numpy(), float(scales[0])

@@ -1,6 +1,7 @@
 """The compiled functions of `csrc`, by way of ctypes."""
 
 import ctypes
+import logging
 from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -12,6 +13,8 @@ import torch
 from ...config import ModelConfig
 from ...errors import EncodecError
 from ..protocol import Precision
+
+logger = logging.getLogger(__name__)
 
 BUILDS = ("avx512bf16", "avx512", "avx2", "generic")
 """Builds of the same source for different processors, best first. In float32, `avx512bf16` is what
@@ -100,11 +103,12 @@ class Job(ctypes.Structure):
 
 
 class NativeLibrary:
-    """One build. Raises `OSError` for a file that is no library."""
+    """One build. Raises `OSError` for a file that is no library, or not the one it is called."""
 
     def __init__(self, build: str, path: Path):
         self.build = build
         functions = ctypes.CDLL(str(path))
+        _require_made_for(build, functions)
         functions.encodec_bfloat16.restype = ctypes.c_int32
         self.has_bfloat16 = bool(functions.encodec_bfloat16())
         """Whether models can decode in bfloat16."""
@@ -139,7 +143,12 @@ class NativeLibrary:
         )
 
     def model(self, spec: Spec, weights: np.ndarray) -> "NativeModel":
-        """A model from all its weights, float32 `[n]`, as `weights.flat_weights` orders them."""
+        """A model from all its weights, float32 `[n]`, as `weights.flat_weights` orders them.
+
+        Raises `EncodecError` for a number or a size of weights that no such model has.
+        """
+        if not np.isfinite(weights).all():
+            raise EncodecError("the model's weights are not all finite numbers")
         message = ctypes.create_string_buffer(_MESSAGE_SIZE)
         handle = self._model(
             spec, weights.ctypes.data, weights.size, message, ctypes.sizeof(message)
@@ -192,6 +201,20 @@ def _text(message: ctypes.Array[ctypes.c_char]) -> str:
     return message.value.decode(errors="replace")
 
 
+def _require_made_for(build: str, functions: ctypes.CDLL) -> None:
+    """Raises `OSError` for a library of another build, or of another version of its source."""
+    try:
+        functions.encodec_build.restype = ctypes.c_char_p
+        functions.encodec_layout.restype = ctypes.c_int64
+        made, layout = functions.encodec_build().decode(), functions.encodec_layout()
+    except AttributeError as error:
+        raise OSError(str(error)) from error
+    if made != build:
+        raise OSError(f"it was compiled for {made}")
+    if layout != ctypes.sizeof(Spec) << 32 | ctypes.sizeof(Job):
+        raise OSError("it was compiled from another version of the source")
+
+
 def _runs_here(build: str) -> bool:
     capability = torch.backends.cpu.get_cpu_capability()
     avx512 = capability == "AVX512"
@@ -204,10 +227,21 @@ def _runs_here(build: str) -> bool:
 
 @cache
 def find_library(build: str | None = None) -> NativeLibrary | None:
-    """A build, or the best one that was compiled and that this processor runs; None if none is."""
+    """A build, or the best one that was compiled and that this processor runs; None if none is.
+
+    One that does not load is passed over with a warning; the one that was asked for raises
+    `EncodecError`.
+    """
     for candidate in BUILDS if build is None else (build,):
         for suffix in EXTENSION_SUFFIXES:
             path = Path(__file__).with_name(f"_{candidate}{suffix}")
-            if path.exists() and _runs_here(candidate):
+            if not path.exists() or not _runs_here(candidate):
+                continue
+            try:
                 return NativeLibrary(candidate, path)
+            except OSError as error:
+                said = f"the native build {candidate} cannot be used: {error}"
+                if build is not None:
+                    raise EncodecError(said) from error
+                logger.warning("%s; install the package again", said)
     return None

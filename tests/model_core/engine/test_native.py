@@ -1,6 +1,8 @@
 """The native backend: what it computes, and that nothing about its work changes a bit."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from model_core.engine import (
     EncodedBlock,
     EncodeItem,
     EngineOptions,
+    FixedEngine,
     NativeEngine,
     StreamState,
 )
@@ -193,7 +196,7 @@ def test_blocks_of_one_stream_follow_each_other_in_a_call(
     np.testing.assert_array_equal(np.concatenate(heard, axis=1), audio)
 
 
-def _narrow(name: str, filters: int) -> EncodecModel:
+def narrow(name: str, filters: int) -> EncodecModel:
     torch.manual_seed(filters)
     model = EncodecModel(CONFIGS[name].with_filters(filters)).eval()
     for parameter_name, parameter in model.named_parameters():
@@ -207,7 +210,7 @@ def _narrow(name: str, filters: int) -> EncodecModel:
 @pytest.mark.parametrize("name", NAMES)
 def test_any_length(library: NativeLibrary, name: str) -> None:
     """Each alone is what the networks compute, and the same bits in company and other threads."""
-    model = _narrow(name, 4)
+    model = narrow(name, 4)
     config = model.config
     alone, shared = (
         NativeEngine(model, library),
@@ -240,7 +243,7 @@ def test_any_length(library: NativeLibrary, name: str) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_has_no_first_frames_is_refused(best: NativeLibrary, threads: int) -> None:
     """Items of nothing, and a stream that goes on but has not enough to be reflected before it."""
-    engine = NativeEngine(_narrow("encodec_24khz", 2), best, EngineOptions(threads=threads))
+    engine = NativeEngine(narrow("encodec_24khz", 2), best, EngineOptions(threads=threads))
     for samples in (0, 320, 1920):
         error = EncodecError if samples else InvalidAudioError
         with pytest.raises(error):
@@ -258,7 +261,7 @@ def test_what_has_no_first_frames_is_refused(best: NativeLibrary, threads: int) 
 @pytest.mark.parametrize("filters", [2, 6, 16])
 def test_other_widths(library: NativeLibrary, name: str, filters: int) -> None:
     """Rows that do not fill a vector, or some vectors and a part of one."""
-    model = _narrow(name, filters)
+    model = narrow(name, filters)
     config = model.config
     x = signal(config.channels, 36_001, config.sample_rate, seed=2)
     engine = NativeEngine(model, library)
@@ -300,3 +303,78 @@ def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) 
 def test_the_peak_is_that_of_a_processor(library: NativeLibrary) -> None:
     """More than a scalar loop, less than any core that there is."""
     assert 1e8 < library.peak(1) < 1e12
+
+
+def test_weights_that_are_no_numbers_are_refused(peers: Peers, best: NativeLibrary) -> None:
+    """The functions of the networks would make plausible noise of them."""
+    model = NativeEngine(peers.pair("encodec_24khz").ours, best).model
+    weights = flat_weights(model)
+    for wrong in (np.nan, np.inf):
+        weights[-1] = wrong
+        with pytest.raises(EncodecError, match="not all finite"):
+            best.model(Spec.of(model.config, 75), weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_model_does_not_have_is_refused(
+    peers: Peers, best: NativeLibrary, name: str
+) -> None:
+    model = peers.pair(name).ours
+    config = model.config
+    for engine in (NativeEngine(model, best), FixedEngine(model, "cpu")):
+        for channels, books, kind in (
+            (3 - config.channels, 2, InvalidAudioError),
+            (config.channels, config.num_codebooks + 1, ValueError),
+            (config.channels, 0, ValueError),
+        ):
+            x = np.zeros((channels, config.hop_length * 10), np.float32)
+            with pytest.raises(kind):
+                engine.encode([EncodeItem(x, books, last=True)])
+        codes = np.zeros((config.num_codebooks + 1, 10), np.int64)
+        with pytest.raises(ValueError, match="codebooks"):
+            engine.decode([DecodeItem(EncodedBlock(codes, 1.0), last=True)])
+        if config.causal:
+            x = np.zeros((config.channels, config.hop_length * 10 + 1), np.float32)
+            with pytest.raises(ValueError, match="whole frames"):
+                engine.encode([EncodeItem(x, 2, last=False)])
+
+
+def test_threads_of_torch_change_no_scale(peers: Peers, best: NativeLibrary) -> None:
+    engine = NativeEngine(peers.pair("encodec_48khz").ours, best)
+    waves = [signal(2, 48_000, 48_000, seed=seed).numpy() for seed in range(30)]
+    items = [EncodeItem(wave, 2, last=True) for wave in waves]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = [block.scale for block in engine.encode(items)]
+        torch.set_num_threads(4)
+        assert [block.scale for block in engine.encode(items)] == one
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+_FEW_THREADS = """
+import resource
+import numpy as np
+from model_core.engine import EncodeItem, EngineOptions, make_engine
+from model_core.errors import EncodecError
+from tests.model_core.engine.test_native import narrow
+
+engine = make_engine(narrow("encodec_24khz", 2), options=EngineOptions("native", threads=64))
+samples = np.sin(np.arange(24_000 * 200, dtype=np.float32))[None]
+wanted = engine.encode([EncodeItem(samples, 2, last=True)], 1)[0].codes
+pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (pages + 40 * 2**20,) * 2)
+try:
+    found = engine.encode([EncodeItem(samples, 2, last=True)])[0].codes
+    assert np.array_equal(found, wanted)
+    print("done")
+except (EncodecError, MemoryError):
+    pass
+"""
+
+
+def test_a_system_without_threads_does_not_end_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", _FEW_THREADS], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "peak.h"
@@ -41,7 +42,9 @@ class Resting {
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// Calls work(i) for i in [0, count) in so many threads, and raises what one of them raised.
+// Calls work(i) for i in [0, count) in so many threads, and raises what one of them raised. Where the
+// system has no more threads, only the first calls are made: who needs all the work done has each
+// call take what there is.
 template <class Work>
 static void in_threads(int count, Work work) {
     std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
@@ -53,7 +56,11 @@ static void in_threads(int count, Work work) {
             errors[i] = std::current_exception();
         }
     };
-    for (int i = 1; i < count; i++) threads.emplace_back(guarded, i);
+    try {
+        threads.reserve(static_cast<size_t>(count));
+        for (int i = 1; i < count; i++) threads.emplace_back(guarded, i);
+    } catch (const std::system_error&) {
+    }
     guarded(0);
     for (auto& thread : threads) thread.join();
     for (const auto& error : errors)
@@ -157,6 +164,24 @@ static void keep_message(char* message, size_t size, const char* text) {
     if (message && size) std::snprintf(message, size, "%s", text);
 }
 
+// What this build was compiled for, as `library.BUILDS` calls it.
+EXPORT const char* encodec_build() {
+#if defined(__AVX512BF16__)
+    return "avx512bf16";
+#elif defined(__AVX512F__)
+    return "avx512";
+#elif defined(__AVX2__)
+    return "avx2";
+#else
+    return "generic";
+#endif
+}
+
+// The sizes of what is handed over, which tell a library that is older than its Python.
+EXPORT int64_t encodec_layout() {
+    return static_cast<int64_t>(sizeof(EncodecSpec)) << 32 | sizeof(EncodecJob);
+}
+
 // Whether this build has a decoder in bfloat16.
 EXPORT int32_t encodec_bfloat16() { return HAS_BFLOAT16; }
 
@@ -229,11 +254,16 @@ EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* job
     }
 }
 
-// Multiply-adds a second of so many threads at once.
+// Multiply-adds a second of so many threads at once, or of as many as the system has; 0 for want of
+// memory.
 EXPORT double encodec_peak(int32_t threads) {
-    std::vector<double> rates(static_cast<size_t>(std::max(1, threads)));
-    in_threads(static_cast<int>(rates.size()), [&](int i) { rates[i] = peak_multiply_adds(); });
-    double all = 0;
-    for (const double rate : rates) all += rate;
-    return all;
+    try {
+        std::vector<double> rates(static_cast<size_t>(std::max(1, threads)));
+        in_threads(static_cast<int>(rates.size()), [&](int i) { rates[i] = peak_multiply_adds(); });
+        double all = 0;
+        for (const double rate : rates) all += rate;
+        return all;
+    } catch (const std::exception&) {
+        return 0;
+    }
 }

@@ -14,7 +14,7 @@ class Quantizer {
         : bins_(bins), dimension_(dimension) {
         const size_t size = static_cast<size_t>(bins) * dimension;
         entries_.resize(size * codebooks);
-        std::memcpy(entries_.get(), entries, sizeof(float) * size * codebooks);
+        if (codebooks) std::memcpy(entries_.get(), entries, sizeof(float) * size * codebooks);
         squares_.resize(static_cast<size_t>(bins) * codebooks);
         for (int q = 0; q < codebooks; q++) {
             const float* book = entries + q * size;

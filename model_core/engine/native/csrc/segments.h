@@ -79,7 +79,7 @@ class SegmentWorker {
         std::vector<LstmStream<T>> streams;
         const size_t state = 2 * net_.lstm.size() * static_cast<size_t>(net_.width);
         states_.resize(state * static_cast<size_t>(count));
-        std::memset(states_.get(), 0, sizeof(float) * state * static_cast<size_t>(count));
+        if (state) std::memset(states_.get(), 0, sizeof(float) * state * static_cast<size_t>(count));
         while (frames_.size() < static_cast<size_t>(count))
             frames_.push_back(std::make_unique<LstmFrames<T>>());
         for (int i = 0; i < count; i++) {
