@@ -24,7 +24,7 @@ from ..items import (
     states_kept,
 )
 from ..protocol import EngineOptions
-from .graph import GraphRunner
+from .graph import GraphRunner, handing_over, same_workspaces
 from .precision import with_bfloat16_decoder
 from .runner import HostRunner, Runner
 from .steps import Step, Variant, decode_step, encode_step
@@ -59,13 +59,16 @@ class FixedEngine:
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
         self.name = "cuda" if self.device.type == "cuda" else "fixed"
+        if self.device.type == "cuda":
+            same_workspaces()
         self.model = copy.deepcopy(model).eval()
         fold_weight_norm(self.model)
         decoding = self.model
         if self.precision == "bfloat16":
             decoding = with_bfloat16_decoder(self.model)
-        self.model.to(self.device)
-        decoding.to(self.device)
+        with handing_over:
+            self.model.to(self.device)
+            decoding.to(self.device)
         self._searches = sorted(map(self.config.codebooks_for, self.config.target_bandwidths))
         self._encoder = self._runner(
             encode_step(self.model, self.block_samples),

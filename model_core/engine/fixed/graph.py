@@ -7,9 +7,15 @@
 Two stages in pinned memory, each with buffers of its own on the device, let one batch be written
 and copied while another is computed. The graphs of a step read the same tensors, share one pool of
 memory and run one after another.
+
+While a graph is captured, no other thread may use the device: torch allows one capture in a
+process, and what others do meanwhile would end up in it or spoil it. So work is handed to the
+device under one lock, which is held for as long as that takes, not for the computing.
 """
 
+import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BATCHES_AT_ONCE = 2
 """Batches on their way at once, and so the threads that keep a device busy."""
+
+handing_over = threading.RLock()
 
 # Before a capture, so that libraries have chosen their algorithms and taken their workspaces.
 _WARM_UPS = 3
@@ -62,9 +70,9 @@ class GraphRunner:
         self._device = device
         self._max_batch = max_batch
         self._multiplication = multiplication
-        self._lock = threading.Lock()
         self._replays: dict[Variant, Callable[[], Tensors]] = {}
-        with torch.cuda.device(device):
+        self._failed: torch.cuda.CUDAGraph | None = None
+        with handing_over, torch.cuda.device(device):
             self._copies_in, self._compute, self._copies_out = _stream(), _stream(), _stream()
             self._given = {n: x.to(device) for n, x in batch_of(step.inputs, max_batch).items()}
             if step.begin is not None:
@@ -79,7 +87,7 @@ class GraphRunner:
     @torch.inference_mode()
     def prepare(self, variant: Variant) -> None:
         """As `Runner`."""
-        with self._lock, torch.cuda.device(self._device):
+        with handing_over, torch.cuda.device(self._device):
             self._replay_of(variant)
 
     @contextmanager
@@ -89,7 +97,8 @@ class GraphRunner:
         try:
             yield stage
         except BaseException:
-            torch.cuda.synchronize(self._device)  # no copy may run on into the next batch's
+            with handing_over:
+                torch.cuda.synchronize(self._device)  # no copy may run on into the next batch's
             raise
         finally:
             self._free.put(stage)
@@ -101,7 +110,7 @@ class GraphRunner:
         """As `Runner`; raises `TypeError` for a stage that is not its own."""
         if not isinstance(stage, _PinnedStage):
             raise TypeError("the stage is not one of this runner's")
-        with self._lock, torch.cuda.device(self._device):
+        with handing_over, torch.cuda.device(self._device):
             replay = self._replay_of(variant)
             with torch.cuda.stream(self._copies_in):
                 for name, x in stage.device_inputs.items():
@@ -149,13 +158,15 @@ class GraphRunner:
 
         for _ in range(_WARM_UPS):
             launch()
+        if self._failed is not None:
+            return launch
         graph = torch.cuda.CUDAGraph()
         capture = torch.cuda.graph(graph, self._pool, self._compute, "thread_local")
         try:
             with capture:
                 outputs = launch()
         except RuntimeError as error:
-            torch.cuda.synchronize()  # an error that stays is raised here
+            self._give_up(graph)
             logger.warning("no CUDA graph of %s, its kernels run one by one: %s", variant, error)
             return launch
 
@@ -164,6 +175,20 @@ class GraphRunner:
             return outputs
 
         return replay
+
+    def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
+        """No further capture: one that failed leaves the allocator recording into the pool, which
+        ends here, and calls back to its graph, which is therefore kept."""
+        self._failed = graph
+        with contextlib.suppress(RuntimeError):  # where it did end the recording
+            torch._C._cuda_endAllocateToPool(self._compute.device_index, self._pool)
+        torch.cuda.synchronize()  # an error that stays is raised here
+
+
+def same_workspaces() -> None:
+    """cuBLAS, and so LSTMs, then sum in one order in every stream; before the device is first used
+    (the notes on `torch.nn.LSTM`)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
 
 
 def _stream() -> torch.cuda.Stream:

@@ -133,3 +133,34 @@ def test_settings_of_the_process_are_put_back(peers: Peers) -> None:
         peers.pair("encodec_24khz").ours, "cuda", EngineOptions(encode_precision="tf32")
     ).prepare()
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == before
+
+
+def test_models_are_captured_while_others_run(
+    peers: Peers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a file of other weights comes while the service is busy."""
+    model = peers.pair("encodec_24khz").ours
+    busy = FixedEngine(model, "cuda", EngineOptions(max_batch=4))
+    expected = _encoded(busy, [0, 1])
+    found: list[bool] = []
+
+    def run() -> None:
+        for _ in range(20):
+            streams = _encoded(busy, [0, 1])
+            found.append(_codes(streams) == _codes(expected))
+
+    def load() -> None:
+        FixedEngine(model, "cuda", EngineOptions(max_batch=2)).prepare()
+
+    threads = [threading.Thread(target=target) for target in (run, load, load)]
+    with caplog.at_level(logging.WARNING):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [True] * 20
+    assert not caplog.records  # every graph was captured
+
+
+def _codes(streams: list[list[EncodedBlock]]) -> list[list[bytes]]:
+    return [[block.codes.tobytes() for block in blocks] for blocks in streams]
