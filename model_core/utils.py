@@ -2,6 +2,7 @@
 `load_audio`, which the reference leaves to torchaudio."""
 
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -14,19 +15,27 @@ from av.audio.stream import AudioStream
 
 from model_core.audio.input import MediaInput
 from model_core.audio.reader import MediaReader
+from model_core.audio.resample import kernel_is_small, resampler
 from model_core.audio.wav import pcm16, rescale_factor, wav_header
 from model_core.errors import InvalidAudioError
 
 _CODECS = {".flac": "flac", ".ogg": "libopus"}
 _ENCODER_BLOCK = 4096  # samples given to an encoder at once
+_ROWS = 16  # channels resampled at once where torchaudio would need too much memory
 
 
-def convert_audio(wav: torch.Tensor, sr: int, target_sr: int, target_channels: int) -> torch.Tensor:
+def convert_audio(
+    wav: torch.Tensor, sr: float, target_sr: float, target_channels: int
+) -> torch.Tensor:
     """Mono or stereo `wav` `[..., C, T]` at `sr` Hz -> `[..., target_channels, T']` at `target_sr`.
 
     To mono by the mean, to more channels by repetition, then resampled with torchaudio's defaults:
-    T' = ceil(T · target_sr / sr). Raises `InvalidAudioError` for fewer than two dimensions, other
-    than 1 or 2 channels, or stereo to more than 2.
+    T' = ceil(T · target_sr / sr). For rates whose ratio does not reduce, such as 44 101 to 24 000,
+    torchaudio takes gigabytes; samples that need no gradient then go through this project's own
+    resampler, on the CPU in float32 and within 1e-5 of it.
+
+    Raises `InvalidAudioError` for fewer than two dimensions, other than 1 or 2 channels, stereo to
+    more than 2, rates that are no whole numbers above 0, and integers to resample.
     """
     if wav.dim() < 2:
         raise InvalidAudioError(f"audio needs the dimensions [..., C, T], got {list(wav.shape)}")
@@ -39,10 +48,38 @@ def convert_audio(wav: torch.Tensor, sr: int, target_sr: int, target_channels: i
         wav = wav.expand(*shape, target_channels, length)
     else:
         raise InvalidAudioError(f"cannot convert {channels} to {target_channels} channels")
-    if sr == target_sr:
+    source, target = _hertz(sr), _hertz(target_sr)
+    if source == target:
         return wav
-    # an expanded tensor has no flat view, which torchaudio needs
-    return torchaudio.transforms.Resample(sr, target_sr).to(wav)(wav.contiguous())
+    return _resampled(wav, source, target)
+
+
+def _resampled(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
+    """`[..., T]` at `source` Hz -> `[..., ceil(T · target / source)]`."""
+    if source <= 0 or target <= 0:
+        raise InvalidAudioError(f"cannot resample from {source} to {target} Hz")
+    if not wav.is_floating_point():
+        raise InvalidAudioError(f"samples to resample must be floats, not {wav.dtype}")
+    if wav.numel() == 0:
+        return wav.new_zeros(*wav.shape[:-1], -(-wav.shape[-1] * target // source))
+    needs_gradient = wav.requires_grad and torch.is_grad_enabled()
+    if needs_gradient or kernel_is_small(source, target):
+        # an expanded tensor has no flat view, which torchaudio needs
+        return torchaudio.transforms.Resample(source, target).to(wav)(wav.contiguous())
+    flat = wav.detach().to("cpu", torch.float32).reshape(-1, wav.shape[-1])
+    rows = []
+    for part in torch.split(flat, _ROWS):
+        resample = resampler(len(part), source, target)
+        made = [resample.push(part.numpy()), resample.finish()]
+        rows.append(np.concatenate(made, axis=1))
+    return torch.from_numpy(np.concatenate(rows)).to(wav).view(*wav.shape[:-1], -1)
+
+
+def _hertz(rate: float) -> int:
+    """A sample rate as a whole number."""
+    if not float(rate).is_integer():
+        raise InvalidAudioError(f"a sample rate must be a whole number of Hz, not {rate}")
+    return int(rate)
 
 
 def load_audio(path: Path | str) -> tuple[torch.Tensor, int]:
@@ -64,7 +101,7 @@ def load_audio(path: Path | str) -> tuple[torch.Tensor, int]:
 
 
 def save_audio(
-    wav: torch.Tensor, path: Path | str, sample_rate: int, rescale: bool = False
+    wav: torch.Tensor, path: Path | str, sample_rate: float, rescale: bool = False
 ) -> None:
     """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Opus) through FFmpeg.
 
@@ -72,7 +109,7 @@ def save_audio(
     `InvalidAudioError` for another shape, an unknown suffix, samples that are not finite, and a
     rate or number of channels that the format cannot say.
     """
-    path = Path(path)
+    path, rate = Path(path), _hertz(sample_rate)
     if wav.dim() != 2 or wav.shape[0] == 0:
         raise InvalidAudioError(f"audio to save must be [C, T], got {list(wav.shape)}")
     samples = wav.detach().to("cpu", torch.float32).numpy()
@@ -81,14 +118,14 @@ def save_audio(
     factor = rescale_factor(float(np.abs(samples).max(initial=0))) if rescale else 1.0
     suffix = path.suffix.lower()
     if suffix == ".wav":
-        header = wav_header(sample_rate, *samples.shape)
+        header = wav_header(rate, *samples.shape)
         data = pcm16(samples, factor)
         with path.open("wb") as file:
             file.write(header)
             file.write(data)
     elif suffix in _CODECS:
         pcm = np.frombuffer(pcm16(samples, factor), "<i2").reshape(1, -1)
-        _encode(pcm, path, _CODECS[suffix], sample_rate, samples.shape[0])
+        _encode(pcm, path, _CODECS[suffix], rate, samples.shape[0])
     else:
         raise InvalidAudioError(f"cannot write {path.name}: only .wav, .flac and .ogg are known")
 
@@ -106,6 +143,8 @@ def _encode(
                 block = np.ascontiguousarray(pcm[:, start : start + _ENCODER_BLOCK * channels])
                 frame = AudioFrame.from_ndarray(block, format="s16", layout=layout)
                 frame.sample_rate = sample_rate
+                # With its place known, an encoder's padding is marked, and dropped on reading.
+                frame.pts, frame.time_base = start // channels, Fraction(1, sample_rate)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:

@@ -10,6 +10,7 @@ import errno
 import os
 from typing import Protocol
 
+from model_core.audio.chunks import audio_chunk
 from model_core.audio.truncation import (
     OGG_PAGE,
     announced_bytes,
@@ -94,7 +95,7 @@ class MediaInput:
         return part
 
     def _note(self, part: bytes) -> None:
-        """Remembers what `cut` needs: the first bytes, the last page, the number of bytes."""
+        """Remembers of a pipe what `cut` needs: the first bytes, the last page, how many bytes."""
         if self._ogg:
             self._tail = (self._tail + part)[-OGG_PAGE:]
         elif not self._seekable:
@@ -102,22 +103,43 @@ class MediaInput:
         self._total += len(part)
 
     @property
-    def announced(self) -> int | None:
-        """Bytes that the head says there are; None where it does not say."""
-        return announced_bytes(bytes(self._lead))
+    def open_ended(self) -> bool:
+        """Whether the head says that the audio goes on to the end of the file, wherever it is."""
+        chunk = audio_chunk(self._first_bytes())
+        return chunk is not None and chunk.size is None
 
     @property
     def mp3_padding(self) -> range | None:
         """Decoded samples of an MP3 that its encoder added; None where its head does not say."""
         return mp3_padding(bytes(self._lead))
 
-    @property
     def cut(self) -> bool:
-        """Whether what has been read ends before the end that the container announces."""
+        """Whether the file ends before the end that it announces.
+
+        For the end of decoding: what FFmpeg has left of a pipe (an index, tags) is read to know.
+        """
         if self._ogg:
             return ends_in_ogg_page(self._tail)
-        announced = self.announced
-        return announced is not None and self._total < announced
+        announced = announced_bytes(self._first_bytes())
+        if announced is None:
+            return False
+        if self._seekable:
+            return self.seek(0, _SEEK_SIZE) < announced
+        while self._total < announced and self.read(_LEAD):
+            pass
+        return self._total < announced
+
+    def _first_bytes(self) -> bytes:
+        """The lead; of a file that FFmpeg jumps in, it is read here."""
+        if not self._seekable:
+            return bytes(self._lead)
+        here = self.tell()
+        self.seek(0)
+        lead = b""
+        while len(lead) < _LEAD and (part := self._file.read(_LEAD - len(lead))):
+            lead += part
+        self.seek(here)
+        return lead
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Moves as a file does, and answers FFmpeg's question for the length (bytes).

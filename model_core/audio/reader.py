@@ -13,6 +13,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
+from av.codec.context import Flags2
 from av.packet import Packet
 
 from model_core.audio.input import MediaInput
@@ -31,8 +32,8 @@ _REFUSED = {
 }
 # Containers that state the exact number of samples, and codecs that keep them all.
 _EXACT = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
+_COUNTED = ("pcm_", "flac")  # not ALAC: its last packet may be short, and FFmpeg counts packets
 _LOSSLESS = ("pcm_", "flac", "alac")
-_TOLERANCE = 0.05  # s by which lossy audio may fall short of what its container announces
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class MediaReader:
                 yield samples, frame.layout
         if total == 0:
             raise InvalidAudioError("the audio has no samples")
-        if self._file.cut or total < self._announced():
+        if self._file.cut() or total < self._announced():
             raise InvalidAudioError(
                 f"truncated audio: it ends after {total / self.info.sample_rate:.3f} s, "
                 "before the end that its container announces"
@@ -143,6 +144,10 @@ class MediaReader:
             except StopIteration:
                 return
             except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
+                if self.info.container == "ogg" and isinstance(error, av.PatchWelcomeError):
+                    raise InvalidAudioError(
+                        "the channels or the sample rate change in the middle of an Ogg file"
+                    ) from error
                 raise InvalidAudioError(f"broken or truncated audio: {_reason(error)}") from error
             if packet.is_corrupt and not self._piped():
                 raise InvalidAudioError("truncated audio: the last packet is incomplete")
@@ -156,6 +161,10 @@ class MediaReader:
         if stream.codec_context is None:
             raise InvalidAudioError("no decoder for the audio codec of the input")
         stream.codec_context.thread_count = 1
+        if (self._container.format.name, stream.codec_context.name) == ("caf", "alac"):
+            # Its last packet has only the samples that there are, and FFmpeg would drop as many
+            # of them as it is short of a whole one.
+            stream.codec_context.flags2 |= Flags2.skip_manual
         return stream
 
     def _describe(self) -> SourceInfo:
@@ -179,19 +188,16 @@ class MediaReader:
         return self.info.codec.startswith(_LOSSLESS)
 
     def _piped(self) -> bool:
-        """A WAV without sizes: its last packet is short, and that is its end."""
-        return self.info.container == "wav" and self._file.announced is None
+        """A file of samples without sizes: its last packet is short, and that is its end."""
+        return self.info.container in _EXACT and self._file.open_ended
 
-    def _announced(self) -> float:
+    def _announced(self) -> int:
         """The fewest samples that the container allows; 0 where it does not tell."""
         duration, base = self._stream.duration, self._stream.time_base
-        exact = self._lossless() and self.info.container in _EXACT
-        if exact and duration is not None and base is not None and not self._piped():
-            return int(duration * base * self.info.sample_rate)
-        whole = self._container.duration
-        if "matroska" in self.info.container and whole and len(self._container.streams) == 1:
-            return (whole / av.time_base - _TOLERANCE) * self.info.sample_rate
-        return 0
+        exact = self.info.container in _EXACT and self.info.codec.startswith(_COUNTED)
+        if not exact or duration is None or base is None or self._piped():
+            return 0
+        return int(duration * base * self.info.sample_rate)
 
 
 def _without(samples: Samples, unwanted: range) -> Samples:

@@ -35,11 +35,17 @@ def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
     """The resampler for these rates (Hz): none, torchaudio's, or tap by tap for odd ratios."""
     if source_rate == target_rate:
         return _Same(channels)
+    if kernel_is_small(source_rate, target_rate):
+        return BlockResampler(channels, source_rate, target_rate)
+    return SincResampler(channels, source_rate, target_rate)
+
+
+def kernel_is_small(source_rate: int, target_rate: int) -> bool:
+    """Whether torchaudio's kernel for these rates (Hz) is worth its memory: it has
+    `new · (orig + 2 · width)` numbers, billions where the ratio `orig:new` does not reduce."""
     gcd = math.gcd(source_rate, target_rate)
     orig, new = source_rate // gcd, target_rate // gcd
-    if new * (orig + 2 * _width(orig, new)) > _MAX_KERNEL:
-        return SincResampler(channels, source_rate, target_rate)
-    return BlockResampler(channels, source_rate, target_rate)
+    return new * (orig + 2 * _width(orig, new)) <= _MAX_KERNEL
 
 
 def _width(orig: int, new: int) -> int:

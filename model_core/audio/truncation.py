@@ -1,14 +1,19 @@
-"""Whether a front-to-back container was cut: what its head announces against what was there.
+"""Whether a container was cut: the bytes that it announces against those that are there.
 
-FFmpeg reads a WAV, an MP3 or an Ogg file that ends early as if it were whole, so their own counts
-are looked at: the size of the WAV `data` chunk, the bytes in an MP3's Xing header, the length of
-the last Ogg page. Files without such a count (or written to a pipe) are taken as they are.
+FFmpeg reads many a file that ends early as if it were whole, so their own counts are looked at:
+the sizes of chunks (`chunks`), the bytes in an MP3's Xing header, the length of the last Ogg page.
+Files without such a count (or written to a pipe) are taken as they are, and so is an Ogg file that
+ends with a whole page: that page is to be marked as the last one, but no recording of a live
+stream has the mark, and to refuse those would cost more than the few cuts it would tell. Durations
+are not looked at: that of a Matroska file may be the writer's guess, or count from a start that
+the audio does not have.
 """
 
 import struct
 from dataclasses import dataclass
 
-_UNKNOWN = 0x7FFF_0000  # WAV writers that cannot seek announce 0 or at least this many bytes
+from model_core.audio.chunks import audio_chunk
+
 _MP3_DELAY = 529  # samples by which a decoder is late
 _MP3_SLACK = 2_000  # bytes, a little more than the longest MP3 frame
 OGG_PAGE = 65_307  # bytes of the longest Ogg page
@@ -18,28 +23,10 @@ _LAME_PADS = 21  # where the LAME tag has the encoder's delay and padding, 12 bi
 
 def announced_bytes(lead: bytes) -> int | None:
     """Bytes that a file with these first bytes must have at least; None where it does not say."""
-    if lead[8:12] == b"WAVE":
-        return _wav_bytes(lead)
+    chunk = audio_chunk(lead)
+    if chunk is not None:
+        return None if chunk.size is None else chunk.start + chunk.size
     return _mp3_bytes(lead)
-
-
-def _wav_bytes(lead: bytes) -> int | None:
-    """The end of the `data` chunk (RF64: by `ds64`, EBU Tech 3306)."""
-    order = ">" if lead[:4] == b"RIFX" else "<"
-    data64: int | None = None
-    offset = 12
-    while offset + 8 <= len(lead):
-        name = lead[offset : offset + 4]
-        (size,) = struct.unpack_from(order + "I", lead, offset + 4)
-        offset += 8
-        if name == b"ds64" and offset + 16 <= len(lead):
-            (data64,) = struct.unpack_from("<Q", lead, offset + 8)
-        if name == b"data":
-            if data64 is not None:
-                return offset + data64
-            return offset + size if 0 < size < _UNKNOWN else None
-        offset += size + size % 2
-    return None
 
 
 def _mp3_bytes(lead: bytes) -> int | None:

@@ -1,6 +1,7 @@
 """The options of the command (those of the reference's `__main__.py`, and more)."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ names:
   folder of the input.
 
 one input or many:
-  With two names the second is the OUTPUT if it ends in .ecdc or .wav or is no file yet.
-  With more names, with -o, or with a folder, every name is an input. A folder stands for
-  the audio files directly in it or, if it holds none, for its .ecdc files.
+  With two names the second is the OUTPUT if it ends in .wav, or in .ecdc where the first
+  does not, or is no file yet. With more names, with -o, or with a folder, every name is an
+  input. A folder stands for the audio files directly in it or, if it holds none, for its
+  .ecdc files. A name that begins with a dash goes behind --.
 
 pipes:
   INPUT - is stdin, whose first bytes tell whether it is to be decompressed; its output is
@@ -67,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("paths", nargs="+", metavar="INPUT", help="audio or .ecdc file, folder, or - (see below)")
+    add("paths", nargs="*", metavar="INPUT", help="audio or .ecdc file, folder, or - (see below)")
     add(
         *("-b", "--bandwidth"),
         type=float,
@@ -101,8 +103,15 @@ def parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str] | None) -> Arguments:
     """`argv` (None: the process's own) as `Arguments`; wrong usage exits with code 2."""
-    values = vars(parser().parse_intermixed_args(argv))
-    return Arguments(**{**values, "paths": tuple(values["paths"])})
+    given = list(sys.argv[1:] if argv is None else argv)
+    # argparse loses what stands behind -- when options and names may be mixed.
+    end = given.index("--") if "--" in given else len(given)
+    ours = parser()
+    values = vars(ours.parse_intermixed_args(given[:end]))
+    paths = (*values.pop("paths"), *given[end + 1 :])
+    if not paths:
+        ours.error("the following arguments are required: INPUT")
+    return Arguments(**values, paths=paths)
 
 
 def _suffix(text: str) -> str:

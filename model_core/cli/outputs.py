@@ -40,7 +40,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
     A link is followed. A device or a named pipe cannot be replaced and is written to.
     """
-    path = path.resolve()
+    given, path = path, path.resolve()
     mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
         with path.open("wb") as file:
@@ -58,6 +58,10 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         if mode is not None:
             temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(path)
+    except OSError as error:
+        if error.filename != str(temporary):
+            raise
+        raise CommandError(f"cannot write {given}: {error.strerror}") from error
     finally:
         remove()
         atexit.unregister(remove)

@@ -8,6 +8,8 @@ from .arguments import Arguments
 from .errors import CommandError, UsageError
 
 STDIO = "-"
+STDOUT = (STDIO, "/dev/stdout")
+"""Names of stdout, as an output."""
 ECDC = ".ecdc"
 WAV = ".wav"
 AUDIO = {
@@ -46,11 +48,11 @@ def _second_is_output(first: str, second: str) -> bool:
         return False
     if _is_dir(second):
         raise UsageError(f"{second} is a folder; to write into it, give it with -o")
-    return (
-        STDIO in (first, second)
-        or Path(second).suffix.lower() in (ECDC, WAV)
-        or not Path(second).exists()
-    )
+    if first == STDIO or second in STDOUT:
+        return True
+    # Nothing makes one .ecdc of another. What exists and is no file (a device) is not waited for.
+    outputs = (WAV,) if Path(first).suffix.lower() == ECDC else (WAV, ECDC)
+    return Path(second).suffix.lower() in outputs or not Path(second).is_file()
 
 
 def _is_dir(path: str) -> bool:
@@ -85,7 +87,7 @@ class Targets:
 
     def of(self, job: Job, decompress: bool) -> Path | None:
         """The output of a job, None for stdout. Raises `CommandError`."""
-        if job.target == STDIO or (job.target is None and job.source == STDIO):
+        if job.target in STDOUT or (job.target is None and job.source == STDIO):
             return None
         target = self._named(job, decompress)
         allowed = (WAV,) if decompress else (WAV, ECDC)
@@ -102,7 +104,10 @@ class Targets:
         if target.is_dir():
             raise CommandError(f"output {target} is a folder")
         if (own is not None or target.is_symlink()) and not self._arguments.force:
-            raise CommandError(f"output {target} exists; use -f to overwrite it")
+            recordings = job.target is not None and job.source != STDIO and not decompress
+            both = recordings and target.suffix.lower() == WAV
+            other_way = ", or -o DIR to compress both" if both else ""
+            raise CommandError(f"output {target} exists; use -f to overwrite it{other_way}")
         self._written[target.resolve()] = job.source
         return target
 

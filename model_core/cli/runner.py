@@ -47,14 +47,18 @@ class Runner:
         config_of(arguments.model).codebooks_for(arguments.bandwidth)
         codec = self._models.for_compression(arguments.model, arguments.lm)
         compressor = Compressor(codec, arguments.bandwidth, arguments.lm)
+        recording = target if target is not None and target.suffix.lower() == WAV else None
+        replaces = recording is not None and recording.is_file()
         with open_output(target) as out, tempfile.TemporaryFile() as payload:
             self._encode(compressor, codec, job, file, payload)
             payload.seek(0)
-            if target is not None and target.suffix.lower() == WAV:
-                self._decode(codec, compressor.header, payload, job, out, target)
+            if recording is not None:
+                self._decode(codec, compressor.header, payload, job, out, recording)
             else:
                 out.write(compressor.header.to_bytes())
                 shutil.copyfileobj(payload, out)
+        if replaces:
+            _say(f"{job.source}: {recording} existed and now holds the decoded audio")
 
     def _encode(
         self, compressor: Compressor, codec: Codec, job: Job, file: BinaryIO, payload: BinaryIO
@@ -100,7 +104,10 @@ class Runner:
                 peak = max(peak, float(np.abs(samples).max(initial=0)))
                 writer.write(samples)
         if peak > LIMIT:
-            _warn_of_clipping(job.source, peak)
+            _say(
+                f"{job.source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; "
+                "-r rescales instead"
+            )
 
 
 def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:
@@ -130,9 +137,7 @@ def _write_rescaled(
             writer.write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
 
 
-def _warn_of_clipping(source: str, peak: float) -> None:
+def _say(text: str) -> None:
+    """One line on stderr, not an error."""
     if sys.stderr is not None:
-        sys.stderr.write(
-            f"encodec: {source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; "
-            "-r rescales instead\n"
-        )
+        sys.stderr.write(f"encodec: {text}\n")

@@ -31,6 +31,50 @@ def test_any_leading_shape() -> None:
     assert convert_audio(torch.ones(1, 10), 24_000, 24_000, 5).shape == (5, 10)
 
 
+@pytest.mark.parametrize(("rate", "target"), [(1009, 997), (997, 1009), (4001, 1013)])
+def test_odd_rates_are_torchaudios_too(rate: int, target: int) -> None:
+    """Where its kernel is large but can still be had."""
+    wav = torch.rand(3, 2, 2000)
+    want = torchaudio.transforms.Resample(rate, target)(wav)
+    got = convert_audio(wav, rate, target, 2)
+    assert got.shape == want.shape
+    assert torch.allclose(got, want, atol=1e-6)
+    double = convert_audio(wav.double(), rate, target, 2)
+    assert double.dtype == torch.float64
+    assert torch.allclose(double, want.double(), atol=1e-6)
+    assert torch.allclose(convert_audio(wav.requires_grad_(), rate, target, 2), want, atol=1e-6)
+    convert_audio(wav, rate, target, 2).sum().backward()
+    assert wav.grad is not None
+
+
+def test_odd_rates_take_no_gigabytes() -> None:
+    """44 101 Hz of 1.1 s took 8.5 GB; the rates here would take sixty times as much."""
+    assert convert_audio(torch.rand(2, 400_000), 352_801, 192_000, 2).shape == (2, 217_687)
+
+
+@pytest.mark.parametrize("shape", [(1, 0), (3, 2, 0), (0, 2, 100)])
+@pytest.mark.parametrize("rate", [24_000, 44_100, 44_101])
+def test_nothing_stays_nothing(shape: tuple[int, ...], rate: int) -> None:
+    length = -(-shape[-1] * 24_000 // rate)
+    assert convert_audio(torch.zeros(shape), rate, 24_000, 1).shape == (*shape[:-2], 1, length)
+
+
+def test_rates_are_whole() -> None:
+    wav = torch.rand(1, 100)
+    want = convert_audio(wav, 44_100, 24_000, 1)
+    assert torch.equal(convert_audio(wav, 44_100.0, 24_000.0, 1), want)
+    for rate in (44_100.5, 0, -1, float("nan"), float("inf")):
+        with pytest.raises(InvalidAudioError):
+            convert_audio(wav, rate, 24_000, 1)
+        with pytest.raises(InvalidAudioError):
+            convert_audio(wav, 24_000, rate, 1)
+
+
+def test_integers_are_not_resampled() -> None:
+    with pytest.raises(InvalidAudioError, match="floats"):
+        convert_audio(torch.ones(1, 100, dtype=torch.int16), 44_101, 24_000, 2)
+
+
 def test_double_stays_double() -> None:
     wav = torch.rand(2, 1000, dtype=torch.float64)
     want = torchaudio.transforms.Resample(44_100, 24_000).double()(wav.mean(0, keepdim=True))
@@ -67,6 +111,30 @@ def test_saved_ogg_sounds_like_it(tmp_path: Path) -> None:
     got = np.concatenate(list(open_audio(tmp_path / "out.ogg", 48_000, 2)), axis=1)
     assert got.shape == tuple(wav.shape)
     assert np.mean((got - wav.numpy()) ** 2) < 0.05 * np.mean(wav.numpy() ** 2)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate"), [(".ogg", 48_000), (".ogg", 24_000), (".flac", 44_100), (".wav", 44_100)]
+)
+@pytest.mark.parametrize("samples", [1, 100, 10_000, 24_001, 100_001])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_saved_audio_has_its_length(
+    tmp_path: Path, suffix: str, rate: int, samples: int, channels: int
+) -> None:
+    save_audio(torch.rand(channels, samples) * 0.5, tmp_path / f"x{suffix}", rate)
+    wav, read = load_audio(tmp_path / f"x{suffix}")
+    assert read == (48_000 if suffix == ".ogg" else rate)  # Opus is always decoded at 48 kHz
+    assert wav.shape == (channels, samples * read // rate)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_the_rate_to_save_is_whole(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    save_audio(torch.rand(1, 100), path, 24_000.0)
+    before = path.read_bytes()
+    with pytest.raises(InvalidAudioError, match="whole"):
+        save_audio(torch.rand(1, 100), path, 24_000.5)
+    assert path.read_bytes() == before
 
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:

@@ -78,11 +78,31 @@ def test_two_that_are_not_input_and_output(encodec: Command, folder: Path, tmp_p
     assert {"a.ecdc", "b.ecdc"} <= files_in(tmp_path)
 
 
+def test_two_ecdc_are_two_inputs(encodec: Command, folder: Path) -> None:
+    encodec(folder)
+    outcome = encodec(folder / "a.ecdc", folder / "c.ecdc")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert {"a_decompressed.wav", "c_decompressed.wav"} <= files_in(folder)
+
+
 def test_two_with_an_existing_wav_are_input_and_output(encodec: Command, folder: Path) -> None:
+    """As in the reference; the message says how they are two inputs."""
     outcome = encodec(folder / "a.wav", folder / "c.wav")
     assert outcome.code == 1
     assert "-f" in outcome.err
+    assert "-o DIR to compress both" in outcome.err
     assert files_in(folder) == OTHERS | WAVS
+    assert encodec("-o", folder / "deeper", folder / "a.wav", folder / "c.wav").code == 0
+    assert files_in(folder / "deeper") == {"a.ecdc", "c.ecdc"}
+
+
+def test_a_recording_that_is_replaced_is_told(encodec: Command, folder: Path) -> None:
+    """`-f *.wav` may not have meant it."""
+    outcome = encodec("-f", folder / "a.wav", folder / "c.wav")
+    assert outcome.code == 0
+    (line,) = outcome.lines
+    assert f"{folder / 'c.wav'} existed" in line
+    assert encodec("-f", folder / "a.wav", folder / "new.wav").err == ""
 
 
 def test_a_folder_is_no_output(encodec: Command, folder: Path) -> None:

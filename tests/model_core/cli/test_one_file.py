@@ -36,6 +36,26 @@ def test_decompresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Pa
     assert samples.any()
 
 
+@pytest.mark.parametrize("options", [[], ["-b", "3"], ["-f", "y.wav"]])
+def test_names_behind_two_dashes(
+    encodec: Command, tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may begin with a dash, and may follow others."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("-x.wav", "y.wav", "--")):
+        write_wav(tmp_path / name, seed=seed)
+    others = [option for option in options if option.endswith(".wav")]
+    assert encodec(*options, "--", "-x.wav", "--", "-o").code == 1  # -o is no file
+    made = {f"{Path(name).stem}.ecdc" for name in ("-x.wav", "--", *others)}
+    assert files_in(tmp_path) == {"-x.wav", "y.wav", "--"} | made
+
+
+def test_two_dashes_alone_are_no_input(encodec: Command) -> None:
+    outcome = encodec("--")
+    assert outcome.code == 2
+    assert "INPUT" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("bandwidth", "codebooks"), [("1.5", 2), ("3", 4), ("6", 8), ("12.0", 16), ("24", 32)]
 )

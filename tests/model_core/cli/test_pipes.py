@@ -50,6 +50,28 @@ def test_a_file_to_stdout(encodec: Command, wav: Path, tmp_path: Path, ecdc: byt
     assert files_in(tmp_path) == {"x.wav", "y.ecdc"}
 
 
+def test_stdout_by_its_file_name(encodec: Command, wav: Path, tmp_path: Path, ecdc: bytes) -> None:
+    assert encodec(wav, "/dev/stdout").out == ecdc
+    assert files_in(tmp_path) == {"x.wav"}
+
+
+@pytest.mark.parametrize("first", ["x.wav", "y.ecdc"])
+def test_a_second_name_that_is_no_file_is_not_read(
+    encodec: Command, wav: Path, tmp_path: Path, ecdc: bytes, first: str
+) -> None:
+    (tmp_path / "y.ecdc").write_bytes(ecdc)
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(encodec, tmp_path / first, tmp_path / "pipe")
+        try:
+            outcome = running.result(timeout=20)
+        finally:
+            os.close(os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK))
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+    assert "must end in .wav" in outcome.err
+    assert files_in(tmp_path) == {"x.wav", "y.ecdc", "pipe"}
+
+
 def test_refusals(encodec: Command, wav: Path, tmp_path: Path, ecdc: bytes) -> None:
     for stdin, names in (
         (b"", ["-"]),

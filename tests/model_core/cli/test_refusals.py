@@ -1,5 +1,6 @@
 """What must not be done is one line on stderr, exit code 1, and no change to any file."""
 
+import errno
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_output_folder(encodec: Command, wav: Path, tmp_path: Path) -> None:
     refused(encodec("-o", tmp_path / "none", wav), "none", "does not exist")
     (tmp_path / "y.ecdc").mkdir()
     assert encodec(wav, tmp_path / "y.ecdc").code == 2
+
+
+def test_output_that_cannot_be_made_is_named(
+    encodec: Command, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the hidden file that it is written to first."""
+    refused(encodec(wav, "/proc/y.ecdc"), "cannot write /proc/y.ecdc")
+
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    refused(encodec(wav), f"cannot write {tmp_path / 'x.ecdc'}: Permission denied")
+    assert files_in(tmp_path) == {"x.wav"}
 
 
 def test_output_that_is_the_input(encodec: Command, wav: Path, tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""Which files are told to be cut, and which are taken as they are. Whole ones always are."""
+
+import io
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from model_core.audio import open_audio
+from model_core.errors import InvalidAudioError
+from tests.media import Pipe, encode, tone
+
+RATE = 48_000
+
+
+def length(data: bytes, pipe: bool = False) -> int:
+    """Samples at 48 kHz that are read from these bytes, as a file or as a pipe."""
+    source = Pipe(data) if pipe else io.BytesIO(data)
+    return sum(block.shape[1] for block in open_audio(source, RATE, 2))
+
+
+def cut(data: bytes, end: int, pipe: bool = False) -> None:
+    """These bytes, but not those from `end` on, are refused."""
+    with pytest.raises(InvalidAudioError, match="truncated"):
+        length(data[:end], pipe)
+
+
+def remuxed(data: bytes, container: str, streams: int = 1, offset: float = 0.0) -> bytes:
+    """The packets of `data` in another file, as so many streams, `offset` seconds later."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(file, "w", format=container) as out:
+        copies = [out.add_stream_from_template(source.streams.audio[0]) for _ in range(streams)]
+        for packet in source.demux(audio=0):
+            if packet.pts is None or packet.dts is None or packet.time_base is None:
+                continue
+            pts, dts = packet.pts, packet.dts
+            for stream in copies:  # muxing changes the packet
+                packet.pts = pts + round(offset / packet.time_base)
+                packet.dts = dts + round(offset / packet.time_base)
+                packet.stream = stream
+                time_base = packet.time_base
+                out.mux(packet)
+                packet.time_base = time_base
+    return file.getvalue()
+
+
+def patched(data: bytes, after: bytes, new: bytes) -> bytes:
+    """`data` with `new` written over what follows the first `after`."""
+    start = data.index(after) + len(after)
+    return data[:start] + new + data[start + len(new) :]
+
+
+@pytest.fixture(scope="module")
+def opus() -> bytes:
+    """3 s."""
+    return encode(tone(3.0, RATE, 2), RATE, "ogg", "libopus")
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("container", ["matroska", "webm"])
+def test_matroska(opus: bytes, container: str, streams: int, pipe: bool) -> None:
+    data = remuxed(opus, container, streams)
+    assert length(data, pipe) == 3 * RATE
+    for part in (0.5, 0.9):
+        cut(data, int(part * len(data)), pipe)
+
+
+def test_matroska_that_does_not_begin_at_zero(opus: bytes) -> None:
+    data = remuxed(opus, "matroska", offset=2.0)
+    assert length(data) == 3 * RATE
+    cut(data, len(data) - 1)
+
+
+def test_matroska_written_to_a_pipe(opus: bytes) -> None:
+    """Neither its size nor its end is known, and its duration is what was planned: 60 s."""
+    data = remuxed(opus, "matroska")
+    data = patched(data, b"\x18\x53\x80\x67", b"\x01" + b"\xff" * 7)
+    data = patched(data, b"\x44\x89\x88", struct.pack(">d", 60_000.0))
+    assert length(data) == 3 * RATE
+    assert RATE < length(data[: len(data) // 2]) < 2 * RATE
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+@pytest.mark.parametrize("streams", [1, 2])
+def test_avi(streams: int, pipe: bool) -> None:
+    """Cut between two of its chunks, where each packet is whole."""
+    data = remuxed(encode(tone(3.0, RATE, 2), RATE, "wav", "pcm_s16le"), "avi", streams)
+    assert length(data, pipe) == 3 * RATE
+    cut(data, data.rindex(b"00wb", 0, len(data) // 2), pipe)
+
+
+def test_avi_written_to_a_pipe() -> None:
+    data = encode(tone(3.0, RATE, 2), RATE, "avi", "pcm_s16le")
+    data = b"RIFF\xff\xff\xff\xff" + data[8:]
+    assert length(data, pipe=True) == 3 * RATE
+
+
+@pytest.mark.parametrize("samples", [RATE, 100_001])
+def test_alac_in_caf_need_not_fill_its_last_packet(samples: int) -> None:
+    data = encode(tone(samples / RATE, RATE, 2), RATE, "caf", "alac")
+    assert length(data) == samples
+    # some writers count whole packets
+    packets = struct.pack(">qqii", -(-samples // 4096), -(-samples // 4096) * 4096, 0, 0)
+    assert length(patched(data, data[data.index(b"pakt") :][:12], packets)) == samples
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_caf_written_to_a_pipe(pipe: bool) -> None:
+    data = encode(tone(1.0, RATE, 2), RATE, "caf", "pcm_s16be")
+    assert length(data, pipe) == RATE
+    cut(data, len(data) // 2, pipe)
+    assert length(patched(data, b"data", b"\xff" * 8), pipe) == RATE
+
+
+@pytest.mark.parametrize("size", [0x7F00_0000, 0x7FFF_FFF8, 0xFFFF_FFF0])
+def test_aiff_written_to_a_pipe(size: int) -> None:
+    """sox writes the first."""
+    data = encode(tone(1.0, RATE, 2), RATE, "aiff", "pcm_s16be")
+    cut(data, len(data) // 2)
+    frames = struct.pack(">HI", 2, size // 4)
+    data = patched(patched(data, b"COMM\0\0\0\x12", frames), b"SSND", struct.pack(">I", size + 8))
+    assert length(data) == RATE
+
+
+@pytest.mark.parametrize(
+    "size", [0, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFDB, 0xFFFF_FFFF]
+)
+def test_wav_written_to_a_pipe(size: int) -> None:
+    """sox, arecord, FFmpeg and others."""
+    data = patched(
+        encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le"), b"data", struct.pack("<I", size)
+    )
+    assert length(data) == RATE
+    assert length(data[:-1001], pipe=True) == RATE - 501
+
+
+@pytest.mark.parametrize("size", [0x7FFF_0000, 0x9000_0000, 0xF000_0000])
+def test_wav_of_hours_that_is_cut(size: int) -> None:
+    data = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
+    cut(patched(data, b"data", struct.pack("<I", size)), len(data))
+
+
+def test_wav_whose_samples_begin_late() -> None:
+    """Behind more than is searched for their size, a picture for instance."""
+    data = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
+    picture = b"id3 " + struct.pack("<I", 2 << 20) + bytes(2 << 20)
+    data = data.replace(b"data", picture + b"data", 1)
+    assert length(data) == RATE
+    cut(data, len(data) - 20_000)
+
+
+def test_ogg_that_ends_with_a_whole_page(opus: bytes) -> None:
+    """A live stream that was stopped looks like that."""
+    assert RATE < length(opus[: opus.rindex(b"OggS")]) < 3 * RATE
+    cut(opus, len(opus) - 1)
+
+
+def test_ogg_that_changes_is_told_in_our_words(opus: bytes) -> None:
+    with pytest.raises(InvalidAudioError, match="change in the middle"):
+        length(opus + encode(tone(1.0, RATE), RATE, "ogg", "libopus"))
+
+
+def test_a_pipe_gives_the_samples_of_the_file(opus: bytes) -> None:
+    data = remuxed(opus, "matroska", streams=2)
+    file, pipe = (
+        np.concatenate(list(open_audio(source, RATE, 2)), axis=1)
+        for source in (io.BytesIO(data), Pipe(data))
+    )
+    assert np.array_equal(file, pipe)
