@@ -20,7 +20,7 @@ class Balancer:
     scale. Weights with `rescale_grads=False` are plain factors.
 
     `ema_decay` is that of the moving average; with `per_batch_item` the norm is taken per item
-    and averaged; `monitor` keeps each loss's share of the raw norms in `metrics`.
+    and averaged; `monitor` keeps each loss's share of the raw norms in `metrics` (0 of nothing).
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class Balancer:
         norms = self._averaged({name: self._norm(g) for name, g in gradients.items()}, output)
         if self.monitor:
             total = sum(norms.values())
-            self._metrics = {f"ratio_{name}": norm / total for name, norm in norms.items()}
+            self._metrics = {
+                f"ratio_{name}": norm / total if total else 0.0 for name, norm in norms.items()
+            }
         total_weight = sum(self.weights[name] for name in norms)
         combined = torch.zeros_like(output)
         for name, gradient in gradients.items():

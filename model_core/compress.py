@@ -36,7 +36,9 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     The bandwidth is the model's (`set_target_bandwidth`; all codebooks by default). With `use_lm`
     the codes are entropy coded, which saves bits and takes time. Raises `InvalidAudioError` for
     another shape or type and for samples that are not finite, `UnknownModelError` for a model
-    without a name, `WeightsUnavailableError` where there is no language model.
+    without a name, `WeightsError` for one whose weights are no longer those that its name stands
+    for (save them and load a model from there), `WeightsUnavailableError` where there is no
+    language model.
     """
     if wav.dim() != 2:
         raise InvalidAudioError(f"expected one waveform [C, T], got shape {list(wav.shape)}")
@@ -73,7 +75,9 @@ def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
 def decompress_from_file(fo: BinaryIO, device: torch.device | str = "cpu") -> tuple[Tensor, int]:
     """Decompress an `.ecdc` file object: `(wav [C, T], sample rate in Hz)`.
 
-    The weights are those the file was made with. Raises `BitstreamError` for a broken file and
+    The weights are those the file was made with: the published ones, bundled, or in the cache, in
+    the folder that `ENCODEC_WEIGHTS` names or in one that this process has loaded a model from
+    (`repository=`). Raises `BitstreamError` for a broken file and
     `WeightsUnavailableError` for weights that are not here.
     """
     header = read_header(fo)

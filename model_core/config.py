@@ -75,8 +75,9 @@ class ModelConfig:
         """Codebooks at `bandwidth` kbps. Raises `UnsupportedBandwidthError`."""
         if bandwidth not in self.target_bandwidths:
             choices = ", ".join(f"{b:g}" for b in self.target_bandwidths)
+            wanted = f"{bandwidth:g}" if isinstance(bandwidth, int | float) else repr(bandwidth)
             raise UnsupportedBandwidthError(
-                f"{self.name} has no bandwidth of {bandwidth:g} kbps; it has {choices}"
+                f"{self.name} has no bandwidth of {wanted} kbps; it has {choices}"
             )
         return int(1000 * bandwidth // (self.frame_rate * self.bits_per_codebook))
 

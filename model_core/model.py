@@ -38,6 +38,7 @@ class EncodecModel(nn.Module):
         self.name = name
         self.bandwidth: float | None = None
         self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that finds them again
+        self.weights_id: str | None = None  # of those loaded from a checkpoint: 8 hex digits
         shape: SEANetShape = {
             "channels": config.channels,
             "dimension": config.dimension,
@@ -103,7 +104,10 @@ class EncodecModel(nn.Module):
         return self.config.bits_per_codebook
 
     def set_target_bandwidth(self, bandwidth: float) -> None:
-        """Choose the bandwidth (kbps) `encode` uses. Raises `UnsupportedBandwidthError`."""
+        """Choose the bandwidth (kbps) `encode` uses.
+
+        Raises `UnsupportedBandwidthError` for anything but one of `target_bandwidths`.
+        """
         self.config.codebooks_for(bandwidth)
         self.bandwidth = bandwidth
 
@@ -184,7 +188,8 @@ class EncodecModel(nn.Module):
     ) -> EncodecModel:
         """The causal mono model at 24 kHz; see `checkpoints` for where its weights come from.
 
-        With `repository`, a folder, the weights are those in it.
+        With `repository`, a folder, the weights are those in it, and `decompress` finds them
+        there for the rest of the process.
         """
         return _build(ENCODEC_24KHZ, pretrained, repository)
 

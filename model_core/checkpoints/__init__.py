@@ -9,14 +9,16 @@ import torch
 from ..errors import WeightsUnavailableError
 from ..lm import LMModel
 from ..model import EncodecModel
+from .identity import check_unchanged
 from .reference import save_reference
-from .registry import Registry, shared_registry
+from .registry import Registry, remember, shared_registry
 from .save import save_hub, save_lm, save_weights, write_index
 from .sets import WeightSet
 
 __all__ = [
     "Registry",
     "WeightSet",
+    "check_unchanged",
     "lm_header_name",
     "load_lm",
     "load_model",
@@ -35,11 +37,15 @@ def load_model(
     """The model to code with, in eval mode, its `name` as a header gives it.
 
     `name` is a model's name or, for exactly those weights, `NAME:<8 hex>`; `weights` is a value
-    of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). Raises `UnknownModelError`,
-    `WeightsUnavailableError`, `WeightsError`.
+    of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). From a folder, this process finds
+    them again to decode with; another one must be told of it by `ENCODEC_WEIGHTS`, or load them
+    too. Raises `UnknownModelError`, `WeightsUnavailableError`, `WeightsError`.
     """
     registry = shared_registry(weights)
-    return registry.load(registry.find(name), device)
+    found = registry.find(name)
+    model = registry.load(found, device)
+    remember(found)
+    return model
 
 
 def load_lm(

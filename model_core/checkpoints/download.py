@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 _NO_HEAD = {405, 501}  # statuses of a server that is there but takes no HEAD
 _PASSING = {408, 425, 429}  # statuses worth another try, with all from 500 on
 
+# What making a client ends in where a variable asks for what is not to be had: a proxy of a kind
+# that nothing here speaks, one that is no URL, a file of certificates that is not there.
+_UNUSABLE_ENVIRONMENT = (ImportError, ValueError, OSError, httpx.InvalidURL)
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -44,20 +48,40 @@ def unreachable(url: str, seconds: float) -> str | None:
 
     Asked in a thread of its own, since a look-up of the host's name knows no time limit.
     """
-    reason = [f"no answer within {seconds:g} s"]
+    try:
+        client = _client(httpx.Timeout(seconds))
+    except WeightsUnavailableError as error:
+        return str(error)
+    late = f"no answer within {seconds:g} s"
+    reason = [late]
     done = threading.Event()
 
     def ask() -> None:
         try:
-            answer = httpx.head(url, timeout=seconds, follow_redirects=True)
+            with client:
+                answer = client.head(url)
             refused = answer.is_error and answer.status_code not in _NO_HEAD
             reason[0] = f"HTTP {answer.status_code}" if refused else ""
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason[0] = str(error) or type(error).__name__
-        done.set()
+        finally:
+            done.set()
 
     threading.Thread(target=ask, name="reachable", daemon=True).start()
-    return (reason[0] or None) if done.wait(seconds) else f"no answer within {seconds:g} s"
+    return (reason[0] or None) if done.wait(seconds) else late
+
+
+def _client(timeout: httpx.Timeout) -> httpx.Client:
+    """Follows redirects, and the environment's proxies and certificates.
+
+    Raises `WeightsUnavailableError` where those cannot be used.
+    """
+    try:
+        return httpx.Client(timeout=timeout, follow_redirects=True)
+    except _UNUSABLE_ENVIRONMENT as error:
+        raise WeightsUnavailableError(
+            f"the proxies or certificates that the environment names cannot be used: {error}"
+        ) from error
 
 
 def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = None) -> None:
@@ -74,10 +98,10 @@ def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = 
         if path.exists() and _sha256(path).startswith(sha256_prefix):
             return  # another process has fetched it meanwhile
         resumed = part.exists() and part.stat().st_size > 0
-        _fetch_part(url, part, patience)
+        _fetch_part(url, part, sha256_prefix, patience)
         if resumed and not _sha256(part).startswith(sha256_prefix):
             part.unlink()  # what was there before may have been of another file
-            _fetch_part(url, part, patience)
+            _fetch_part(url, part, sha256_prefix, patience)
         try:
             check_sha256(_sha256(part), sha256_prefix, path)
         except WeightsError:
@@ -97,30 +121,43 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _fetch_part(url: str, part: Path, patience: Patience) -> None:
-    timeout = httpx.Timeout(patience.read, connect=patience.connect)
-    with httpx.Client(timeout=timeout, follow_redirects=True) as client, part.open("ab") as file:
-        for attempt in range(1, patience.attempts + 1):
-            try:
-                _receive(client, url, file)
-                return
-            except (_InterruptedError, httpx.RequestError) as error:
-                reason = str(error) or type(error).__name__
-            logger.info("%s: attempt %d failed: %s", url, attempt, reason)
-            if attempt < patience.attempts:
-                time.sleep(patience.pause * 2 ** (attempt - 1))
-    if part.stat().st_size == 0:
-        part.unlink()
-    raise WeightsUnavailableError(f"{url} could not be downloaded: {reason}")
+def _fetch_part(url: str, part: Path, sha256_prefix: str, patience: Patience) -> None:
+    """Bring `part` to the end of what `url` answers, in several attempts if need be.
+
+    What has come stays when it fails. Raises `WeightsUnavailableError`.
+    """
+    try:
+        with (
+            _client(httpx.Timeout(patience.read, connect=patience.connect)) as client,
+            part.open("ab") as file,
+        ):
+            for attempt in range(1, patience.attempts + 1):
+                try:
+                    whole = _receive(client, url, file)
+                    if whole or _sha256(part).startswith(sha256_prefix):
+                        return
+                    reason = "it ended early, or is another file: its sha256 is wrong"
+                except (_InterruptedError, httpx.RequestError) as error:
+                    reason = str(error) or type(error).__name__
+                logger.info("%s: attempt %d failed: %s", url, attempt, reason)
+                if attempt < patience.attempts:
+                    time.sleep(patience.pause * 2 ** (attempt - 1))
+        raise WeightsUnavailableError(f"{url} could not be downloaded: {reason}")
+    finally:
+        if part.exists() and part.stat().st_size == 0:
+            part.unlink()
 
 
-def _receive(client: httpx.Client, url: str, file: BinaryIO) -> None:
-    """Append what is missing of `url` to `file`, from the start if the server cannot continue."""
+def _receive(client: httpx.Client, url: str, file: BinaryIO) -> bool:
+    """Append what is missing of `url` to `file`, from the start if the server cannot continue.
+
+    Returns whether that certainly was all: an answer of unknown length ends like one cut off.
+    """
     start = file.seek(0, 2)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here; if not, the checksum tells
+            return True  # all of it is here; if not, the checksum tells
         if answer.status_code in _PASSING or answer.is_server_error:
             raise _InterruptedError(f"HTTP {answer.status_code}")
         if not answer.is_success:
@@ -141,6 +178,7 @@ def _receive(client: httpx.Client, url: str, file: BinaryIO) -> None:
                 file.write(block)
                 progress.update(len(block))
         file.flush()
+        return "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
 
 
 def _sha256(path: Path) -> str:

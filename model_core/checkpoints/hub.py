@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import httpx
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
 
 from ..errors import WeightsUnavailableError
 from .names import HUB_REPOSITORIES
@@ -31,8 +29,9 @@ def fetch(name: str, cache_dir: Path | None, endpoint: str | None) -> Path:
         return folder
     try:
         return _folder(name, cache_dir, endpoint, local=False)
-    except (OSError, HfHubHTTPError, httpx.HTTPError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # the client's own HTTP library fails in ways of its own
+        cause = error.__cause__ or error  # the client says no more than that it has not worked
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         raise WeightsUnavailableError(
             f"{HUB_REPOSITORIES[name]} could not be downloaded from the Hugging Face hub: {reason}"
         ) from error

@@ -73,11 +73,12 @@ def _own_metadata(path: Path, kind: Kind) -> dict[str, str]:
 def build_model(weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
     """The model with these weights, in eval mode. Raises `WeightsError` naming the file."""
     state = read_state(weights.path, weights.layout)
-    _check_id(state, weights.id, weights.path)
+    own_id = _check_id(state, weights.id, weights.path)
     with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
         model = EncodecModel(weights.config, weights.header_name)
     load_state(model, state, weights.path)
     model.weights = weights.origin
+    model.weights_id = own_id
     return model.to(device).eval()
 
 
@@ -91,9 +92,12 @@ def build_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
     return lm.to(device).eval()
 
 
-def _check_id(state: dict[str, Tensor], expected: str | None, path: Path) -> None:
-    if expected is not None and weights_id(state) != expected:
+def _check_id(state: dict[str, Tensor], expected: str | None, path: Path) -> str:
+    """The id of the tensors. Raises `WeightsError` where another one was expected."""
+    own = weights_id(state)
+    if expected not in (None, own):
         raise WeightsError(f"{path}: the file has changed: it no longer holds weights {expected}")
+    return own
 
 
 def reference_lm_config(name: str) -> LMConfig:

@@ -10,7 +10,7 @@ weights that a header names, wherever they lie.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,8 @@ PACKAGE_WEIGHTS = Path(__file__).parent.parent / "weights"
 WORDS = ("auto", "bundled", "official", "hf")
 CONNECT_SECONDS = 5.0
 
+_loaded_from: dict[Path, None] = {}  # in the order in which models came from them
+
 
 class Registry:
     """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others that lie here.
@@ -52,8 +54,10 @@ class Registry:
         hub_endpoint: str | None = None,
         package: Path = PACKAGE_WEIGHTS,
         connect_seconds: float = CONNECT_SECONDS,
+        also: Iterable[Path] = (),
     ):
         """`weights` None reads `ENCODEC_WEIGHTS`; `cache_dir` None reads `ENCODEC_CACHE_DIR`.
+        `also` are further folders for `find_exact`, gone through anew at every call.
 
         Raises `WeightsUnavailableError` where `weights` is neither a known word nor a folder.
         """
@@ -65,6 +69,7 @@ class Registry:
         self._official = Official(cache, official_url, connect_seconds)
         self._package = Folder(package, "bundled", self._id_of)
         self._cache = Folder(cache, "folder", self._id_of)
+        self._also = also
         self._folder: Folder | None = None
         self._ids: dict[FileState, str] = {}
         if self.weights not in WORDS:
@@ -95,7 +100,7 @@ class Registry:
         return self._auto(header.name)
 
     def find_exact(self, header_name: str) -> WeightSet:
-        """The weights an `.ecdc` header names, from the package, the cache or the folder.
+        """The weights an `.ecdc` header names, from the package, the cache or a folder.
 
         A plain name means the published weights, never others; they are downloaded only where
         the weights in use are `official`, `hf` or `auto`. With `+<id>` the set's `lm` is that very
@@ -178,9 +183,10 @@ class Registry:
         return replace(weights, lm=self._official.lm(weights.name))
 
     def _published(self, name: str) -> WeightSet:
-        found = None if self._folder is None else self._folder.published(name)
-        if found is not None:
-            return self._with_cached_lm(found)
+        for folder in self._own_folders():
+            found = folder.published(name)
+            if found is not None:
+                return self._with_cached_lm(found)
         if self._official.is_cached(name, "model"):
             return self._from_official(name)
         from . import hub
@@ -204,10 +210,16 @@ class Registry:
         raise WeightsUnavailableError(f"the language model of {header} is not available here")
 
     def _folders(self) -> Iterator[Folder]:
-        if self._folder is not None:
-            yield self._folder
+        yield from self._own_folders()
         yield self._package
         yield self._cache
+
+    def _own_folders(self) -> Iterator[Folder]:
+        """Those that the user has named."""
+        if self._folder is not None:
+            yield self._folder
+        for path in list(self._also):
+            yield Folder(path, "folder", self._id_of)
 
     def _id_of(self, path: Path, layout: Layout) -> str:
         state = file_state(path / HUB_TENSORS if layout == "hub" else path)
@@ -218,7 +230,8 @@ class Registry:
 
 def shared_registry(weights: str | None = None) -> Registry:
     """The registry of a value of `ENCODEC_WEIGHTS` (None: the environment's), always the same one
-    while the environment stays as it is, so that files are read for their ids once.
+    while the environment stays as it is, so that files are read for their ids once. For a header
+    it looks into every folder that `remember` was told of, too.
 
     Raises as `Registry`.
     """
@@ -228,7 +241,14 @@ def shared_registry(weights: str | None = None) -> Registry:
 
 @lru_cache(maxsize=8)
 def _shared(weights: str, cache_dir: Path | None, _hub_dir: str) -> Registry:
-    return Registry(weights, cache_dir=cache_dir)
+    return Registry(weights, cache_dir=cache_dir, also=_loaded_from.keys())
+
+
+def remember(weights: WeightSet) -> None:
+    """Let this process decode what is coded with `weights`, which may lie in a folder that
+    `ENCODEC_WEIGHTS` does not name."""
+    if weights.source == "folder":
+        _loaded_from[Path(weights.origin)] = None
 
 
 def _path_from(variable: str) -> Path | None:

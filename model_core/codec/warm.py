@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ..checkpoints import check_unchanged
 from ..engine import EngineOptions
 from ..model import EncodecModel
 from .codec import Codec
@@ -24,13 +25,18 @@ class WarmCodecs:
         self._codecs: WeakKeyDictionary[EncodecModel, tuple[_Stamp, Codec]] = WeakKeyDictionary()
 
     def of(self, model: EncodecModel) -> Codec:
-        """The codec of `model`, on the model's device, without a language model."""
+        """The codec of `model`, on the model's device, without a language model.
+
+        Raises `WeightsError` where a codec has to be made and the model's name no longer says
+        which weights it has (see `check_unchanged`).
+        """
         threads = torch.get_num_threads()
         stamp = (threads, *_stamps(model))
         with self._lock:
             kept = self._codecs.get(model)
             if kept is not None and kept[0] == stamp:
                 return kept[1]
+        check_unchanged(model)
         codec = Codec(
             model, device=next(model.parameters()).device, options=EngineOptions(threads=threads)
         )

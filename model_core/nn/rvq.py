@@ -7,7 +7,8 @@ the sum, so that every layer's commitment loss has a gradient.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,16 @@ class QuantizedResult:
     codes: Tensor  # [K, B, T]
     bandwidth: Tensor  # kbps
     penalty: Tensor  # commitment loss, averaged over the codebooks
+    metrics: dict[str, Any] = field(default_factory=dict)  # empty, as the reference's always is
+
+
+class CodebookLearning(TypedDict, total=False):
+    """How a codebook learns (see `EuclideanCodebook`); what is left out is the reference's."""
+
+    decay: float
+    kmeans_init: bool
+    kmeans_iters: int
+    threshold_ema_dead_code: float
 
 
 def dead_code_threshold(vectors: float, bins: int, share: float = 0.1, most: float = 2.0) -> float:
@@ -75,7 +86,11 @@ def kmeans(samples: Tensor, clusters: int, rounds: int) -> tuple[Tensor, Tensor]
 
 
 class EuclideanCodebook(nn.Module):
-    """`bins` vectors of `dim` entries, learned by k-means and a moving average."""
+    """`bins` vectors of `dim` entries, learned by k-means and a moving average.
+
+    Without `kmeans_init` they start at random. `decay` is that of the average, and entries used
+    less than `threshold_ema_dead_code` times a step are replaced.
+    """
 
     inited: Tensor
     cluster_size: Tensor
@@ -87,6 +102,7 @@ class EuclideanCodebook(nn.Module):
         dim: int,
         bins: int,
         decay: float = 0.99,
+        kmeans_init: bool = True,
         kmeans_iters: int = 50,
         threshold_ema_dead_code: float = 2,
         kmeans_samples: int = 16384,
@@ -97,10 +113,13 @@ class EuclideanCodebook(nn.Module):
         self.kmeans_iters = kmeans_iters
         self.kmeans_samples = kmeans_samples
         self.threshold_ema_dead_code = threshold_ema_dead_code
-        self.register_buffer("inited", torch.zeros(1))
+        embed = torch.zeros(bins, dim)
+        if not kmeans_init:
+            nn.init.kaiming_uniform_(embed)
+        self.register_buffer("inited", torch.tensor([float(not kmeans_init)]))
         self.register_buffer("cluster_size", torch.zeros(bins))
-        self.register_buffer("embed", torch.zeros(bins, dim))
-        self.register_buffer("embed_avg", torch.zeros(bins, dim))
+        self.register_buffer("embed", embed)
+        self.register_buffer("embed_avg", embed.clone())
 
     def encode(self, x: Tensor) -> Tensor:
         """`[..., D] -> [...]`: the index of the nearest entry."""
@@ -159,9 +178,9 @@ class EuclideanCodebook(nn.Module):
 class VectorQuantization(nn.Module):
     """One codebook, over latents `[B, D, T]`."""
 
-    def __init__(self, dim: int, bins: int):
+    def __init__(self, dim: int, bins: int, **learning: Unpack[CodebookLearning]):
         super().__init__()
-        self._codebook = EuclideanCodebook(dim, bins)
+        self._codebook = EuclideanCodebook(dim, bins, **learning)
 
     @property
     def codebook(self) -> EuclideanCodebook:
@@ -179,20 +198,33 @@ class VectorQuantization(nn.Module):
 class ResidualVectorQuantization(nn.Module):
     """The chain of codebooks."""
 
-    def __init__(self, dim: int, bins: int, num_quantizers: int):
+    def __init__(
+        self, dim: int, bins: int, num_quantizers: int, **learning: Unpack[CodebookLearning]
+    ):
         super().__init__()
-        self.layers = nn.ModuleList(VectorQuantization(dim, bins) for _ in range(num_quantizers))
+        self.layers = nn.ModuleList(
+            VectorQuantization(dim, bins, **learning) for _ in range(num_quantizers)
+        )
 
 
 class ResidualVectorQuantizer(nn.Module):
-    """The residual quantiser of a model: `n_q` codebooks of `bins` entries of `dimension`."""
+    """The residual quantiser of a model: `n_q` codebooks of `bins` entries of `dimension`.
 
-    def __init__(self, dimension: int = 128, n_q: int = 8, bins: int = 1024):
+    Further keywords say how they learn.
+    """
+
+    def __init__(
+        self,
+        dimension: int = 256,
+        n_q: int = 8,
+        bins: int = 1024,
+        **learning: Unpack[CodebookLearning],
+    ):
         super().__init__()
         self.dimension = dimension
         self.n_q = n_q
         self.bins = bins
-        self.vq = ResidualVectorQuantization(dimension, bins, n_q)
+        self.vq = ResidualVectorQuantization(dimension, bins, n_q, **learning)
 
     @property
     def codebooks(self) -> list[VectorQuantization]:

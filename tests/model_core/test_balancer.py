@@ -37,6 +37,14 @@ def test_shares_follow_the_weights() -> None:
     assert balancer.metrics["ratio_b"] == pytest.approx(100 / 101)
 
 
+def test_losses_without_a_gradient_have_no_share() -> None:
+    x = torch.zeros(2, requires_grad=True)
+    balancer = Balancer({"a": 1, "b": 1}, monitor=True)
+    gradient = balancer.gradient({"a": 0 * x.sum(), "b": 0 * x.mean()}, x)
+    assert torch.equal(gradient, torch.zeros(2))
+    assert balancer.metrics == {"ratio_a": 0, "ratio_b": 0}
+
+
 def test_norms_are_averaged_over_time() -> None:
     balancer = Balancer({"a": 1}, ema_decay=0.5)
     x = torch.zeros(1, requires_grad=True)

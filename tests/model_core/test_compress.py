@@ -12,7 +12,12 @@ from model_core.checkpoints import registry
 from model_core.compress import compress, decompress
 from model_core.config import ENCODEC_24KHZ
 from model_core.ecdc import Header
-from model_core.errors import InvalidAudioError, UnknownModelError, WeightsUnavailableError
+from model_core.errors import (
+    InvalidAudioError,
+    UnknownModelError,
+    WeightsError,
+    WeightsUnavailableError,
+)
 from model_core.lm import LMModel
 from model_core.model import EncodecModel
 
@@ -87,6 +92,41 @@ def test_a_model_without_a_name(wav: Tensor) -> None:
 def test_a_model_nobody_knows() -> None:
     with pytest.raises(UnknownModelError):
         decompress(Header("encodec_96khz", 640, 2, lm=False).to_bytes() + bytes(10))
+
+
+def test_what_a_model_from_a_folder_codes_comes_back(
+    tmp_path: Path, wav: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCODEC_WEIGHTS", "bundled")
+    made = checkpoints.save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path)
+    lm = LMModel(32, 1024, dim=8, num_layers=1, past_context=262)
+    checkpoints.save_lm(lm, f"{ENCODEC_24KHZ.name}:{made.stem[-8:]}", tmp_path)
+    model = EncodecModel.encodec_model_24khz(repository=tmp_path)
+    model.set_target_bandwidth(1.5)
+    plain, rate = decompress(compress(model, wav))
+    assert (plain.shape, rate) == (wav.shape, 24_000)
+    assert torch.equal(decompress(compress(model, wav, use_lm=True))[0], plain)
+
+
+def test_changed_weights_make_no_file_under_the_old_name(
+    model: EncodecModel, wav: Tensor, tmp_path: Path
+) -> None:
+    compress(model, wav)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in state:
+        if name.startswith("decoder.") and name.endswith("weight_v"):
+            state[name] += 0.1 * torch.randn_like(state[name])
+    model.load_state_dict(state)
+    with pytest.raises(WeightsError, match="save them"):
+        compress(model, wav)
+
+    checkpoints.save_weights(model, tmp_path, torch.float32)
+    saved = EncodecModel.encodec_model_24khz(repository=tmp_path)
+    saved.set_target_bandwidth(1.5)
+    out, _ = decompress(compress(saved, wav))
+    with torch.no_grad():
+        expected = model(wav[None])[0]
+    assert (out - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
 def test_files_are_read_for_their_ids_once(

@@ -72,11 +72,11 @@ def test_a_batch_is_coded_as_its_items(peers: Peers, name: str) -> None:
     assert audio.shape == (2, pair.ours.channels, 3_200)
 
 
-@pytest.mark.parametrize("bandwidth", [0, 1, 5.9, 48])
+@pytest.mark.parametrize("bandwidth", [0, 1, 5.9, 48, None, "6"])
 @pytest.mark.parametrize("name", NAMES)
 def test_other_bandwidths_are_refused(name: str, bandwidth: float) -> None:
     model = EncodecModel(CONFIGS[name])
-    with pytest.raises(UnsupportedBandwidthError, match="bandwidth"):
+    with pytest.raises(UnsupportedBandwidthError, match=f"no bandwidth of {bandwidth!r} kbps"):
         model.set_target_bandwidth(bandwidth)
     with pytest.raises(ValueError, match="bandwidth"):  # as the reference
         model.set_target_bandwidth(bandwidth)

@@ -1,18 +1,59 @@
 """Multi-scale STFT discriminator (paper section 3.4, figure 2; reference `msstftd.py`)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 import torch
 import torchaudio
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils import spectral_norm
 
 DiscriminatorOutput = tuple[list[Tensor], list[list[Tensor]]]
 
+Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm"]
+"""Those of the reference that do something to a spectrogram and can be run."""
+
+_LEAKY = MappingProxyType({"negative_slope": 0.2})
+_PARAMETRIZED = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+}
+
+
+class WeightNormConv2d(nn.Conv2d):
+    """`nn.Conv2d` whose weight is `g · v / ‖v‖`, the norm taken per output channel.
+
+    Its tensors are called `weight_g` and `weight_v`, as in the reference. It also loads them under
+    the names that `torch.nn.utils.parametrizations` gives them, as older states have them.
+    """
+
+    weight_g: Tensor
+    weight_v: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        weight = self.weight.detach()
+        del self.weight
+        self.weight_g = nn.Parameter(torch.norm_except_dim(weight, 2, 0))
+        self.weight_v = nn.Parameter(weight.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return self._conv_forward(x, weight, self.bias)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for old, name in _PARAMETRIZED.items():
+            if prefix + old in state_dict:
+                state_dict[prefix + name] = state_dict.pop(prefix + old)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
 
 class NormConv2d(nn.Module):
-    """A 2-D convolution that keeps the size but for its stride, with or without weight norm."""
+    """A 2-D convolution that keeps the size but for its stride, normalised or not.
+
+    Raises `ValueError` for a norm that is not a `Norm`.
+    """
 
     def __init__(
         self,
@@ -22,11 +63,14 @@ class NormConv2d(nn.Module):
         *,
         stride: tuple[int, int] = (1, 1),
         dilation: int = 1,
-        normed: bool = True,
+        norm: Norm = "none",
     ):
         super().__init__()
+        if norm not in get_args(Norm):
+            raise ValueError(f"no norm {norm!r}; there is {', '.join(get_args(Norm))}")
         padding = ((kernel[0] - 1) * dilation // 2, (kernel[1] - 1) // 2)
-        conv = nn.Conv2d(
+        make = WeightNormConv2d if norm == "weight_norm" else nn.Conv2d
+        conv = make(
             in_channels,
             out_channels,
             kernel,
@@ -34,10 +78,11 @@ class NormConv2d(nn.Module):
             dilation=(dilation, 1),
             padding=padding,
         )
-        self.conv = weight_norm(conv) if normed else conv
+        self.conv = spectral_norm(conv) if norm == "spectral_norm" else conv
+        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+        return self.norm(self.conv(x))
 
 
 class DiscriminatorSTFT(nn.Module):
@@ -45,7 +90,8 @@ class DiscriminatorSTFT(nn.Module):
 
     Real and imaginary parts are channels; convolutions dilated 1, 2, 4 in time and of stride 2
     in frequency. Returns the logits `[B, 1, frames, bins]` and the five feature maps. The
-    spectrogram is float32 under autocast too.
+    spectrogram is float32 under autocast too. `activation` is the name of a class in `torch.nn`,
+    made with `activation_params`.
     """
 
     def __init__(
@@ -62,9 +108,12 @@ class DiscriminatorSTFT(nn.Module):
         dilations: Sequence[int] = (1, 2, 4),
         stride: tuple[int, int] = (1, 2),
         normalized: bool = True,
+        norm: Norm = "weight_norm",
+        activation: str = "LeakyReLU",
+        activation_params: Mapping[str, Any] = _LEAKY,
     ):
         super().__init__()
-        self.activation = nn.LeakyReLU(0.2)
+        self.activation = getattr(nn, activation)(**activation_params)
         self.spec_transform = torchaudio.transforms.Spectrogram(
             n_fft=n_fft,
             hop_length=hop_length,
@@ -75,16 +124,18 @@ class DiscriminatorSTFT(nn.Module):
         )
         square = (kernel_size[0], kernel_size[0])
         # As in the reference, the first convolution is not normalised.
-        layers = [NormConv2d(2 * in_channels, filters, kernel_size, normed=False)]
+        layers = [NormConv2d(2 * in_channels, filters, kernel_size)]
         width = filters
         for i, dilation in enumerate(dilations):
             wider = min(filters_scale ** (i + 1) * filters, max_filters)
-            layers.append(NormConv2d(width, wider, kernel_size, stride=stride, dilation=dilation))
+            layers.append(
+                NormConv2d(width, wider, kernel_size, stride=stride, dilation=dilation, norm=norm)
+            )
             width = wider
         wider = min(filters_scale ** (len(dilations) + 1) * filters, max_filters)
-        layers.append(NormConv2d(width, wider, square))
+        layers.append(NormConv2d(width, wider, square, norm=norm))
         self.convs = nn.ModuleList(layers)
-        self.conv_post = NormConv2d(wider, out_channels, square)
+        self.conv_post = NormConv2d(wider, out_channels, square, norm=norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         with torch.autocast(x.device.type, enabled=False):

@@ -16,18 +16,8 @@ from .settings import LMTrainingConfig
 from .trainer import BEST
 
 
-def load_lm_run(run: Path) -> tuple[LMModel, str]:
-    """The language model of a run, and the header name of the weights it is for.
-
-    It has the averaged weights that the run's evaluations liked best, or the latest ones before
-    the first evaluation.
-    Raises `WeightsError` for another kind of run, and what finding those weights raises.
-    """
-    _, lm, made_for = _load(run)
-    return lm, made_for
-
-
 def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
+    """The run's settings, its language model and the header name of the weights it is for."""
     best = run / BEST
     state = load_state(best if best.exists() else run / STATE)
     if state.get("kind") != "lm":
@@ -51,9 +41,11 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
 def export_lm(run: Path, folder: Path) -> Path:
     """Write the language model of a run into a folder of weights; returns its path.
 
-    The folder's index then names it beside its model. A folder without that model gets a copy of
-    it. Raises `WeightsError` where the folder's current model is another one than the language
-    model was made for.
+    It has the averaged weights that the run's evaluations liked best, or the latest ones before
+    the first evaluation. The folder's index then names it beside its model. A folder without that
+    model gets a copy of it. Raises `WeightsError` for another kind of run, and where the folder's
+    current model is another one than the language model was made for; and what finding that model
+    raises.
     """
     settings, lm, made_for = _load(run)
     folder.mkdir(parents=True, exist_ok=True)

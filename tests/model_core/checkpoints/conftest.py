@@ -74,6 +74,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.cuts: list[int] = []
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, range
         self.ranges = True
+        self.lengths = True
         self.status: int | None = None
         self.headers: dict[str, str] = {}
 
@@ -114,7 +115,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         for name, value in self.server.headers.items():
             self.send_header(name, value)

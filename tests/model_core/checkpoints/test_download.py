@@ -1,13 +1,16 @@
 """Downloads from a real server on this machine: cut off, resumed, wrong, late, absent."""
 
 import hashlib
+import re
 import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import close_session
 
+from model_core.checkpoints import hub
 from model_core.checkpoints.download import Patience, fetch, unreachable
 from model_core.errors import WeightsError, WeightsUnavailableError
 from tests.model_core.checkpoints.conftest import FileServer
@@ -21,6 +24,15 @@ PATIENCE = Patience(connect=2, read=2, attempts=3, pause=0.01)
 def url(server: FileServer) -> str:
     server.files["/weights.th"] = CONTENT
     return f"{server.url}weights.th"
+
+
+@pytest.fixture(params=["socks5://127.0.0.1:1", "foo://127.0.0.1:1", "http://[::1"])
+def unusable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that nothing can be asked through."""
+    monkeypatch.setenv("ALL_PROXY", request.param)
+
+
+UNUSABLE = "socksio|foo|Invalid port"
 
 
 @pytest.fixture
@@ -54,6 +66,32 @@ def test_continued_by_the_next_process(url: str, path: Path, server: FileServer)
     fetch(url, path, SHA256[:8], PATIENCE)
     assert path.read_bytes() == CONTENT
     assert ranges(server)[-1] == "bytes=3000-"
+
+
+@pytest.mark.parametrize("ranges_too", [True, False])
+def test_cut_off_by_a_server_that_tells_no_length(
+    ranges_too: bool, url: str, path: Path, server: FileServer
+) -> None:
+    server.lengths = False
+    server.ranges = ranges_too
+    server.cuts = [70_000, 1000]
+    fetch(url, path, SHA256[:8], PATIENCE)
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+    assert ranges(server) == [None, "bytes=70000-", f"bytes={71_000 if ranges_too else 1000}-"]
+
+
+def test_another_file_from_a_server_that_tells_no_length(
+    url: str, path: Path, server: FileServer
+) -> None:
+    server.lengths = server.ranges = False
+    with pytest.raises(WeightsUnavailableError, match="another file: its sha256 is wrong"):
+        fetch(url, path, "00000000", PATIENCE)
+    assert not path.exists()
+    server.ranges = True
+    with pytest.raises(WeightsError, match="wrong checksum"):
+        fetch(url, path, "00000000", PATIENCE)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_server_without_ranges(url: str, path: Path, server: FileServer) -> None:
@@ -96,7 +134,7 @@ def test_refusals(status: int, attempts: int, url: str, path: Path, server: File
     with pytest.raises(WeightsUnavailableError, match=f"HTTP {status}"):
         fetch(url, path, SHA256[:8], PATIENCE)
     assert len(server.requests) == attempts
-    assert not path.exists()
+    assert list(path.parent.iterdir()) == []
 
 
 def test_server_that_sends_from_place_to_place(url: str, path: Path, server: FileServer) -> None:
@@ -131,6 +169,32 @@ def test_reachable(url: str, server: FileServer) -> None:
     assert unreachable(url, 5) is None
     server.status = 403
     assert unreachable(url, 5) == "HTTP 403"
+
+
+@pytest.mark.usefixtures("unusable")
+def test_a_proxy_that_cannot_be_used_is_said_at_once(path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(WeightsUnavailableError, match=UNUSABLE):
+        fetch("https://localhost/weights.th", path, SHA256[:8])
+    reason = unreachable("https://localhost/weights.th", 60)
+    assert re.search(UNUSABLE, str(reason))
+    assert time.monotonic() - start < 30
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("unusable")
+def test_the_hub_behind_a_proxy_that_cannot_be_used(tmp_path: Path) -> None:
+    close_session()  # which has seen another environment
+    with pytest.raises(WeightsUnavailableError, match=UNUSABLE):
+        hub.fetch("encodec_24khz", tmp_path, None)
+
+
+def test_certificates_that_are_not_there(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(WeightsUnavailableError, match="certificates"):
+        fetch("https://localhost/weights.th", path, SHA256[:8])
 
 
 def test_unreachable(tmp_path: Path) -> None:

@@ -338,6 +338,19 @@ def test_environment(
         Registry().find(NAME)
 
 
+def test_further_folders_are_for_headers_alone(
+    make: Make, tmp_path: Path, th24: Path, th_lm: Path, as_published: None
+) -> None:
+    folder = tmp_path / "elsewhere"
+    header = f"{NAME}:{checkpoints.save_weights(narrow(8), folder).stem[-8:]}"
+    registry = make("bundled", also=[folder, tmp_path / "gone", th24.parent])
+    assert registry.find_exact(header).path.parent == folder
+    assert registry.find_exact(NAME).path == th24
+    assert registry.find(NAME) == make("bundled").find(NAME)
+    with pytest.raises(WeightsUnavailableError):
+        make("bundled").find_exact(header)
+
+
 def hub_files(server: FileServer, model: EncodecModel, name: str, folder: Path) -> None:
     checkpoints.save_hub(model, folder, "weight_g")
     for path in folder.iterdir():
