@@ -1,7 +1,10 @@
 """One connection: uvicorn's HTTP/1.1, for clients that are slow, leave, or do not speak HTTP."""
 
 import asyncio
+import fcntl
 import logging
+import sys
+import termios
 import uuid
 from typing import Any
 
@@ -21,7 +24,8 @@ class Connection(H11Protocol):
     whose answer has been given, and a client that takes nothing of its answer.
 
     Calls find in the state of their scope, under `LOST`, an event that tells when the client has
-    left, though they do not read. What is no HTTP is answered with a problem document.
+    left, though they do not read; not while more than 64 KiB of its body wait, when nothing is read
+    of the socket. What is no HTTP is answered with a problem document.
     """
 
     def __init__(self, *args: Any, read_timeout: float, write_timeout: float, **kwargs: Any):
@@ -49,9 +53,7 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(
-            self._write_timeout, self._give_up, "takes nothing of its answer"
-        )
+        self._watch_answer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -69,9 +71,11 @@ class Connection(H11Protocol):
                 (HEADER.encode(), uuid.uuid4().hex.encode()),
                 (b"Connection", b"close"),
             ]
+            head_alone = self.cycle is not None and self.scope["method"] == "HEAD"
+            body = b"" if head_alone and self.conn.our_state is h11.SEND_RESPONSE else answer.body
             for event in (
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=bytes(answer.body)),
+                h11.Data(data=bytes(body)),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
@@ -85,6 +89,26 @@ class Connection(H11Protocol):
             self._late = self.loop.call_later(
                 self._read_timeout, self._give_up, "does not come to the end of its request"
             )
+
+    def _watch_answer(self) -> None:
+        """Until it goes on: a slow reader is one as long as it takes anything at all."""
+        untaken = self._untaken()
+
+        def look() -> None:
+            if self._untaken() < untaken:
+                self._watch_answer()
+            else:
+                self._give_up("takes nothing of its answer")
+
+        self._stalled = self.loop.call_later(self._write_timeout, look)
+
+    def _untaken(self) -> int:
+        """Bytes of the answer that the client's system has not confirmed. Linux keeps megabytes
+        of them, and tells us that there is room again when a good part of those has gone."""
+        queued = bytearray(4)
+        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        kept = int.from_bytes(queued, sys.byteorder)
+        return kept + self.transport.get_write_buffer_size()
 
     def _give_up(self, why: str) -> None:
         logger.info("a connection is closed: the client %s", why)

@@ -16,6 +16,7 @@ from .settings import Settings
 logger = structlog.get_logger(__name__)
 
 _BACKLOG = 256  # connections that the system may hold ready
+_MOST_MILLISECONDS = 2**31 - 1
 _DESCRIPTORS = 65_536  # each request takes about six
 
 
@@ -63,7 +64,7 @@ def listen(settings: Settings) -> socket.socket:
         # connection that is used again, until the client acknowledges the headers: 40 ms. The
         # second ends those whose last bytes nobody takes.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        milliseconds = round(settings.write_timeout * 1000)
+        milliseconds = min(max(1, round(settings.write_timeout * 1000)), _MOST_MILLISECONDS)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listener.bind((host, settings.port))
     except OSError:

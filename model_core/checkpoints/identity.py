@@ -17,7 +17,8 @@ def check_unchanged(model: EncodecModel) -> None:
     rounded to half precision are still the same: the originals are looked for, which raises as
     `Registry.find_exact`.
     """
-    expected = parse_model_name(model.name).weights or model.weights_id
+    # A model pickled by an earlier version has no such attribute.
+    expected = parse_model_name(model.name).weights or getattr(model, "weights_id", None)
     if expected is None:
         return
     own = weights_id(model.state_dict())

@@ -6,8 +6,10 @@ import io
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -113,6 +115,24 @@ def test_a_client_that_takes_nothing_is_cut_off(strict: Live) -> None:
         assert cut_off(strict) == before + 1
 
 
+def test_a_slow_reader_is_not_cut_off(strict: Live) -> None:
+    """Though its system's room is filled for longer than the time-out."""
+    with strict.client() as client:
+        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
+    strict.wait_until_idle()
+    long = dataclasses.replace(header, audio_length=120 * 24_000)
+    file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_24khz"], long))
+    head = f"POST /decompress HTTP/1.1\r\nHost: x\r\nContent-Length: {len(file)}\r\n\r\n"
+    with connect(strict, head.encode() + file) as connection:
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        size = 0
+        while more := answer.read(100_000):
+            size += len(more)
+            time.sleep(0.2)
+    assert size == 44 + 120 * 24_000 * 2
+
+
 def test_who_leaves_while_it_waits_gives_its_place_up(patient: Live) -> None:
     first = connect(patient, POST.format("", 10**6, ""))
     wait_for(lambda: patient.active == 1)
@@ -149,6 +169,18 @@ def test_what_is_no_http_is_answered_as_all_errors_are(patient: Live, sent: byte
         assert len(answer.headers["X-Request-ID"]) == 32
         assert json.loads(answer.read())["code"] == "bad_request"
     patient.wait_until_idle()
+
+
+def test_the_body_of_a_head_that_is_no_http(patient: Live) -> None:
+    errors: list[dict[str, Any]] = []
+    patient.loop.set_exception_handler(lambda loop, context: errors.append(context))
+    head = "HEAD /health/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(patient, f"{head}no chunk\r\n") as connection:
+        said = to_the_end(connection)
+    patient.loop.set_exception_handler(None)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.endswith(b"\r\n\r\n")
+    assert not errors
 
 
 def test_what_is_no_http_after_an_answer_ends_the_connection(patient: Live) -> None:

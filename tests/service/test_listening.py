@@ -2,6 +2,8 @@
 
 import socket
 
+import pytest
+
 from service.server import listen
 from service.settings import Settings
 
@@ -13,3 +15,9 @@ def test_answers_are_sent_without_waiting_for_acknowledgements() -> None:
             connection, _ = listener.accept()
             with connection:
                 assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e9])
+def test_any_time_out_can_be_set(seconds: float) -> None:
+    with listen(Settings(port=0, write_timeout=seconds)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
