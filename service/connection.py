@@ -35,6 +35,7 @@ class Connection(H11Protocol):
         self._lost = asyncio.Event()
         self._late: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._draining = False
         self.app_state = {**self.app_state, LOST: self._lost}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -83,12 +84,26 @@ class Connection(H11Protocol):
 
     def _watch_client(self) -> None:
         """Let it not take for ever, where no call reads: the calls have a time-out of their own."""
-        if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
+        answered = self.conn.our_state is h11.DONE
+        idle = self.conn.their_state is h11.IDLE
+        if self._draining and not answered:  # the rest of the body has come
             self._late = _stopped(self._late)
+        self._draining = answered
+        if not idle and not answered:
+            self._late = _stopped(self._late)
+        elif idle and self.timeout_keep_alive_task is None and self._between_requests():
+            self._late = _stopped(self._late)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         elif self._late is None and not self.transport.is_closing():
             self._late = self.loop.call_later(
                 self._read_timeout, self._give_up, "does not come to the end of its request"
             )
+
+    def _between_requests(self) -> bool:
+        """Whether a request was answered and nothing of the next one has come."""
+        return self.cycle is not None and not self.conn.trailing_data[0]
 
     def _watch_answer(self) -> None:
         """Until it goes on: a slow reader is one as long as it takes anything at all."""

@@ -34,7 +34,7 @@ def audio_chunk(lead: bytes) -> Chunk | None:
             # The RIFF chunk as a whole. Some writers count its own 8 bytes, others do not.
             return Chunk(0, _size32(int.from_bytes(lead[4:8], "little")))
         case b"caff", _:
-            return _first(_chunks(lead, ">Q", 8), b"data", _size64)
+            return _first(_chunks(lead, ">Q", 8), b"data", _caf_size)
         case b"\x1aE\xdf\xa3", _:
             return _segment(lead)
     return None
@@ -71,12 +71,13 @@ def _first(
 
 def _size32(size: int) -> int | None:
     """None for what writers put where they do not know: 0, all ones less a head (FFmpeg), about
-    2³¹ (sox, arecord, espeak), or 0x7F000000 (sox in AIFF)."""
+    2³¹ (arecord, espeak), or 0x7FFFF000 or, in AIFF, 0x7F000000 less what is no whole block of
+    samples (sox)."""
     unknown = (
         size == 0
         or size >= 0xFFFF_0000
-        or 0x7FFF_F000 <= size <= 0x8000_0100
-        or 0x7F00_0000 <= size <= 0x7F00_0008
+        or 0x7FFF_0000 <= size <= 0x8000_0100
+        or 0x7EFF_FF00 <= size <= 0x7F00_0008
     )
     return None if unknown else size
 
@@ -84,6 +85,11 @@ def _size32(size: int) -> int | None:
 def _size64(size: int) -> int | None:
     """None for 0 and for what is negative with a sign: CAF's -1, or all ones."""
     return size if 0 < size < 1 << 63 else None
+
+
+def _caf_size(size: int) -> int | None:
+    """As `_size64`; libsndfile, and so sox, leaves the four bytes before the samples."""
+    return None if size <= 4 else _size64(size)
 
 
 def _segment(lead: bytes) -> Chunk | None:

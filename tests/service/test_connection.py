@@ -85,6 +85,21 @@ def test_a_body_that_never_ends_though_it_was_answered(strict: Live) -> None:
         wait_for(lambda: not sent(connection, b"x"))
 
 
+def test_the_end_of_a_body_that_was_answered_begins_a_new_wait(strict: Live) -> None:
+    """The connection is then as any other that has nothing to do, and longer than a request may
+    take (here: the time kept alive is more than the time for a head)."""
+    with connect(strict, POST.format("?bandwidth=5", 10, "") + "12345") as connection:
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 422
+        answer.read()
+        time.sleep(0.3)
+        connection.sendall(b"67890")
+        time.sleep(2.5)
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_connection_is_kept_while_its_answer_is_made(strict: Live, weights: Path) -> None:
     """Longer than the time-outs."""
     with live(weights, models="encodec_24khz", read_timeout=1.5, threads=1) as slow:

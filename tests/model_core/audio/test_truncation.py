@@ -111,12 +111,13 @@ def test_caf_written_to_a_pipe(pipe: bool) -> None:
     data = encode(tone(1.0, RATE, 2), RATE, "caf", "pcm_s16be")
     assert length(data, pipe) == RATE
     cut(data, len(data) // 2, pipe)
-    assert length(patched(data, b"data", b"\xff" * 8), pipe) == RATE
+    for size in (-1, 4):  # the second is sox's
+        assert length(patched(data, b"data", struct.pack(">q", size)), pipe) == RATE
 
 
-@pytest.mark.parametrize("size", [0x7F00_0000, 0x7FFF_FFF8, 0xFFFF_FFF0])
+@pytest.mark.parametrize("size", [0x7EFF_FFF4, 0x7F00_0000, 0x7FFF_FFF8, 0xFFFF_FFF0])
 def test_aiff_written_to_a_pipe(size: int) -> None:
-    """sox writes the first."""
+    """sox writes the first two, for whole blocks of samples."""
     data = encode(tone(1.0, RATE, 2), RATE, "aiff", "pcm_s16be")
     cut(data, len(data) // 2)
     frames = struct.pack(">HI", 2, size // 4)
@@ -125,7 +126,9 @@ def test_aiff_written_to_a_pipe(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [0, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFDB, 0xFFFF_FFFF]
+    "size",
+    # sox writes multiples of a block of samples, here for GSM and for six channels of 24 bits
+    [0, 0x7FFF_EFC2, 0x7FFF_EFF6, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFDB, 0xFFFF_FFFF],
 )
 def test_wav_written_to_a_pipe(size: int) -> None:
     """sox, arecord, FFmpeg and others."""
@@ -136,7 +139,7 @@ def test_wav_written_to_a_pipe(size: int) -> None:
     assert length(data[:-1001], pipe=True) == RATE - 501
 
 
-@pytest.mark.parametrize("size", [0x7FFF_0000, 0x9000_0000, 0xF000_0000])
+@pytest.mark.parametrize("size", [0x7FFE_FFFE, 0x9000_0000, 0xF000_0000])
 def test_wav_of_hours_that_is_cut(size: int) -> None:
     data = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
     cut(patched(data, b"data", struct.pack("<I", size)), len(data))
