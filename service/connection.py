@@ -5,14 +5,13 @@ import fcntl
 import logging
 import sys
 import termios
-import uuid
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .coding.together import LOST
-from .middleware.request_id import HEADER
+from .middleware.request_id import HEADER, new_id
 from .problem_handlers import problem_response
 from .problems import Problem, ProblemCode
 
@@ -69,14 +68,13 @@ class Connection(H11Protocol):
             answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is not HTTP/1.1"))
             headers = [
                 *answer.raw_headers,
-                (HEADER.encode(), uuid.uuid4().hex.encode()),
+                (HEADER.encode(), new_id().encode()),
                 (b"Connection", b"close"),
             ]
-            head_alone = self.cycle is not None and self.scope["method"] == "HEAD"
-            body = b"" if head_alone and self.conn.our_state is h11.SEND_RESPONSE else answer.body
+            to_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
             for event in (
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=bytes(body)),
+                h11.Data(data=b"" if to_head else bytes(answer.body)),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")

@@ -44,7 +44,8 @@ class Zygote:
         self._children: dict[int, int] = {}  # pid -> number
 
     def serve(self) -> None:
-        """Until the server closes its end."""
+        """Says that it is ready and goes on until the server closes its end."""
+        self._tell({"ready": os.getpid()})
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         wake.setblocking(False)
@@ -67,7 +68,10 @@ class Zygote:
 
     def _command(self) -> bool:
         """One command: a child to fork or to kill; False when the server has gone."""
-        data, fds, _, _ = socket.recv_fds(self._commands, MAX_COMMAND, 1)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._commands, MAX_COMMAND, 1)
+        except ConnectionResetError:  # it has gone and not heard all
+            return False
         if not data:
             return False
         command = json.loads(data)
@@ -147,9 +151,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
-    with contextlib.suppress(OSError):  # the server may have gone meanwhile
-        commands.send(json.dumps({"ready": os.getpid()}).encode())
-        Zygote(commands).serve()
+    Zygote(commands).serve()
     os._exit(0)  # taking the interpreter apart takes a while
 
 

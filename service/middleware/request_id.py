@@ -13,6 +13,11 @@ HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
+def new_id() -> str:
+    """For a request whose caller gave none."""
+    return uuid.uuid4().hex
+
+
 class RequestId:
     """Takes the caller's id where it is short and plain, else makes one."""
 
@@ -24,7 +29,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _SANE.fullmatch(given) else new_id()
         facts_in(scope).request_id = request_id
 
         async def send_with_id(message: Message) -> None:

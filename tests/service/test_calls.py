@@ -1,6 +1,7 @@
 """Every call over a socket, on audio of every kind."""
 
 import concurrent.futures
+import dataclasses
 import io
 import struct
 import wave
@@ -13,7 +14,7 @@ import pytest
 from model_core.audio import open_audio
 from model_core.codec import Codec, Compressor, run_steps
 from model_core.config import CONFIGS
-from model_core.ecdc import payload_bytes, read_header
+from model_core.ecdc import parse_model_name, payload_bytes, read_header
 from tests.service.live import Live
 from tests.service.sounds import FORMATS, encoded, l16, wav
 
@@ -24,6 +25,16 @@ def compressed(client: httpx.Client, audio: bytes, **params: object) -> bytes:
     answer = client.post("/compress", content=audio, params=params)
     assert answer.status_code == 200, answer.text
     return answer.content
+
+
+def long_file(server: Live, seconds: int, **params: object) -> bytes:
+    """An `.ecdc` file of the first entries of the codebooks, which nothing had to encode."""
+    with server.client() as client:
+        header = read_header(io.BytesIO(compressed(client, wav(0.1), **params)))
+    server.wait_until_idle()
+    config = CONFIGS[parse_model_name(header.model).name]
+    long = dataclasses.replace(header, audio_length=seconds * config.sample_rate)
+    return long.to_bytes() + bytes(payload_bytes(config, long))
 
 
 def samples_of(wav_bytes: bytes) -> np.ndarray:

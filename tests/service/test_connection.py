@@ -1,8 +1,6 @@
 """Clients that are slow, leave while they wait, or do not speak HTTP; on raw sockets."""
 
-import dataclasses
 import http.client
-import io
 import json
 import re
 import socket
@@ -14,12 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from model_core.config import CONFIGS
-from model_core.ecdc import payload_bytes, read_header
 from service.problems import PROBLEM_JSON
 from tests.service.live import Live, live, wait_for
 from tests.service.sounds import wav
-from tests.service.test_calls import compressed
+from tests.service.test_calls import long_file
 
 POST = "POST /compress{} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n"
 
@@ -112,12 +108,7 @@ def test_a_connection_is_kept_while_its_answer_is_made(strict: Live, weights: Pa
 
 
 def test_a_client_that_takes_nothing_is_cut_off(strict: Live) -> None:
-    with strict.client() as client:
-        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
-    strict.wait_until_idle()
-    before = cut_off(strict)
-    long = dataclasses.replace(header, audio_length=2_000 * 24_000)
-    file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_24khz"], long))
+    file, before = long_file(strict, 2_000), cut_off(strict)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with connection:
@@ -132,11 +123,7 @@ def test_a_client_that_takes_nothing_is_cut_off(strict: Live) -> None:
 
 def test_a_slow_reader_is_not_cut_off(strict: Live) -> None:
     """Though its system's room is filled for longer than the time-out."""
-    with strict.client() as client:
-        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
-    strict.wait_until_idle()
-    long = dataclasses.replace(header, audio_length=120 * 24_000)
-    file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_24khz"], long))
+    file = long_file(strict, 120)
     head = f"POST /decompress HTTP/1.1\r\nHost: x\r\nContent-Length: {len(file)}\r\n\r\n"
     with connect(strict, head.encode() + file) as connection:
         answer = http.client.HTTPResponse(connection)

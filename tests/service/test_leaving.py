@@ -1,7 +1,5 @@
 """Clients that leave in the middle, and answers that fail in the middle."""
 
-import dataclasses
-import io
 import os
 import socket
 import struct
@@ -10,12 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from model_core.config import CONFIGS
-from model_core.ecdc import payload_bytes, read_header
 from tests.service.decoders import children, decoding
 from tests.service.live import Live, wait_for
 from tests.service.sounds import wav
-from tests.service.test_calls import compressed
+from tests.service.test_calls import compressed, long_file
 
 
 def decoders() -> list[int]:
@@ -87,11 +83,7 @@ def test_while_it_is_encoded(server: Live) -> None:
 
 @pytest.mark.parametrize("call", ["/decompress", "/decompress?rescale=true"])
 def test_in_the_middle_of_a_download(server: Live, call: str) -> None:
-    with server.client() as client:
-        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
-    long = dataclasses.replace(header, audio_length=200 * 24_000)
-    file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_24khz"], long))
-    server.wait_until_idle()
+    file = long_file(server, 200)
     with connect(server, call, len(file), "application/octet-stream") as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(file)
@@ -102,16 +94,15 @@ def test_in_the_middle_of_a_download(server: Live, call: str) -> None:
 
 def test_more_than_four_gigabytes_have_a_length(server: Live) -> None:
     """Ten hours of stereo at 48 kHz, of which only the beginning is fetched."""
-    with server.client() as client:
-        params = {"model": "encodec_48khz", "bandwidth": 3}
-        header = read_header(io.BytesIO(compressed(client, wav(0.1), **params)))
-        long = dataclasses.replace(header, audio_length=36_000 * 48_000)
-        file = long.to_bytes() + bytes(payload_bytes(CONFIGS["encodec_48khz"], long))
-        with client.stream("POST", "/decompress", content=file) as answer:
-            assert answer.status_code == 200
-            size = int(answer.headers["content-length"])
-            assert size == 80 + 36_000 * 48_000 * 4 > 2**32
-            head = next(answer.iter_raw(80))
+    file = long_file(server, 36_000, model="encodec_48khz", bandwidth=3)
+    with (
+        server.client() as client,
+        client.stream("POST", "/decompress", content=file) as answer,
+    ):
+        assert answer.status_code == 200
+        size = int(answer.headers["content-length"])
+        assert size == 80 + 36_000 * 48_000 * 4 > 2**32
+        head = next(answer.iter_raw(80))
     assert head[:4] == b"RF64"
     assert struct.unpack_from("<QQQ", head, 20) == (size - 8, size - 80, 36_000 * 48_000)
 

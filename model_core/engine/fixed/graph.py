@@ -156,10 +156,10 @@ class GraphRunner:
             with arithmetic(self._device, self._multiplication):
                 return self._step.run(self._given, variant)
 
-        for _ in range(_WARM_UPS):
-            launch()
         if self._failed is not None:
             return launch
+        for _ in range(_WARM_UPS):
+            launch()
         graph = torch.cuda.CUDAGraph()
         capture = torch.cuda.graph(graph, self._pool, self._compute, "thread_local")
         try:
