@@ -29,7 +29,8 @@ class EngineOptions:
     `auto`."""
 
     max_batch: int | None = None
-    """The most streams a call takes; None leaves it to the backend."""
+    """The most streams a call takes; None leaves it to the backend. Of the CUDA backend, the rows
+    of every batch, which None leaves to a measurement where calls are `shared`."""
 
     threads: int = 1
     """The most that the native backend uses for one call; torch takes its own setting."""
@@ -46,7 +47,7 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """Encodes and decodes batches of blocks, each of another stream.
+    """Encodes and decodes batches of blocks of one or many streams.
 
     A block of the causal model is one second of a stream; of the other model, a segment, which
     needs nothing of its neighbours. A result depends on its own stream alone, and not on how that
@@ -61,11 +62,16 @@ class Engine(Protocol):
     precision: Precision
     encode_precision: EncodePrecision
     max_batch: int
-    """The most streams one call takes."""
+    """The most streams one call takes; of the CUDA backend, the rows of its batches, which blocks
+    that follow one another in a stream may fill as well."""
     block_samples: int
     block_frames: int
     blocks_at_once: int
     """How many blocks of a causal stream do well in one call."""
+
+    @property
+    def captured(self) -> bool | None:
+        """Whether its steps run as captured graphs; None where the backend has none."""
 
     def prepare(self) -> None:
         """Do now what would otherwise be done when it is first needed."""

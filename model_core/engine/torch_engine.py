@@ -22,6 +22,7 @@ class TorchEngine:
     precision: Precision = "float32"
     encode_precision: EncodePrecision = "float32"
     blocks_at_once = 1
+    captured: bool | None = None
     max_batch = 1
 
     def __init__(self, model: EncodecModel, device: torch.device | str = "cpu"):

@@ -52,7 +52,7 @@ def test_streams_count_what_overlaps_once() -> None:
 
 def test_an_error_of_a_caller_is_raised() -> None:
     model = _narrow("encodec_24khz")
-    streams = Streams(model.config, "encode", 6.0, 3, 1)
+    streams = Streams(replace(model.config, bins=4096), "decode", 6.0, 3, 1)  # codes it lacks
     engine = FixedEngine(model, _CPU, EngineOptions(max_batch=2))
     with pytest.raises(IndexError):
         streams.run(engine, callers=2)

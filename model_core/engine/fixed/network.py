@@ -1,90 +1,106 @@
-"""A SEANet over blocks of one shape: streams that begin, go on and end in the same batch.
+"""The convolutions of a SEANet on blocks whose shape is fixed and whose contents are not.
 
-All that differs between the rows of a batch is data (lengths, whether a stream begins), never a
-shape or a branch, so that the same kernels run each time and can be captured once.
+Where streams begin, go on and end in a batch differs from row to row. So every layer looks at the
+data, and not at the shapes, for what comes before a row and where it ends, and the work is the
+same whatever the rows are: it can be captured once.
+
+A layer's input is written once, behind its ELU, into a buffer with room for what surrounds it:
+
+    [ past | x x x x x x x x | end ]
 """
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ...nn.conv import SConv1d, SConvTranspose1d
-from ...nn.lstm import SLSTM
-from ...nn.seanet import SEANetResnetBlock
-from .carried import Carried
-from .rows import Rows, group_norm, only_inside, reflect_end, reflected_start, windows
+from ..plan import Convolution, Layer, Residual
+from .norm import RowNorm
+from .past import Past
+from .rows import Rows, only_inside, reflect_end, reflected_start, windows
 
 
-def run_network(network: nn.Module, rows: Rows, carried: Carried | None) -> Rows:
-    """`rows` through an encoder's or decoder's `model`.
+def run_layers(layers: Iterable[Layer], rows: Rows, past: Past | None) -> Rows:
+    """`rows` through the layers, which compute in the type of their weights.
 
-    `carried` is for a causal network, which also needs lengths; without it each row is a whole
-    signal. Layers compute in the type of their weights.
+    `past` is for a causal network, whose rows need lengths; without it each row is a whole signal.
     """
-    if isinstance(network, nn.Sequential):
-        for layer in network:
-            rows = run_network(layer, rows, carried)
-        return rows
-    if isinstance(network, SConv1d):
-        return _conv(network, rows, carried)
-    if isinstance(network, SConvTranspose1d):
-        return _conv_transpose(network, rows, carried)
-    if isinstance(network, SLSTM):
-        return Rows(_lstm(network, rows.x, carried), rows.length)
-    if isinstance(network, SEANetResnetBlock):
-        skip = run_network(network.shortcut, rows, carried)
-        back = run_network(network.block, rows, carried)
-        return Rows(skip.x + back.x, rows.length)
-    return Rows(network(rows.x), rows.length)
+    for layer in layers:
+        if isinstance(layer, Residual):
+            skip = run_layers([layer.shortcut], rows, past)
+            back = run_layers(layer.block, rows, past)
+            rows = Rows(skip.x + back.x, rows.length)
+        elif isinstance(layer.module, SConvTranspose1d):
+            rows = _transposed(layer, layer.module, rows, past)
+        else:
+            rows = _convolved(layer, layer.module, rows, past)
+    return rows
 
 
-def _conv(module: SConv1d, rows: Rows, carried: Carried | None) -> Rows:
-    conv, norm = module.conv.conv, module.conv.norm
-    x, length = rows.x.to(conv.weight.dtype), rows.length
+def _convolved(layer: Convolution, module: SConv1d, rows: Rows, past: Past | None) -> Rows:
+    conv, norm, length = module.conv.conv, module.conv.norm, rows.length
+    ahead = 0 if module.causal else module.padding_total // 2
+    left, right = module.padding_total - ahead, ahead + module.stride - 1
+    padded, signal = _buffer(layer, rows.x, conv.weight.dtype, left, right)
+    size = signal.shape[-1]
+    if left:
+        before = reflected_start(signal, length, left)
+        if past is not None:
+            carried = past.exchange(signal[..., size - left :])
+            before = torch.where(past.begins[:, None, None], before, carried)
+        padded[..., :left] = before
     if length is None:
-        return Rows(module(x))
-    left = module.padding_total - (0 if module.causal else module.padding_total // 2)
-    right = module.padding_total - left + module.stride - 1
-    if left or right:
-        begins = torch.ones_like(length, dtype=torch.bool) if carried is None else carried.begins
-        before = reflected_start(x, length, left)
-        if carried is not None and left:
-            context = carried.take(x.shape[1], left).to(x)
-            before = torch.where(begins[:, None, None], before, context)
-        size = x.shape[-1]
-        x = torch.cat([before, x, x.new_zeros(*x.shape[:2], right)], dim=-1)
-        if carried is not None and left:
-            carried.put(x[..., size : size + left])
-        reflect_end(x, left, length, begins, module)
-    y, length = conv(x), windows(module, length)
-    return Rows(group_norm(norm, y, length) if isinstance(norm, nn.GroupNorm) else y, length)
+        reach = ahead + -size % module.stride
+        padded[..., left + size : left + size + reach] = signal[..., size - 1 - reach : -1].flip(-1)
+        padded[..., left + size + reach :] = 0
+    else:
+        padded[..., left + size :] = 0
+        begins = torch.ones_like(length, dtype=torch.bool) if past is None else past.begins
+        reflect_end(padded, left, length, begins, module)
+        length = windows(module, length)
+    y = conv(padded)
+    if isinstance(norm, nn.GroupNorm):
+        y = y if length is None else only_inside(y, length)
+        y = RowNorm(norm, y, length)(0, y.shape[-1])
+    return Rows(y, length)
 
 
-def _conv_transpose(module: SConvTranspose1d, rows: Rows, carried: Carried | None) -> Rows:
-    convtr, norm = module.convtr.convtr, module.convtr.norm
-    x, length = rows.x.to(convtr.weight.dtype), rows.length
-    if length is None:
-        return Rows(module(x))
-    if carried is not None:
-        previous = carried.take(x.shape[1], 1).to(x)
-        carried.put(x[..., -1:])
-        y = convtr(torch.cat([previous, x], dim=-1))
-        y = y[..., module.stride : -module.padding_total]
-        return Rows(y, length * module.stride)
-    y = convtr(only_inside(x, length))
-    if isinstance(norm, nn.GroupNorm):  # before the trimming: what is trimmed counts
-        y = group_norm(norm, y, length * module.stride + module.padding_total)
-    right = module.padding_total // 2
-    y = y[..., module.padding_total - right : y.shape[-1] - right]
-    return Rows(y, length * module.stride)
+def _transposed(
+    layer: Convolution, module: SConvTranspose1d, rows: Rows, past: Past | None
+) -> Rows:
+    conv, norm, length = module.convtr.convtr, module.convtr.norm, rows.length
+    stride, total = module.stride, module.padding_total
+    padded, signal = _buffer(layer, rows.x, conv.weight.dtype, 0 if past is None else 1, 0)
+    size = signal.shape[-1] * stride
+    longer = None if length is None else length * stride
+    if past is not None:  # whose row of zeros is what comes before a stream
+        padded[..., :1] = past.exchange(signal[..., -1:])
+        # What the padding takes off at either end belongs to the blocks beside this one.
+        y = F.conv_transpose1d(padded, conv.weight, conv.bias, stride, padding=stride)
+        return Rows(y, longer)
+    y = conv(signal if length is None else only_inside(signal, length))
+    first = total - total // 2
+    if isinstance(norm, nn.GroupNorm):  # over what is trimmed, too
+        counted = None if longer is None else longer + total
+        y = y if counted is None else only_inside(y, counted)
+        return Rows(RowNorm(norm, y, counted)(first, first + size), longer)
+    return Rows(y[..., first : first + size], longer)
 
 
-def _lstm(module: SLSTM, x: Tensor, carried: Carried | None) -> Tensor:
-    x = x.to(next(module.lstm.parameters()).dtype)
-    if carried is None:
-        return module(x)
-    shape = module.lstm.num_layers, module.lstm.hidden_size
-    h, c = (carried.take(*shape).transpose(0, 1).to(x).contiguous() for _ in range(2))
-    y, (h, c) = module.step(x, (h, c))
-    carried.put(h.transpose(0, 1))
-    carried.put(c.transpose(0, 1))
-    return y
+def _buffer(
+    layer: Convolution, x: Tensor, dtype: torch.dtype, left: int, right: int
+) -> tuple[Tensor, Tensor]:
+    """A buffer `[B, C, left + T + right]` whose middle, also returned, is the layer's input."""
+    if not (left or right):
+        x = (F.elu(x) if layer.elu else x).to(dtype)
+        return x, x
+    size = x.shape[-1]
+    padded = x.new_empty(*x.shape[:2], left + size + right, dtype=dtype)
+    middle = padded[..., left : left + size]
+    if layer.elu:
+        torch.ops.aten.elu.out(x.to(dtype), out=middle)
+    else:
+        middle.copy_(x)
+    return padded, middle

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...nn.conv import SConv1d
 
@@ -12,23 +12,18 @@ from ...nn.conv import SConv1d
 class Rows:
     """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are a stream's.
 
-    What lies beyond is arbitrary, and nothing that counts may depend on it. None is for blocks
-    that are a stream's all along.
+    What lies beyond is arbitrary but finite, and nothing that counts may depend on it. None is for
+    blocks that are a stream's all along.
     """
 
     x: Tensor
     length: Tensor | None = None
 
 
-def inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
-    """Which columns of `x` `[B, C, T]` count, if its first is number `first`: `[B, 1, T]`."""
-    columns = torch.arange(first, first + x.shape[-1], device=x.device)
-    return (columns < length[:, None])[:, None]
-
-
 def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
-    """`x` with zeros where it does not count."""
-    return torch.where(inside(x, length, first), x, 0)
+    """`x` `[B, C, T]`, whose first column is number `first`, with zeros where it does not count."""
+    columns = torch.arange(first, first + x.shape[-1], device=x.device)
+    return torch.where((columns < length[:, None])[:, None], x, 0)
 
 
 def windows(module: SConv1d, length: Tensor) -> Tensor:
@@ -36,10 +31,13 @@ def windows(module: SConv1d, length: Tensor) -> Tensor:
     return -torch.div(-length, module.stride, rounding_mode="floor")
 
 
-def reflected_start(x: Tensor, length: Tensor, size: int) -> Tensor:
+def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
     """What comes before a signal that begins here: its own first samples, or zeros where it is
     too short, the other way round (`nn.conv.reflect_pad`). `[B, C, size]`."""
-    return only_inside(x[..., 1 : size + 1], length, first=1).flip(-1)
+    start = x[..., 1 : size + 1]
+    if start.shape[-1] < size:  # blocks that short are for tests
+        start = torch.nn.functional.pad(start, (0, size - start.shape[-1]))
+    return (start if length is None else only_inside(start, length, first=1)).flip(-1)
 
 
 def reflect_end(padded: Tensor, left: int, length: Tensor, begins: Tensor, module: SConv1d) -> None:
@@ -62,15 +60,3 @@ def reflect_end(padded: Tensor, left: int, length: Tensor, begins: Tensor, modul
     columns = (source + left).clamp(min=0)[:, None].expand(-1, padded.shape[1], -1)
     values = torch.where(counts[:, None], padded.gather(2, columns), 0)
     padded.scatter_(2, (to + left)[:, None].expand_as(values), values)
-
-
-def group_norm(norm: nn.GroupNorm, x: Tensor, length: Tensor) -> Tensor:
-    """`nn.GroupNorm` of one group over what counts of each row alone. In float32 at least."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    within = inside(wide, length)
-    count = (length * x.shape[1])[:, None, None]
-    mean = torch.where(within, wide, 0).sum((1, 2), keepdim=True) / count
-    spread = torch.where(within, wide - mean, 0)
-    variance = spread.square().sum((1, 2), keepdim=True) / count
-    y = spread * (variance + norm.eps).rsqrt() * norm.weight[:, None] + norm.bias[:, None]
-    return y.to(x.dtype)

@@ -8,7 +8,21 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .steps import Step, Tensors, Variant
+from .steps import CARRIED, Step, Tensors, Variant
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a runner must know of a batch beside its inputs."""
+
+    variant: Variant
+
+    longest: int
+    """The most rows that follow one another."""
+
+    carried: Sequence[Tensor | None]
+    """For each row that is used, what its stream carries `[S]`; None for a stream that begins and
+    for a row that continues the one before it."""
 
 
 @dataclass
@@ -23,23 +37,25 @@ class Stage:
 class Runner(Protocol):
     """Runs one step for batches of one size. Several threads may use it at the same time."""
 
+    @property
+    def captured(self) -> bool | None:
+        """Whether all that was prepared runs as graphs; None where there are none."""
+
     def prepare(self, variant: Variant) -> None:
         """Make ready what `run` of this variant needs, if that is not yet done."""
 
     def stage(self) -> AbstractContextManager[Stage]:
         """Waits until one is free."""
 
-    def run(
-        self, stage: Stage, variant: Variant, rows: Sequence[Tensor | None]
-    ) -> Sequence[Tensor]:
-        """Run on what is in `stage`; returns the streams' rows `[S]` as they are after it.
-
-        `rows` are those before it, in the order of the batch; None for a stream that begins.
-        """
+    def run(self, stage: Stage, batch: Batch) -> Sequence[Tensor]:
+        """Run on what is in `stage`; returns for each row what its stream carries on `[S]`, which
+        counts for the last row of each."""
 
 
 class HostRunner:
     """A `Runner` on the CPU: the step as it is."""
+
+    captured: bool | None = None
 
     def __init__(self, step: Step, max_batch: int):
         self._step = step
@@ -52,16 +68,22 @@ class HostRunner:
     def stage(self) -> Iterator[Stage]:
         yield Stage(batch_of(self._step.inputs, self._max_batch))
 
-    def run(
-        self, stage: Stage, variant: Variant, rows: Sequence[Tensor | None]
-    ) -> Sequence[Tensor]:
+    def run(self, stage: Stage, batch: Batch) -> Sequence[Tensor]:
         """As `Runner`."""
         given = dict(stage.inputs)
         if self._step.begin is not None:
-            given["carried"] = torch.stack(filled(rows, self._step.begin, self._max_batch))
-        stage.outputs = self._step.run(given, variant)
-        after = stage.outputs.pop("carried", None)
-        return [] if after is None else [row.clone() for row in after[: len(rows)]]
+            given[CARRIED] = torch.stack(filled(batch.carried, self._step.begin, self._max_batch))
+        stage.outputs = run_step(self._step, given, batch.variant, batch.longest)
+        after = stage.outputs.pop(CARRIED, None)
+        return [] if after is None else [row.clone() for row in after[: len(batch.carried)]]
+
+
+def run_step(step: Step, given: Tensors, variant: Variant, longest: int) -> Tensors:
+    """All of a step, kernel by kernel."""
+    held = step.first(given, variant.whole)
+    for _ in range(longest):
+        held |= step.again(held)
+    return step.last(held, variant)
 
 
 def batch_of(examples: Tensors, count: int) -> Tensors:

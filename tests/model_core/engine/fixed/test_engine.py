@@ -1,14 +1,11 @@
 """The engine of fixed shapes: what `nn` computes, for streams of any length in any company."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from model_core import checkpoints
-from model_core.config import CONFIGS
 from model_core.engine import (
     DecodeItem,
     EncodedBlock,
@@ -18,28 +15,12 @@ from model_core.engine import (
     StreamState,
 )
 from model_core.errors import InvalidAudioError
-from model_core.model import EncodecModel
-from tests.peers import NAMES, Peers, signal
+from tests.model_core.engine.narrow import narrow_model, streams_of
+from tests.peers import NAMES, Peers
 
 _HOP = 320
 _SHORT = (1, 2, 3, 5, 6, 7, 8, 13, 31, 38, 41, 100, *(_HOP * n + d for n in (1, 2, 5, 6, 7, 8, 20)
           for d in (-1, 0, 1, 7)))  # fmt: skip
-
-
-def _narrow(name: str, dtype: torch.dtype) -> EncodecModel:
-    torch.manual_seed(7)
-    config = replace(CONFIGS[name], n_filters=4, dimension=16)
-    model = EncodecModel(config).to(dtype).eval()
-    for parameter in model.parameters():
-        parameter.data.add_(0.02 * torch.randn_like(parameter))
-    for book in model.quantizer.codebooks:
-        torch.nn.init.normal_(book.codebook.embed)
-    return model
-
-
-def _streams(model: EncodecModel, lengths: Sequence[int]) -> list[np.ndarray]:
-    config = model.config
-    return [signal(config.channels, n, config.sample_rate, seed=n).numpy() for n in lengths]
 
 
 def _encoded(
@@ -90,14 +71,14 @@ def _decoded(engine: FixedEngine, streams: Sequence[EncodedBlock]) -> list[np.nd
 @pytest.mark.parametrize("name", NAMES)
 def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
     """In float64, so that equality is equality."""
-    exact = _narrow(name, torch.float64)
+    exact = narrow_model(name, torch.float64)
     engine = FixedEngine(exact, "cpu", EngineOptions(max_batch=8))
     rate = exact.config.sample_rate
     most = rate if exact.segment_length else 3 * rate
     ends = (rate - 1, rate, rate + 1, rate + _HOP, rate + _HOP + 1, 2 * rate, 2 * rate + 777)
     lengths = sorted([*_SHORT, *(n for n in ends if n <= most)])
     for first in range(0, len(lengths), 8):
-        streams = _streams(exact, lengths[first : first + 8])
+        streams = streams_of(exact, lengths[first : first + 8])
         frames = [exact.encode(torch.from_numpy(x)[None].double())[0] for x in streams]
         count = exact.config.num_codebooks
         encoded = _encoded(engine, streams, [count] * len(streams))
@@ -115,11 +96,11 @@ def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_company_and_rows_change_no_bit(name: str) -> None:
     """Streams that begin, go on and end in one batch get what they get alone, in any row."""
-    engine = FixedEngine(_narrow(name, torch.float32), "cpu", EngineOptions(max_batch=4))
+    engine = FixedEngine(narrow_model(name, torch.float32), "cpu", EngineOptions(max_batch=4))
     rate = engine.config.sample_rate
     most = 1 if engine.config.segment else 3
     lengths = [min(n, most * rate) for n in (3 * rate, rate, 2 * rate + 11, rate - 5000)]
-    streams = _streams(engine.model, lengths)
+    streams = streams_of(engine.model, lengths)
     alone = [_encoded(engine, [x], [8])[0] for x in streams]
     heard = [_decoded(engine, [block])[0] for block in alone]
     for order in ([0, 1, 2, 3], [2, 3, 0], [1, 0]):
@@ -133,8 +114,10 @@ def test_company_and_rows_change_no_bit(name: str) -> None:
 
 
 def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
-    engine = FixedEngine(_narrow("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2))
-    x, other = _streams(engine.model, [50_000, 24_000])
+    engine = FixedEngine(
+        narrow_model("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2)
+    )
+    x, other = streams_of(engine.model, [50_000, 24_000])
     expected = [_encoded(engine, [stream], [4])[0].codes for stream in (x, other)]
     state = StreamState()
     blocks = engine.encode(
@@ -149,7 +132,7 @@ def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
     np.testing.assert_array_equal(np.concatenate([b.codes for b in blocks], axis=1), expected[0])
     whole = _decoded(engine, [EncodedBlock(expected[0])])[0]
     state = StreamState()
-    heard = engine.decode([DecodeItem(block, False, state) for block in blocks])
+    heard = engine.decode([DecodeItem(b, b is blocks[-1], state) for b in blocks])
     np.testing.assert_array_equal(np.concatenate(heard, axis=1), whole)
 
 
@@ -167,7 +150,7 @@ def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
 
 def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None:
     engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
-    x = _streams(engine.model, [48_000])[0]
+    x = streams_of(engine.model, [48_000])[0]
     expected = _encoded(engine, [x], [4])[0].codes
     state = StreamState()
     engine.encode([EncodeItem(x[:, :24_000], 4, False, state)])
@@ -187,17 +170,3 @@ def test_codes_that_are_none(peers: Peers, codes: np.ndarray, error: type[Except
     engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     with pytest.raises(error):
         engine.decode([DecodeItem(EncodedBlock(codes), True)])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bfloat16_decoding_is_near_float32(name: str) -> None:
-    model = checkpoints.load_model(name, "bundled")
-    exact = FixedEngine(model, "cpu", EngineOptions(max_batch=1))
-    rounded = FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision="bfloat16"))
-    seconds = 2.3 if model.config.causal else 0.9
-    x = _streams(model, [round(seconds * model.sample_rate)])
-    encoded = _encoded(exact, x, [8])
-    np.testing.assert_array_equal(_encoded(rounded, x, [8])[0].codes, encoded[0].codes)
-    expected, audio = (_decoded(engine, encoded)[0] for engine in (exact, rounded))
-    noise = np.square(audio - expected).mean() / np.square(expected).mean()
-    assert 0 < noise < 10**-3.5

@@ -1,0 +1,68 @@
+"""Who may hand work to the device: one thread at a time, and those with a batch before others.
+
+While a graph is captured, no other thread may use the device: torch allows one capture in a
+process, and what others do meanwhile would end up in it or spoil it. Loading and capturing a model
+takes seconds, so it is cut into pieces of milliseconds that fit between batches.
+
+    batches   |b1|   |b2|b3|    |b4|
+    a model      |m|        |m|     |m|m|m|
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PATIENCE = 1.0
+"""Seconds that a piece of loading lets batches go first, so that it gets on under full load."""
+
+
+class Handover:
+    """A lock that knows who is in a hurry. It is not to be taken twice by one thread."""
+
+    def __init__(self, patience: float = PATIENCE):
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._taken = False
+        self._batches = 0  # that wait
+        self._impatient = 0  # pieces of loading that have waited long enough
+
+    @property
+    def waiting(self) -> int:
+        """Batches that wait."""
+        return self._batches
+
+    @contextmanager
+    def of_a_batch(self) -> Iterator[None]:
+        """Held while a batch is handed over, not while it is computed."""
+        with self._changed:
+            self._batches += 1
+            self._changed.wait_for(lambda: not (self._taken or self._impatient))
+            self._batches -= 1
+            self._taken = True
+        yield from self._held()
+
+    @contextmanager
+    def in_a_gap(self) -> Iterator[None]:
+        """Held for a piece of loading: once no batch waits, or batches went first for too long."""
+        with self._changed:
+            idle = self._changed.wait_for(
+                lambda: not (self._taken or self._batches), self._patience
+            )
+            if not idle:
+                self._impatient += 1
+                self._changed.wait_for(lambda: not self._taken)
+                self._impatient -= 1
+            self._taken = True
+        yield from self._held()
+
+    def _held(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self._changed.notify_all()
+
+
+handover = Handover()
+"""Of all devices of the process."""

@@ -1,0 +1,70 @@
+"""Decoding in bfloat16: near float32, and in operations that a GPU has, too."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from model_core import checkpoints
+from model_core.engine import EngineOptions, FixedEngine
+from tests.model_core.engine.narrow import decode_items, encode_items, narrow_model, streams_of
+from tests.peers import NAMES
+
+# The CPU mixes types where CUDA raises an error: in what multiplies, and in norms.
+_OF_ONE_TYPE = ("conv", "group_norm", "mm", "lstm", "linear")
+
+
+class _OneType(TorchDispatchMode):
+    """Notes operations that are given floating-point tensors of several types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed: list[str] = []
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = func.name().split("::")[-1].split(".")[0]
+        if any(part in name for part in _OF_ONE_TYPE):
+            self.seen.add(name)
+            kinds = {
+                x.dtype
+                for x in tree_leaves(args)
+                if isinstance(x, Tensor) and x.is_floating_point()
+            }
+            if len(kinds) > 1:
+                self.mixed.append(f"{name}: {kinds}")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seconds", [1.0, 0.9], ids=["whole", "short"])
+def test_it_is_near_float32(name: str, seconds: float) -> None:
+    model = checkpoints.load_model(name, "bundled")
+    exact = FixedEngine(model, "cpu", EngineOptions(max_batch=1))
+    rounded = FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision="bfloat16"))
+    stream = streams_of(model, [round(seconds * model.sample_rate)])[0]
+    blocks = exact.encode(encode_items(exact, stream, 8))
+    np.testing.assert_array_equal(
+        rounded.encode(encode_items(rounded, stream, 8))[0].codes, blocks[0].codes
+    )
+    expected, audio = (e.decode(decode_items(e, blocks))[0] for e in (exact, rounded))
+    noise = np.square(audio - expected).mean() / np.square(expected).mean()
+    assert 0 < noise < 10**-3.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seconds", [1.0, 0.9], ids=["whole", "short"])
+def test_nothing_multiplies_numbers_of_two_types(name: str, seconds: float) -> None:
+    model = narrow_model(name)
+    engine = FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision="bfloat16"))
+    stream = streams_of(model, [round(seconds * model.sample_rate)])[0]
+    blocks = engine.encode(encode_items(engine, stream, 8))
+    with _OneType() as watching:
+        engine.decode(decode_items(engine, blocks))
+    assert any("conv" in name for name in watching.seen)
+    assert not watching.mixed
