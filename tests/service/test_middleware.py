@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -155,7 +156,7 @@ def test_an_answer_that_breaks_off_is_not_ended(
 def test_requests_are_counted_by_route_and_not_by_path() -> None:
     app = app_with_calls()
     for path in ("/number/1", "/number/2", "/a", "/b", "/gone", "/openapi.json"):
-        ask(app, lambda client, path=path: _quietly(client, path))
+        ask(app, partial(_quietly, path=path))
     ask(app, lambda client: client.request("BREW", "/number/3"))
     said = get(app, "/metrics").text
     counted = 'encodec_requests_total{{method="{}",route="{}",status="{}"}} {}'
@@ -198,7 +199,7 @@ def test_openmetrics_for_those_who_ask() -> None:
     ],
 )
 def test_keys(headers: dict[str, str], status: int) -> None:
-    app = create_app(Settings(device="cpu", api_keys="one, two, drï"))
+    app = create_app(Settings.model_validate({"device": "cpu", "api_keys": "one, two, drï"}))
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = get(app, "/models", headers=raw)
     assert answer.status_code == status

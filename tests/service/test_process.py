@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -149,8 +150,7 @@ def test_who_is_not_done_when_it_stops_is_told_so(weights: Path) -> None:
         upload = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF"
         for connection, gauge in ((working, "held"), (waiting, "waiting")):
             connection.sendall(upload)
-            wanted = f"encodec_permits_{gauge} 1.0"
-            process.wait_for(lambda wanted=wanted: wanted in client.get("/metrics").text)
+            process.wait_for(partial(_says, client, f"encodec_permits_{gauge} 1.0"))
         process.popen.send_signal(signal.SIGTERM)
         for connection in (waiting, working):
             answer = HTTPResponse(connection)
@@ -194,3 +194,7 @@ def test_a_folder_that_cannot_be_written_is_exit_status_2(tmp_path: Path) -> Non
 def test_an_address_that_is_taken_is_exit_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert serve(Settings(device="cpu", port=taken.getsockname()[1])) == 1
+
+
+def _says(client: httpx.Client, line: str) -> bool:
+    return line in client.get("/metrics").text

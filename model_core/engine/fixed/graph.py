@@ -48,7 +48,7 @@ class _PinnedStage(Stage):
         self.device_inputs = {name: x.to(device) for name, x in inputs.items()}
         self.flat = {name: x.flatten().pin_memory() for name, x in outputs.items()}
         self.device_flat = {name: x.flatten().to(device) for name, x in outputs.items()}
-        self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self.done = torch.cuda.Event()
 
 
 class GraphRunner:
@@ -192,4 +192,4 @@ def same_workspaces() -> None:
 
 
 def _stream() -> torch.cuda.Stream:
-    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream()
