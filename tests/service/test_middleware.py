@@ -116,8 +116,27 @@ def test_no_such_path_and_no_such_method() -> None:
     assert missing.json()["detail"] == "GET /number/"
     wrong = ask(app, lambda client: client.delete("/models"))
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["Allow"] == "GET"
     assert wrong.headers["Content-Type"] == PROBLEM_JSON
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        *[(path, ["GET", "HEAD"]) for path in ("/models", "/metrics", "/health/live")],
+        *[(path, ["GET", "HEAD"]) for path in ("/health/ready", "/openapi.json", "/docs")],
+        *[(path, ["POST"]) for path in ("/compress", "/compress/upload", "/inspect")],
+    ],
+)
+def test_a_refusal_names_every_method_that_works(path: str, allowed: list[str]) -> None:
+    app = app_with_calls()
+    for method in ("GET", "HEAD", "POST", "DELETE", "BREW"):
+        answer = ask(app, partial(_request, method=method, path=path))
+        assert (answer.status_code == 405) == (method not in allowed)
+        assert answer.headers.get("Allow") == (None if method in allowed else ", ".join(allowed))
+
+
+async def _request(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+    return await client.request(method, path)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_whole_life(weights: Path) -> None:
         assert (missing.status_code, missing.headers["Content-Type"]) == (404, PROBLEM_JSON)
         wrong = client.post("/models")
         assert (wrong.status_code, wrong.headers["Content-Type"]) == (405, PROBLEM_JSON)
-        assert wrong.headers["Allow"] == "GET"
+        assert wrong.headers["Allow"] == "GET, HEAD"
         measured = client.get("/metrics").text
         for model in ("encodec_24khz", "encodec_48khz"):
             assert f'encodec_model_ready{{model="{model}"}} 1.0' in measured
