@@ -1,7 +1,7 @@
 # Everything lives in .venv; it is rebuilt when pyproject.toml or the C++ changes.
 #   make serve   set up and start the service on 127.0.0.1:8000
 #   make test    set up and run all tests (WORKERS=4: in four processes; otherwise two)
-#   make check   formatting, lint, types, import rules
+#   make check   formatting, lint, types (of the tests too), import rules
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
@@ -99,6 +100,9 @@ async def _start_audio(app: FastAPI) -> None:
 
 
 def _describe_itself(app: FastAPI) -> None:
+    for page in app.routes:  # of the documentation; the calls are in routers
+        if isinstance(page, APIRoute) and page.methods == {"GET"}:
+            page.methods = {"GET", "HEAD"}
     described = app.openapi
 
     def document() -> dict[str, Any]:

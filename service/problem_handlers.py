@@ -84,4 +84,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code = _FROM_STATUS.get(error.status_code, ProblemCode.INTERNAL_ERROR)
     said_nothing = error.detail == HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}" if said_nothing else error.detail
-    return problem_response(Problem(code, detail, headers=dict(error.headers or {})))
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(headers["Allow"])
+    return problem_response(Problem(code, detail, headers=headers))
+
+
+def _allowed(methods: str) -> str:
+    """All that a path takes, in one order. The router names the methods of one of its routes;
+    HEAD, which works wherever GET does, may have a route of its own."""
+    names = set(methods.split(", "))
+    return ", ".join(sorted(names | {"HEAD"} if "GET" in names else names))

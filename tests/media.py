@@ -34,6 +34,7 @@ def encode(
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options or {}) as out:
         stream = out.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
         stream.codec_context.layout = layout
         stream.time_base = Fraction(1, rate)
         convert = av.AudioResampler(stream.codec_context.format.name, layout, rate)

@@ -9,6 +9,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from encodec.model import EncodecModel as ReferenceModel
@@ -140,8 +141,7 @@ def _fill_codebooks(model: ReferenceModel, residual: Tensor) -> None:
     (Were some nearer to the mean, the many small residuals of the deeper layers would all take
     the same few.)
     """
-    for layer in model.quantizer.vq.layers:
-        codebook = layer._codebook
+    for codebook in _codebooks(model):
         bins, dim = codebook.embed.shape
         mean = residual.mean(dim=0)
         spread = (residual - mean).norm(dim=1)
@@ -154,6 +154,11 @@ def _fill_codebooks(model: ReferenceModel, residual: Tensor) -> None:
         codebook.embed_avg.copy_(entries * size[:, None])
         codebook.inited.fill_(1)
         residual = residual - codebook.dequantize(codebook.quantize(residual))
+
+
+def _codebooks(model: ReferenceModel) -> list[Any]:
+    """Its codebooks (`EuclideanCodebook`), whose buffers and methods have no types."""
+    return [layer.get_submodule("_codebook") for layer in model.quantizer.vq.layers]
 
 
 def _build_lm_pair(name: str) -> LMPair:
@@ -169,7 +174,9 @@ def _build_lm_pair(name: str) -> LMPair:
         torch.manual_seed(SEED + 10 + NAMES.index(name))
         reference = ReferenceLM(**shape).eval()
         for linear in reference.linears:
-            linear.weight.data *= 6  # logits of a few units: some entries likely, most not
+            linear.get_parameter(
+                "weight"
+            ).data *= 6  # logits of a few units: some entries likely, most not
     ours = LMModel(**shape).eval()
     ours.load_state_dict(reference.state_dict())
     return LMPair(reference, ours)
@@ -221,7 +228,7 @@ def distance_gap(model: ReferenceModel, latent: Tensor, chosen: Tensor, other: i
     `latent` `[D]` of one frame; `chosen` `[k + 1]`, its codes up to the codebook in question;
     `other` the entry that the other implementation took there.
     """
-    books = [layer._codebook.embed.double() for layer in model.quantizer.vq.layers]
+    books = [codebook.embed.double() for codebook in _codebooks(model)]
     residual = latent.double()
     for book, code in zip(books, chosen[:-1].tolist(), strict=False):
         residual = residual - book[code]

@@ -41,6 +41,16 @@ def read_stages(path: Path) -> dict[str, Stage]:
     return stages
 
 
+def environment(stages: dict[str, Stage], name: str) -> dict[str, str]:
+    """The variables of the image `name`, those of the stages it is built on included."""
+    if name not in stages:
+        return {}
+    values = environment(stages, stages[name].base)
+    for line in stages[name].all("ENV"):
+        values |= dict(word.split("=", 1) for word in shlex.split(line))
+    return values
+
+
 def final(stages: dict[str, Stage], name: str, instruction: str) -> str:
     """The one that counts in the image `name`: the last, in it or in a stage it is built on.
 

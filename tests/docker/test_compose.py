@@ -9,7 +9,7 @@ import yaml
 
 from service.scheduler import PATIENCE
 from service.settings import ENV_PREFIX, Settings
-from tests.docker.dockerfile import final, read_stages
+from tests.docker.dockerfile import environment, read_stages
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -82,13 +82,23 @@ def test_every_folder_that_is_written_is_a_volume(
 ) -> None:
     mounted = dict(reversed(volume.split(":")) for volume in service["volumes"])
     assert set(mounted.values()) == set(compose["volumes"])
-    environment = final(read_stages(ROOT / "docker" / "Dockerfile"), "runtime", "ENV")
-    values = dict(word.split("=", 1) for word in environment.split())
+    build = service["build"]
+    values = environment(read_stages(ROOT / build["dockerfile"]), build["target"])
     assert values["ENCODEC_CACHE_DIR"] in mounted
     assert values["TMPDIR"] in mounted
     assert values["ENCODEC_SPOOL_DIR"] in mounted
     for name in ("ENCODEC_CACHE_DIR", "ENCODEC_SPOOL_DIR"):
         assert service["environment"][name] == values[name]
+
+
+def test_compiled_kernels_are_kept_in_a_volume(compose: dict[str, Any]) -> None:
+    """The root cannot be written, and no code is loaded from `/tmp` (mounted `noexec`)."""
+    cuda = compose["services"]["encodec-cuda"]
+    mounted = {Path(volume.split(":")[1]) for volume in cuda["volumes"]}
+    build = cuda["build"]
+    values = environment(read_stages(ROOT / build["dockerfile"]), build["target"])
+    for name in ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
+        assert mounted & set(Path(values[name]).parents)
 
 
 def test_requests_are_given_time_to_finish(service: dict[str, Any]) -> None:

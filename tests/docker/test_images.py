@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.docker.dockerfile import Stage, final, read_stages
+from tests.docker.dockerfile import Stage, environment, final, read_stages
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("cpu", "cuda")
@@ -56,6 +57,14 @@ def test_health_check_waits_for_the_first_start(stages: dict[str, Stage], target
     options, _, command = final(stages, target, "HEALTHCHECK").partition("CMD ")
     assert re.search(r"--start-period=\d+s", options)
     assert json.loads(command) == ["python", "/opt/encodec/bin/healthcheck.py"]
+
+
+def test_cuda_image_asks_for_a_driver_that_knows_its_cuda(stages: dict[str, Stage]) -> None:
+    if torch.version.cuda is None:
+        pytest.skip("this torch is built for CPUs alone")
+    required = environment(stages, "cuda")["NVIDIA_REQUIRE_CUDA"]
+    assert required == f"cuda>={torch.version.cuda}"
+    assert "NVIDIA_REQUIRE_CUDA" not in environment(stages, "cpu")
 
 
 def test_wheel_index_is_empty_by_default(stages: dict[str, Stage]) -> None:

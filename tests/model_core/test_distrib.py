@@ -77,7 +77,7 @@ def _worker(rank: int, folder: str) -> None:
             "left alone": torch.cat(integers),
             "first": first,
             "sum": total,
-            "gradients": torch.cat([each.grad for each in several[:2]]),
+            "gradients": torch.cat([each.grad for each in several if each.grad is not None]),
             "complex": phase,
             "balancer": torch.tensor([balancer.state_dict()["sums"]["a"]]),
             "gradient": parameter.grad,

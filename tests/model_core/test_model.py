@@ -1,5 +1,7 @@
 """What `EncodecModel` offers apart from its numbers: the reference's names, and clear errors."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -109,6 +111,7 @@ def test_silence_has_a_scale(peers: Peers) -> None:
     ((codes_, scale_),) = pair.reference.encode(x)
     assert torch.equal(codes, codes_)
     assert scale is not None
+    assert scale_ is not None
     assert torch.equal(scale, scale_)
     assert 0 < scale.item() < 1e-7
     assert pair.ours.decode([(codes, scale)]).abs().max() < 1e-6
@@ -119,6 +122,6 @@ def test_weights_of_no_checkpoint_have_no_language_model() -> None:
         EncodecModel.encodec_model_24khz(pretrained=False).get_lm_model()
 
 
-def test_a_repository_needs_pretrained(tmp_path: object) -> None:
+def test_a_repository_needs_pretrained(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pretrained"):
         EncodecModel.encodec_model_24khz(pretrained=False, repository=tmp_path)

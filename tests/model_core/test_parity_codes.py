@@ -3,8 +3,10 @@
 import encodec.utils
 import pytest
 import torch
+from encodec.model import EncodecModel as ReferenceModel
 from torch import Tensor
 
+from model_core.model import EncodecModel
 from model_core.utils import convert_audio
 from tests.peers import (
     LENGTHS,
@@ -31,7 +33,7 @@ def converted(pair: Pair, source: str, samples: int) -> Tensor:
     return theirs[None].double()
 
 
-def encode(model: object, x: Tensor, bandwidth: float) -> Frames:
+def encode(model: EncodecModel | ReferenceModel, x: Tensor, bandwidth: float) -> Frames:
     model.set_target_bandwidth(bandwidth)
     return model.encode(x)
 

@@ -51,7 +51,7 @@ def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: 
     bandwidth = 6.0
     ours.set_target_bandwidth(bandwidth)
     frames = ours.encode(x)
-    encoded = hub.encode(x, bandwidth=bandwidth, return_dict=True)
+    encoded: Any = hub.encode(x, bandwidth=bandwidth, return_dict=True)
     assert len(encoded.audio_codes) == len(frames)
     for index, (codes, scale) in enumerate(frames):
         assert torch.equal(codes_of(encoded, index, len(frames)), codes)
@@ -59,12 +59,13 @@ def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: 
             assert encoded.audio_scales[index] is None
         else:
             torch.testing.assert_close(encoded.audio_scales[index], scale, rtol=1e-12, atol=0)
-    expected = hub.decode(
+    decoded: Any = hub.decode(
         encoded.audio_codes,
         encoded.audio_scales,
         last_frame_pad_length=encoded.last_frame_pad_length,
         return_dict=True,
-    ).audio_values
+    )
+    expected = decoded.audio_values
     audio = ours.decode(frames)
     assert audio.shape == expected.shape
     assert (audio - expected).abs().max() <= 1e-9 * expected.abs().max()

@@ -99,7 +99,7 @@ def test_saved_audio_is_clipped_or_rescaled(tmp_path: Path, suffix: str, rescale
     peak = wav.abs().max()
     path = tmp_path / f"out{suffix}"
     save_audio(wav, path, 24_000, rescale=rescale)
-    want = wav * min(0.99 / peak, 1) if rescale else wav.clamp(-0.99, 0.99)
+    want = wav * (0.99 / peak).clamp(max=1) if rescale else wav.clamp(-0.99, 0.99)
     got = np.concatenate(list(open_audio(path, 24_000, 2)), axis=1)
     assert got.shape == tuple(wav.shape)
     assert np.abs(got - want.numpy()).max() < 1.6 / 32768

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fastapi import FastAPI, Request
 
 from model_core.codec import Work
@@ -52,5 +53,6 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
 
 
 if __name__ == "__main__":
-    program.create_app = with_levers
-    sys.exit(program.main())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "create_app", with_levers)
+        sys.exit(program.main())

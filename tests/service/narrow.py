@@ -24,7 +24,7 @@ def write_narrow_models(folder: Path) -> None:
             if config.name == "encodec_24khz":
                 lm = LMConfig(config.name, dim=16, num_layers=1).build()
                 for linear in lm.linears:
-                    linear.weight.mul_(6)
+                    linear.get_parameter("weight").mul_(6)
                 name = f"{config.name}:{path.stem.rpartition('-')[2]}"
                 save_lm(lm, name, folder, torch.float32)
 

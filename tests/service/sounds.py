@@ -52,12 +52,13 @@ def encoded(name: str, seconds: float = 1.3, channels: int = 2) -> bytes:
     samples = sound(channels, seconds, rate)
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate)
-        stream.layout = "stereo" if channels == 2 else "mono"
+        layout = "stereo" if channels == 2 else "mono"
+        stream = output.add_stream(codec, rate=rate, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(
             np.frombuffer(pcm16(samples), "<i2").reshape(1, -1),
             format="s16",
-            layout=stream.layout.name,
+            layout=layout,
         )
         frame.sample_rate = rate
         for packet in [*stream.encode(frame), *stream.encode(None)]:

@@ -134,7 +134,7 @@ def test_truncated_language_model_payload(client: httpx.Client) -> None:
 def test_bad_parameters(client: httpx.Client, call: str) -> None:
     audio = wav(0.2)
 
-    def post(**params: object) -> httpx.Response:
+    def post(**params: str | float) -> httpx.Response:
         return client.post(call, content=audio, params=params)
 
     problem = refused(post(model="encodec_96khz"), 422, "unknown_model")
@@ -160,7 +160,7 @@ def test_misspelt_parameters_are_not_overlooked(client: httpx.Client, call: str)
 
 def test_no_language_model(client: httpx.Client) -> None:
     for call in ("/compress", "/roundtrip"):
-        params = {"model": "encodec_48khz", "lm": True}
+        params: dict[str, str | float] = {"model": "encodec_48khz", "lm": True}
         refused(client.post(call, content=wav(0.2), params=params), 409, "lm_unavailable")
         assert client.post(call, content=wav(0.2), params={"lm": "perhaps"}).status_code == 422
 

@@ -21,13 +21,13 @@ from tests.service.sounds import FORMATS, encoded, l16, wav
 MODELS = list(CONFIGS)
 
 
-def compressed(client: httpx.Client, audio: bytes, **params: object) -> bytes:
+def compressed(client: httpx.Client, audio: bytes, **params: str | float) -> bytes:
     answer = client.post("/compress", content=audio, params=params)
     assert answer.status_code == 200, answer.text
     return answer.content
 
 
-def long_file(server: Live, seconds: int, **params: object) -> bytes:
+def long_file(server: Live, seconds: int, **params: str | float) -> bytes:
     """An `.ecdc` file of the first entries of the codebooks, which nothing had to encode."""
     with server.client() as client:
         header = read_header(io.BytesIO(compressed(client, wav(0.1), **params)))

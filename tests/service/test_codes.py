@@ -35,7 +35,8 @@ def unpacked(file: bytes) -> list[tuple[float | None, np.ndarray]]:
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 3.2])
 @pytest.mark.parametrize("model", MODELS)
 def test_json_and_npz_are_what_is_packed(client: httpx.Client, model: str, seconds: float) -> None:
-    audio, params = wav(seconds), {"model": model, "bandwidth": 3}
+    audio = wav(seconds)
+    params: dict[str, str | float] = {"model": model, "bandwidth": 3}
     packed = unpacked(compressed(client, audio, **params))
     answer = client.post("/codes", content=audio, params=params)
     assert answer.status_code == 200, answer.text
@@ -70,7 +71,7 @@ def test_json_and_npz_are_what_is_packed(client: httpx.Client, model: str, secon
 
 
 def test_json_comes_in_few_pieces(client: httpx.Client) -> None:
-    params = {"model": "encodec_48khz", "bandwidth": 24}
+    params: dict[str, str | float] = {"model": "encodec_48khz", "bandwidth": 24}
     with client.stream("POST", "/codes", content=wav(30), params=params) as answer:
         assert answer.headers["x-audio-duration"] == "30.000000"
         pieces = list(answer.iter_raw())

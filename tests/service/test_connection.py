@@ -213,7 +213,7 @@ def test_who_asks_before_it_sends_is_not_waited_for(patient: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/health/live", "/health/ready", "/models", "/metrics", "/openapi.json"]
+    "path", ["/health/live", "/health/ready", "/models", "/metrics", "/openapi.json", "/docs"]
 )
 def test_head_is_get_without_the_body(patient: Live, path: str) -> None:
     got, head = httpx.get(f"{patient.url}{path}"), httpx.head(f"{patient.url}{path}")

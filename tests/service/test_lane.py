@@ -32,7 +32,7 @@ def put() -> Any:
     loop.close()
 
 
-def _items(batch: list[Job]) -> list[int]:
+def _items(batch: list[Job]) -> list[Any]:
     return [work.item for job in batch for work in job.works]
 
 
@@ -84,7 +84,7 @@ def test_a_newcomer_goes_before_streams_that_have_had_their_share(put: Any) -> N
         put(lane, task, 4.0, turn=turn, item=name)
     for _ in range(23):  # somewhere in the middle
         name = _items(lane.take())[0]
-        put(lane, task, 4.0, turn=streams[str(name)], item=name)
+        put(lane, task, 4.0, turn=streams[name], item=name)
     put(lane, task, 1.0, item="newcomer")
     assert "newcomer" in [_items(lane.take())[0] for _ in range(2)]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -115,8 +116,27 @@ def test_no_such_path_and_no_such_method() -> None:
     assert missing.json()["detail"] == "GET /number/"
     wrong = ask(app, lambda client: client.delete("/models"))
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["Allow"] == "GET"
     assert wrong.headers["Content-Type"] == PROBLEM_JSON
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        *[(path, ["GET", "HEAD"]) for path in ("/models", "/metrics", "/health/live")],
+        *[(path, ["GET", "HEAD"]) for path in ("/health/ready", "/openapi.json", "/docs")],
+        *[(path, ["POST"]) for path in ("/compress", "/compress/upload", "/inspect")],
+    ],
+)
+def test_a_refusal_names_every_method_that_works(path: str, allowed: list[str]) -> None:
+    app = app_with_calls()
+    for method in ("GET", "HEAD", "POST", "DELETE", "BREW"):
+        answer = ask(app, partial(_request, method=method, path=path))
+        assert (answer.status_code == 405) == (method not in allowed)
+        assert answer.headers.get("Allow") == (None if method in allowed else ", ".join(allowed))
+
+
+async def _request(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+    return await client.request(method, path)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +175,7 @@ def test_an_answer_that_breaks_off_is_not_ended(
 def test_requests_are_counted_by_route_and_not_by_path() -> None:
     app = app_with_calls()
     for path in ("/number/1", "/number/2", "/a", "/b", "/gone", "/openapi.json"):
-        ask(app, lambda client, path=path: _quietly(client, path))
+        ask(app, partial(_quietly, path=path))
     ask(app, lambda client: client.request("BREW", "/number/3"))
     said = get(app, "/metrics").text
     counted = 'encodec_requests_total{{method="{}",route="{}",status="{}"}} {}'
@@ -198,7 +218,7 @@ def test_openmetrics_for_those_who_ask() -> None:
     ],
 )
 def test_keys(headers: dict[str, str], status: int) -> None:
-    app = create_app(Settings(device="cpu", api_keys="one, two, drï"))
+    app = create_app(Settings.model_validate({"device": "cpu", "api_keys": "one, two, drï"}))
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = get(app, "/models", headers=raw)
     assert answer.status_code == status

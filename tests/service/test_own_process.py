@@ -16,7 +16,8 @@ from tests.service.test_process import _SERVICE, started
 def test_the_same_bytes_as_here(client: httpx.Client, weights: Path) -> None:
     with started(_SERVICE, weights) as process, process.ready() as other:
         for model, lm in (("encodec_24khz", True), ("encodec_48khz", False)):
-            audio, params = encoded("m4a"), {"model": model, "lm": lm}
+            audio = encoded("m4a")
+            params: dict[str, str | float] = {"model": model, "lm": lm}
             file = compressed(other, audio, **params)
             assert file == compressed(client, audio, **params)
             back = other.post("/decompress", content=file)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_a_whole_life(weights: Path) -> None:
         assert (missing.status_code, missing.headers["Content-Type"]) == (404, PROBLEM_JSON)
         wrong = client.post("/models")
         assert (wrong.status_code, wrong.headers["Content-Type"]) == (405, PROBLEM_JSON)
-        assert wrong.headers["Allow"] == "GET"
+        assert wrong.headers["Allow"] == "GET, HEAD"
         measured = client.get("/metrics").text
         for model in ("encodec_24khz", "encodec_48khz"):
             assert f'encodec_model_ready{{model="{model}"}} 1.0' in measured
@@ -149,8 +150,7 @@ def test_who_is_not_done_when_it_stops_is_told_so(weights: Path) -> None:
         upload = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF"
         for connection, gauge in ((working, "held"), (waiting, "waiting")):
             connection.sendall(upload)
-            wanted = f"encodec_permits_{gauge} 1.0"
-            process.wait_for(lambda wanted=wanted: wanted in client.get("/metrics").text)
+            process.wait_for(partial(_says, client, f"encodec_permits_{gauge} 1.0"))
         process.popen.send_signal(signal.SIGTERM)
         for connection in (waiting, working):
             answer = HTTPResponse(connection)
@@ -194,3 +194,7 @@ def test_a_folder_that_cannot_be_written_is_exit_status_2(tmp_path: Path) -> Non
 def test_an_address_that_is_taken_is_exit_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert serve(Settings(device="cpu", port=taken.getsockname()[1])) == 1
+
+
+def _says(client: httpx.Client, line: str) -> bool:
+    return line in client.get("/metrics").text

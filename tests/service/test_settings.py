@@ -1,6 +1,7 @@
 """Settings: from the environment, from flags, and what is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -69,7 +70,7 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         {"log_format": "xml"},
     ],
 )
-def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)
 

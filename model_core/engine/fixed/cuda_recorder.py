@@ -25,7 +25,7 @@ class CudaRecorder:
         self._multiplication = multiplication
         self._pool = torch.cuda.graph_pool_handle()
         self._failed: list[torch.cuda.CUDAGraph] = []
-        self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._done = torch.cuda.Event(blocking=True)
 
     @contextmanager
     def launching(self) -> Iterator[None]:

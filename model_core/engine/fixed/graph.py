@@ -38,7 +38,7 @@ class _PinnedStage(Stage):
         self.flat = {name: x.flatten().pin_memory() for name, x in outputs.items()}
         self.device_flat = {name: x.flatten().to(device) for name, x in outputs.items()}
         # Who waits for it sleeps; by itself it would keep a core busy.
-        self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self.done = torch.cuda.Event(blocking=True)
 
 
 class GraphRunner:
@@ -145,4 +145,4 @@ class GraphRunner:
 
 
 def _stream() -> torch.cuda.Stream:
-    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream()

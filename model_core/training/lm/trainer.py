@@ -165,7 +165,7 @@ class LMTrainer:
         with autocast(settings.precision, self.device):
             mean, _ = self.network.bits(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        mean.backward()  # type: ignore[no-untyped-call]
+        mean.backward()
         distrib.sync_grad(self.network.parameters())
         norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
         if torch.isfinite(norm):  # the same on all processes

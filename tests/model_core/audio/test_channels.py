@@ -66,7 +66,8 @@ def test_the_same_as_the_ffmpeg_program(tmp_path: Path) -> None:
     source = tmp_path / "in.wav"
     source.write_bytes(encode(samples, 48_000, "wav", "pcm_s16le", layout="5.1"))
     target = tmp_path / "out.wav"
-    command = ["ffmpeg", "-v", "error", "-i", source, "-ac", "2", "-c:a", "pcm_s16le", target]
+    command = ["ffmpeg", "-v", "error", "-i", str(source), "-ac", "2"]
+    command += ["-c:a", "pcm_s16le", str(target)]
     subprocess.run(command, check=True)
     want = np.concatenate(list(open_audio(target, 48_000, 2)), axis=1)
     got = np.concatenate(list(open_audio(source, 48_000, 2)), axis=1)

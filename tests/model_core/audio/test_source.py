@@ -8,7 +8,7 @@ import torch
 from model_core.audio import open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
 from model_core.utils import convert_audio
-from tests.media import encode, float_wav, tone
+from tests.media import Floats, encode, float_wav, tone
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 44_101, 96_000])
@@ -29,7 +29,7 @@ def test_the_whole_way_is_convert_audio(rate: int, target: int, channels: int) -
 def test_the_limit_is_on_the_seconds_of_audio() -> None:
     data = float_wav(tone(2.0, 8_000), 8_000)
     assert len(list(open_audio(io.BytesIO(data), 24_000, 1, max_seconds=2))) == 2
-    blocks = []
+    blocks: list[Floats] = []
     with pytest.raises(AudioTooLongError):
         blocks.extend(open_audio(io.BytesIO(data), 24_000, 1, max_seconds=1.5))
     assert issubclass(AudioTooLongError, InvalidAudioError)

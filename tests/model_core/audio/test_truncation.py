@@ -29,7 +29,7 @@ def cut(data: bytes, end: int, pipe: bool = False) -> None:
 def remuxed(data: bytes, container: str, streams: int = 1, offset: float = 0.0) -> bytes:
     """The packets of `data` in another file, as so many streams, `offset` seconds later."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(data)) as source, av.open(file, "w", format=container) as out:
+    with av.open(io.BytesIO(data), "r") as source, av.open(file, "w", format=container) as out:
         copies = [out.add_stream_from_template(source.streams.audio[0]) for _ in range(streams)]
         for packet in source.demux(audio=0):
             if packet.pts is None or packet.dts is None or packet.time_base is None:

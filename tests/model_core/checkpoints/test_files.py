@@ -193,13 +193,14 @@ def test_hub_configuration_of_another_network(field: str, value: object, fault: 
 
 def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "encodec_lm_24khz-00000000.safetensors"
-    for config in (
+    configs: list[dict[str, object]] = [
         {"name": NAME, "dim": 10**6},
         {"name": NAME, "dim": 12},
         {"name": "x"},
         {"name": []},
         {"a": 1},
-    ):
+    ]
+    for config in configs:
         metadata = {"format": "encodec-service", "kind": "lm", "config": json.dumps(config)}
         save_file({"x": torch.zeros(1)}, path, metadata)
         with pytest.raises(WeightsError, match=str(path)):

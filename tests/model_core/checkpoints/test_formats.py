@@ -1,6 +1,7 @@
 """The same weights, whatever file they come in: same id, same codes, same audio."""
 
 from pathlib import Path
+from typing import Any
 
 import encodec
 import pytest
@@ -44,7 +45,8 @@ def assert_same_coding(a: EncodecModel, b: EncodecModel | encodec.EncodecModel) 
         for (codes_a, scale_a), (codes_b, scale_b) in zip(frames_a, frames_b, strict=True):
             assert torch.equal(codes_a, codes_b)
             assert (scale_a is None) == (scale_b is None)
-            assert scale_a is None or torch.equal(scale_a, scale_b)
+            if scale_a is not None and scale_b is not None:
+                assert torch.equal(scale_a, scale_b)
         assert torch.equal(a.decode(frames_a), b.decode(frames_b))
 
 
@@ -81,7 +83,7 @@ def test_half_precision_is_read_as_float32(
     model = checkpoints.load_model("encodec_24khz", str(tmp_path))
     assert next(model.parameters()).dtype == torch.float32
     assert_same_coding(model, halved)
-    assert all(layer._codebook.inited.item() == 1 for layer in model.quantizer.vq.layers)
+    assert all(layer.codebook.inited.item() == 1 for layer in model.quantizer.codebooks)
 
 
 def test_fused_weights(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
@@ -117,7 +119,8 @@ def test_loading_leaves_random_numbers_alone(th24: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> transformers.EncodecModel:
+def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> Any:
+    """`transformers`' own model; its methods may also return bare tuples, so mypy is not asked."""
     config = hub_config.config_to_hub(CONFIGS[name_of(reference)])
     peer = transformers.EncodecModel(transformers.EncodecConfig(**config)).eval()
     if form == "fused":

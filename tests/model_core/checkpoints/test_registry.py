@@ -12,7 +12,9 @@ import torch
 
 from model_core import checkpoints
 from model_core.checkpoints import Registry
-from model_core.checkpoints.digest import weights_id
+from model_core.checkpoints.digest import State, weights_id
+from model_core.checkpoints.read import read_state
+from model_core.checkpoints.sets import Layout
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
 from model_core.lm import LMModel
@@ -247,11 +249,13 @@ def test_cache_is_searched_by_id(make: Make, th24: Path, tmp_path: Path) -> None
 
 
 def test_ids_are_read_once(make: Make, th24: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-    original = checkpoints.registry.read_state
-    monkeypatch.setattr(
-        checkpoints.registry, "read_state", lambda *a: read.append(a) or original(*a)
-    )
+    read: list[Path] = []
+
+    def counting(path: Path, layout: Layout) -> State:
+        read.append(path)
+        return read_state(path, layout)
+
+    monkeypatch.setattr("model_core.checkpoints.registry.read_state", counting)
     registry = make(str(th24.parent))
     for _ in range(3):
         registry.find_exact(registry.find(NAME).header_name)

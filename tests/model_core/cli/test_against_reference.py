@@ -73,7 +73,7 @@ def _save(wav: torch.Tensor, path: Path, rate: int, rescale: bool) -> None:
     from model_core.utils import save_audio
 
     peak = wav.abs().max()
-    wav = wav * min(0.99 / peak, 1) if rescale else wav.clamp(-0.99, 0.99)
+    wav = wav * (0.99 / peak).clamp(max=1) if rescale else wav.clamp(-0.99, 0.99)
     save_audio(wav, path, rate)
 
 

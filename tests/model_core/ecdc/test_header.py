@@ -13,6 +13,15 @@ from model_core.ecdc import Header, ModelName, parse_model_name, read_header
 from model_core.errors import BitstreamError, TruncatedBitstreamError, UnknownModelError
 
 GOOD = {"m": "encodec_24khz", "al": 24_000, "nc": 8, "lm": False}
+WRONG: dict[str, list[object]] = {
+    "m": [
+        *(None, 1, [], "", "a b", "../x", "encodec_24khz:", "x" * 65),
+        *(f"encodec_24khz:{tail}" for tail in ("1234567", "ABCDEF01", "12345678+", "+")),
+    ],
+    "al": [None, "1", 1.0, True, [1], 0, -1, 2**53, 10**300],
+    "nc": [None, "8", 8.0, True, 0, -1, 1, 3, 5, 33, 99, 10**300],
+    "lm": [None, 0, 1, "false", []],
+}
 
 hex8 = st.text("0123456789abcdef", min_size=8, max_size=8)
 headers = st.builds(
@@ -123,13 +132,7 @@ def test_a_missing_key_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [
-        *[("m", value) for value in (None, 1, [], "", "a b", "../x", "encodec_24khz:", "x" * 65)],
-        *[("m", f"encodec_24khz:{tail}") for tail in ("1234567", "ABCDEF01", "12345678+", "+")],
-        *[("al", value) for value in (None, "1", 1.0, True, [1], 0, -1, 2**53, 10**300)],
-        *[("nc", value) for value in (None, "8", 8.0, True, 0, -1, 1, 3, 5, 33, 99, 10**300)],
-        *[("lm", value) for value in (None, 0, 1, "false", [])],
-    ],
+    [(key, value) for key, values in WRONG.items() for value in values],
 )
 def test_a_wrong_value_is_refused(key: str, value: object) -> None:
     with pytest.raises(BitstreamError):

@@ -24,7 +24,7 @@ from model_core.errors import EncodecError
 from model_core.model import EncodecModel
 from tests.peers import NAMES, Peers, signal
 
-_FOUND = [library for build in BUILDS if (library := find_library(build)) is not None]
+_FOUND = [found for found in map(find_library, BUILDS) if found is not None]
 _ABLE = [library for library in _FOUND if library.has_bfloat16]
 _UNABLE = [library for library in _FOUND if not library.has_bfloat16]
 

@@ -147,7 +147,7 @@ def test_models_are_captured_while_others_run(
     def run() -> None:
         for _ in range(20):
             streams = _encoded(busy, [0, 1])
-            found.append(_codes(streams) == _codes(expected))
+            found.append(_bytes(streams) == _bytes(expected))
 
     def load() -> None:
         FixedEngine(model, "cuda", EngineOptions(max_batch=2)).prepare()
@@ -162,5 +162,5 @@ def test_models_are_captured_while_others_run(
     assert not caplog.records  # every graph was captured
 
 
-def _codes(streams: list[list[EncodedBlock]]) -> list[list[bytes]]:
+def _bytes(streams: list[list[EncodedBlock]]) -> list[list[bytes]]:
     return [[block.codes.tobytes() for block in blocks] for blocks in streams]

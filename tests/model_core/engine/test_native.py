@@ -157,10 +157,9 @@ def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str)
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_array_equal(one.codes, other.codes)
             assert one.scale == other.scale
-        for samples, other in zip(
-            heard, shared.decode([DecodeItem(block, last=True) for block in alone]), strict=True
-        ):
-            np.testing.assert_array_equal(samples, other)
+        sounds = shared.decode([DecodeItem(block, last=True) for block in alone])
+        for samples, sound in zip(heard, sounds, strict=True):
+            np.testing.assert_array_equal(samples, sound)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -236,8 +235,8 @@ def test_any_length(library: NativeLibrary, name: str) -> None:
         np.testing.assert_array_equal(other.codes, block.codes)
         assert other.scale == block.scale
     sounds = shared.decode([DecodeItem(block, last=True) for block in together])
-    for audio, other in zip(heard, sounds[1:], strict=True):
-        np.testing.assert_array_equal(other, audio)
+    for audio, sound in zip(heard, sounds[1:], strict=True):
+        np.testing.assert_array_equal(sound, audio)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

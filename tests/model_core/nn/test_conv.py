@@ -1,6 +1,7 @@
 """Padding and convolutions: the reference's at every length, also those too short to reflect."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_the_last_window_is_full(stride: int) -> None:
     ("kernel", "stride", "dilation"), [(7, 1, 1), (3, 1, 2), (4, 2, 1), (10, 5, 1), (16, 8, 1)]
 )
 def test_convolution(causal: bool, norm: Norm, kernel: int, stride: int, dilation: int) -> None:
-    shape = {"stride": stride, "dilation": dilation, "causal": causal, "norm": norm}
+    shape: dict[str, Any] = {"stride": stride, "dilation": dilation, "causal": causal, "norm": norm}
     theirs = reference.SConv1d(3, 6, kernel, **shape)
     ours = SConv1d(3, 6, kernel, **shape)
     ours.load_state_dict(theirs.state_dict())
@@ -63,7 +64,7 @@ def test_convolution(causal: bool, norm: Norm, kernel: int, stride: int, dilatio
 @pytest.mark.parametrize(("causal", "norm"), NORMS)
 @pytest.mark.parametrize("stride", [2, 4, 5, 8])
 def test_transposed_convolution(causal: bool, norm: Norm, stride: int) -> None:
-    shape = {"stride": stride, "causal": causal, "norm": norm}
+    shape: dict[str, Any] = {"stride": stride, "causal": causal, "norm": norm}
     theirs = reference.SConvTranspose1d(6, 3, 2 * stride, **shape)
     ours = SConvTranspose1d(6, 3, 2 * stride, **shape)
     ours.load_state_dict(theirs.state_dict())
@@ -85,7 +86,7 @@ def test_folding_changes_no_bit() -> None:
         SConvTranspose1d(6, 3, 4, stride=2, causal=True, norm="weight_norm"),
     )
     for parameter in convs.parameters():
-        parameter += torch.randn_like(parameter)
+        parameter.add_(torch.randn_like(parameter))
     x = torch.randn(1, 3, 20)
     before = convs(x)
     fold_weight_norm(convs)

@@ -1,6 +1,7 @@
 """How codebooks learn. Where the reference does something else, a test shows that it does."""
 
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import encodec.quantization
 import pytest
@@ -17,6 +18,8 @@ from model_core.nn.rvq import (
     sample_vectors,
 )
 
+Codebook = TypeVar("Codebook", EuclideanCodebook, ReferenceCodebook)
+Quantizer = ResidualVectorQuantizer | encodec.quantization.ResidualVectorQuantizer
 DIM, BINS, LAYERS, RATE = 8, 16, 4, 75
 FAR = 1e3
 
@@ -26,12 +29,12 @@ def seeded() -> None:
     torch.manual_seed(7)
 
 
-def filled(codebook: nn.Module, embed: Tensor, size: float) -> nn.Module:
+def filled(codebook: Codebook, embed: Tensor, size: float) -> Codebook:
     """A codebook in training with these entries, each with `size` samples behind it."""
-    codebook.embed.copy_(embed)
-    codebook.embed_avg.copy_(embed * size)
-    codebook.cluster_size.fill_(size)
-    codebook.inited.fill_(1)
+    codebook.get_buffer("embed").copy_(embed)
+    codebook.get_buffer("embed_avg").copy_(embed * size)
+    codebook.get_buffer("cluster_size").fill_(size)
+    codebook.get_buffer("inited").fill_(1)
     return codebook.train()
 
 
@@ -43,15 +46,15 @@ def learn(codebook: nn.Module, samples: Tensor) -> None:
         codebook(samples)
 
 
-def far_entries_after_a_step(codebook: nn.Module) -> int:
+def far_entries_after_a_step(codebook: Codebook) -> int:
     """Half of the entries are used by nobody; how many stay far away from every sample?"""
     samples = torch.randn(200, DIM)
     embed = torch.cat([samples[: BINS // 2], FAR + torch.randn(BINS // 2, DIM)])
     filled(codebook, embed, 10.0)
-    codebook.cluster_size[BINS // 2 :] = 0.5
-    codebook.embed_avg[BINS // 2 :] = embed[BINS // 2 :] * 0.5
+    codebook.get_buffer("cluster_size")[BINS // 2 :] = 0.5
+    codebook.get_buffer("embed_avg")[BINS // 2 :] = embed[BINS // 2 :] * 0.5
     learn(codebook, samples)
-    return int((torch.cdist(codebook.embed, samples).amin(dim=1) > FAR / 2).sum())
+    return int((torch.cdist(codebook.get_buffer("embed"), samples).amin(dim=1) > FAR / 2).sum())
 
 
 def test_a_dead_entry_moves_onto_a_sample_and_stays() -> None:
@@ -118,9 +121,14 @@ def test_kmeans_ends_where_each_centre_is_the_mean_of_its_samples() -> None:
         torch.testing.assert_close(centres[cluster], samples[index == cluster].mean(dim=0))
 
 
-def trained_once(quantizer: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor]:
+def _layers(quantizer: Quantizer) -> list[Any]:
+    """Its vector quantisers, which torch's types know as modules only."""
+    return list(quantizer.vq.layers)
+
+
+def trained_once(quantizer: Quantizer, latent: Tensor) -> tuple[Tensor, Tensor]:
     """Fill the codebooks, then one training pass: `(gradient of the penalty, codes)`."""
-    for layer in quantizer.vq.layers:
+    for layer in _layers(quantizer):
         filled(layer._codebook, 0.5 * torch.randn(BINS, DIM), 1e6)  # heavy: they hardly move
     latent = latent.clone().requires_grad_()
     result = quantizer.train()(latent, RATE)
@@ -128,10 +136,10 @@ def trained_once(quantizer: nn.Module, latent: Tensor) -> tuple[Tensor, Tensor]:
     return gradient, result.codes
 
 
-def commitment_gradients(quantizer: nn.Module, latent: Tensor, codes: Tensor) -> list[Tensor]:
+def commitment_gradients(quantizer: Quantizer, latent: Tensor, codes: Tensor) -> list[Tensor]:
     """What each layer's loss, the mean square of what it leaves over, adds to the gradient."""
     residual, out = latent, []
-    for layer, index in zip(quantizer.vq.layers, codes, strict=True):
+    for layer, index in zip(_layers(quantizer), codes, strict=True):
         residual = residual - layer.decode(index)
         out.append(2 * residual / residual.numel() / len(codes))
     return out

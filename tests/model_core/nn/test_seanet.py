@@ -1,6 +1,7 @@
 """Encoder and decoder: the reference's outputs, at the default width and at others."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from model_core.nn.seanet import SEANetDecoder, SEANetEncoder
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
-SHAPES = [
+SHAPES: list[dict[str, Any]] = [
     {"causal": True, "norm": "weight_norm", "channels": 1, "n_filters": 4},
     {"causal": False, "norm": "time_group_norm", "channels": 2, "n_filters": 4},
     {"causal": True, "norm": "weight_norm", "n_filters": 4, "n_residual_layers": 2, "lstm": 0},
@@ -25,7 +26,7 @@ def same_weights(theirs: nn.Module, ours: nn.Module) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("samples", [1, 7, 320, 1000])
-def test_outputs_are_the_references(shape: dict[str, object], samples: int) -> None:
+def test_outputs_are_the_references(shape: dict[str, Any], samples: int) -> None:
     torch.manual_seed(8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

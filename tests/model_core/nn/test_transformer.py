@@ -39,6 +39,7 @@ def test_calls_of_any_length(
         assert torch.equal(y, y_)
         assert offset == offset_
         assert all(torch.equal(s, s_) for s, s_ in zip(states, states_, strict=True))
+    assert states is not None
     assert all(s.shape == (2, CONTEXT, 16) for s in states)
 
 

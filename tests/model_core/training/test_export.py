@@ -4,6 +4,7 @@ import argparse
 import copy
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,7 +71,11 @@ def reference_of(width: int, name: str) -> ReferenceModel:
     """The reference package's own model, of another width."""
     factory = getattr(ReferenceModel, f"encodec_model_{name.removeprefix('encodec_')}")
     config = CONFIGS[name]
-    shape = {"channels": config.channels, "norm": config.norm, "causal": config.causal}
+    shape: dict[str, Any] = {
+        "channels": config.channels,
+        "norm": config.norm,
+        "causal": config.causal,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         model: ReferenceModel = factory(pretrained=False)

@@ -21,7 +21,7 @@ class _OneType(TorchDispatchMode):
     """Notes operations that are given floating-point tensors of several types."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.mixed: list[str] = []
         self.seen: set[str] = set()
 

@@ -63,8 +63,8 @@ def test_any_cut_company_and_order_give_the_same_bits(name: str, seed: int) -> N
     together = engine.decode(
         list(itertools.chain(*(decode_items(engine, blocks) for blocks in alone)))
     )
-    for audio, one in zip(together, itertools.chain(*one_by_one), strict=True):
-        np.testing.assert_array_equal(audio, one)
+    for audio, same in zip(together, itertools.chain(*one_by_one), strict=True):
+        np.testing.assert_array_equal(audio, same)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16])
@@ -102,5 +102,5 @@ def test_full_and_short_segments_share_a_batch_and_change_no_bit() -> None:
         assert one.scale == other.scale
     heard = engine.decode([item for block in mixed[:2] for item in decode_items(engine, [block])])
     again = engine.decode([item for block in mixed for item in decode_items(engine, [block])])
-    for audio, other in zip(heard, again, strict=False):
-        np.testing.assert_array_equal(audio, other)
+    for audio, same in zip(heard, again, strict=False):
+        np.testing.assert_array_equal(audio, same)

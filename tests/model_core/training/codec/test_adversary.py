@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def test_windows_are_the_papers() -> None:
     assert windows_for(48_000) == (4096, 2048, 1024, 512, 256)
     for config in (ENCODEC_24KHZ, ENCODEC_48KHZ):
         scales = Adversary(config, filters=2).discriminator.discriminators
-        transforms = [scale.spec_transform for scale in scales]
+        transforms: list[Any] = [scale.spec_transform for scale in scales]
         assert tuple(t.n_fft for t in transforms) == windows_for(config.sample_rate)
         assert all(t.n_fft == t.win_length == 4 * t.hop_length for t in transforms)
 
@@ -78,7 +79,7 @@ def test_only_the_decoded_audio_gets_the_generators_gradient() -> None:
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(loss, fake, retain_graph=True)
         assert gradient.abs().amax(dim=(1, 2)).min() > 0, name
-    sum(losses.values()).backward()
+    torch.stack(list(losses.values())).sum().backward()
     assert real.grad is None
     parameters = list(judge.discriminator.parameters())
     assert all(p.grad is None and p.requires_grad for p in parameters)
@@ -181,6 +182,6 @@ def test_under_autocast_spectra_and_losses_are_float32() -> None:
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected[name], rtol=0.05, atol=0.01)
     assert update["discriminator"] == pytest.approx(2, abs=0.2)
-    sum(losses.values()).backward()
+    torch.stack(list(losses.values())).sum().backward()
     assert fake.grad is not None
     assert fake.grad.isfinite().all()

@@ -28,13 +28,13 @@ def write_cache(
     folder.mkdir()
     random = np.random.default_rng(1)
     parts, entries, start = [], [], 0
-    for index, (category, split, seconds) in enumerate(recordings):
+    for number, (category, split, seconds) in enumerate(recordings):
         length = round(seconds * RATE)
         noise = (
-            random.uniform(-0.01, 0.01, (channels, length)) * (index + 1) * (index not in silent)
+            random.uniform(-0.01, 0.01, (channels, length)) * (number + 1) * (number not in silent)
         )
         parts.append(np.rint(noise * 32767).astype(np.int16))
-        entry = {"file": f"{index}.wav", "category": category, "split": split}
+        entry = {"file": f"{number}.wav", "category": category, "split": split}
         entries.append(entry | {"start": start, "length": length})
         start += length
     np.save(folder / "audio.npy", np.concatenate(parts, axis=1))
