@@ -70,7 +70,7 @@ class FixedEngine:
         if self.precision == "bfloat16":
             decoding = with_bfloat16_decoder(self.model)
         self._searches = sorted(map(self.config.codebooks_for, self.config.target_bandwidths))
-        with handover.in_a_gap(), torch.inference_mode():
+        with handover.in_a_gap():
             self.model.to(self.device)
             decoding.to(self.device)
             encode = encode_step(self.model, self.block_samples)
