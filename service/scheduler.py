@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 import torch
 
-from model_core.codec.work import Sequel, Steps, Task, Work
+from model_core.codec.work import InOrder, Steps, Task, Wanted, Work
 from model_core.engine import BATCHES_AT_ONCE
 
 from .lane import Job, Lane, Turn
@@ -146,8 +146,8 @@ class Scheduler:
         finally:
             steps.close()
 
-    async def _run_all(self, wanted: list[Work], turn: Turn) -> list[Any]:
-        if isinstance(wanted, Sequel):
+    async def _run_all(self, wanted: Wanted, turn: Turn) -> list[Any]:
+        if isinstance(wanted, InOrder):
             return await self._run_sequel(wanted, turn)
         results: list[Any] = []
         for start in range(0, len(wanted), WORKS_AT_ONCE):
@@ -161,12 +161,12 @@ class Scheduler:
                     future.cancel()
         return results
 
-    async def _run_sequel(self, wanted: Sequel, turn: Turn) -> list[Any]:
+    async def _run_sequel(self, wanted: InOrder, turn: Turn) -> list[Any]:
         """One work at a time, so that streams share batches; where no other stream is there to
         share with, as many as a batch may have, which idle workers then share."""
         results: list[Any] = []
         while len(results) < len(wanted):
-            rest = wanted[len(results) :]
+            rest = wanted.works[len(results) :]
             lane = self._lane_of(rest[0])
             some = _within(rest, lane.batch_seconds) if lane.quiet else rest[:1]
             future = self._enqueue(some, turn)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from model_core.codec import Steps, Work
-from model_core.codec.work import FunctionTask, Sequel
+from model_core.codec.work import FunctionTask, InOrder
 from tests.service.queueing import Gate, running, same, task, work
 
 
@@ -94,7 +94,7 @@ def test_a_sequel_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -
     noting = task(note, batch=2)
 
     def steps(first: int) -> Steps[list[Any]]:
-        return (yield Sequel(Work(noting, first + n, 1.0) for n in range(6)))
+        return (yield InOrder([Work(noting, first + n, 1.0) for n in range(6)]))
 
     async def run() -> None:
         async with running(threads=1) as (scheduler, _):
