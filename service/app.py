@@ -55,9 +55,7 @@ def create_app(
     admission = app.state.admission = Admission(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
-    app.state.scheduler = Scheduler(
-        settings.worker_threads, device.type == "cuda", metrics, on_fatal
-    )
+    app.state.scheduler = Scheduler(settings.worker_threads, device, metrics, on_fatal)
     app.state.audio = AudioProcesses(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
     app.state.models = Models(settings, device, on_fatal, metrics.model_ready)

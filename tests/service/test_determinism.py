@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from model_core.codec import Codec, Compressor, Steps, run_steps
+from model_core.codec.work import CPU
 from service.metrics import Metrics
 from service.scheduler import Scheduler
 from tests.peers import signal
@@ -41,7 +42,7 @@ def test_streams_that_share_the_queue_do_not_share_results(weights: Path) -> Non
     assert len(set(alone)) == len(alone)
 
     async def together() -> list[bytes]:
-        scheduler = Scheduler(3, False, Metrics())
+        scheduler = Scheduler(3, CPU, Metrics())
         scheduler.start()
         try:
             return await asyncio.gather(*(scheduler.drive(compressed(*s)) for s in streams))
