@@ -9,10 +9,10 @@ a worker that dies fails everything that was handed in and is reported to whoeve
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import structlog
 import torch
@@ -22,6 +22,7 @@ from model_core.engine import BATCHES_AT_ONCE
 
 from .batch import Job, Part, StreamKey
 from .device_queue import DeviceQueue
+from .device_watch import DeviceError, until_it_fails, until_overdue
 from .worker_queue import CpuQueue, WorkerQueue
 
 T = TypeVar("T")
@@ -72,21 +73,34 @@ class Scheduler:
         device: torch.device,
         observer: QueueObserver,
         on_death: Callable[[], None] = lambda: None,
+        step_timeout: float = 60.0,
+        probe: Callable[[], Work | None] = lambda: None,
     ):
-        """`on_death` is called on the event loop after a worker died."""
+        """`on_death` is called on the event loop after a worker died, or the device: a batch on it
+        ran for more than `step_timeout` seconds, or a `probe`, which is run there when it is idle
+        (unless that is None just then), failed."""
         self._observer = observer
         self._on_death = on_death
+        self._step_timeout = step_timeout
+        self._probe = probe
         self._cpu = CpuQueue(threads, CPU_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
         self._device = None if device.type == "cpu" else DeviceQueue(BATCHES_AT_ONCE)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"
-        self._stopping = False
+        self._stopping = self._dead = False
         self._workers: list[threading.Thread] = []
+        self._watches: list[asyncio.Task[NoReturn]] = []
+        self._jobs: set[Job] = set()  # that have no result yet
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no work is taken; None where it is, all workers live and the device works."""
+        return self._refusal
 
     @property
     def healthy(self) -> bool:
-        """Whether work is taken and all workers live."""
+        """Whether work is taken."""
         return self._refusal is None
 
     @property
@@ -101,7 +115,7 @@ class Scheduler:
         return queues if self._device is None else queues | {"device": self._device}
 
     def start(self) -> None:
-        """Start the workers; called on the event loop."""
+        """Start the workers, and watch the device; called on the event loop."""
         self._loop = asyncio.get_running_loop()
         self._refusal = None
         for kind, queue in self._queues.items():
@@ -110,14 +124,29 @@ class Scheduler:
                 worker = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
                 worker.start()
                 self._workers.append(worker)
+        if self._device is not None:
+            self._watch(until_overdue(self._device, self._step_timeout))
+            self._watch(until_it_fails(self._device, self._probe, self.submit))
+
+    def _watch(self, watching: Coroutine[Any, Any, NoReturn]) -> None:
+        def ended(watch: asyncio.Task[NoReturn]) -> None:
+            if not watch.cancelled() and (error := watch.exception()) is not None:
+                self._die(error)
+
+        watch = asyncio.create_task(watching)
+        watch.add_done_callback(ended)
+        self._watches.append(watch)
 
     async def stop(self) -> None:
-        """Refuse further work, fail what waits, and wait a while for what runs."""
+        """Refuse further work, fail what waits, and wait a while for what runs; not where a worker
+        or the device has died, which may never end what it had begun."""
         if self._refusal is None:
             self._refusal, self._stopping = "the service is stopping", True
-        self._fail_waiting()
+        self._close()
         workers, self._workers = self._workers, []
-        await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
+        if not self._dead:
+            await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
+        self._fail_all()
 
     async def submit(self, work: Work, stream: StreamKey | None = None) -> Any:
         """The result of one piece of work; raises what the work raises, or `SchedulerError`.
@@ -175,23 +204,23 @@ class Scheduler:
         if self._refusal is not None:
             raise self._error()
         job = Job(stream, works, asyncio.get_running_loop().create_future())
+        self._jobs.add(job)
+        job.future.add_done_callback(lambda _: self._jobs.discard(job))
         self._queue_of(job.task).put(job)
         self._observer.queue_depth(self.depth)
         return job.future
 
     def _work(self, queue: WorkerQueue) -> None:
         """A worker thread. One torch thread each: sums are then always taken in one order."""
-        jobs: list[Job] = []
         try:
             torch.set_num_threads(1)
             while batch := queue.take():
-                jobs = [part.job for part in batch.parts]
                 self._observer.queue_depth(self.depth)
                 unfinished = self._run(batch.parts, 1 + queue.spare())
                 for job in queue.done(batch, unfinished):
                     self._tell(partial(job.fail, self._error()))
         except BaseException as error:  # noqa: BLE001  whatever it was, it ends the service
-            self._die(error, jobs)
+            self._die(error)
 
     def _run(self, parts: Sequence[Part], threads: int) -> list[Job]:
         """With the threads of workers that have nothing to do. Returns the jobs that are to go
@@ -231,14 +260,18 @@ class Scheduler:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback)
 
-    def _die(self, error: BaseException, jobs: Sequence[Job]) -> None:
-        logger.critical("a worker died", exc_info=error)
-        self._refusal, self._stopping = "a worker of the service has died", False
+    def _die(self, error: BaseException) -> None:
+        if isinstance(error, DeviceError):
+            logger.critical("the device is lost", error=str(error))
+            refusal = "the device of the service works no more"
+        else:
+            logger.critical("a worker died", exc_info=error)
+            refusal = "a worker of the service has died"
+        self._refusal, self._stopping, self._dead = refusal, False, True
 
         def bury() -> None:
-            for job in jobs:
-                job.fail(self._error())
-            self._fail_waiting()
+            self._close()
+            self._fail_all()
             self._on_death()
 
         self._tell(bury)
@@ -246,11 +279,18 @@ class Scheduler:
     def _error(self) -> SchedulerError:
         return SchedulerError(self._refusal or "the queue is not running", self._stopping)
 
-    def _fail_waiting(self) -> None:
+    def _close(self) -> None:
+        """Watch no longer, and fail what waits."""
+        for watch in self._watches:
+            watch.cancel()
         for queue in self._queues.values():
             for job in queue.close():
                 job.fail(self._error())
         self._observer.queue_depth(0)
+
+    def _fail_all(self) -> None:
+        for job in list(self._jobs):
+            job.fail(self._error())
 
 
 def _succeed(jobs: Sequence[Job]) -> None:

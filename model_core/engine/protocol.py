@@ -62,6 +62,11 @@ class Engine(Protocol):
     encode_precision: EncodePrecision
     max_batch: int
     """The most streams one call takes."""
+
+    @property
+    def captured(self) -> bool | None:
+        """Whether its steps run as captured graphs; None where the backend has none."""
+
     block_samples: int
     block_frames: int
     blocks_at_once: int

@@ -21,6 +21,7 @@ class TorchEngine:
     name = "torch"
     precision: Precision = "float32"
     encode_precision: EncodePrecision = "float32"
+    captured = None
     blocks_at_once = 1
     max_batch = 1
 

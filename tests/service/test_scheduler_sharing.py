@@ -1,4 +1,4 @@
-"""How streams share the queue, with real threads: batches, fairness, threads and lanes."""
+"""How streams share the queue, with real threads: batches, fairness, threads and devices."""
 
 import asyncio
 import threading

@@ -38,7 +38,7 @@ def put() -> Any:
     loop.close()
 
 
-def _items(batch: Batch | None) -> list[int]:
+def _items(batch: Batch | None) -> list[Any]:
     assert batch is not None
     return [work.item for part in batch.parts for work in part.works]
 

@@ -79,6 +79,11 @@ class FixedEngine:
             "tf32" if self.precision == "tf32" else "ieee",
         )
 
+    @property
+    def captured(self) -> bool | None:
+        """As `Engine`."""
+        return None
+
     def _runner(self, step: Step, multiplication: Multiplication) -> Runner:
         if self.device.type != "cuda":
             return HostRunner(step, self.max_batch)

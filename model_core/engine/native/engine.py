@@ -50,6 +50,7 @@ class NativeEngine:
     """
 
     encode_precision: EncodePrecision = "float32"
+    captured = None
 
     def __init__(
         self,
