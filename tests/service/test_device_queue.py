@@ -11,6 +11,7 @@ from model_core.codec import InOrder, Steps, Work
 from model_core.codec.work import FunctionTask
 from service.batch import Batch, Job, StreamKey
 from service.device_queue import DeviceQueue
+from service.metrics import Metrics
 from service.scheduler import Scheduler
 from tests.service.queueing import CUDA, Stepwise, running, same, task
 
@@ -249,6 +250,26 @@ def test_a_client_that_leaves_withdraws_what_was_to_follow() -> None:
             device.go(2)
             assert await staying == "here"
             assert device.batches == [[0, 1], ["here"]]
+
+    asyncio.run(run())
+
+
+def test_used_and_empty_rows_are_counted() -> None:
+    async def run() -> None:
+        metrics = Metrics()
+        scheduler = Scheduler(1, CUDA, metrics)
+        scheduler.start()
+        on_device, on_cpu = task(same, batch=4, device=CUDA), task(same, batch=4)
+
+        def steps() -> Steps[list[Any]]:
+            return (yield InOrder([Work(on_device, n, 1.0) for n in range(6)]))
+
+        await scheduler.drive(steps())
+        await scheduler.submit(Work(on_cpu, 0, 1.0))
+        await scheduler.stop()
+        for state, count in (("used", 6), ("empty", 2)):
+            labels = {"task": "encode", "state": state}
+            assert metrics.registry.get_sample_value("encodec_batch_rows_total", labels) == count
 
     asyncio.run(run())
 
