@@ -100,8 +100,27 @@ class FairQueue:
     def _take(self, most: int, seconds: float, again: bool) -> list[Part]:
         line = self._line()
         task_id = id(line[0].job.task)
-        gone: list[Job] = []
+        taken, gone = self._pop(line, most, seconds, again)
+        standing = {job for job, count in taken.items() if again and count < job.left}
+        if standing:  # where their next work would have been
+            line[:] = [place for place in line if place.job not in standing]
+            heapq.heapify(line)
+        if not line:
+            del self._lines[task_id]
+        for job in (*gone, *taken):
+            self.jobs -= 1
+            self.works -= job.left
+        parts = [Part(job, job.works[job.done : job.done + count]) for job, count in taken.items()]
+        self._move_on(parts)
+        return parts
+
+    def _pop(
+        self, line: list[_Place], most: int, seconds: float, again: bool
+    ) -> tuple[dict[Job, int], list[Job]]:
+        """How many works of which jobs are next, and the jobs on the way whose clients have gone.
+        With `again`, a job's next work is put into the line each time one is taken."""
         taken: dict[Job, int] = {}
+        gone: list[Job] = []
         works, audio = 0, 0.0
         while line and works < most:
             place = line[0]
@@ -120,27 +139,13 @@ class FairQueue:
             self._ends[job.stream] = max(self._ends[job.stream], place.end)
             if again and place.number_of_work + 1 < len(job.works):
                 heapq.heappush(line, self._after(place))
-        self._leave(task_id, [*gone, *taken])
-        parts = [Part(job, job.works[job.done : job.done + count]) for job, count in taken.items()]
-        self._move_on(parts)
-        return parts
+        return taken, gone
 
     def _after(self, place: _Place) -> _Place:
         """The place of the job's next work."""
         following = place.number_of_work + 1
         end = place.end + place.job.works[following].cost
         return _Place(end, next(self._numbers), place.end, place.job, following)
-
-    def _leave(self, task_id: int, jobs: list[Job]) -> None:
-        for job in jobs:
-            self.jobs -= 1
-            self.works -= job.left
-        left = set(jobs)
-        line = [place for place in self._lines[task_id] if place.job not in left]
-        heapq.heapify(line)
-        self._lines[task_id] = line
-        if not line:
-            del self._lines[task_id]
 
     def _move_on(self, parts: list[Part]) -> None:
         """Move the clock's hand, now that this is being done."""
