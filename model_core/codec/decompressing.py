@@ -70,7 +70,8 @@ class Decompressor:
         return np.concatenate((yield InOrder(works)), axis=1)
 
     def _next_segments(self) -> Steps[np.ndarray]:
-        ahead = list(islice(self._segments, self._codec.engine.max_batch))
+        ahead = list(islice(self._segments, self._blocks))
+        self._blocks = min(2 * self._blocks, self._codec.engine.max_batch)
         items = []
         for segment in ahead:
             block = yield from self._read_segment(segment)
