@@ -23,10 +23,11 @@ from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..log import RunLog
+from ..optimizer import resume_optimizer, step_if_finite
 from ..processes import autocast, first_one_first, is_first, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
-from ..state import STATE, load_state, resume_optimizer, save_state
+from ..state import STATE, load_state, save_state
 from .codes import CodeStreams, codebook_entries, streams_of
 from .data import LMSampler
 from .evaluation import bits_per_code, chosen_streams
@@ -168,8 +169,7 @@ class LMTrainer:
         mean.backward()  # type: ignore[no-untyped-call]
         distrib.sync_grad(self.network.parameters())
         norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
-        if torch.isfinite(norm):  # the same on all processes
-            self.optimizer.step()
+        step_if_finite(self.optimizer, norm)  # the same on all processes
         self.average.update(self.network)
         self.step += 1
         bits = mean.detach()
