@@ -22,8 +22,10 @@ def step_if_finite(optimizer: torch.optim.Optimizer, norm: Tensor) -> None:
     optimizer.step()
 
 
-def resume_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+def resume_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any] | None) -> None:
     """Take over the averages of an optimiser's `state_dict`; rates and decays stay as they are
-    set now."""
+    set now. Of None there is nothing to take."""
+    if saved is None:
+        return
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({**saved, "param_groups": groups})

@@ -136,7 +136,7 @@ class Adversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned, at this one's learning rate.
 
-        Raises `RuntimeError` for another shape.
+        An optimiser's state of None begins anew. Raises `RuntimeError` for another shape.
         """
         self.discriminator.load_state_dict(state["discriminator"])
         resume_optimizer(self.optimizer, state["optimizer"])

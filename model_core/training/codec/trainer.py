@@ -65,6 +65,7 @@ class CodecTrainer:
             self.quantising = True
         self.model.to(self.device).train()
         self.step = 0
+        self.warm_from = 0  # the step at which the optimisers began
         self.spent = 0.0  # seconds
         self.learn = CodecStep(settings, self.model, self.device)
         self.average = Average(self.model, settings.average_decay)
@@ -97,14 +98,14 @@ class CodecTrainer:
         return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None) -> bool:
-        """Train to the end; True there. Or save and return after `stop_after` seconds or at a
-        signal."""
+        """Train to the end; True there. Or save, evaluate and return after `stop_after` seconds;
+        at a signal save and return."""
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
         if is_first():
             save_settings(self.settings, self.folder)
-        batches = self._batches()
+        batches, first = self._batches(), self.step
         try:
             with RunClock(self.spent, stop_after, self.device) as clock:
                 for _, clips in batches:
@@ -114,6 +115,8 @@ class CodecTrainer:
                         break
                     if clock.over:
                         self.save()
+                        if self.step > first and not clock.interrupted:
+                            self._validate(log)
                         return False
                     self._report(log, self.train_step(clips))
                 self.save()
@@ -132,7 +135,11 @@ class CodecTrainer:
         if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
         rate = learning_rate_factor(
-            self.step, done, settings.warmup_steps, settings.decay_from, settings.final_rate
+            self.step - self.warm_from,
+            done,
+            settings.warmup_steps,
+            settings.decay_from,
+            settings.final_rate,
         )
         if clips is None:
             clips = self.sampler.batch(self.step, settings.batch)
@@ -201,6 +208,7 @@ class CodecTrainer:
             "kind": "codec",
             "config": asdict(self.settings),
             "step": self.step,
+            "warm_from": self.warm_from,
             "spent": self.spent,
             "quantising": self.quantising,
             "model": self.model.state_dict(),
@@ -227,4 +235,5 @@ class CodecTrainer:
             self.learn.start_adversary().load_state_dict(state["adversary"])
         self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent = state["step"], state["spent"]
+        self.warm_from = state.get("warm_from", 0)
         self.quantising = state["quantising"]

@@ -74,6 +74,7 @@ class LMTrainer:
         self.average = Average(self.network, settings.average_decay)
         self.sampler = self._sampler()
         self.step = 0
+        self.warm_from = 0  # the step at which the optimiser began
         self.spent = 0.0  # seconds
         self.best = math.inf  # bits a code, of the evaluations so far
         if (folder / STATE).exists():
@@ -153,7 +154,7 @@ class LMTrainer:
         settings = self.settings
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         rate = settings.learning_rate * learning_rate_factor(
-            self.step,
+            self.step - self.warm_from,
             self.progress,
             settings.warmup_steps,
             settings.decay_from,
@@ -232,6 +233,7 @@ class LMTrainer:
         if not is_first():
             return
         state = self._described() | {
+            "warm_from": self.warm_from,
             "spent": self.spent,
             "best": self.best,
             "network": self.network.state_dict(),
@@ -263,6 +265,7 @@ class LMTrainer:
         resume_optimizer(self.optimizer, state["optimizer"])
         self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
+        self.warm_from = state.get("warm_from", 0)
 
 
 def _counts(streams: CodeStreams, bins: int) -> Tensor:

@@ -32,6 +32,7 @@ def test_it_is_over_after_its_time() -> None:
         assert not clock.over  # until the next tick
         clock.tick()
         assert clock.over
+        assert not clock.interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -44,6 +45,7 @@ def test_a_signal_ends_it_and_a_second_one_is_as_before(number: int) -> None:
             os.kill(os.getpid(), number)
             clock.tick()
             assert clock.over
+            assert clock.interrupted
             assert 5 <= clock.spent < 15
             assert heard == []
             os.kill(os.getpid(), number)
