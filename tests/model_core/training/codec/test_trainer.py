@@ -144,6 +144,16 @@ def test_a_run_stops_saves_evaluates_and_logs(cache: AudioCache, tmp_path: Path)
     assert all(np.isfinite(line["valid/mel_distance/speech"]) for line in judged)
 
 
+def test_a_run_that_stops_for_its_time_is_judged_there(cache: AudioCache, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = replace(SETTINGS, steps=10**6, quantise_from=1.0, adversary_from=1.0)
+    assert CodecTrainer(settings, cache, run).run(stop_after=0.5) is False
+    step = load_state(run / STATE)["step"]
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines if "valid/si_snr/speech" in line] == [step]
+    assert step > 0
+
+
 def test_a_run_that_was_killed_logs_each_step_once(cache: AudioCache, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = replace(SETTINGS, steps=8, log_every=1, save_every=4, adversary_from=1.0)
