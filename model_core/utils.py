@@ -90,10 +90,11 @@ def load_audio(source: Path | str | SeekableBytes | PlainBytes) -> tuple[torch.T
     """
     if not isinstance(source, Path | str):
         return _loaded(source)
+    path = Path(source)
     try:
-        file = Path(source).open("rb")
+        file = path.open("rb")
     except OSError as error:
-        raise InvalidAudioError(f"cannot open {source}: {error.strerror}") from error
+        raise InvalidAudioError(f"cannot open {path}: {error.strerror}") from error
     with file:
         return _loaded(file)
 
