@@ -1,9 +1,12 @@
 """`encodec-serve`: the service on a socket.
 
 Ends with 0 when it was told to stop, 1 when it could not go on (a model that cannot be loaded, a
-worker that died, an address that is taken), 2 for wrong settings.
+worker or a device that died, an address that is taken), 2 for wrong settings.
 """
 
+import faulthandler
+import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,6 +15,7 @@ import structlog
 
 from . import flags, logs
 from .app import create_app
+from .scheduler import PATIENCE
 from .server import Server, listen, raise_descriptor_limit
 from .settings import Settings
 
@@ -19,13 +23,19 @@ logger = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> int:
-    """Serve until told to stop; returns the exit status."""
+    """Serve until told to stop; returns the exit status.
+
+    Where it could not go on, the whole process ends soon after, if nothing ends it before.
+    """
     failed = False
 
     def on_fatal() -> None:
         nonlocal failed
-        failed = True
-        server.should_exit = True
+        if not failed:
+            failed = True
+            server.should_exit = True
+            # What hangs must not hold up the end: this needs neither the event loop nor Python.
+            faulthandler.dump_traceback_later(settings.shutdown_grace + PATIENCE, exit=True)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
@@ -56,7 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The console script."""
     settings = flags.parse(arguments)
     logs.configure(settings.log_level, settings.log_format)
-    return serve(settings)
+    status = serve(settings)
+    if status == 1:
+        logging.shutdown()
+        # A thread that hangs in the driver of a device would keep the usual end waiting for ever.
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from .api import OPEN_ROUTERS, ROUTERS
 from .audio import AudioProcessError, AudioProcesses
 from .auth import require_key
 from .coding.spool import check_spool
+from .device_probe import device_probe
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Linger, Observe, RequestId
 from .models import Models, choose_device
@@ -33,8 +34,8 @@ def create_app(
     """The service as an ASGI app; nothing runs until its lifespan begins.
 
     `on_fatal` is called, on the event loop, when the service can work no more: a model could not
-    be loaded, a worker has died, or no audio can be decoded. Raises `ValueError` for a CUDA device
-    that is not here and a spool folder that cannot be written.
+    be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
+    a CUDA device that is not here and a spool folder that cannot be written.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
@@ -56,12 +57,17 @@ def create_app(
     admission = app.state.admission = Admission(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
+    models = app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
     app.state.scheduler = Scheduler(
-        settings.worker_threads, device.type == "cuda", metrics, on_fatal
+        settings.worker_threads,
+        device,
+        metrics,
+        on_fatal,
+        settings.step_timeout,
+        probe=lambda: device_probe(device) if models.state == "ready" else None,
     )
     app.state.audio = AudioProcesses(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
-    app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
     for router in OPEN_ROUTERS:
         app.include_router(router)
     for router in ROUTERS:

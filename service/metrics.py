@@ -55,6 +55,12 @@ class Metrics:
         self._batch_size = Histogram(
             "encodec_batch_size", "Blocks in a batch", ["task"], buckets=_BATCHES, registry=registry
         )
+        self._rows = Counter(
+            "encodec_batch_rows",
+            "Rows of batches on a GPU, by whether a block was in them",
+            ["task", "state"],
+            registry=registry,
+        )
         self._batch_seconds = Histogram(
             "encodec_batch_seconds",
             "Time a batch took on the device",
@@ -103,6 +109,9 @@ class Metrics:
     def batch_started(self, task: Task, waited: list[float]) -> None:
         """A batch was taken; its items waited so long (s)."""
         self._batch_size.labels(task.name).observe(len(waited))
+        if task.device.type != "cpu":
+            self._rows.labels(task.name, "used").inc(len(waited))
+            self._rows.labels(task.name, "empty").inc(task.max_batch - len(waited))
         for seconds in waited:
             self._queue_wait.labels(task.name).observe(seconds)
 

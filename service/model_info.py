@@ -76,6 +76,12 @@ class ModelInfo(_Documented):
     backend: str | None
     """What computes it: `torch`, `cuda`, or the build of the native engine, such as
     `native-avx512`; null until it is loaded."""
+    max_batch: int | None
+    """How many blocks one batch has: on a GPU always, rows that nobody needs included; on a CPU at
+    most, of as many streams. Null until it is loaded."""
+    captured: bool | None
+    """Whether its steps run as captured graphs; null until it is loaded, and where the backend has
+    none."""
     encode_precision: str | None
     """What its encoder multiplies in: `float32`, which gives the reference's codes, or `tf32`;
     null until it is loaded."""
@@ -117,6 +123,8 @@ def describe(
         ],
         device=device,
         backend=None if codec is None else codec.engine.name,
+        max_batch=None if codec is None else codec.engine.max_batch,
+        captured=None if codec is None else codec.engine.captured,
         encode_precision=None if codec is None else codec.engine.encode_precision,
         decode_precision=None if codec is None else codec.engine.precision,
         weights=None if codec is None else _weights(codec),

@@ -1,8 +1,10 @@
 """The models of the service: loaded and warmed at the start, others when a file needs them."""
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -10,7 +12,7 @@ import torch
 
 from model_core.checkpoints import Registry, WeightSet
 from model_core.codec import Codec
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
@@ -61,12 +63,14 @@ class Models:
         self._on_ready = on_ready
         self._options = EngineOptions(
             backend=settings.backend,
-            max_batch=settings.max_batch if device.type == "cuda" else None,
+            max_batch=settings.max_batch or None if device.type == "cuda" else None,
             threads=settings.worker_threads,
             shared=True,
             precision=settings.decode_precision,
             encode_precision=settings.encode_precision,
         )
+        self._making = threading.Lock()
+        self._max_batch: dict[ModelConfig, int] = {}  # as the first engine chose it
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
         self._extra: OrderedDict[str, Codec] = OrderedDict()
@@ -190,19 +194,21 @@ class Models:
         return Registry(self._settings.weights, cache_dir=self._settings.cache_dir)
 
     def _load(self, registry: Registry, found: WeightSet) -> Codec:
-        """Load and warm one set of weights; takes seconds."""
+        """Load and warm one set of weights; takes seconds.
+
+        Only one is warmed at a time, since that may hold up the device. The size of a batch is
+        chosen once for all weights of one shape: what is loaded again makes the same codes again,
+        and nothing is measured while others wait.
+        """
         torch.set_num_threads(1)
         model = registry.load(found)
         lm = _load_lm(registry, found)
-        codec = Codec(
-            model,
-            lm,
-            found.lm_header_name,
-            found,
-            self._device,
-            self._options,
-        )
-        codec.warm_up()
+        with self._making:
+            chosen = self._max_batch.get(model.config, self._options.max_batch)
+            options = replace(self._options, max_batch=chosen)
+            codec = Codec(model, lm, found.lm_header_name, found, self._device, options)
+            codec.warm_up()
+            self._max_batch[model.config] = codec.engine.max_batch
         return codec
 
     async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
@@ -257,6 +263,8 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
         "lm": codec.has_lm,
         "device": str(codec.device),
         "backend": codec.engine.name,
+        "max_batch": codec.engine.max_batch,
+        "captured": codec.engine.captured,
         "encode_precision": codec.engine.encode_precision,
         "decode_precision": codec.engine.precision,
     }

@@ -1,33 +1,35 @@
 """The batching worker queue between the calls and the networks.
 
-Streams hand in work; a batch is whatever waits for the same task, at most as much as the task
-takes, never held back by a timer; worker threads run it and the results go back to the event
-loop. Work whose client has gone is dropped when it is taken, a bad item fails alone, and a worker
-that dies fails everything that was handed in and is reported to whoever ends the process.
+Streams hand in work; a batch is what waits for the same task, at most as much as the task takes,
+never held back while there is nothing else to do; worker threads run it and the results go back to
+the event loop. Work whose client has gone is dropped when it is taken, a bad item fails alone, and
+a worker that dies fails everything that was handed in and is reported to whoever ends the process.
 """
 
 import asyncio
-import bisect
-import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from itertools import islice
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import structlog
 import torch
 
-from model_core.codec.work import Sequel, Steps, Task, Work
+from model_core.codec.work import InOrder, Steps, Task, Wanted, Work
 from model_core.engine import BATCHES_AT_ONCE
 
-from .lane import Job, Lane, Turn
+from .batch import Job, Part, StreamKey
+from .device_queue import DeviceQueue
+from .device_watch import DeviceError, until_it_fails, until_overdue
+from .worker_queue import CpuQueue, WorkerQueue
 
 T = TypeVar("T")
 logger = structlog.get_logger(__name__)
 
 WORKS_AT_ONCE = 64
-"""The most work of one stream in the queue: with the permits, it bounds the queue's length."""
+"""The most jobs of one stream in the queue: with the permits, it bounds the queue's length."""
 
 CPU_BATCH_SECONDS = 3.0
 """The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
@@ -62,80 +64,111 @@ class QueueObserver(Protocol):
 
 
 class Scheduler:
-    """Worker threads on a CPU; for a CUDA device its own, beside those for the language models."""
+    """Worker threads on a CPU; for another device its own, beside those for what runs on the CPU
+    all the same."""
 
     def __init__(
         self,
         threads: int,
-        cuda: bool,
+        device: torch.device,
         observer: QueueObserver,
         on_death: Callable[[], None] = lambda: None,
+        step_timeout: float = 60.0,
+        probe: Callable[[], Work | None] = lambda: None,
     ):
-        """`on_death` is called on the event loop after a worker died."""
+        """`on_death` is called on the event loop after a worker died, or the device: a batch on it
+        ran for more than `step_timeout` seconds, or a `probe`, which is run there when it is idle
+        (unless that is None just then), failed."""
         self._observer = observer
         self._on_death = on_death
-        self._cpu = Lane(threads, CPU_BATCH_SECONDS)
+        self._step_timeout = step_timeout
+        self._probe = probe
+        self._cpu = CpuQueue(threads, CPU_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
-        self._device = Lane(BATCHES_AT_ONCE, divide=False) if cuda else self._cpu
+        self._device = None if device.type == "cpu" else DeviceQueue(BATCHES_AT_ONCE)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"
-        self._stopping = False
+        self._stopping = self._dead = False
         self._workers: list[threading.Thread] = []
+        self._watches: list[asyncio.Task[NoReturn]] = []
+        self._jobs: set[Job] = set()  # that have no result yet
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no work is taken; None where it is, all workers live and the device works."""
+        return self._refusal
 
     @property
     def healthy(self) -> bool:
-        """Whether work is taken and all workers live."""
+        """Whether work is taken."""
         return self._refusal is None
 
     @property
     def depth(self) -> int:
         """Items that wait."""
-        return sum(lane.depth for lane in self._lanes)
+        return sum(queue.depth for queue in self._queues.values())
 
     @property
-    def _lanes(self) -> list[Lane]:
-        return [self._cpu] if self._device is self._cpu else [self._cpu, self._device]
+    def _queues(self) -> dict[str, WorkerQueue]:
+        """By the kind of device."""
+        queues: dict[str, WorkerQueue] = {"cpu": self._cpu}
+        return queues if self._device is None else queues | {"device": self._device}
 
     def start(self) -> None:
-        """Start the workers; called on the event loop."""
+        """Start the workers, and watch the device; called on the event loop."""
         self._loop = asyncio.get_running_loop()
         self._refusal = None
-        for lane in self._lanes:
-            for number in range(lane.threads):
-                name = f"{'device' if lane is not self._cpu else 'cpu'}-worker-{number}"
-                worker = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
+        for kind, queue in self._queues.items():
+            for number in range(queue.workers):
+                name = f"{kind}-worker-{number}"
+                worker = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
                 worker.start()
                 self._workers.append(worker)
+        if self._device is not None:
+            self._watch(until_overdue(self._device, self._step_timeout))
+            self._watch(until_it_fails(self._device, self._probe, self.submit))
+
+    def _watch(self, watching: Coroutine[Any, Any, NoReturn]) -> None:
+        def ended(watch: asyncio.Task[NoReturn]) -> None:
+            if not watch.cancelled() and (error := watch.exception()) is not None:
+                self._die(error)
+
+        watch = asyncio.create_task(watching)
+        watch.add_done_callback(ended)
+        self._watches.append(watch)
 
     async def stop(self) -> None:
-        """Refuse further work, fail what waits, and wait a while for what runs."""
+        """Refuse further work, fail what waits, and wait a while for what runs; not where a worker
+        or the device has died, which may never end what it had begun."""
         if self._refusal is None:
             self._refusal, self._stopping = "the service is stopping", True
-        self._fail_waiting()
+        self._close()
         workers, self._workers = self._workers, []
-        await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
+        if not self._dead:
+            await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
+        self._fail_all()
 
-    async def submit(self, work: Work, turn: Turn | None = None) -> Any:
+    async def submit(self, work: Work, stream: StreamKey | None = None) -> Any:
         """The result of one piece of work; raises what the work raises, or `SchedulerError`.
 
         Cancelling it withdraws the work, unless it runs already.
         """
-        results = await self._enqueue([work], turn or Turn())
+        results = await self._enqueue([work], stream or StreamKey())
         return results[0]
 
-    async def drive(self, steps: Steps[T], turn: Turn | None = None) -> T:
-        """Run a stream's work through the queue; returns what the stream returns. With the `turn`
+    async def drive(self, steps: Steps[T], stream: StreamKey | None = None) -> T:
+        """Run a stream's work through the queue; returns what the stream returns. With the key
         that it had before it goes on where it stood.
 
         Works of one list run concurrently. An error is raised inside the stream, where it
         stands; cancelling closes the stream and withdraws its work.
         """
-        turn = turn or Turn()
+        stream = stream or StreamKey()
         try:
             wanted = next(steps)
             while True:
                 try:
-                    results = await self._run_all(wanted, turn)
+                    results = await self._run_all(wanted, stream)
                 except Exception as error:  # noqa: BLE001  the stream is to see whatever it was
                     wanted = steps.throw(error)
                 else:
@@ -146,92 +179,99 @@ class Scheduler:
         finally:
             steps.close()
 
-    async def _run_all(self, wanted: list[Work], turn: Turn) -> list[Any]:
-        if isinstance(wanted, Sequel):
-            return await self._run_sequel(wanted, turn)
+    async def _run_all(self, wanted: Wanted, stream: StreamKey) -> list[Any]:
+        """What is in order is one job, the rest a job each."""
+        if isinstance(wanted, InOrder):
+            return await self._enqueue(wanted.works, stream) if wanted.works else []
         results: list[Any] = []
         for start in range(0, len(wanted), WORKS_AT_ONCE):
             futures: list[asyncio.Future[list[Any]]] = []
             try:
                 for work in wanted[start : start + WORKS_AT_ONCE]:
-                    futures.append(self._enqueue([work], turn))
+                    futures.append(self._enqueue([work], stream))
                 results += [result for (result,) in await asyncio.gather(*futures)]
             finally:
                 for future in futures:
                     future.cancel()
         return results
 
-    async def _run_sequel(self, wanted: Sequel, turn: Turn) -> list[Any]:
-        """One work at a time, so that streams share batches; where no other stream is there to
-        share with, as many as a batch may have, which idle workers then share."""
-        results: list[Any] = []
-        while len(results) < len(wanted):
-            rest = wanted[len(results) :]
-            lane = self._lane_of(rest[0])
-            some = _within(rest, lane.batch_seconds) if lane.quiet else rest[:1]
-            future = self._enqueue(some, turn)
-            try:
-                results += await future
-            finally:
-                future.cancel()
-        return results
+    def _queue_of(self, task: Task) -> WorkerQueue:
+        if self._device is None or task.device.type == "cpu":
+            return self._cpu
+        return self._device
 
-    def _lane_of(self, work: Work) -> Lane:
-        return self._cpu if work.task.name.startswith("lm_") else self._device
-
-    def _enqueue(self, works: Sequence[Work], turn: Turn) -> asyncio.Future[list[Any]]:
+    def _enqueue(self, works: Sequence[Work], stream: StreamKey) -> asyncio.Future[list[Any]]:
         if self._refusal is not None:
             raise self._error()
-        job = Job(works, asyncio.get_running_loop().create_future())
-        self._lane_of(works[0]).put(job, turn)
+        job = Job(stream, works, asyncio.get_running_loop().create_future())
+        self._jobs.add(job)
+        job.future.add_done_callback(lambda _: self._jobs.discard(job))
+        self._queue_of(job.task).put(job)
         self._observer.queue_depth(self.depth)
         return job.future
 
-    def _work(self, lane: Lane) -> None:
+    def _work(self, queue: WorkerQueue) -> None:
         """A worker thread. One torch thread each: sums are then always taken in one order."""
-        batch: list[Job] = []
         try:
             torch.set_num_threads(1)
-            while batch := lane.take():
+            while batch := queue.take():
                 self._observer.queue_depth(self.depth)
-                self._run(batch, 1 + lane.spare())
+                unfinished = self._run(batch.parts, 1 + queue.spare())
+                for job in queue.done(batch, unfinished):
+                    self._tell(partial(job.fail, self._error()))
         except BaseException as error:  # noqa: BLE001  whatever it was, it ends the service
-            self._die(error, batch)
+            self._die(error)
 
-    def _run(self, batch: list[Job], threads: int) -> None:
-        """With the threads of workers that have nothing to do."""
-        task = batch[0].task
+    def _run(self, parts: Sequence[Part], threads: int) -> list[Job]:
+        """With the threads of workers that have nothing to do. Returns the jobs that are to go
+        on."""
+        task = parts[0].job.task
+        works = [work for part in parts for work in part.works]
         started = time.monotonic()
-        self._observer.batch_started(task, [started - job.queued_at for job in batch])
+        waited = [started - part.job.waits_since for part in parts for _ in part.works]
+        self._observer.batch_started(task, waited)
         try:
-            items = [work.item for job in batch for work in job.works]
-            done = _shared_out(batch, task.run(items, threads))
+            results = task.run([work.item for work in works], threads)
+            if len(results) != len(works):
+                raise ValueError("the task has not answered each work")
         except _FATAL:
             raise
         except Exception as error:  # noqa: BLE001  an item's error belongs to its stream
-            if len(batch) > 1:
-                for job in batch:
-                    self._run([job], threads)
-                return
-            self._tell(partial(batch[0].fail, error))
-            return
-        audio = sum(job.cost for job in batch)
+            if len(parts) > 1:
+                return [job for part in parts for job in self._run([part], threads)]
+            self._tell(partial(parts[0].job.fail, error))
+            return []
+        audio = sum(work.cost for work in works)
         self._observer.batch_done(task, audio, time.monotonic() - started)
-        self._tell(partial(_succeed, done))
+        return self._hand_out(parts, results)
+
+    def _hand_out(self, parts: Sequence[Part], results: Sequence[Any]) -> list[Job]:
+        """Give each job its own; returns those that are to go on."""
+        rest = iter(results)
+        for part in parts:
+            part.job.results.extend(islice(rest, len(part.works)))
+        finished = [part.job for part in parts if not part.job.left]
+        if finished:
+            self._tell(partial(_succeed, finished))
+        return [part.job for part in parts if part.job.left and not part.job.future.cancelled()]
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """Have the event loop call it; nobody waits any more once the loop is closed."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback)
 
-    def _die(self, error: BaseException, batch: list[Job]) -> None:
-        logger.critical("a worker died", exc_info=error)
-        self._refusal, self._stopping = "a worker of the service has died", False
+    def _die(self, error: BaseException) -> None:
+        if isinstance(error, DeviceError):
+            logger.critical("the device is lost", error=str(error))
+            refusal = "the device of the service works no more"
+        else:
+            logger.critical("a worker died", exc_info=error)
+            refusal = "a worker of the service has died"
+        self._refusal, self._stopping, self._dead = refusal, False, True
 
         def bury() -> None:
-            for job in batch:
-                job.fail(self._error())
-            self._fail_waiting()
+            self._close()
+            self._fail_all()
             self._on_death()
 
         self._tell(bury)
@@ -239,27 +279,20 @@ class Scheduler:
     def _error(self) -> SchedulerError:
         return SchedulerError(self._refusal or "the queue is not running", self._stopping)
 
-    def _fail_waiting(self) -> None:
-        for lane in self._lanes:
-            for job in lane.close():
+    def _close(self) -> None:
+        """Watch no longer, and fail what waits."""
+        for watch in self._watches:
+            watch.cancel()
+        for queue in self._queues.values():
+            for job in queue.close():
                 job.fail(self._error())
         self._observer.queue_depth(0)
 
-
-def _within(works: Sequence[Work], seconds: float) -> Sequence[Work]:
-    """As many as hold that much audio; one at least."""
-    total = list(itertools.accumulate(work.cost for work in works))
-    return works[: max(1, bisect.bisect_right(total, seconds))]
+    def _fail_all(self) -> None:
+        for job in list(self._jobs):
+            job.fail(self._error())
 
 
-def _shared_out(batch: list[Job], results: list[Any]) -> list[tuple[Job, list[Any]]]:
-    """To each job its own. Raises `ValueError` where there are not as many as works."""
-    if len(results) != sum(len(job.works) for job in batch):
-        raise ValueError("the task has not answered each work")
-    rest = iter(results)
-    return [(job, list(itertools.islice(rest, len(job.works)))) for job in batch]
-
-
-def _succeed(done: list[tuple[Job, list[Any]]]) -> None:
-    for job, results in done:
-        job.succeed(results)
+def _succeed(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.succeed()

@@ -69,9 +69,14 @@ class Settings(BaseSettings):
     """Worker threads on the CPU, each with its own batch; 0 for one a core, of those that a
     container's quota allows. One that has nothing to do helps the others."""
 
-    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Blocks of different streams in one batch on CUDA, which takes the same time and memory
-    however many it has; on the CPU the backend knows best."""
+    max_batch: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Blocks in one batch on CUDA, which takes the same time and memory however many it has; 0
+    measures at the start how many pay. A number makes the choice permanent: with another, another
+    of two codes that are almost equally near may be chosen. On the CPU the backend knows best."""
+
+    step_timeout: Seconds = 60
+    """Longest time that a batch may take on a GPU, in seconds; loading models does not count. A GPU
+    that takes longer is taken for dead, and the service ends."""
 
     spool_dir: Path | None = None
     """Folder for uploads while they are worked on, best on a disk; the system's temporary folder

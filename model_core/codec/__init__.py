@@ -9,13 +9,14 @@ from .codec import Codec
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
 from .warm import WarmCodecs
-from .work import Steps, Task, Work, run_steps
+from .work import InOrder, Steps, Task, Work, run_steps
 
 __all__ = [
     "Codec",
     "Compressor",
     "Decompressor",
     "Encoder",
+    "InOrder",
     "Steps",
     "Task",
     "WarmCodecs",

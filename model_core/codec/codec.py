@@ -44,8 +44,12 @@ class Codec:
         self.lm = None if lm is None else lm.to("cpu").eval()
         self.lm_name = None if lm is None else lm_name or model.name
         most = self.engine.max_batch
-        self.encode_task: Task = FunctionTask("encode", self.name, most, self.engine.encode)
-        self.decode_task: Task = FunctionTask("decode", self.name, most, self.engine.decode)
+        self.encode_task: Task = FunctionTask(
+            "encode", self.name, most, self.engine.encode, self.device
+        )
+        self.decode_task: Task = FunctionTask(
+            "decode", self.name, most, self.engine.decode, self.device
+        )
         self.lm_encode_task: Task = FunctionTask("lm_encode", self.name, 1, _lm_encode)
         self.lm_decode_task: Task = FunctionTask("lm_decode", self.name, 1, _lm_decode)
 

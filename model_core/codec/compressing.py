@@ -7,7 +7,7 @@ from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
 from .codec import Codec
 from .entropy import LMEncoder
-from .work import Sequel, Steps, Work
+from .work import InOrder, Steps, Work
 
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
@@ -29,6 +29,7 @@ class Encoder:
         self._together = engine.blocks_at_once if causal else engine.max_batch
         self._state = StreamState()
         self._buffer = np.zeros((codec.config.channels, 0), np.float32)
+        self._pushed: list[np.ndarray] = []  # not yet in the buffer: joined once, however many
         self.samples = 0
 
     def push(self, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
@@ -39,22 +40,28 @@ class Encoder:
         """
         _check(samples, self._codec.config.channels)
         self.samples += samples.shape[1]
-        self._buffer = np.concatenate([self._buffer, samples], axis=1)
-        complete = (self._buffer.shape[1] - self._block) // self._stride + 1
-        items = []
-        while complete >= self._together:
-            items += [self._item(last=False) for _ in range(self._together)]
-            complete -= self._together
-        return (yield from self._encode(items))
+        self._pushed.append(samples.copy())
+        waiting = self._buffer.shape[1] + sum(piece.shape[1] for piece in self._pushed)
+        complete = (waiting - self._block) // self._stride + 1
+        if complete < self._together:
+            return []
+        self._join()
+        count = complete - complete % self._together
+        return (yield from self._encode([self._item(last=False) for _ in range(count)]))
 
     def finish(self) -> Steps[list[EncodedBlock]]:
         """End the stream; returns its last blocks. Raises `InvalidAudioError` if it was empty."""
         if not self.samples:
             raise InvalidAudioError("there are no samples to encode")
+        self._join()
         items = []
         while self._buffer.shape[1]:
             items.append(self._item(last=self._buffer.shape[1] <= self._block))
         return (yield from self._encode(items))
+
+    def _join(self) -> None:
+        self._buffer = np.concatenate([self._buffer, *self._pushed], axis=1)
+        self._pushed.clear()
 
     def _item(self, last: bool) -> EncodeItem:
         """Take a block from the buffer, or what is left of one."""
@@ -69,7 +76,7 @@ class Encoder:
         works = [Work(task, item, item.samples.shape[1] / rate) for item in items]
         if not works:
             return []
-        return (yield Sequel(works) if self._codec.config.causal else works)
+        return (yield InOrder(works) if self._codec.config.causal else works)
 
 
 def _check(samples: np.ndarray, channels: int) -> None:

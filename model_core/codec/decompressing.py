@@ -12,7 +12,7 @@ from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
-from .work import Sequel, Steps, Work, run_steps
+from .work import InOrder, Steps, Work, run_steps
 
 
 class Decompressor:
@@ -57,7 +57,8 @@ class Decompressor:
         return samples
 
     def _next_of_stream(self) -> Steps[np.ndarray]:
-        engine, works = self._codec.engine, Sequel()
+        engine = self._codec.engine
+        works: list[Work] = []
         while self._frames_left and len(works) < self._blocks:
             frames = min(self._frames_left, engine.block_frames)
             self._frames_left -= frames
@@ -66,10 +67,11 @@ class Decompressor:
             works.append(self._work(item))
         if self._lm is None:  # whose codes take longer than what is made of them
             self._blocks = min(2 * self._blocks, engine.blocks_at_once)
-        return np.concatenate((yield works), axis=1)
+        return np.concatenate((yield InOrder(works)), axis=1)
 
     def _next_segments(self) -> Steps[np.ndarray]:
-        ahead = list(islice(self._segments, self._codec.engine.max_batch))
+        ahead = list(islice(self._segments, self._blocks))
+        self._blocks = min(2 * self._blocks, self._codec.engine.max_batch)
         items = []
         for segment in ahead:
             block = yield from self._read_segment(segment)

@@ -1,15 +1,19 @@
 """Work for the networks, apart from who runs it.
 
-A stream is written as a generator that yields lists of `Work` that may run at the same time, or a
-`Sequel`, and is sent the list of their results. `run_steps` is the plain driver; the service has
-one that goes through its queue.
+A stream is written as a generator that yields the `Work` it needs next, as a list whose parts may
+run at the same time or as `InOrder`, and is sent the list of the results. `run_steps` is the plain
+driver; the service has one that goes through its queue.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 T = TypeVar("T")
+
+CPU = torch.device("cpu")
 
 
 class Task(Protocol):
@@ -25,7 +29,12 @@ class Task(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """The most items one call takes, those of a sequel counted as one."""
+        """The most items one call takes. Where the batch has a fixed shape, on a GPU, each item
+        counts; elsewhere those of one stream in order count as one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs; language models are on the CPU, whatever the codec's device."""
 
     def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
         """The result of each item, in their order; `threads` is how many it may use, None leaves
@@ -41,11 +50,24 @@ class Work:
     cost: float
 
 
-class Sequel(list[Work]):
-    """Work of one task that is done in this order, as much of it at once as suits who runs it."""
+@dataclass(frozen=True)
+class InOrder:
+    """Work of one stream and one task that is done in this order, as much of it at once as suits
+    who runs it."""
+
+    works: Sequence[Work]
+
+    def __iter__(self) -> Iterator[Work]:
+        return iter(self.works)
+
+    def __len__(self) -> int:
+        return len(self.works)
 
 
-Steps = Generator[list[Work], list[Any], T]
+Wanted = list[Work] | InOrder
+"""What a stream needs next."""
+
+Steps = Generator[Wanted, list[Any], T]
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,7 @@ class FunctionTask:
     model: str
     max_batch: int
     function: Callable[[list[Any], int | None], list[Any]]
+    device: torch.device = CPU
 
     def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
         return self.function(items, threads)
@@ -72,9 +95,9 @@ def run_steps(steps: Steps[T]) -> T:
         return result
 
 
-def _run_all(wanted: list[Work]) -> list[Any]:
-    if isinstance(wanted, Sequel) and wanted:
-        return wanted[0].task.run([work.item for work in wanted])
+def _run_all(wanted: Wanted) -> list[Any]:
+    if isinstance(wanted, InOrder):
+        return wanted.works[0].task.run([work.item for work in wanted]) if wanted.works else []
     results: list[Any] = []
     while len(results) < len(wanted):
         task = wanted[len(results)].task

@@ -31,25 +31,19 @@ Layer = Convolution | Residual
 
 @dataclass(frozen=True)
 class Plan:
-    """An encoder or decoder: the layers before the LSTM, the LSTM, and those after it."""
+    """An encoder or decoder: the layers before the LSTM, the LSTM, and those after it. A network
+    without one has all its layers before it."""
 
     before: tuple[Layer, ...]
-    lstm: SLSTM
+    lstm: SLSTM | None
     after: tuple[Layer, ...]
 
 
 def plan_of(network: nn.Sequential) -> Plan:
-    """The plan of an encoder's or decoder's `model`.
-
-    Raises `TypeError` for a module that no SEANet has and `ValueError` for one without its LSTM.
-    """
+    """The plan of an encoder's or decoder's `model`. Raises `TypeError` for what no SEANet has."""
     modules = list(network)
-    places = [number for number, module in enumerate(modules) if isinstance(module, SLSTM)]
-    if len(places) != 1:
-        raise ValueError("a plan needs a network with one stack of LSTMs")
-    place = places[0]
-    lstm = modules[place]
-    assert isinstance(lstm, SLSTM)
+    lstm = next((module for module in modules if isinstance(module, SLSTM)), None)
+    place = len(modules) if lstm is None else modules.index(lstm)
     return Plan(tuple(_layers(modules[:place])), lstm, tuple(_layers(modules[place + 1 :])))
 
 

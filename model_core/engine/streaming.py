@@ -13,14 +13,16 @@ first block is at least as long as the deepest reflection (seven frames), unless
 last one; then there is nothing to carry and `nn` runs it whole.
 """
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..nn.conv import SConv1d, SConvTranspose1d, extra_padding
 from ..nn.lstm import SLSTM
-from ..nn.seanet import SEANetResnetBlock
 from .items import StreamState
+from .plan import Layer, Plan, Residual
 
 
 class _Cursor:
@@ -38,31 +40,31 @@ class _Cursor:
         self.after.append(x.clone())
 
 
-def run_block(network: nn.Module, x: Tensor, state: StreamState, last: bool) -> Tensor:
+def run_block(plan: Plan, x: Tensor, state: StreamState, last: bool) -> Tensor:
     """One block `[1, C, T]` of a stream through a causal encoder or decoder.
 
     With `last`, the stream ends here and T may be any length. The state is renewed.
     """
     cursor = _Cursor(state.slots)
-    y = _run(network, x, cursor, last)
+    x = _run(plan.before, x, cursor, last)
+    if plan.lstm is not None:
+        x = _lstm(plan.lstm, x, cursor)
+    x = _run(plan.after, x, cursor, last)
     state.slots = cursor.after
-    return y
+    return x
 
 
-def _run(module: nn.Module, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
-    if isinstance(module, SConv1d):
-        return _conv(module, x, cursor, last)
-    if isinstance(module, SConvTranspose1d):
-        return _conv_transpose(module, x, cursor)
-    if isinstance(module, SLSTM):
-        return _lstm(module, x, cursor)
-    if isinstance(module, SEANetResnetBlock):
-        return _run(module.shortcut, x, cursor, last) + _run(module.block, x, cursor, last)
-    if isinstance(module, nn.Sequential):
-        for layer in module:
-            x = _run(layer, x, cursor, last)
-        return x
-    return module(x)
+def _run(layers: Iterable[Layer], x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
+    for layer in layers:
+        if isinstance(layer, Residual):
+            x = _run([layer.shortcut], x, cursor, last) + _run(layer.block, x, cursor, last)
+            continue
+        x = F.elu(x) if layer.elu else x
+        if isinstance(layer.module, SConvTranspose1d):
+            x = _conv_transpose(layer.module, x, cursor)
+        else:
+            x = _conv(layer.module, x, cursor, last)
+    return x
 
 
 def _conv(module: SConv1d, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:

@@ -11,6 +11,7 @@ from ..model import EncodecModel
 from ..nn.conv import fold_weight_norm
 from .arithmetic import arithmetic
 from .items import DecodeItem, EncodedBlock, EncodeItem, states_kept
+from .plan import plan_of
 from .protocol import EncodePrecision, Precision
 from .streaming import run_block
 
@@ -30,6 +31,8 @@ class TorchEngine:
         self.device = torch.device(device)
         self.model = copy.deepcopy(model).to(self.device).eval()
         fold_weight_norm(self.model)
+        self._encoder = plan_of(self.model.encoder.model)
+        self._decoder = plan_of(self.model.decoder.model)
         self.dtype = next(self.model.parameters()).dtype
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
@@ -49,7 +52,7 @@ class TorchEngine:
         if self._is_whole(item):
             latent = self.model.encoder(x)
         else:
-            latent = run_block(self.model.encoder.model, x, item.state, item.last)
+            latent = run_block(self._encoder, x, item.state, item.last)
         codes = self.model.quantizer.encode_with(latent, item.num_codebooks)
         return EncodedBlock(codes[:, 0].cpu().numpy(), None if scale is None else float(scale))
 
@@ -65,7 +68,7 @@ class TorchEngine:
         if self._is_whole(item):
             y = self.model.decoder(latent)
         else:
-            y = run_block(self.model.decoder.model, latent, item.state, item.last)
+            y = run_block(self._decoder, latent, item.state, item.last)
         return y[0] if item.block.scale is None else y[0] * item.block.scale
 
     def _is_whole(self, item: EncodeItem | DecodeItem) -> bool:

@@ -35,7 +35,7 @@ async def live() -> Health:
 )
 async def ready(request: Request) -> Health:
     """200 once every model is loaded and has really run on its device and audio can be decoded,
-    and while all workers live; else 503."""
+    and while all workers live and the device works; else 503."""
     models: Models = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
     audio: AudioProcesses = request.app.state.audio
@@ -45,6 +45,6 @@ async def ready(request: Request) -> Health:
         raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
     if not audio.running:
         raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
-    if not scheduler.healthy:
-        raise Problem(ProblemCode.UNAVAILABLE, "the workers do not run")
+    if scheduler.refusal is not None:
+        raise Problem(ProblemCode.UNAVAILABLE, scheduler.refusal)
     return Health()

@@ -11,8 +11,8 @@ from model_core.codec import Codec, Steps
 
 from ..admission import Admission
 from ..audio import AudioProcesses
+from ..batch import StreamKey
 from ..facts import facts_of
-from ..lane import Turn
 from ..models import Models
 from ..scheduler import Scheduler
 from ..settings import Settings
@@ -30,7 +30,7 @@ class Call:
 
     request: Request
     stack: AsyncExitStack
-    turn: Turn = field(default_factory=Turn)
+    stream: StreamKey = field(default_factory=StreamKey)
 
     @property
     def settings(self) -> Settings:
@@ -54,7 +54,7 @@ class Call:
 
     async def run(self, steps: Steps[T]) -> T:
         """Have the work of the request's stream done. Raises as `Scheduler.drive`."""
-        return await self.scheduler.drive(steps, self.turn)
+        return await self.scheduler.drive(steps, self.stream)
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request. Raises `Problem` when there is none, and

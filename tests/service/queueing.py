@@ -6,8 +6,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import torch
+
 from model_core.codec import Task, Work
-from model_core.codec.work import FunctionTask
+from model_core.codec.work import CPU, FunctionTask
 from service.scheduler import Scheduler
 
 
@@ -46,8 +48,44 @@ class Gate:
         assert await asyncio.to_thread(self.entered.wait, 20)
 
 
-def task(function: Callable[[list[Any]], list[Any]], batch: int = 1, name: str = "encode") -> Task:
-    return FunctionTask(name, "encodec_24khz", batch, lambda items, threads: function(items))
+class Stepwise:
+    """A task for the device, each batch of which goes on when it is told to."""
+
+    def __init__(self, rows: int):
+        self.batches: list[list[Any]] = []
+        self._begun = threading.Semaphore(0)
+        self._go = threading.Semaphore(0)
+        self.task = task(self._run, rows, device=CUDA)
+
+    def _run(self, items: list[Any]) -> list[Any]:
+        self.batches.append(items)
+        self._begun.release()
+        assert self._go.acquire(timeout=20)
+        return items
+
+    async def begun(self) -> None:
+        """Wait for another batch to begin."""
+        assert await asyncio.to_thread(self._begun.acquire, timeout=20)
+
+    def go(self, batches: int = 1) -> None:
+        self._go.release(batches)
+
+    def works(self, *items: Any) -> list[Work]:
+        return [Work(self.task, item, 1.0) for item in items]
+
+
+CUDA = torch.device("cuda")  # no such device is used: it says which workers take a task
+
+
+def task(
+    function: Callable[[list[Any]], list[Any]],
+    batch: int = 1,
+    name: str = "encode",
+    device: torch.device = CPU,
+) -> Task:
+    return FunctionTask(
+        name, "encodec_24khz", batch, lambda items, threads: function(items), device
+    )
 
 
 def work(function: Callable[[list[Any]], list[Any]], item: Any = None, cost: float = 1.0) -> Work:
@@ -60,10 +98,10 @@ def same(items: list[Any]) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def running(
-    threads: int = 1, cuda: bool = False, on_death: Callable[[], None] = lambda: None
+    threads: int = 1, device: torch.device = CPU, on_death: Callable[[], None] = lambda: None
 ) -> AsyncIterator[tuple[Scheduler, Seen]]:
     seen = Seen()
-    scheduler = Scheduler(threads, cuda, seen, on_death)
+    scheduler = Scheduler(threads, device, seen, on_death)
     scheduler.start()
     try:
         yield scheduler, seen

@@ -1,15 +1,21 @@
 """The same input gives the same bytes, whatever else goes through the queue."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from model_core.checkpoints import Registry
 from model_core.codec import Codec, Compressor, Steps, run_steps
+from model_core.codec.work import CPU, FunctionTask
+from model_core.engine import EngineOptions, FixedEngine
 from service.metrics import Metrics
 from service.scheduler import Scheduler
 from tests.peers import signal
+from tests.service.queueing import CUDA
 
 
 def compressed(codec: Codec, samples: np.ndarray, lm: bool) -> Steps[bytes]:
@@ -22,14 +28,36 @@ def compressed(codec: Codec, samples: np.ndarray, lm: bool) -> Steps[bytes]:
     return compressor.header.to_bytes() + payload
 
 
+def on_device(name: str, weights: Path) -> Codec:
+    """A codec with batches of four rows, whose tasks go to the workers of a device."""
+    registry = Registry(str(weights))
+    found = registry.find(name)
+    model = registry.load(found)
+    lm = None if found.lm is None else registry.load_lm(found)
+    codec = Codec(model, lm, found.lm_header_name, found)
+    engine = FixedEngine(model, "cpu", EngineOptions(max_batch=4))
+    engine.blocks_at_once = 4
+    codec.engine = engine
+    codec.encode_task = FunctionTask("encode", codec.name, 4, engine.encode, CUDA)
+    codec.decode_task = FunctionTask("decode", codec.name, 4, engine.decode, CUDA)
+    return codec
+
+
+def on_cpu(name: str, weights: Path) -> Codec:
+    return Codec.load(name, str(weights))
+
+
 @pytest.mark.usefixtures("one_thread")
-def test_streams_that_share_the_queue_do_not_share_results(weights: Path) -> None:
-    mono = Codec.load("encodec_24khz", str(weights))
-    stereo = Codec.load("encodec_48khz", str(weights))
+@pytest.mark.parametrize(("load", "device"), [(on_cpu, CPU), (on_device, CUDA)])
+def test_streams_that_share_the_queue_do_not_share_results(
+    weights: Path, load: Callable[[str, Path], Codec], device: torch.device
+) -> None:
+    mono, stereo = load("encodec_24khz", weights), load("encodec_48khz", weights)
     streams = [
         (codec, signal(codec.config.channels, length, codec.config.sample_rate, seed).numpy(), lm)
         for codec, length, lm, seed in [
             (mono, 60_001, False, 1),
+            (mono, 150_000, False, 7),
             (mono, 700, False, 2),
             (mono, 31_000, True, 3),
             (mono, 48_000, True, 4),
@@ -41,7 +69,7 @@ def test_streams_that_share_the_queue_do_not_share_results(weights: Path) -> Non
     assert len(set(alone)) == len(alone)
 
     async def together() -> list[bytes]:
-        scheduler = Scheduler(3, False, Metrics())
+        scheduler = Scheduler(3, device, Metrics())
         scheduler.start()
         try:
             return await asyncio.gather(*(scheduler.drive(compressed(*s)) for s in streams))

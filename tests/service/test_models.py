@@ -73,6 +73,8 @@ def test_warm_models_are_given_out_and_described(weights: Path) -> None:
             assert second.ready
             assert [b.codebooks for b in first.bandwidths] == [2, 4, 8, 16, 32]
             assert [b.kbps for b in second.bandwidths] == [3, 6, 12, 24]
+            assert first.max_batch == mono.engine.max_batch
+            assert first.captured is None  # there are no graphs on a CPU
             assert first.weights is not None
             assert (first.weights.name, first.weights.source) == (mono.name, "folder")
             assert first.weights.id == mono.name.partition(":")[2]

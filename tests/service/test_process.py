@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPResponse
@@ -172,6 +173,35 @@ def test_a_worker_that_dies_ends_the_process(weights: Path) -> None:
         assert "Retry-After" in answer.headers
         assert process.wait() == 1
         assert any(line["event"] == "a worker died" for line in process.logged())
+
+
+def test_a_device_that_hangs_ends_the_process(weights: Path) -> None:
+    """The worker that waits for it never comes back."""
+    with started(_HELD, weights, "--step-timeout", "0.5") as process, process.ready() as client:
+        answers = _at_once(2, lambda: client.post("/hang"))
+        for answer in answers:
+            assert answer.status_code == 503
+            assert answer.json()["code"] == "unavailable"
+        assert process.wait() == 1
+        lost = [line for line in process.logged() if line["event"] == "the device is lost"]
+        assert len(lost) == 1
+        assert "0.5 s" in str(lost[0]["error"])
+
+
+def test_a_process_that_cannot_end_as_it_should_ends_all_the_same(weights: Path) -> None:
+    with (
+        started(_HELD, weights, "--shutdown-grace", "1") as process,
+        process.ready() as client,
+        pytest.raises(httpx.TransportError),
+    ):
+        client.post("/die-and-block")
+    assert process.wait() == 1
+    assert any("in hang" in line for line in process.lines)  # it says where
+
+
+def _at_once(count: int, call: Callable[[], httpx.Response]) -> list[httpx.Response]:
+    with ThreadPoolExecutor(count) as threads:
+        return [future.result() for future in [threads.submit(call) for _ in range(count)]]
 
 
 def test_models_that_cannot_be_loaded_end_the_process(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from model_core.codec import Steps, Work
+from model_core.codec.work import CPU
 from service.scheduler import Scheduler, SchedulerError
 from tests.service.queueing import Gate, Seen, running, same, task, work
 
@@ -188,7 +189,7 @@ def test_stopping_fails_what_waits() -> None:
 
 
 def test_nothing_is_taken_before_the_start() -> None:
-    scheduler = Scheduler(1, False, Seen())
+    scheduler = Scheduler(1, CPU, Seen())
     assert not scheduler.healthy
     with pytest.raises(SchedulerError):
         asyncio.run(scheduler.submit(work(same)))

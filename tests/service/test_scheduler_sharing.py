@@ -1,4 +1,4 @@
-"""How streams share the queue, with real threads: batches, fairness, threads and lanes."""
+"""How streams share the queue, with real threads: batches, fairness, threads and devices."""
 
 import asyncio
 import threading
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from model_core.codec import Steps, Work
-from model_core.codec.work import FunctionTask, Sequel
-from tests.service.queueing import Gate, running, same, task, work
+from model_core.codec.work import FunctionTask, InOrder
+from tests.service.queueing import CUDA, Gate, running, same, task, work
 
 
 def test_more_works_at_once_than_are_queued_at_once() -> None:
@@ -84,7 +84,7 @@ def test_a_late_short_stream_does_not_wait_for_a_long_one() -> None:
     assert order[4:] == ["long"] * 18
 
 
-def test_a_sequel_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -> None:
+def test_work_in_order_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -> None:
     batches: list[list[Any]] = []
 
     def note(items: list[Any]) -> list[Any]:
@@ -94,7 +94,7 @@ def test_a_sequel_runs_at_once_where_nobody_waits_and_step_by_step_elsewhere() -
     noting = task(note, batch=2)
 
     def steps(first: int) -> Steps[list[Any]]:
-        return (yield Sequel(Work(noting, first + n, 1.0) for n in range(6)))
+        return (yield InOrder([Work(noting, first + n, 1.0) for n in range(6)]))
 
     async def run() -> None:
         async with running(threads=1) as (scheduler, _):
@@ -121,8 +121,9 @@ def test_language_models_do_not_hold_up_the_device() -> None:
         return [threading.current_thread().name for _ in items]
 
     async def run() -> None:
-        async with running(threads=2, cuda=True) as (scheduler, _):
-            lm, net = task(where, name="lm_encode"), task(where, batch=4, name="encode")
+        async with running(threads=2, device=CUDA) as (scheduler, _):
+            lm = task(where, name="lm_encode")
+            net = task(where, batch=4, name="encode", device=CUDA)
             assert (await scheduler.submit(Work(lm, None, 1.0))).startswith("cpu-")
             assert (await scheduler.submit(Work(net, None, 1.0))).startswith("device-")
 

@@ -53,11 +53,12 @@ class CudaRecorder:
             try:
                 with capture:
                     outputs = function()
-            except torch.OutOfMemoryError:
-                self._give_up(graph)
-                raise
             except RuntimeError as error:
                 self._give_up(graph)
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                if isinstance(error.__context__, torch.OutOfMemoryError):  # ended by another error
+                    raise error.__context__ from error
                 raise CaptureError(str(error)) from error
         return Recording(graph.replay, outputs)
 

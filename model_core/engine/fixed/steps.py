@@ -69,9 +69,12 @@ class _Network:
     """
 
     def __init__(self, plan: Plan, causal: bool):
+        """Raises `ValueError` for a network without an LSTM."""
+        if plan.lstm is None:
+            raise ValueError("there is no LSTM between the layers")
         self._plan = plan
         self._causal = causal
-        lstm = plan.lstm.lstm
+        lstm = self._lstm = plan.lstm.lstm
         self._layers, self._hidden = lstm.num_layers, lstm.hidden_size
         self._type = next(lstm.parameters()).dtype
         self._sizes = [
@@ -110,7 +113,7 @@ class _Network:
     def again(self, held: Mapping[str, Tensor]) -> Tensors:
         """The LSTM over all rows; moves states on to the rows that continue others."""
         h, c = held["state"]
-        y, ends = self._plan.lstm.lstm(held["into"], (h, c))
+        y, ends = self._lstm(held["into"], (h, c))
         end = torch.stack(ends)
         if "continues" in held:
             moved = torch.where(held["continues"][:, None], end.roll(1, 2), held["state"])

@@ -30,6 +30,7 @@ def test_the_plan_computes_what_the_network_does(name: str) -> None:
         (model.decoder, torch.randn(2, config.dimension, 20)),
     ):
         plan = plan_of(network.model)
+        assert plan.lstm is not None
         given = _run(plan.after, plan.lstm(_run(plan.before, x)))
         assert torch.equal(given, network(x))
         found = [layer.module for layer in convolutions((*plan.before, *plan.after))]
@@ -38,10 +39,14 @@ def test_the_plan_computes_what_the_network_does(name: str) -> None:
         assert set(map(id, found)) == set(map(id, here))
 
 
-def test_networks_that_no_plan_is_for() -> None:
+def test_a_network_without_an_lstm_has_all_its_layers_before_it() -> None:
     conv = SConv1d(1, 1, 3, causal=True, norm="weight_norm")
-    with pytest.raises(ValueError, match="LSTMs"):
-        plan_of(nn.Sequential(conv))
-    model = narrow_model("encodec_24khz").encoder.model
+    plan = plan_of(nn.Sequential(nn.ELU(), conv))
+    assert [layer.module for layer in convolutions(plan.before)] == [conv]
+    assert plan.lstm is None
+    assert plan.after == ()
+
+
+def test_what_no_network_has_is_refused() -> None:
     with pytest.raises(TypeError, match="Tanh"):
-        plan_of(nn.Sequential(nn.Tanh(), *model))
+        plan_of(nn.Sequential(nn.Tanh(), *narrow_model("encodec_24khz").encoder.model))
