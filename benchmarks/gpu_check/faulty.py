@@ -59,7 +59,7 @@ def queue(check: Check) -> None:
 
 async def _in_the_queue(check: Check) -> None:
     died = asyncio.Event()
-    task = FunctionTask("encode", "m", 1, lambda items, threads: [_break(check)])
+    task = FunctionTask("encode", "m", 1, lambda items, threads: [_break(check)], check.device)
     async with running(check, Heard(), died.set) as scheduler:
         try:
             await scheduler.submit(Work(task, None, 1.0))

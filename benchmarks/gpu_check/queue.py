@@ -48,7 +48,7 @@ async def running(
     """A queue for the device, with its workers."""
     from service.scheduler import Scheduler
 
-    scheduler = Scheduler(1, check.has_gpu, observer, on_death)
+    scheduler = Scheduler(1, check.device, observer, on_death)
     scheduler.start()
     try:
         yield scheduler

@@ -25,9 +25,10 @@ def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
     for layer, rows in convolutions_of(parts):
         yield named(layer, rows, causal), _call(layer, rows, causal)
     frames = parts.config.frames(parts.config.block_samples)
-    lstm = parts.plan.lstm.lstm
-    x = torch.randn(frames, parts.rows, lstm.hidden_size, device=parts.device)
-    yield f"LSTM of {lstm.hidden_size}, {frames} frames", lambda: {"x": lstm(x)[0]}
+    if parts.plan.lstm is not None:
+        lstm = parts.plan.lstm.lstm
+        x = torch.randn(frames, parts.rows, lstm.hidden_size, device=parts.device)
+        yield f"LSTM of {lstm.hidden_size}, {frames} frames", lambda: {"x": lstm(x)[0]}
     codebooks = Codebooks(parts.model)
     if "codes" in parts.given:
         codes, count = parts.given["codes"].long(), parts.given["num_codebooks"]
