@@ -2,6 +2,8 @@
 Python packages that such machines seldom have."""
 
 import importlib.util
+import io
+import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -13,20 +15,29 @@ PACKAGES = ("structlog", "encodec", "einops")
 """The service's queue needs the first, the reference implementation is the second and needs the
 third. They travel as they are installed here."""
 
+
+TAKEN_ALONG = "encodec_24khz"
+"""Whose bundled weights travel, without their language model."""
+
 FOLDER = "encodec-service"
 PACKAGES_FOLDER = "packages"
 
 _WEIGHTS = Path("model_core/weights")
-_TAKEN_ALONG = "encodec_24khz-f195a73e.safetensors"
+_INDEX = _WEIGHTS / "index.json"
 _NOT_OURS = {".venv", "runs", "build", "dist"}
 
 
 def pack(file: Path, root: Path = ROOT) -> str:
     """Write the archive; returns what there is to say of it."""
     missing = []
+    index = _index(root)
+    weights = {_WEIGHTS / name for entry in index.values() for name in entry.values()}
     with tarfile.open(file, "w:gz", compresslevel=6) as archive:
-        for path in travelling(root):
-            archive.add(root / path, Path(FOLDER) / path, recursive=False)
+        for path in _files(root):
+            if path == _INDEX:
+                _add(archive, Path(FOLDER) / path, json.dumps(index).encode())
+            elif path.suffix != ".safetensors" or path in weights:
+                archive.add(root / path, Path(FOLDER) / path, recursive=False)
         for name in PACKAGES:
             modules = list(_modules(name))
             if not modules:
@@ -37,13 +48,16 @@ def pack(file: Path, root: Path = ROOT) -> str:
     return said + (f"; not installed here, so left out: {', '.join(missing)}" if missing else "")
 
 
-def travelling(root: Path = ROOT) -> list[Path]:
-    """The files of the tree that travel, relative to `root`."""
-    return [path for path in _files(root) if _travels(path)]
+def _index(root: Path) -> dict[str, dict[str, str]]:
+    """Which of the bundled weights travel, as their index says it: those of the 24 kHz model."""
+    whole = json.loads((root / _INDEX).read_text())
+    return {TAKEN_ALONG: {"model": whole[TAKEN_ALONG]["model"]}}
 
 
-def _travels(path: Path) -> bool:
-    return path.suffix != ".safetensors" or path == _WEIGHTS / _TAKEN_ALONG
+def _add(archive: tarfile.TarFile, path: Path, content: bytes) -> None:
+    entry = tarfile.TarInfo(str(path))
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
 
 
 def _files(root: Path) -> list[Path]:
