@@ -1,5 +1,5 @@
-"""Each part of each step, and each kind of layer alone, as a graph: whether it is captured, of how
-many kernels it is, and what replaying it saves.
+"""Each part of each step, and each kind of layer alone, as a graph: whether it is captured, and
+what replaying it saves.
 
 A part that is not captured names the layer that is to blame below it.
 """
@@ -7,18 +7,17 @@ A part that is not captured names the layer that is to blame below it.
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 
 from model_core.engine import Precision
+from model_core.engine.fixed.capture import Recording
 from model_core.engine.fixed.steps import Tensors
 
 from ..gpu_section import PRECISIONS
 from ..macs import Direction
 from ..plan import DIRECTIONS
 from .check import MODELS, Check
-from .kernels import launched
 from .parts import Parts
 from .report import Report
 from .timed import milliseconds
@@ -46,14 +45,16 @@ def _parts(
     parts = Parts(check, check.model(name), direction, precision)
     before = _reserved(parts)
     held: Tensors = {}
+    recordings = []  # kept, as their memory is shared
     for part, function in parts.functions():
         call, what = partial(function, dict(held)), f"{name} {direction} {precision} {part}"
-        outputs = None
+        with parts.launching():
+            outputs = call()  # in case that there is no recording
         with report.part(what):
-            outputs = _looked_at(report, parts, what, call)
-        if outputs is None:  # go on with what a plain run gives
-            with parts.launching():
-                outputs = call()
+            recording = _looked_at(report, parts, what, call)
+            if recording is not None:
+                recordings.append(recording)
+                outputs = recording.outputs
         held |= outputs
     if parts.recorder is not None:
         taken = _reserved(parts) - before
@@ -64,15 +65,12 @@ def _parts(
 
 def _looked_at(
     report: Report, parts: Parts, what: str, call: Callable[[], Tensors]
-) -> Tensors | None:
-    """Row of a function; what a recording of it writes into. Raises what a capture raises."""
+) -> Recording | None:
+    """Row of a function, and its recording on a GPU. Raises what a capture raises."""
     with parts.launching():
         eager = milliseconds(call, parts.device)
-        kernels = launched(call, parts.device)
-    values: dict[str, Any] = {"eager_ms": eager, "kernels": kernels.count}
-    said = f"{kernels.count} kernels, {eager:.3f} ms"
     if parts.recorder is None:
-        report.done(what, f"{said}, not captured: needs CUDA", **values)
+        report.done(what, f"{eager:.3f} ms, not captured: needs CUDA", eager_ms=eager)
         return None
     recording = parts.recorder.record(call)
     with parts.launching():
@@ -85,11 +83,11 @@ def _looked_at(
     report.check(
         what,
         same,
-        f"{said}, captured: {replayed:.3f} ms, bits {'equal' if same else 'DIFFER'}",
+        f"{eager:.3f} ms, captured: {replayed:.3f} ms, bits {'equal' if same else 'DIFFER'}",
+        eager_ms=eager,
         replay_ms=replayed,
-        **values,
     )
-    return recording.outputs
+    return recording
 
 
 def _layers(report: Report, parts: Parts, seen: set[str]) -> None:
@@ -99,6 +97,8 @@ def _layers(report: Report, parts: Parts, seen: set[str]) -> None:
     for what, call in layers:
         if what not in seen and report.in_time(what):
             seen.add(what)
+            if parts.recorder is not None:
+                parts.begin_recordings()
             with report.part(what):
                 _looked_at(report, parts, what, call)
 

@@ -64,6 +64,7 @@ def _compiled(
         f" launched one by one, "
     )
     if parts.recorder is not None:
+        parts.begin_recordings()
         plain, other = parts.recorder.record(call), parts.recorder.record(compiled)
         with parts.launching():
             replays = [milliseconds(r.replay, parts.device) for r in (plain, other)]

@@ -1,5 +1,6 @@
 """What the device does for a function, as torch's profiler sees it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ class Launched:
 
 def launched(function: Callable[[], object], device: torch.device) -> Launched:
     """Call it once and look on."""
+    # CUDA's tracing is not to be taken down and set up again beside graphs.
+    os.environ |= {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as seen:

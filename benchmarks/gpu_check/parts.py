@@ -43,11 +43,12 @@ class Parts:
         fold_weight_norm(model)
         if precision == "bfloat16":
             model = with_bfloat16_decoder(model)
+        self._multiplication: Multiplication = "tf32" if precision == "tf32" else "ieee"
         self.recorder: CudaRecorder | None = None
         if check.has_gpu:
             same_workspaces()
-            multiplication: Multiplication = "tf32" if precision == "tf32" else "ieee"
-            self.recorder = CudaRecorder(self.device, torch.cuda.Stream(), multiplication)
+            self._stream = torch.cuda.Stream()
+            self.begin_recordings()
         self.model = model.to(self.device)
         config = model.config
         self.config = config
@@ -61,8 +62,7 @@ class Parts:
             self.step = decode_step(model, config.frames(config.block_samples))
             self.plan = plan_of(model.decoder.model)
         self.given = {name: x.to(self.device) for name, x in self._filled(books).items()}
-        if self.recorder is not None:
-            torch.cuda.synchronize(self.device)
+        check.wait()
 
     def _filled(self, books: int) -> Tensors:
         given = batch_of(self.step.inputs, self.rows)
@@ -80,6 +80,10 @@ class Parts:
             given[CARRIED] = self.step.begin.repeat(self.rows, 1)
             given[CARRIED][:, 0] = 1
         return given
+
+    def begin_recordings(self) -> None:
+        """Recordings from here on share their memory; those before are to be forgotten."""
+        self.recorder = CudaRecorder(self.device, self._stream, self._multiplication)
 
     @contextmanager
     def launching(self) -> Iterator[None]:

@@ -1,14 +1,18 @@
 """Where the time of a full batch goes: kinds of work, the kernels that take most, idle time."""
 
 import itertools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from model_core.engine import Precision
+from model_core.engine.fixed.steps import Tensors
 
 from ..gpu_section import PRECISIONS
 from ..plan import DIRECTIONS
 from .check import MODELS, Check
-from .kernels import launched
+from .kernels import Launched, launched
 from .parts import Parts
 from .report import Report
 from .timed import milliseconds
@@ -29,43 +33,51 @@ def run(check: Check, report: Report) -> None:
 
 
 def _profile(report: Report, what: str, parts: Parts) -> None:
-    with parts.launching():
-        for _ in range(3):
-            parts.whole()
-        eager = milliseconds(parts.whole, parts.device)
-        seen = launched(parts.whole, parts.device)
-    busy = seen.milliseconds
-    audio = parts.rows * (parts.config.segment_stride or parts.config.block_samples)
-    rate = audio / parts.config.sample_rate / (busy / 1000)
-    report.done(
-        what,
-        f"{seen.count} kernels, {busy:.3f} ms of work, {eager:.3f} ms launched one by one;"
-        f" {rate:.0f} audio-seconds a second if never idle",
-        kernels=seen.count,
-        busy_ms=busy,
-        eager_ms=eager,
-    )
-    total = sum(seen.kinds.values())
-    shares = {kind: ms / total for kind, ms in seen.kinds.items()}
-    report.done(
-        f"{what} by kind",
-        ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()),
-        milliseconds=seen.kinds,
-    )
+    held: Tensors = {}
+    seen: list[Launched] = []
+    for part, function in parts.functions():
+        call = partial(function, dict(held))
+        with parts.launching():
+            held |= call()
+            eager = milliseconds(call, parts.device)
+            seen.append(launched(call, parts.device))
+        count, busy = seen[-1].count, seen[-1].milliseconds
+        report.done(
+            f"{what} {part}",
+            f"{count} kernels, {busy:.3f} ms of work, {eager:.3f} ms launched one by one",
+            kernels=count,
+            busy_ms=busy,
+            eager_ms=eager,
+        )
+    busy = sum(each.milliseconds for each in seen)
+    _kinds(report, what, seen)
+    _kernels(report, what, seen, busy)
+    seconds = parts.config.segment_stride or parts.config.block_samples
+    audio = parts.rows * seconds / parts.config.sample_rate
+    said = f"{audio / busy * 1000:.0f} audio-seconds a second if never idle"
     if parts.recorder is not None:
         recording = parts.recorder.record(parts.whole)
         with parts.launching():
             replayed = milliseconds(recording.replay, parts.device)
-            again = launched(recording.replay, parts.device)
-        work = again.milliseconds or busy
-        report.done(
-            f"{what} replayed",
-            f"{replayed:.3f} ms, {1 - work / replayed:.0%} idle between kernels",
-            replay_ms=replayed,
-            busy_ms=again.milliseconds,
-            kernels=again.count,
-        )
-    top = seen.kernels[:_TOP]
+        said += f"; replayed as one {replayed:.3f} ms, {1 - busy / replayed:.0%} of it idle"
+    report.done(f"{what} in all", f"{busy:.3f} ms of work, {said}", busy_ms=busy)
+
+
+def _kinds(report: Report, what: str, seen: Sequence[Launched]) -> None:
+    kinds: Counter[str] = Counter()
+    for each in seen:
+        kinds.update(each.kinds)
+    total = sum(kinds.values())
+    report.done(
+        f"{what} by kind",
+        ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in kinds.most_common()),
+        milliseconds=dict(kinds),
+    )
+
+
+def _kernels(report: Report, what: str, seen: Sequence[Launched], busy: float) -> None:
+    kernels = sorted((k for each in seen for k in each.kernels), key=lambda k: -k.milliseconds)
+    top = kernels[:_TOP]
     report.done(
         f"{what} most time",
         "; ".join(f"{k.milliseconds / busy:.0%} {k.name[:40]}" for k in top[:3]),
