@@ -174,7 +174,7 @@ def _other_process(check: Check, report: Report, name: str) -> None:
     options = ["--quick"] if check.quick else []
     said = subprocess.run(
         [sys.executable, "-m", f"{__package__}.bits", name, check.name, *options],
-        capture_output=True, text=True, timeout=max(1.0, report.left),
+        capture_output=True, text=True, timeout=min(60.0, max(1.0, report.left)),
     )  # fmt: skip
     if said.returncode:
         report.failed(f"{name} in another process", said.stderr.strip()[-200:], error=said.stderr)

@@ -6,6 +6,8 @@ python -m benchmarks.gpu_check pack FILE       what a GPU machine needs, as .tar
 """
 
 import argparse
+import math
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import import_module
@@ -40,8 +42,9 @@ def _stage(options: argparse.Namespace) -> int:
 
     check = Check(options.device, options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
-    report = Report(options.name, options.out, options.seconds, check.wait)
-    import_module(f"{__package__}.{options.name}").run(check, report)
+    module = import_module(f"{__package__}.{options.name}")
+    left = math.inf if options.end is None else options.end - time.time()
+    module.run(check, Report(options.name, options.out, left, check.wait))
     return 0
 
 
@@ -64,13 +67,14 @@ def parser() -> argparse.ArgumentParser:
     for command in (whole, one):
         command.add_argument("--device", default="cuda", help="cuda (default) or cpu")
         command.add_argument("--quick", action="store_true", help="tiny networks, few rows")
-        command.add_argument("--seconds", type=float, default=500, help="in all (default: 500)")
+    whole.add_argument("--seconds", type=float, default=500, help="in all (default: 500)")
     whole.add_argument("--out", type=Path, metavar="DIR", help="default: a new one below runs/")
     whole.add_argument(
         "--stages", type=_stages, default=chosen(NAMES), metavar="A,B", help=", ".join(NAMES)
     )
     one.add_argument("name", choices=NAMES)
     one.add_argument("--out", type=Path, metavar="DIR", required=True)
+    one.add_argument("--end", type=float, metavar="T", help="when to be done, as time.time()")
     commands.add_parser("table").add_argument("folder", type=Path, metavar="DIR")
     commands.add_parser("pack").add_argument("file", type=Path, metavar="FILE.tar.gz")
     return options

@@ -31,20 +31,15 @@ def run(
     """Run the stages within so many `seconds`, write rows, log and table into `folder`, print the
     table; whether nothing failed. `arguments` are for every stage."""
     folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with (
-        (folder / LOG).open("ab") as log,
-        contextlib.suppress(_StoppedError),
-        _stopped_by_signals(),
-    ):
-        for number, stage in enumerate(stages):
-            left = seconds - _GRACE - (time.monotonic() - began)
-            limit = share(stage, stages[number + 1 :], left)
-            report = Report(stage.name, folder, limit)
-            if limit < SHORTEST:
-                report.skipped(stage.title, "left out for want of time")
-                continue
-            _run_stage(stage, limit, report, folder, log, arguments)
+    end = time.monotonic() + seconds - _GRACE
+    with (folder / LOG).open("ab") as log:
+        try:
+            with _stopped_by_signals():
+                for number, stage in enumerate(stages):
+                    limit = share(stage, stages[number + 1 :], end - time.monotonic())
+                    _run_stage(stage, limit, folder, log, arguments)
+        except _StoppedError:
+            Report("run", folder, 0).failed("the run", "was told to stop; rows so far are kept")
     rows = read_rows(folder)
     table = summary(rows)
     (folder / TABLE).write_text(table, encoding="utf-8")
@@ -53,20 +48,19 @@ def run(
 
 
 def _run_stage(
-    stage: Stage,
-    limit: float,
-    report: Report,
-    folder: Path,
-    log: IO[bytes],
-    arguments: Sequence[str],
+    stage: Stage, limit: float, folder: Path, log: IO[bytes], arguments: Sequence[str]
 ) -> None:
+    report = Report(stage.name, folder, limit)
+    if limit < SHORTEST:
+        report.skipped(stage.title, "left out for want of time")
+        return
     began = time.monotonic()
     print(f"{stage.name}: {stage.title}, at most {limit:.0f} s", end=" ", flush=True)
     log.write(f"\n=== {stage.name}, at most {limit:.0f} s\n".encode())
     log.flush()
     command = [
         sys.executable, "-m", "benchmarks.gpu_check", "stage", stage.name,
-        "--out", str(folder), "--seconds", str(limit - _GRACE), *arguments,
+        "--out", str(folder), "--end", str(time.time() + limit - _GRACE), *arguments,
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -78,7 +72,8 @@ def _run_stage(
     finally:
         _end(process)
     if status is None:
-        report.failed("the stage", f"ended after its {limit:.0f} s; rows so far are kept")
+        say = report.skipped if stage.optional else report.failed
+        say("the rest", f"the stage was ended after its {limit:.0f} s; rows so far are kept")
     elif status != 0:
         report.failed("the stage", f"ended with status {status}; see the log")
     print(f"... {time.monotonic() - began:.0f} s", flush=True)

@@ -26,7 +26,7 @@ class _Rows:
         what, took = report.nodeid.partition("::")[2], f"{report.duration:.1f} s"
         if report.skipped:
             reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else "skipped"
-            self._report.skipped(what, str(reason))
+            self._report.skipped(what, str(reason).removeprefix("Skipped: "))
         elif report.failed:
             said = report.longreprtext.strip().splitlines()
             errors = [line for line in said if line.startswith("E ")]

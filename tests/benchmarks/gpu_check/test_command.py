@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,17 +52,41 @@ def test_it_ends_with_its_table_and_nothing_failed(
 def test_a_stage_is_ended_in_time_and_the_next_one_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is given too little for its imports."""
+    """The first two are given too little for their imports."""
     monkeypatch.setattr(runner, "SHORTEST", 0.1)
-    stages = [Stage("profile", "ended", 0.3, 0.1), Stage("layers", "goes on", 60, 20)]
+    stages = [
+        Stage("profile", "ended", 0.3, 0.1),
+        Stage("speed", "ended, too", 0.3, 0.1, optional=True),
+        Stage("layers", "goes on", 60, 20),
+    ]
     done = runner.run(stages, tmp_path, 60, ["--device", "cpu", "--quick"])
     rows = read_rows(tmp_path)
     assert not done
     assert [(row.stage, row.outcome) for row in rows] == [
         ("profile", "failed"),
+        ("speed", "skipped"),
         ("layers", "skipped"),
     ]
-    assert "ended after" in rows[0].figure
+    assert "was ended after" in rows[0].figure
+    assert "was ended after" in rows[1].figure
+
+
+def test_told_to_stop_it_ends_with_the_table_of_what_there_is(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        ["bash", str(SCRIPT), "--device", "cpu", "--quick", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while not read_rows(tmp_path):
+        time.sleep(0.1)
+        assert running.poll() is None
+    running.terminate()
+    said, _ = running.communicate()
+    assert running.returncode == 1
+    assert "was told to stop" in said
+    assert said.endswith((tmp_path / runner.TABLE).read_text())
 
 
 def test_a_device_that_is_not_there_fails_and_is_said(tmp_path: Path) -> None:
