@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model_core.config import ModelConfig
 from model_core.engine import (
     BATCHES_AT_ONCE,
     EncodePrecision,
@@ -39,13 +40,13 @@ from .streams import Streams
 from .table import Column, Table
 from .timing import take_turns
 
-BATCHES = (32, 128, 256)
+BATCHES = (1, 8, 32, 128, 256)
 PRECISIONS: dict[Direction, tuple[Precision, ...]] = {
     "encode": ("float32", "tf32"),
     "decode": ("float32", "tf32", "bfloat16"),
 }
-_BLOCKS = 10
-_REFERENCE_SECONDS = 10
+_MOST_BLOCKS, _BLOCKS_OF_ALL = 10, 1024  # of a stream, and of all the streams of a run
+_EAGER_BATCH, _EAGER_SECONDS = 32, 10
 
 TABLE = Table(
     [
@@ -90,38 +91,64 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
     limits = {precision: device_roofline(device, precision) for precision in PRECISIONS["decode"]}
     for name, direction in itertools.product(plan.models, plan.directions):
         model = seeded_model(name)
+        wanted = on_the_cpu(model, direction)
         for precision, batch in itertools.product(PRECISIONS[direction], BATCHES):
-            _forget_memory()
             setting = Setting(direction, precision, batch, device)
-            yield measured(model, setting, plan, limits[precision])
-        _forget_memory()
+            yield measured(model, setting, plan, limits[precision], wanted)
         try:
-            yield _reference(model, direction, device, plan, limits["float32"])
+            theirs = reference_model(name, model.state_dict())
         except MissingContenderError as error:
             section.note(f"the reference is left out: {error}")
+        else:
+            eager = Eager("reference", theirs, model.config, direction, device)
+            yield eager.measured(plan, limits["float32"])
 
 
-def _forget_memory() -> None:
+def _forget_memory(device: torch.device) -> None:
     """Let go of what is unused, so that the next peak is its own."""
     gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
-def measured(model: EncodecModel, setting: Setting, plan: Plan, limit: float) -> Row:
-    """A row of ours. The device may be the CPU, for a batch that is small enough."""
+def on_the_cpu(model: EncodecModel, direction: Direction) -> list[np.ndarray]:
+    """What the torch backend on the CPU makes of some streams, side by side."""
+    return _flat(_few(model, direction), TorchEngine(model))
+
+
+def outputs_of(setting: Setting, model: EncodecModel) -> list[np.ndarray]:
+    """What ours makes of the same streams."""
+    return _flat(_few(model, setting.direction), setting.engine(model))
+
+
+def _few(model: EncodecModel, direction: Direction) -> Streams:
+    return Streams(model.config, direction, DEFAULT_BANDWIDTH, 2, 4)
+
+
+def measured(
+    model: EncodecModel,
+    setting: Setting,
+    plan: Plan,
+    limit: float,
+    wanted: list[np.ndarray] | None = None,
+) -> Row:
+    """A row of ours; `wanted` is what `on_the_cpu` gives, where that is at hand. The device may be
+    the CPU, for a batch that is small enough."""
+    _forget_memory(setting.device)
     config, direction = model.config, setting.direction
     engine = setting.engine(model)
-    few = Streams(config, direction, DEFAULT_BANDWIDTH, 2, 4)
-    outputs = {"ours": _flat(few, engine), "torch": _flat(few, TorchEngine(model))}
+    ours = _flat(_few(model, direction), engine)
+    outputs = {"ours": ours, "torch": wanted or on_the_cpu(model, direction)}
     same = agreement(direction, "torch", outputs)["ours"]
-    streams = Streams(config, direction, DEFAULT_BANDWIDTH, setting.batch, _BLOCKS)
+    blocks = max(2, min(_MOST_BLOCKS, _BLOCKS_OF_ALL // setting.batch))
+    streams = Streams(config, direction, DEFAULT_BANDWIDTH, setting.batch, blocks)
     streams.run(engine)
     job = {"ours": lambda: streams.run(engine, BATCHES_AT_ONCE)}
     seconds = median(take_turns(job, plan.runs, plan.budget)["ours"])
     rate = BATCHES_AT_ONCE * streams.seconds / seconds
     return _row(
-        model, direction, "ours", setting.precision, setting.batch, rate, limit, setting.device
+        config, direction, "ours", setting.precision, setting.batch, rate, limit, setting.device
     ) | {"agreement": same}
 
 
@@ -130,43 +157,57 @@ def _flat(streams: Streams, engine: Engine) -> list[np.ndarray]:
     return [np.concatenate(list(block), axis=1) for block in streams.outputs(engine)]
 
 
-def _reference(
-    model: EncodecModel, direction: Direction, device: torch.device, plan: Plan, limit: float
-) -> Row:
-    """The reference, eager, with whole clips in a batch, each copied there and back. In float32,
-    as ours: it would multiply in TF32 by itself."""
-    config = model.config
-    theirs = reference_model(config.name, model.state_dict()).to(device)
-    theirs.set_target_bandwidth(DEFAULT_BANDWIDTH)
-    batch = BATCHES[0]
-    clip = Clip(config, _REFERENCE_SECONDS)
-    audio = torch.from_numpy(clip.whole()).expand(batch, -1, -1).contiguous()
-    frames = [
-        (torch.from_numpy(codes).expand(batch, -1, -1), scale)
-        for codes, scale in CodedClip(clip, DEFAULT_BANDWIDTH).frames()
-    ]
+@dataclass(frozen=True)
+class Eager:
+    """A network as it is, the reference's or ours, with whole clips in a batch, each copied there
+    and back. In float32, as our engine: torch would multiply in TF32 by itself."""
 
-    def encode() -> None:
-        for codes, _ in theirs.encode(audio.to(device)):
-            codes.cpu()
+    contender: str
+    network: Any
+    config: ModelConfig
+    direction: Direction
+    device: torch.device
+    batch: int = _EAGER_BATCH
+    seconds: float = _EAGER_SECONDS
 
-    def decode() -> None:
-        on_device = [
-            (codes.to(device), None if scale is None else torch.full((batch, 1), scale).to(device))
-            for codes, scale in frames
+    def measured(self, plan: Plan, limit: float) -> Row:
+        """Its row."""
+        _forget_memory(self.device)
+        network, batch = self.network.to(self.device), self.batch
+        network.set_target_bandwidth(DEFAULT_BANDWIDTH)
+        clip = Clip(self.config, self.seconds)
+        audio = torch.from_numpy(clip.whole()).expand(batch, -1, -1).contiguous()
+        frames = [
+            (torch.from_numpy(codes).expand(batch, -1, -1), scale)
+            for codes, scale in CodedClip(clip, DEFAULT_BANDWIDTH).frames()
         ]
-        theirs.decode(on_device).cpu()
 
-    job = encode if direction == "encode" else decode
-    with torch.inference_mode(), arithmetic(device):
-        job()
-        times = take_turns({"reference": job}, plan.runs, plan.budget)["reference"]
-    rate = batch * clip.seconds / median(times)
-    return _row(model, direction, "reference", "float32", batch, rate, limit, device)
+        def encode() -> None:
+            for codes, _ in network.encode(audio.to(self.device)):
+                codes.cpu()
+
+        def decode() -> None:
+            on_device = [
+                (
+                    codes.to(self.device),
+                    None if scale is None else torch.full((batch, 1), scale).to(self.device),
+                )
+                for codes, scale in frames
+            ]
+            network.decode(on_device).cpu()
+
+        job = encode if self.direction == "encode" else decode
+        with torch.inference_mode(), arithmetic(self.device):
+            job()
+            times = take_turns({self.contender: job}, plan.runs, plan.budget)[self.contender]
+        rate = batch * clip.seconds / median(times)
+        return _row(
+            self.config, self.direction, self.contender, "float32", batch, rate, limit, self.device
+        )
 
 
 def _row(
-    model: EncodecModel,
+    config: ModelConfig,
     direction: Direction,
     contender: str,
     precision: Precision,
@@ -175,10 +216,10 @@ def _row(
     limit: float,
     device: torch.device,
 ) -> Row:
-    macs = macs_per_second(model.config, direction, DEFAULT_BANDWIDTH)
+    macs = macs_per_second(config, direction, DEFAULT_BANDWIDTH)
     taken = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
     return {
-        "model": model.config.name,
+        "model": config.name,
         "direction": direction,
         "contender": contender,
         "precision": precision,

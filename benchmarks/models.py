@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model_core.checkpoints.netconfig import LMConfig
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, ModelConfig
 from model_core.lm import LMModel
 from model_core.model import EncodecModel
 from model_core.nn.rvq import sample_vectors
@@ -24,9 +24,10 @@ _FIT_SEED = 5
 ones but rounding errors to tell apart."""
 
 
-def seeded_model(name: str) -> EncodecModel:
-    """The model `name` in eval mode; the same weights at every call."""
-    config = CONFIGS[name]
+def seeded_model(name: str, config: ModelConfig | None = None) -> EncodecModel:
+    """The model `name` in eval mode, of another width where another `config` is given; the same
+    weights at every call."""
+    config = config or CONFIGS[name]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(20221024)
         model = EncodecModel(config, name).eval()

@@ -1,16 +1,23 @@
 """Fixtures every test may use."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from tests.peers import Peers
+if TYPE_CHECKING:
+    from tests.peers import Peers
 
 
 @pytest.fixture(scope="session")
 def peers() -> Peers:
-    """The reference models and ours with the same weights, built when first asked for."""
+    """The reference models and ours with the same weights, built when first asked for. (The
+    reference is imported only then: GPU machines seldom have it.)"""
+    from tests.peers import Peers
+
     return Peers()
 
 

@@ -80,20 +80,26 @@ class Capturing:
         if self.knows(variant):
             return
         self._retries.pop(variant, None)
-        replay: Replay | None = None
-        try:
-            try:
-                replay = self._recorded(variant)
-            except torch.OutOfMemoryError:
-                self._recorder.release()
-                replay = self._recorded(variant)
-        except torch.OutOfMemoryError as error:
+        replay, wanting = self._tried(variant)
+        if wanting is not None:
+            self._recorder.release()
+            replay, wanting = self._tried(variant)
+        if wanting is not None:
             self._recorder.release()
             self._retries[variant] = time.monotonic() + RETRY_SECONDS
-            _warn(variant, error)
-        except CaptureError as error:
-            _warn(variant, error)
+            _warn(variant, wanting)
         self._replays[variant] = replay
+
+    def _tried(self, variant: Variant) -> tuple[Replay | None, str | None]:
+        """A replay, if the variant can be recorded, and what was said for want of memory. The error
+        itself is not handed on: it would hold on to all that was computed up to it."""
+        try:
+            return self._recorded(variant), None
+        except torch.OutOfMemoryError as error:
+            return None, str(error)
+        except CaptureError as error:
+            _warn(variant, str(error))
+            return None, None
 
     def _recorded(self, variant: Variant) -> Replay:
         if variant.whole not in self._beginnings:
@@ -128,5 +134,5 @@ class Capturing:
         return self._recorder.record(function)
 
 
-def _warn(variant: Variant, error: Exception) -> None:
-    logger.warning("no CUDA graph of %s, its kernels run one by one: %s", variant, error)
+def _warn(variant: Variant, why: str) -> None:
+    logger.warning("no CUDA graph of %s, its kernels run one by one: %s", variant, why)

@@ -1,6 +1,7 @@
 """CUDA graphs as recordings."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ class CudaRecorder:
                     raise
                 if isinstance(error.__context__, torch.OutOfMemoryError):  # ended by another error
                     raise error.__context__ from error
+                if "out of memory" in str(error):  # while the graph was made ready to run
+                    raise torch.OutOfMemoryError(str(error)) from error
                 raise CaptureError(str(error)) from error
         return Recording(graph.replay, outputs)
 
@@ -75,6 +78,7 @@ class CudaRecorder:
 
     def release(self) -> None:
         """As `Recorder`."""
+        gc.collect()  # errors that name each other hold on to what led to them
         with handover.in_a_gap():
             torch.cuda.empty_cache()
 

@@ -9,7 +9,7 @@ import torch
 from model_core.config import CONFIGS
 from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, Engine, StreamState
 from model_core.model import EncodecModel
-from tests.peers import signal
+from tests.signals import signal
 
 
 def narrow_model(name: str, dtype: torch.dtype = torch.float32) -> EncodecModel:

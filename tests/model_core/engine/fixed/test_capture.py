@@ -4,6 +4,7 @@
 same inputs, into the same outputs.
 """
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -120,6 +121,34 @@ def test_want_of_memory_is_met_by_freeing_some() -> None:
     recorded, recorder = _prepared(torch.OutOfMemoryError("no room"))
     assert recorded.complete
     assert recorder.released == 1
+
+
+def test_a_failed_attempt_keeps_nothing_from_being_freed() -> None:
+    """What was computed up to the error would else be there still when it is tried again."""
+
+    class Large:
+        """Stands for what a part of a step computes on its way."""
+
+    class Full(HostRecorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.computed: list[weakref.ref[Large]] = []
+            self.left: list[object] = []
+
+        def record(self, function: Callable[[], Tensors]) -> Recording:
+            large = Large()
+            self.computed.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("no room")
+
+        def release(self) -> None:
+            self.left += [reference() for reference in self.computed]
+
+    step = _step("encodec_24khz", "encode")
+    recorder = Full()
+    with torch.inference_mode():
+        Capturing(step, _given(step), recorder).prepare(Variant(False, 2))
+    assert len(recorder.computed) == 2
+    assert set(recorder.left) == {None}
 
 
 def test_a_capture_that_found_no_memory_is_tried_again_later(

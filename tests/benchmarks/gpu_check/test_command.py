@@ -1,0 +1,102 @@
+"""The one command, on the CPU with tiny networks: stages that end in time, and their table."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu_check import runner
+from benchmarks.gpu_check.command import main
+from benchmarks.gpu_check.pack import ROOT
+from benchmarks.gpu_check.report import read_rows
+from benchmarks.gpu_check.stages import Stage
+
+SCRIPT = ROOT / "scripts" / "gpu_check.sh"
+
+
+def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """One thread each: several at once on a busy machine wait for each other."""
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["bash", str(SCRIPT), "--device", "cpu", "--quick", "--out", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def test_it_ends_with_its_table_and_nothing_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = ("versions", "captures", "profile", "queue", "faults", "layers", "compiled")
+    said = check(tmp_path, "--stages", ",".join(stages))
+    rows = read_rows(tmp_path)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert {row.stage for row in rows} == set(stages)
+    assert {row.outcome for row in rows} == {"done", "skipped"}
+    skipped = [row for row in rows if row.outcome == "skipped"]
+    assert {row.stage for row in skipped} == {"versions", "faults", "layers", "compiled"}
+    assert {row.figure for row in skipped} == {"needs CUDA"}
+    table = (tmp_path / runner.TABLE).read_text()
+    assert said.stdout.endswith(table)
+    assert "streams of 4 s" in table
+    assert (tmp_path / runner.LOG).stat().st_size > 0
+    assert main(["table", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == table
+
+
+def test_a_stage_is_ended_in_time_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two are given too little for their imports."""
+    monkeypatch.setattr(runner, "SHORTEST", 0.1)
+    stages = [
+        Stage("profile", "ended", 0.3, 0.1),
+        Stage("speed", "ended, too", 0.3, 0.1, optional=True),
+        Stage("layers", "goes on", 60, 20),
+    ]
+    done = runner.run(stages, tmp_path, 60, ["--device", "cpu", "--quick"])
+    rows = read_rows(tmp_path)
+    assert not done
+    assert [(row.stage, row.outcome) for row in rows] == [
+        ("profile", "failed"),
+        ("speed", "skipped"),
+        ("layers", "skipped"),
+    ]
+    assert "was ended after" in rows[0].figure
+    assert "was ended after" in rows[1].figure
+
+
+def test_told_to_stop_it_ends_with_the_table_of_what_there_is(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        ["bash", str(SCRIPT), "--device", "cpu", "--quick", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while not read_rows(tmp_path):
+        time.sleep(0.1)
+        assert running.poll() is None
+    running.terminate()
+    said, _ = running.communicate()
+    assert running.returncode == 1
+    assert "was told to stop" in said
+    assert said.endswith((tmp_path / runner.TABLE).read_text())
+
+
+def test_a_device_that_is_not_there_fails_and_is_said(tmp_path: Path) -> None:
+    said = check(tmp_path, "--device", "cuda:7", "--stages", "profile")
+    assert said.returncode == 1
+    assert "FAILED" in said.stdout
+    assert all(row.outcome == "failed" for row in read_rows(tmp_path))
+
+
+def test_unknown_stages_are_refused(tmp_path: Path) -> None:
+    said = check(tmp_path, "--stages", "nothing")
+    assert said.returncode == 2
+    assert "no stage nothing" in said.stderr
