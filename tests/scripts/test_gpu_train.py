@@ -52,11 +52,9 @@ def test_a_run_starts_and_goes_on(tmp_path: Path, without: Path) -> None:
     pack_cache(small_cache("encodec_24khz", tmp_path / "cache"), data, noise_db=45)
     weights = narrow_weights(tmp_path / "weights")
     flags = [*SMALL.split(), "--start-from", str(weights), "--log-every", "1"]
-    where: list[str | Path] = ["--data", data, "--device", "cpu"]
-    done = run(
-        *("1", *where, "--out", out / "1", "--run-minutes", "0.01", "--", *flags),
-        without=without,
-    )
+    where = ["1", "--data", str(data), "--device", "cpu"]
+    visit = [*where, "--out", str(out / "1"), "--run-minutes", "0.01", "--", *flags]
+    done = run(*visit, without=without)
     assert done.returncode == 0, done.stdout + done.stderr
     files = sorted(path.name for path in (out / "1").iterdir())
     (part,) = (out / "1").glob("carry-*")
@@ -66,10 +64,8 @@ def test_a_run_starts_and_goes_on(tmp_path: Path, without: Path) -> None:
     assert first["config"]["adversary_from"] == 0.667
     assert first["config"]["minutes"] == 0.01
 
-    done = run(
-        *("1", *where, "--out", out / "2", "--carry", part, "--run-minutes", "0.02"),
-        without=without,
-    )
+    visit = [*where, "--out", str(out / "2"), "--run-minutes", "0.02", "--carry", str(part)]
+    done = run(*visit, without=without)
     assert done.returncode == 0, done.stdout + done.stderr
     (part,) = (out / "2").glob("carry-*")
     _, second = read_parts([part])

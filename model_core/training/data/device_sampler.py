@@ -50,6 +50,8 @@ class DeviceSampler:
         first, *others = torch.split(sources, [size, *(len(rows) for rows, _ in draw.further)])
         clips = first.clone()
         for source, (rows, levels) in zip(others, draw.further, strict=True):
+            if not len(rows):
+                continue
             index = self._sent(rows)
             clips[index] = mixed(clips[index], source, self._sent(levels), first[index])
         if len(draw.rooms.rows):

@@ -5,13 +5,11 @@ device are noted, which wait unless they are said not to. A program (`codec` or 
 device belongs to the whole process; it prints each wait, and at the end "done".
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -32,6 +30,7 @@ from model_core.training.data.device_sampler import DeviceSampler
 from model_core.training.lm.data import LMBatch
 from model_core.training.lm.network import LMNetwork
 from model_core.training.optimizer import adam, step_if_finite
+from tests.model_core.training.data.fixtures import write_cache
 
 
 class Backend(_DummyBackendModule):
@@ -41,7 +40,6 @@ class Backend(_DummyBackendModule):
 
 _setup_privateuseone_for_python_backend("pretended", Backend())
 DEVICE = torch.device("pretended:0")
-RATE = 24_000
 
 
 class Waits(TorchDispatchMode):
@@ -60,15 +58,6 @@ def _non_blocking(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     names = [argument.name for argument in func._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs
     return bool(given.get("non_blocking", False))
-
-
-def cache(folder: Path) -> AudioCache:
-    """Six seconds of noise to train on."""
-    samples = np.random.default_rng(1).integers(-3000, 3000, (1, 6 * RATE), np.int16)
-    np.save(folder / "audio.npy", samples)
-    entry = {"file": "a", "category": "speech", "split": "train", "start": 0}
-    (folder / "index.json").write_text(json.dumps([entry | {"length": 6 * RATE}]))
-    return AudioCache(folder, sample_rate=RATE)
 
 
 def pretended(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
@@ -120,7 +109,8 @@ def codec_steps(folder: Path) -> None:
         adversary_filters=2,
         precision="float32",
     )
-    trainer = CodecTrainer(settings, cache(folder), folder / "run")
+    cache = AudioCache(write_cache(folder / "c", [("speech", "train", 6.0)], rate=24_000))
+    trainer = CodecTrainer(settings, cache, folder / "run")
     trainer.train_step()  # starts the codebooks
     mode = FakeTensorMode()
     move_trainer(mode, trainer)

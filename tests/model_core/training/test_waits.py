@@ -11,22 +11,27 @@ from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
 from model_core.training.data.device_sampler import DeviceSampler
-from tests.model_core.training.lm.fixtures import small_cache
+from tests.model_core.training.data.fixtures import MIXED, write_cache
 
-PROGRAM = Path(__file__).parent / "pretended_device.py"
+ROOT = Path(__file__).parents[3]
+PROGRAM = "tests.model_core.training.pretended_device"
 
 
 @pytest.mark.parametrize("what", ["codec", "lm"])
 def test_nothing_in_a_step_waits(what: str) -> None:
     done = subprocess.run(
-        [sys.executable, PROGRAM, what], capture_output=True, text=True, check=False
+        [sys.executable, "-m", PROGRAM, what],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "done\n", done.stderr[-3000:]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_nothing_in_a_step_waits_for_a_gpu(tmp_path: Path) -> None:
-    cache = AudioCache(small_cache("encodec_24khz", tmp_path / "c"), sample_rate=24_000)
+    cache = AudioCache(write_cache(tmp_path / "c", MIXED, rate=24_000))
     settings = CodecSettings(
         n_filters=4, steps=20, batch=4, kmeans_frames=1100, quantise_from=0.0, adversary_from=0.0
     )

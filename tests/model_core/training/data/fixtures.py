@@ -15,13 +15,14 @@ def write_cache(
     channels: int = 1,
     old: bool = False,
     silent: tuple[int, ...] = (),
+    rate: int = RATE,
 ) -> Path:
     """A cache with (category, split, seconds); recording `i` is noise of about `i + 1` / 100."""
     folder.mkdir()
     random = np.random.default_rng(1)
     parts, entries, start = [], [], 0
     for number, (category, split, seconds) in enumerate(recordings):
-        length = round(seconds * RATE)
+        length = round(seconds * rate)
         noise = (
             random.uniform(-0.01, 0.01, (channels, length)) * (number + 1) * (number not in silent)
         )
@@ -30,7 +31,7 @@ def write_cache(
         entries.append(entry | {"start": start, "length": length})
         start += length
     np.save(folder / "audio.npy", np.concatenate(parts, axis=1))
-    index: Any = entries if old else {"version": 2, "sample_rate": RATE, "recordings": entries}
+    index: Any = entries if old else {"version": 2, "sample_rate": rate, "recordings": entries}
     (folder / "index.json").write_text(json.dumps(index))
     return folder
 
