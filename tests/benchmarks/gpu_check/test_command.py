@@ -12,7 +12,7 @@ from benchmarks.gpu_check import runner
 from benchmarks.gpu_check.command import main
 from benchmarks.gpu_check.pack import ROOT
 from benchmarks.gpu_check.report import read_rows
-from benchmarks.gpu_check.stages import Stage
+from benchmarks.gpu_check.stages import NAMES, Stage
 
 SCRIPT = ROOT / "scripts" / "gpu_check.sh"
 
@@ -32,14 +32,13 @@ def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_it_ends_with_its_table_and_nothing_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages = ("versions", "captures", "profile", "queue", "faults", "layers", "compiled")
-    said = check(tmp_path, "--stages", ",".join(stages))
+    said = check(tmp_path)
     rows = read_rows(tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
-    assert {row.stage for row in rows} == set(stages)
+    assert {row.stage for row in rows} == set(NAMES)
     assert {row.outcome for row in rows} == {"done", "skipped"}
     skipped = [row for row in rows if row.outcome == "skipped"]
-    assert {row.stage for row in skipped} == {"versions", "faults", "layers", "compiled"}
+    assert {row.stage for row in skipped} == {"versions", "tests", "faults", "layers", "compiled"}
     assert {row.figure for row in skipped} == {"needs CUDA"}
     table = (tmp_path / runner.TABLE).read_text()
     assert said.stdout.endswith(table)
