@@ -35,6 +35,12 @@ def all_reduce(tensor: Tensor) -> None:
         dist.all_reduce(tensor)
 
 
+def broadcast(tensor: Tensor) -> None:
+    """Give every process the tensor of the first one, in place."""
+    if is_distributed():
+        dist.broadcast(tensor, src=0)
+
+
 def broadcast_tensors(tensors: Iterable[Tensor], src: int = 0) -> None:
     """Give every process the tensors of process `src`, in place; integers are left alone.
 
@@ -76,11 +82,20 @@ def average_metrics(metrics: Mapping[str, float], count: float = 1.0) -> dict[st
     if not is_distributed():
         return dict(metrics)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    values = [float(v) for v in metrics.values()]
-    totals = torch.tensor([*values, 1.0], device=device, dtype=torch.float32) * count
+    values = torch.tensor([float(v) for v in metrics.values()], device=device, dtype=torch.float32)
+    return dict(zip(metrics, average_values(values, count).tolist(), strict=True))
+
+
+def average_values(values: Tensor, count: float = 1.0) -> Tensor:
+    """Mean of each of `values` `[n]` over the processes, weighted by each process's `count`.
+
+    Nothing is read by the host.
+    """
+    if not is_distributed():
+        return values
+    totals = torch.cat([values, values.new_ones(1)]) * count
     all_reduce(totals)
-    means = (totals[:-1] / totals[-1]).tolist()
-    return dict(zip(metrics, means, strict=True))
+    return totals[:-1] / totals[-1]
 
 
 def _check_same_number(tensors: list[Tensor]) -> None:

@@ -114,14 +114,20 @@ class EncodecModel(nn.Module):
     def encode(self, x: Tensor) -> list[EncodedFrame]:
         """Encode `[B, channels, T]` into one `(codes, scale)` a segment.
 
-        Raises `InvalidAudioError` for another shape or for no samples at all.
+        Floating-point samples of another type than the model's are converted. Raises
+        `InvalidAudioError` for whole numbers, for another shape or for no samples at all.
         """
+        if not x.is_floating_point():
+            raise InvalidAudioError(
+                f"expected floating-point samples between -1 and 1, got {x.dtype}"
+            )
         if x.dim() != 3 or x.shape[1] != self.channels:
             raise InvalidAudioError(
                 f"expected audio of shape [B, {self.channels}, T], got {list(x.shape)}"
             )
         if x.shape[-1] == 0:
             raise InvalidAudioError("there are no samples to encode")
+        x = x.to(next(self.parameters()).dtype)
         length = self.segment_length or x.shape[-1]
         stride = self.segment_stride or x.shape[-1]
         return [
@@ -150,7 +156,8 @@ class EncodecModel(nn.Module):
         """Decode what `encode` returned into `[B, channels, T]`.
 
         The last frame is decoded whole, so the output may be a little longer than the input.
-        Raises `InvalidAudioError` for no frames, or more than one where there are no segments.
+        Raises `InvalidAudioError` for no frames, more than one where there are no segments, and
+        codes that the codebooks do not have.
         """
         count = len(encoded_frames)
         if not count:
@@ -164,6 +171,11 @@ class EncodecModel(nn.Module):
 
     def _decode_frame(self, encoded_frame: EncodedFrame) -> Tensor:
         codes, scale = encoded_frame
+        bins = self.quantizer.bins
+        if not codes.numel():
+            raise InvalidAudioError("there are no codes to decode")
+        if codes.min() < 0 or codes.max() >= bins:
+            raise InvalidAudioError(f"there are codes outside the {bins} entries of a codebook")
         out: Tensor = self.decoder(self.quantizer.decode(codes.transpose(0, 1)))
         return out if scale is None else out * scale.view(-1, 1, 1)
 

@@ -13,7 +13,7 @@ import torchaudio
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
-from model_core.audio.input import MediaInput
+from model_core.audio.input import MediaInput, PlainBytes, SeekableBytes
 from model_core.audio.reader import MediaReader
 from model_core.audio.resample import kernel_is_small, resampler
 from model_core.audio.wav import pcm16, rescale_factor, wav_header
@@ -82,21 +82,28 @@ def _hertz(rate: float) -> int:
     return int(rate)
 
 
-def load_audio(path: Path | str) -> tuple[torch.Tensor, int]:
-    """Any audio file as `(wav [C, T] float32, its sample rate in Hz)`.
+def load_audio(source: Path | str | SeekableBytes | PlainBytes) -> tuple[torch.Tensor, int]:
+    """Any audio file, or an open binary one, as `(wav [C, T] float32, its sample rate in Hz)`.
 
     What `torchaudio.load` did before it came to need another package. Raises `InvalidAudioError`
     for a file that cannot be read, or whose channels change on the way.
     """
-    path = Path(path)
+    if not isinstance(source, Path | str):
+        return _loaded(source)
+    path = Path(source)
     try:
         file = path.open("rb")
     except OSError as error:
         raise InvalidAudioError(f"cannot open {path}: {error.strerror}") from error
-    with file, closing(MediaReader(MediaInput(file))) as reader:
+    with file:
+        return _loaded(file)
+
+
+def _loaded(file: SeekableBytes | PlainBytes) -> tuple[torch.Tensor, int]:
+    with closing(MediaReader(MediaInput(file))) as reader:
         blocks = [samples for samples, _ in reader]
         if len({len(block) for block in blocks}) != 1:
-            raise InvalidAudioError(f"{path} does not keep one number of channels")
+            raise InvalidAudioError("the file does not keep one number of channels")
         return torch.from_numpy(np.concatenate(blocks, axis=1)), reader.info.sample_rate
 
 

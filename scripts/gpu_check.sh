@@ -8,6 +8,9 @@ python=${PYTHON:-python3}
 if [ -z "${PYTHON:-}" ] && [ -x "$root/.venv/bin/python" ]; then python=$root/.venv/bin/python; fi
 # `packages` holds what a packed tree brings along.
 export PYTHONPATH="$root:$root/packages${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+# Threads that wait by spinning take the time of whatever else runs; small work does best on one.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+case " $* " in *" cpu "*) export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ;; esac
 if [ "${1:-}" = --pack ]; then
   exec "$python" -m benchmarks.gpu_check pack "${2:?the file to write}"
 fi

@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     """Where the networks run: auto (CUDA where there is one), cpu, cuda or cuda:1."""
 
     models: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = tuple(CONFIGS)
-    """Models that are loaded at the start and kept warm, separated by commas."""
+    """Models that are loaded at the start and kept warm, separated by commas. Others are loaded
+    when a request asks for one, see `extra_models`."""
 
     weights: Annotated[str, Field(min_length=1)] = "auto"
     """Whose weights to compress with: auto, bundled, official, hf or a folder of weights."""

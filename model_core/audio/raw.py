@@ -1,5 +1,6 @@
-"""Headerless PCM: `audio/L16; rate=…; channels=…`, 16-bit big-endian (RFC 2586)."""
+"""Headerless big-endian PCM: `audio/L16; rate=…; channels=…` (RFC 2586), `audio/L24` (RFC 3190)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
@@ -12,49 +13,69 @@ from model_core.audio.samples import Samples, scaled
 from model_core.errors import InvalidAudioError
 
 _BLOCK = 1 << 16  # bytes
+_BITS = (16, 24)
+# Headerless audio of which nothing else says what it is: it would be taken for a broken container.
+_OTHERS = re.compile(r"audio/(l8|l20|pcm|basic|pcma|pcmu)")
 
 
 @dataclass(frozen=True)
 class RawFormat:
-    """Rate (Hz) and interleaved channels of headerless 16-bit big-endian samples.
+    """Rate (Hz), interleaved channels and bits (16 or 24) of headerless big-endian samples.
 
-    Raises `InvalidAudioError` for a rate or a channel count out of bounds.
+    Raises `InvalidAudioError` for one of them out of bounds.
     """
 
     rate: int
     channels: int = 1
+    bits: int = 16
 
     def __post_init__(self) -> None:
+        if self.bits not in _BITS:
+            raise InvalidAudioError(f"headerless samples of {self.bits} bits are not supported")
         if not MIN_RATE <= self.rate <= MAX_RATE:
             raise InvalidAudioError(
-                f"audio/L16: rate {self.rate} Hz is outside {MIN_RATE}…{MAX_RATE} Hz"
+                f"audio/L{self.bits}: rate {self.rate} Hz is outside {MIN_RATE}…{MAX_RATE} Hz"
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise InvalidAudioError(
-                f"audio/L16: {self.channels} channels; 1…{MAX_CHANNELS} are supported"
+                f"audio/L{self.bits}: {self.channels} channels; 1…{MAX_CHANNELS} are supported"
             )
 
 
 def parse_content_type(value: str) -> RawFormat | None:
-    """The format that a `Content-Type` of `audio/L16` tells; None for every other type.
+    """The format that a `Content-Type` of `audio/L16` or `audio/L24` tells; None for types that say
+    nothing of the samples.
 
     `rate` is required, `channels` is 1 unless given. Raises `InvalidAudioError` when a parameter is
-    missing, no number or out of bounds.
+    missing, unknown, no number or out of bounds, and for other types of headerless audio.
     """
-    if value.partition(";")[0].strip().lower() != "audio/l16":
+    kind = value.partition(";")[0].strip().lower()
+    if kind not in {f"audio/l{bits}" for bits in _BITS}:
+        if _OTHERS.fullmatch(kind):
+            raise InvalidAudioError(
+                f"{kind} is not read; headerless audio is audio/L16 or audio/L24, big-endian, "
+                "with its rate and channels"
+            )
         return None
     message = Message()
     message["content-type"] = value
-    rate = message.get_param("rate")
-    if rate is None:
-        raise InvalidAudioError("audio/L16 needs its rate: audio/L16; rate=44100; channels=2")
-    return RawFormat(_number("rate", rate), _number("channels", message.get_param("channels", "1")))
+    given = {name.lower(): text for name, text in message.get_params(failobj=[])[1:]}
+    unknown = sorted(given.keys() - {"rate", "channels"})
+    if unknown:
+        raise InvalidAudioError(
+            f"{kind} has no parameter {unknown[0][:50]!r}; there are rate and channels, and its "
+            "samples are big-endian"
+        )
+    if "rate" not in given:
+        raise InvalidAudioError(f"{kind} needs its rate: {kind}; rate=44100; channels=2")
+    rate, channels = _number("rate", given["rate"]), _number("channels", given.get("channels", "1"))
+    return RawFormat(rate, channels, int(kind.removeprefix("audio/l")))
 
 
-def _number(name: str, value: object) -> int:
-    text = value.strip() if isinstance(value, str) else ""
+def _number(name: str, text: str) -> int:
+    text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidAudioError(f"audio/L16: {name} is not a whole number")
+        raise InvalidAudioError(f"headerless audio: {name} is not a whole number")
     return int(text)
 
 
@@ -63,7 +84,8 @@ def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Sampl
 
     Raises `InvalidAudioError` when there are none or the last one is incomplete.
     """
-    frame = 2 * raw.channels
+    width = raw.bits // 8
+    frame = width * raw.channels
     rest = b""
     total = 0
     while part := file.read(_BLOCK):
@@ -72,9 +94,12 @@ def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Sampl
         rest = data[count * frame :]
         if count:
             total += count
-            flat = np.frombuffer(data, ">i2", count * raw.channels)
-            yield scaled(flat.reshape(count, raw.channels).T, 2.0**-15)
+            octets = np.frombuffer(data, np.uint8, count * frame).reshape(-1, width)
+            wide = np.zeros((len(octets), 4), np.uint8)  # 32 bits, the samples' own on top
+            wide[:, :width] = octets
+            flat = wide.view(">i4").reshape(count, raw.channels)
+            yield scaled(flat.T, 2.0**-31)
     if rest:
-        raise InvalidAudioError("truncated audio: the last L16 sample is incomplete")
+        raise InvalidAudioError(f"truncated audio: the last L{raw.bits} sample is incomplete")
     if total == 0:
         raise InvalidAudioError("the audio is empty (0 samples)")

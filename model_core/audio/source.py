@@ -50,7 +50,7 @@ class AudioSource:
                 self.info = reader.info
                 self._decoded: Iterator[tuple[Samples, AudioLayout | None]] = iter(reader)
             else:
-                self.info = SourceInfo("raw", "pcm_s16be", raw.rate, raw.channels, "")
+                self.info = SourceInfo("raw", f"pcm_s{raw.bits}be", raw.rate, raw.channels, "")
                 self._decoded = ((block, None) for block in read_raw(file, raw))
             self._open = stack.pop_all()
         self._blocks = self._seconds()
@@ -105,7 +105,7 @@ def open_audio(
 ) -> AudioSource:
     """Opens a path or a binary file (which stays open) as blocks `[channels, n]` at `sample_rate`.
 
-    `raw` reads headerless 16-bit big-endian samples instead of a container. Raises
+    `raw` reads headerless big-endian samples instead of a container. Raises
     `InvalidAudioError` here or while iterating: unreadable, no audio, empty, truncated, not finite,
     rate or channels out of bounds; `AudioTooLongError` past `max_seconds`.
     """

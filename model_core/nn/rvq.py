@@ -120,6 +120,7 @@ class EuclideanCodebook(nn.Module):
         self.register_buffer("cluster_size", torch.zeros(bins))
         self.register_buffer("embed", embed)
         self.register_buffer("embed_avg", embed.clone())
+        self._started = False  # True once `inited` was seen to be set
 
     def encode(self, x: Tensor) -> Tensor:
         """`[..., D] -> [...]`: the index of the nearest entry."""
@@ -135,7 +136,7 @@ class EuclideanCodebook(nn.Module):
 
         All processes start from the entries that the first one finds.
         """
-        if self.inited:
+        if self._has_started():
             return
         centres, counts = kmeans(
             sample_vectors(samples, min(len(samples), self.kmeans_samples)),
@@ -147,7 +148,18 @@ class EuclideanCodebook(nn.Module):
         self.embed_avg.copy_(centres * size[:, None])
         self.cluster_size.copy_(size)
         self.inited.fill_(1)
+        self._started = True
         distrib.broadcast_tensors(self.buffers())
+
+    def _has_started(self) -> bool:
+        """Whether there are entries; a device is asked, and waited for, only until it says so."""
+        if not self._started:
+            self._started = bool(self.inited)
+        return self._started
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._started = False
 
     @torch.no_grad()
     def update_(self, samples: Tensor, codes: Tensor) -> None:
@@ -162,17 +174,29 @@ class EuclideanCodebook(nn.Module):
         self.cluster_size.lerp_(sums[:, -1], 1 - self.decay)
         self.embed_avg.lerp_(sums[:, :-1], 1 - self.decay)
         dead = self.cluster_size < self.threshold_ema_dead_code
-        if dead.any():
-            # An entry nobody uses moves onto a sample, with just enough weight to live on.
-            fresh = sample_vectors(samples, self.bins)
-            size = self.cluster_size.new_tensor(self.threshold_ema_dead_code)
-            self.cluster_size.copy_(torch.where(dead, size, self.cluster_size))
-            self.embed_avg.copy_(torch.where(dead[:, None], fresh * size, self.embed_avg))
-            distrib.broadcast_tensors([self.cluster_size, self.embed_avg])
+        # A device is not asked whether there are any: the host would have to wait for the answer.
+        if samples.device.type != "cpu" or dead.any():
+            self._replace(dead, samples)
+        self.embed.copy_(self.embed_avg / self._smoothed_size()[:, None])
+
+    def _replace(self, dead: Tensor, samples: Tensor) -> None:
+        """Move the entries that are `dead` `[bins]` onto samples, just heavy enough to live on."""
+        size = self.threshold_ema_dead_code
+        fresh = sample_vectors(samples, self.bins)
+        distrib.broadcast(fresh)
+        self.cluster_size.masked_fill_(dead, size)
+        self.embed_avg.copy_(torch.where(dead[:, None], fresh * size, self.embed_avg))
+
+    def _smoothed_size(self) -> Tensor:
+        """The sizes `[bins]` that the sums are divided by: none is zero, the total stays."""
         total = self.cluster_size.sum()
         epsilon = 1e-5
-        smoothed = (self.cluster_size + epsilon) / (total + self.bins * epsilon) * total
-        self.embed.copy_(self.embed_avg / smoothed[:, None])
+        return (self.cluster_size + epsilon) / (total + self.bins * epsilon) * total
+
+    @torch.no_grad()
+    def rebuild_average(self) -> None:
+        """Make the moving sums anew, where only the entries and their sizes were kept."""
+        self.embed_avg.copy_(self.embed * self._smoothed_size()[:, None])
 
 
 class VectorQuantization(nn.Module):
@@ -281,7 +305,7 @@ class ResidualVectorQuantizer(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             quantized, codes, penalty = self._train(x.float(), num_codebooks)
         kbps = num_codebooks * self.get_bandwidth_per_quantizer(frame_rate)
-        return QuantizedResult(quantized, codes, torch.tensor(kbps).to(quantized), penalty)
+        return QuantizedResult(quantized, codes, quantized.new_full((), kbps), penalty)
 
     def _train(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor, Tensor]:
         """`[B, D, T]` to the quantised latent, its codes `[K, B, T]` and the commitment loss."""

@@ -25,8 +25,9 @@ class Average:
         """Follow the weights of `module` by one step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
         self.updates += 1
-        for name, tensor in _floating(module):
-            self.tensors[name].lerp_(tensor.detach(), 1 - decay)
+        latest = dict(_floating(module))
+        averages = [self.tensors[name] for name in latest]
+        torch._foreach_lerp_(averages, list(latest.values()), 1 - decay)
 
     @torch.no_grad()
     def restart(self, module: nn.Module) -> None:

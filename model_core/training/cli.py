@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import EncodecError
 from . import export
+from .carry import command as carry
 from .codec import command as codec_command
 from .data import build
 from .data.synth import command as synth
@@ -17,6 +18,7 @@ COMMANDS = {
     "synth": (synth, "make speech and music with espeak-ng and fluidsynth"),
     "codec": (codec_command, "train a codec; continues a run that is there"),
     "lm": (lm_command, "train the language model of a codec's codes"),
+    "carry": (carry, "pack a run's state into a few small files, to go on elsewhere"),
     "export": (export, "write a run's weights for the service, the reference or transformers"),
 }
 

@@ -29,6 +29,7 @@ class RunClock:
         self._began = time.monotonic()
         self._passed = 0.0
         self._asked = False
+        self.interrupted = False  # by a signal, as of the last `tick`
         self._handlers: dict[int, object] = {}
 
     def tick(self) -> None:
@@ -39,7 +40,7 @@ class RunClock:
             distrib.broadcast_tensors([shared])
             passed = float(shared)
         if math.isinf(passed):
-            self._limit = 0.0
+            self._limit, self.interrupted = 0.0, True
         else:
             self._passed = passed
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed
@@ -41,6 +42,25 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """What networks run in: bfloat16 where `precision`, one of `PRECISIONS`, says so."""
     low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
+@contextmanager
+def same_shapes(device: torch.device) -> Iterator[None]:
+    """For work on a CUDA device whose shapes come again and again, as a training step's do.
+
+    For each new shape of a convolution cuDNN then tries all its kernels and keeps the fastest,
+    which takes seconds. LSTMs multiply in TF32.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.rnn.fp32_precision
+    try:
+        cudnn.benchmark, cudnn.rnn.fp32_precision = True, "tf32"
+        yield
+    finally:
+        cudnn.benchmark, cudnn.rnn.fp32_precision = before
 
 
 @contextmanager

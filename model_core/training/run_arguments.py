@@ -1,6 +1,7 @@
 """What the commands that train share: where a run lies, on what it runs and how long."""
 
 import argparse
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=positive, help="CPU threads of torch")
     parser.add_argument(
-        "--stop-after", type=float, metavar="MINUTES", help="save and stop; start again to go on"
+        "--stop-after",
+        type=float,
+        metavar="MINUTES",
+        help="of this command: then save and stop; start again to go on",
     )
 
 
@@ -30,6 +34,11 @@ def run_device(arguments: argparse.Namespace) -> Iterator[torch.device]:
         yield device
 
 
-def stop_after(arguments: argparse.Namespace) -> float | None:
-    """Seconds after which this start shall end; None: when the run does."""
-    return None if arguments.stop_after is None else 60 * arguments.stop_after
+def stop_after(arguments: argparse.Namespace, began: float) -> float | None:
+    """Seconds from now after which this start shall end; None: when the run does.
+
+    `began` is the `time.monotonic()` at which the command was given: reading data counts.
+    """
+    if arguments.stop_after is None:
+        return None
+    return max(0.0, 60 * arguments.stop_after - (time.monotonic() - began))

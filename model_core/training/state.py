@@ -24,13 +24,6 @@ def save_state(state: dict[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def resume_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Take over the averages of an optimiser's `state_dict`; rates and decays stay as they are
-    set now."""
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({**saved, "param_groups": groups})
-
-
 def load_state(path: Path) -> dict[str, Any]:
     """What `save_state` wrote, on the CPU. Raises `WeightsError` for anything else."""
     return _load(path, mapped=False)

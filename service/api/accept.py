@@ -10,7 +10,7 @@ def choose(accept: str, offers: Sequence[str]) -> str:
     ranges = [_parse(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
     weights = [_weight(offer, ranges) for offer in offers]
     if max(weights) <= 0:
-        raise Problem(ProblemCode.NOT_ACCEPTABLE, f"offered are {', '.join(offers)}")
+        raise Problem(ProblemCode.NOT_ACCEPTABLE, f"offered: {', '.join(offers)}")
     return offers[weights.index(max(weights))]
 
 

@@ -9,8 +9,8 @@ WAV_TYPE = "audio/wav"
 NPZ_TYPE = "application/x-npz"
 
 AUDIO = (
-    "Audio in any container and codec that FFmpeg reads, or headerless 16-bit big-endian PCM as "
-    "`audio/L16; rate=…; channels=…`."
+    "Audio in any container and codec that FFmpeg reads, or headerless big-endian PCM as "
+    "`audio/L16; rate=…; channels=…` or `audio/L24`."
 )
 ECDC = "An `.ecdc` file."
 

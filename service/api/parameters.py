@@ -32,7 +32,8 @@ DEFAULT_BANDWIDTH = 6.0
 
 async def known_parameters(request: Request) -> None:
     """Raises `Problem` 422 for a parameter that the call does not have: one that is misspelt would
-    be taken for its default."""
+    be taken for its default; and for one that is there more than once, of which only one would
+    count."""
     route = request.scope["route"]
     known = {field.alias for field in route.dependant.query_params if isinstance(route, APIRoute)}
     unknown = sorted({name[:100] for name in request.query_params} - known)
@@ -42,3 +43,9 @@ async def known_parameters(request: Request) -> None:
         errors = [ParameterProblem(name=n, location="query", message=message) for n in unknown]
         detail = f"no parameter {', '.join(map(repr, unknown))}; {message}"
         raise Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
+    names = [name for name, _ in request.query_params.multi_items()]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        message = "it is given more than once"
+        errors = [ParameterProblem(name=n, location="query", message=message) for n in repeated]
+        raise Problem(ProblemCode.BAD_PARAMETER, f"{repeated[0]}: {message}", errors=errors)

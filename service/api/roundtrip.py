@@ -8,7 +8,7 @@ from ..problems import ProblemCode
 from .bodies import AUDIO, AUDIO_PROBLEMS, WAV_TYPE, answer
 from .file_route import file_route
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Model
-from .wav import wav_response
+from .wav import require_wav, wav_response
 
 router = APIRouter(tags=["codec"])
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["codec"])
     summary="Compress and decompress audio",
     body=AUDIO,
     answer=answer("16-bit PCM.", WAV_TYPE),
-    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
+    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
 )
 async def roundtrip(
     call: OpenCall,
@@ -29,4 +29,5 @@ async def roundtrip(
     lm: LanguageModel = False,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
+    require_wav(call.request)
     return await wav_response(call, await compress(call, model, bandwidth, lm))

@@ -1,6 +1,6 @@
 """The answer that is decoded audio."""
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from model_core.audio import wav_size
@@ -8,8 +8,16 @@ from model_core.audio import wav_size
 from ..coding.call import Call
 from ..coding.compression import Compressed, Decoding
 from ..coding.together import while_connected
+from .accept import choose
 from .bodies import WAV_TYPE
 from .headers import attachment, audio_headers
+
+_NAMES = (WAV_TYPE, "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream")
+
+
+def require_wav(request: Request) -> None:
+    """Raises `Problem` 406 for a client that takes other formats alone."""
+    choose(request.headers.get("accept", ""), _NAMES)
 
 
 async def wav_response(call: Call, compressed: Compressed, rescale: bool = False) -> Response:

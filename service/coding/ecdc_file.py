@@ -43,4 +43,5 @@ async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
             f"{there} bytes of codes; {header.audio_length} samples take {least}{needed}"
         )
     call.heard(codec, header.audio_length)
-    return Compressed(codec, header, file, there, upload.filename)
+    size = there if header.lm else needed
+    return Compressed(codec, header, file, size, upload.filename)

@@ -43,7 +43,7 @@ class Inspection(BaseModel):
     bandwidth_kbps: float
     """What the codes cost before entropy coding."""
     kbps: float
-    """What the whole file costs."""
+    """What the whole file costs, without what trails it."""
     lm: bool
     """Whether the codes are entropy-coded with a language model."""
     frames: int
@@ -57,9 +57,10 @@ class Inspection(BaseModel):
     trailing_bytes: int | None
     """Bytes after the end of the payload, which decoders ignore; null where it is not known."""
     intact: bool | None
-    """Whether the payload is all there; null where only decoding would tell."""
+    """Whether the payload is all there; null where only decoding would tell. Version 0 has no
+    checksum: whether what is there was changed, nothing tells."""
     note: str | None
-    """Why `intact` is false or null."""
+    """Why `intact` is false or null, or what it does not say."""
 
 
 async def inspect(call: Call, upload: Upload) -> Inspection:
@@ -83,6 +84,7 @@ def _inspection(header: Header, header_bytes: int, size: int, available: bool) -
     config = CONFIGS[name.name]
     seconds = header.audio_length / config.sample_rate
     there, needed = size - header_bytes, payload_bytes(config, header)
+    trailing = None if header.lm else max(0, there - needed)
     intact, note = _judge(header, there, needed)
     return Inspection(
         version=VERSION,
@@ -96,13 +98,13 @@ def _inspection(header: Header, header_bytes: int, size: int, available: bool) -
         channels=config.channels,
         codebooks=header.num_codebooks,
         bandwidth_kbps=config.bandwidth_of(header.num_codebooks),
-        kbps=size * 8 / seconds / 1000,
+        kbps=(size - (trailing or 0)) * 8 / seconds / 1000,
         lm=header.lm,
         frames=_frames(config, header.audio_length),
         header_bytes=header_bytes,
         payload_bytes=there,
         expected_payload_bytes=None if header.lm else needed,
-        trailing_bytes=None if header.lm else max(0, there - needed),
+        trailing_bytes=trailing,
         intact=intact,
         note=note,
     )
@@ -114,7 +116,7 @@ def _judge(header: Header, there: int, needed: int) -> tuple[bool | None, str | 
         return False, f"the payload has {there} bytes; the header implies {least}{needed}"
     if header.lm:
         return None, "the length of entropy-coded audio shows only when it is decoded"
-    return True, None
+    return True, "the length fits; this version has no checksum that would show a change"
 
 
 def _frames(config: ModelConfig, audio_length: int) -> int:

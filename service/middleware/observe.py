@@ -73,7 +73,7 @@ class Observe:
         if facts.audio_seconds is not None:
             fields["audio_seconds"] = round(facts.audio_seconds, 3)
         quiet = route.startswith("/health") or route == "/metrics"
-        log = logger.debug if quiet and status < 500 else logger.info
+        log = logger.debug if quiet else logger.info
         log("request", **fields)
 
 

@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ..problems import Problem, ProblemCode
 
 PART = "file"
+_PARAMETERS = "parameters go into the query: /compress?bandwidth=12"
 FRAMING_BYTES = 64 * 1024
 """What boundaries, part headers, preamble and epilogue may take together."""
 
@@ -87,7 +88,7 @@ class FilePart:
 
     def _on_part_begin(self) -> None:
         if self.begun:
-            raise _malformed(f"there is more than the one part {PART!r}")
+            raise _malformed(f"there is more than the one part {PART!r}; {_PARAMETERS}")
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -103,9 +104,11 @@ class FilePart:
         disposition, options = parse_options_header(self._header(b"content-disposition"))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if disposition != b"form-data" or name != PART:
-            raise _malformed(f"the part must be called {PART!r}, not {name[:100]!r}")
+            raise _malformed(f"the part must be called {PART!r}, not {name[:100]!r}; {_PARAMETERS}")
         filename = options.get(b"filename")
-        self.filename = None if filename is None else filename.decode("utf-8", "replace")
+        self.filename = (
+            None if filename is None else _unescaped(filename.decode("utf-8", "replace"))
+        )
         self.content_type = self._header(b"content-type") or self.content_type
         self.begun = True
 
@@ -118,6 +121,13 @@ class FilePart:
 
     def _on_end(self) -> None:
         self._ended = True
+
+
+def _unescaped(filename: str) -> str:
+    """Without what browsers and curl escape in the name of a file (WHATWG HTML, form data)."""
+    for escaped, character in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        filename = filename.replace(escaped, character)
+    return filename
 
 
 def _malformed(detail: str) -> Problem:

@@ -125,3 +125,23 @@ def test_weights_of_no_checkpoint_have_no_language_model() -> None:
 def test_a_repository_needs_pretrained(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pretrained"):
         EncodecModel.encodec_model_24khz(pretrained=False, repository=tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_audio_of_another_floating_type_is_converted(peers: Peers, name: str) -> None:
+    model = peers.pair(name).ours
+    x = signal(model.channels, 3_000, model.sample_rate)[None]
+    codes = model.encode(x)[0][0]
+    assert torch.equal(model.encode(x.double())[0][0], codes)
+    with pytest.raises(InvalidAudioError, match="int16"):
+        model.encode((x * 32767).to(torch.int16))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("code", [-1, 1024])
+def test_codes_that_no_codebook_has_are_refused(peers: Peers, name: str, code: int) -> None:
+    model = peers.pair(name).ours
+    frames = model.encode(signal(model.channels, 3_000, model.sample_rate)[None])
+    frames[0][0][0, 1, 2] = code
+    with pytest.raises(InvalidAudioError, match="1024 entries"):
+        model.decode(frames)

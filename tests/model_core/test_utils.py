@@ -168,3 +168,13 @@ def test_what_no_wav_can_say(shape: tuple[int, int], rate: int, tmp_path: Path) 
     with pytest.raises(InvalidAudioError, match="WAV"):
         save_audio(torch.zeros(shape), path, rate)
     assert path.read_bytes() == b"before"
+
+
+def test_load_audio_takes_an_open_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(float_wav(tone(0.5, 24_000), 24_000))
+    expected, rate = load_audio(path)
+    with path.open("rb") as file:
+        wav, found = load_audio(file)
+    assert torch.equal(wav, expected)
+    assert found == rate == 24_000

@@ -158,6 +158,23 @@ def test_misspelt_parameters_are_not_overlooked(client: httpx.Client, call: str)
     assert "'bandwith'" in problem["detail"]
 
 
+@pytest.mark.parametrize("call", [*AUDIO_CALLS, "/compress/upload"])
+def test_a_parameter_counts_once(client: httpx.Client, call: str) -> None:
+    answer = client.post(f"{call}?bandwidth=6&bandwidth=12", files={"file": wav(0.2)})
+    problem = refused(answer, 422, "bad_parameter")
+    assert [error["name"] for error in problem["errors"]] == ["bandwidth"]
+
+
+@pytest.mark.parametrize("call", ["/decompress", "/roundtrip"])
+def test_formats_that_are_not_offered(client: httpx.Client, file: bytes, call: str) -> None:
+    content = file if call == "/decompress" else wav(0.2)
+    answer = client.post(call, content=content, headers={"accept": "audio/flac"})
+    assert "audio/wav" in refused(answer, 406, "not_acceptable")["detail"]
+    for accept in ("audio/*", "audio/x-wav", "application/json, */*;q=0.1", ""):
+        answer = client.post(call, content=content, headers={"accept": accept})
+        assert answer.headers["content-type"] == "audio/wav"
+
+
 def test_no_language_model(client: httpx.Client) -> None:
     for call in ("/compress", "/roundtrip"):
         params: dict[str, str | float] = {"model": "encodec_48khz", "lm": True}
@@ -168,7 +185,8 @@ def test_no_language_model(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "kind",
     ["audio/L16", "audio/l16; channels=2", "audio/L16; rate=x", "audio/L16; rate=1",
-     "audio/L16; rate=16000; channels=0", "audio/L16; rate=16000; channels=1000"],
+     "audio/L16; rate=16000; channels=0", "audio/L16; rate=16000; channels=1000",
+     "audio/L16; rate=16000; endianness=little", "audio/L8; rate=8000", "audio/pcm"],
 )  # fmt: skip
 def test_headerless_pcm_must_say_what_it_is(client: httpx.Client, kind: str) -> None:
     answer = client.post("/compress", content=bytes(3200), headers={"content-type": kind})
@@ -219,4 +237,6 @@ def test_multipart_without_boundary_or_with_more_parts(client: httpx.Client, fil
     assert "boundary" in refused(answer, 400, "bad_request")["detail"]
     twice = [("file", ("a", file)), ("file", ("b", file))]
     refused(client.post("/decompress", files=twice), 400, "bad_request")
-    refused(client.post("/compress", files=[("file", wav()), ("lm", b"true")]), 400, "bad_request")
+    for parts in ([("file", wav()), ("lm", b"true")], [("lm", b"true"), ("file", wav())]):
+        problem = refused(client.post("/compress", files=parts), 400, "bad_request")
+        assert "parameters go into the query" in problem["detail"]

@@ -85,6 +85,25 @@ def test_the_answer_is_what_the_codec_makes(
     assert compressed(client, audio, model=model, bandwidth=12) == expected
 
 
+def test_an_upload_keeps_its_name(client: httpx.Client) -> None:
+    """curl and browsers escape a quote in it as %22."""
+    answer = client.post("/compress", files={"file": ('my "best" take.wav', wav(0.2))})
+    disposition = answer.headers["content-disposition"]
+    assert disposition.endswith("filename*=UTF-8''my%20%22best%22%20take.ecdc")
+
+
+def test_headerless_samples_of_24_bits(client: httpx.Client) -> None:
+    rate, samples = 24_000, np.round(np.random.default_rng(1).normal(0, 3000, 12_000))
+    wide = (samples.astype(">i4") * 256).astype(">i4").view(np.uint8).reshape(-1, 4)[:, 1:]
+    coded = [
+        client.post(
+            "/compress", content=body, headers={"content-type": f"audio/{kind}; rate={rate}"}
+        ).content
+        for kind, body in (("L16", samples.astype(">i2").tobytes()), ("L24", wide.tobytes()))
+    ]
+    assert coded[0] == coded[1]
+
+
 @pytest.mark.parametrize(
     ("model", "bandwidth"),
     [(name, b) for name, config in CONFIGS.items() for b in config.target_bandwidths],

@@ -132,13 +132,16 @@ def test_inspect(client: httpx.Client, model: str) -> None:
         "expected_payload_bytes": len(file) - start,
         "trailing_bytes": 0,
         "intact": True,
-        "note": None,
+        "note": "the length fits; this version has no checksum that would show a change",
     }
     short = client.post("/inspect", content=file[:-1]).json()
     assert short["intact"] is False
     assert short["note"]
     longer = client.post("/inspect", content=file + b"abc").json()
     assert (longer["intact"], longer["trailing_bytes"]) == (True, 3)
+    assert longer["kbps"] == pytest.approx(len(file) * 8 / 2500)
+    decoded = client.post("/decompress", content=file + b"abc")
+    assert decoded.headers["x-compressed-bytes"] == str(len(file))
 
 
 def test_inspect_a_file_with_language_model(client: httpx.Client) -> None:

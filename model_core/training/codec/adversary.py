@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 
 from ... import distrib
 from ...config import ModelConfig
-from ..state import resume_optimizer
+from ..optimizer import adam, resume_optimizer, step_if_finite
 from .discriminator import MultiScaleSTFTDiscriminator
 
 WINDOWS = (2048, 1024, 512, 256, 128)  # samples at 24 kHz
@@ -41,12 +41,15 @@ def discriminator_hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def relative_feature_distance(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-    """Mean absolute difference over the mean absolute real feature, averaged over all layers."""
+    """Mean absolute difference over the mean absolute real feature, averaged over all layers.
+
+    Features keep their precision (the maps of a batch are its largest tensors); means are float32.
+    """
     distances = []
     for real_layers, fake_layers in zip(real, fake, strict=True):
         for a, b in zip(real_layers, fake_layers, strict=True):
-            level = a.float().abs().mean().clamp(min=1e-8)
-            distances.append((a.float() - b.float()).abs().mean() / level)
+            level = a.abs().mean(dtype=torch.float32).clamp(min=1e-8)
+            distances.append((a - b).abs().mean(dtype=torch.float32) / level)
     return torch.stack(distances).mean()
 
 
@@ -75,9 +78,7 @@ class Adversary:
             filters, n_ffts=windows, hop_lengths=hops, win_lengths=windows
         ).to(device)
         distrib.broadcast_tensors(self.discriminator.parameters())
-        self.optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.9)
-        )
+        self.optimizer = adam(self.discriminator.parameters(), learning_rate, (0.5, 0.9))
         if update_probability is None:
             update_probability = MONO_PROBABILITY if config.channels == 1 else STEREO_PROBABILITY
         self.update_probability = update_probability
@@ -105,7 +106,7 @@ class Adversary:
         """Whether the discriminators learn at `step`: drawn from the seed and the step alone."""
         return np.random.default_rng([self.seed, step]).random() < self.update_probability
 
-    def update(self, real: Tensor, fake: Tensor, step: int, rate: float = 1.0) -> dict[str, float]:
+    def update(self, real: Tensor, fake: Tensor, step: int, rate: float = 1.0) -> dict[str, Tensor]:
         """One step of the discriminators, if they learn at `step`; `fake` gets no gradient.
 
         `rate` is the share of the learning rate at this step. Returns `discriminator`, the hinge
@@ -122,9 +123,8 @@ class Adversary:
         torch.autograd.backward([loss])
         distrib.sync_grad(self.discriminator.parameters())
         norm = get_total_norm(p.grad for p in self.discriminator.parameters() if p.grad is not None)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        return {"discriminator": float(loss.detach())}
+        step_if_finite(self.optimizer, norm)
+        return {"discriminator": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything it needs to go on exactly: weights and the optimiser's averages."""
@@ -136,7 +136,7 @@ class Adversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned, at this one's learning rate.
 
-        Raises `RuntimeError` for another shape.
+        An optimiser's state of None begins anew. Raises `RuntimeError` for another shape.
         """
         self.discriminator.load_state_dict(state["discriminator"])
         resume_optimizer(self.optimizer, state["optimizer"])

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from ...config import ModelConfig, config_of
@@ -38,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train. Raises `SettingsError`, and `TrainingDataError` where the data is no audio."""
+    began = time.monotonic()
     settings = from_flags(CodecSettings, arguments, arguments.run, PRESETS[arguments.preset])
     with run_device(arguments) as device:
         config = config_of(settings.model)
         folder = cache_of(arguments.data, arguments.run, config)
         cache = AudioCache(folder, config.channels, config.sample_rate)
         trainer = CodecTrainer(settings, cache, arguments.run, device)
-        ended = trainer.run(stop_after(arguments))
+        ended = trainer.run(stop_after(arguments, began))
         if is_first():
             after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
             sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")

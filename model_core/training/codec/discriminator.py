@@ -141,6 +141,7 @@ class DiscriminatorSTFT(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             z = self.spec_transform(x.float())
         z = torch.cat([z.real, z.imag], dim=1).transpose(2, 3)  # [B, 2C, frames, bins]
+        z = z.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
         features = []
         for conv in self.convs:
             z = self.activation(conv(z))

@@ -4,15 +4,18 @@ Source: paper sections 3.3 and 3.4.
 """
 
 import random
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ... import distrib
 from ...balancer import Balancer
 from ...metrics import si_snr
 from ...model import EncodecModel
+from ...nn.lstm import SLSTM
+from ..optimizer import adam, step_if_finite
 from ..processes import autocast, seed_of
 from .adversary import Adversary
 from .losses import MultiScaleMelLoss, l1, relative_l1
@@ -20,7 +23,11 @@ from .settings import CodecSettings
 
 
 class CodecStep:
-    """What learns, and how. `__call__` makes one step and returns what it saw."""
+    """What learns, and how. `__call__` makes one step and returns what it saw.
+
+    What it saw stays on the device, so that the host can prepare the next steps while the device
+    works on this one; `float` waits for it.
+    """
 
     def __init__(self, settings: CodecSettings, model: EncodecModel, device: torch.device):
         self.settings = settings
@@ -36,10 +43,8 @@ class CodecStep:
             },
             ema_decay=settings.balancer_decay,
         )
-        self.optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
+        self.optimizer = adam(
+            model.parameters(), settings.learning_rate, (settings.beta1, settings.beta2)
         )
         self.adversary: Adversary | None = None
 
@@ -58,7 +63,7 @@ class CodecStep:
 
     def __call__(
         self, clips: Tensor, step: int, rate: float, quantise: bool, judge: bool
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Learn from `clips` `[B, C, T]` with the learning rates times `rate`.
 
         `quantise` and `judge` say whether the quantiser and the discriminators take part.
@@ -84,15 +89,14 @@ class CodecStep:
             torch.autograd.backward([output], [gradient])
         distrib.sync_grad(self.model.parameters())
         norm = clip_grad_norm_(self.model.parameters(), self.settings.max_gradient)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        seen = {name: float(loss.detach()) for name, loss in losses.items()}
+        step_if_finite(self.optimizer, norm)
+        seen = {name: loss.detach() for name, loss in losses.items()}
         if judge:
             with self._low_precision():
                 seen |= self.start_adversary().update(target, output.detach(), step, rate)
-        seen["commitment"] = float(penalty.detach())
-        seen["gradient"] = float(norm)
-        seen["si_snr"] = float(si_snr(target, output.detach()).mean())
+        seen["commitment"] = penalty.detach()
+        seen["gradient"] = norm
+        seen["si_snr"] = si_snr(target, output.detach()).mean()
         return seen
 
     def forward(self, target: Tensor, bandwidth: float | None) -> tuple[Tensor, Tensor]:
@@ -100,16 +104,25 @@ class CodecStep:
 
         `bandwidth` (kbps) None leaves the quantiser out.
         """
-        with self._low_precision():
-            latent = self.model.encoder(target)
-        latent = latent.float()
+        latent = self._run(self.model.encoder.model, target).float()
         penalty = latent.new_zeros(())
         if bandwidth is not None:
             result = self.model.quantizer(latent, self.model.frame_rate, bandwidth)
             latent, penalty = result.quantized, result.penalty
-        with self._low_precision():
-            output = self.model.decoder(latent)
-        return output[..., : target.shape[-1]].float(), penalty
+        *layers, last = self.model.decoder.model
+        output = last(self._run(layers, latent).float())  # bfloat16 would be heard in a waveform
+        return output[..., : target.shape[-1]], penalty
+
+    def _run(self, layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+        """`x` through `layers`, in low precision but for LSTMs: on CUDA those would take float16
+        whatever is asked for, and nothing here keeps its gradients from vanishing."""
+        for layer in layers:
+            if isinstance(layer, SLSTM):
+                x = layer(x.float())
+            else:
+                with self._low_precision():
+                    x = layer(x)
+        return x
 
     def _low_precision(self) -> torch.autocast:
         return autocast(self.settings.precision, self.device)

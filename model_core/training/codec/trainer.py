@@ -6,7 +6,9 @@ falls at the end. Everything that is drawn follows from the seed and the step al
 that was stopped goes on exactly as if it had not been.
 """
 
+from collections.abc import Generator
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,15 @@ from ...nn.rvq import dead_code_threshold
 from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
+from ..data.device_sampler import DeviceSampler, fits
 from ..data.prefetch import Prefetch
 from ..data.sampler import ClipSampler
 from ..log import RunLog
-from ..processes import is_first, seed_of
+from ..optimizer import resume_optimizer
+from ..processes import is_first, same_shapes, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
-from ..state import STATE, load_state, resume_optimizer, save_state
+from ..state import STATE, load_state, save_state
 from .initial import start_loud
 from .settings import AUGMENTATIONS, CodecSettings
 from .start import from_weights
@@ -61,6 +65,7 @@ class CodecTrainer:
             self.quantising = True
         self.model.to(self.device).train()
         self.step = 0
+        self.warm_from = 0  # the step at which the optimisers began
         self.spent = 0.0  # seconds
         self.learn = CodecStep(settings, self.model, self.device)
         self.average = Average(self.model, settings.average_decay)
@@ -70,15 +75,22 @@ class CodecTrainer:
         self._set_dead_code_threshold()
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
-    def _sampler(self) -> ClipSampler:
-        return ClipSampler(
-            self.cache,
-            round(self.settings.clip_seconds * self.model.sample_rate),
-            self.settings.mix,
-            seed=self.settings.seed,
-            rank=distrib.rank(),
-            augmentation=AUGMENTATIONS[self.settings.augment],
-        )
+    def _sampler(self) -> ClipSampler | DeviceSampler:
+        """Of the samples on the device, where it is a GPU that has room for them."""
+        settings = self.settings
+        clip = round(settings.clip_seconds * self.model.sample_rate)
+        drawn = (self.cache, clip, settings.mix, settings.seed, distrib.rank())
+        augmentation = AUGMENTATIONS[settings.augment]
+        if fits(self.cache, self.device):
+            return DeviceSampler(*drawn, augmentation, self.device)
+        return ClipSampler(*drawn, augmentation)
+
+    def _batches(self) -> Prefetch | Generator[tuple[int, Tensor], None, None]:
+        """Endless `(step, clips)` from this step on; to be closed."""
+        sampler, size = self.sampler, self.settings.batch
+        if isinstance(sampler, DeviceSampler):
+            return ((step, sampler.batch(step, size)) for step in count(self.step))
+        return Prefetch(sampler, size, self.step, pinned=self.device.type == "cuda")
 
     @property
     def progress(self) -> float:
@@ -86,15 +98,14 @@ class CodecTrainer:
         return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None) -> bool:
-        """Train to the end; True there. Or save and return after `stop_after` seconds or at a
-        signal."""
+        """Train to the end; True there. Or save, evaluate and return after `stop_after` seconds;
+        at a signal save and return."""
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
         if is_first():
             save_settings(self.settings, self.folder)
-        on_gpu = self.device.type == "cuda"
-        batches = Prefetch(self.sampler, self.settings.batch, self.step, pinned=on_gpu)
+        batches, first = self._batches(), self.step
         try:
             with RunClock(self.spent, stop_after, self.device) as clock:
                 for _, clips in batches:
@@ -104,6 +115,8 @@ class CodecTrainer:
                         break
                     if clock.over:
                         self.save()
+                        if self.step > first and not clock.interrupted:
+                            self._validate(log)
                         return False
                     self._report(log, self.train_step(clips))
                 self.save()
@@ -113,21 +126,27 @@ class CodecTrainer:
             log.close()
         return True
 
-    def train_step(self, clips: Tensor | None = None) -> dict[str, float]:
-        """One step on `clips`, by default those of this step; returns what was seen of it."""
+    def train_step(self, clips: Tensor | None = None) -> dict[str, float | Tensor]:
+        """One step on `clips`, by default those of this step; returns what was seen of it, on
+        the device."""
         settings, done = self.settings, self.progress
         # The network's own draws (k-means, dead codes) follow from the step too.
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
         rate = learning_rate_factor(
-            self.step, done, settings.warmup_steps, settings.decay_from, settings.final_rate
+            self.step - self.warm_from,
+            done,
+            settings.warmup_steps,
+            settings.decay_from,
+            settings.final_rate,
         )
         if clips is None:
             clips = self.sampler.batch(self.step, settings.batch)
         clips = clips.to(self.device, non_blocking=True)
         judge = done >= settings.adversary_from and settings.adversarial > 0
-        seen = self.learn(clips, self.step, rate, self.quantising, judge)
+        with same_shapes(self.device):
+            seen = self.learn(clips, self.step, rate, self.quantising, judge)
         self.average.update(self.model)
         self.step += 1
         return seen | {"rate": rate * settings.learning_rate}
@@ -158,10 +177,12 @@ class CodecTrainer:
         )
         self.model.quantizer.set_dead_code_threshold(threshold)
 
-    def _report(self, log: RunLog, seen: dict[str, float]) -> None:
-        log.advance(self.step, mel=seen["mel"], si_snr=seen["si_snr"])
+    def _report(self, log: RunLog, seen: dict[str, float | Tensor]) -> None:
+        log.advance(self.step)
         if self.step % self.settings.log_every == 0:
-            log.scalars(self.step, {f"train/{name}": value for name, value in seen.items()})
+            values = {name: float(value) for name, value in seen.items()}
+            log.advance(self.step, mel=values["mel"], si_snr=values["si_snr"])
+            log.scalars(self.step, {f"train/{name}": value for name, value in values.items()})
         if self.step % self.settings.save_every == 0:
             self.save()
         if self.step % self.settings.evaluate_every == 0:
@@ -187,6 +208,7 @@ class CodecTrainer:
             "kind": "codec",
             "config": asdict(self.settings),
             "step": self.step,
+            "warm_from": self.warm_from,
             "spent": self.spent,
             "quantising": self.quantising,
             "model": self.model.state_dict(),
@@ -213,4 +235,5 @@ class CodecTrainer:
             self.learn.start_adversary().load_state_dict(state["adversary"])
         self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent = state["step"], state["spent"]
+        self.warm_from = state.get("warm_from", 0)
         self.quantising = state["quantising"]

@@ -15,7 +15,7 @@ from torchaudio.functional import fftconvolve
 
 from ...errors import SettingsError
 
-_SMOOTH = 1024  # lengths that are multiples of this are transformed fast
+SMOOTH = 1024  # lengths that are multiples of this are transformed fast
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -75,7 +75,7 @@ class Augmentation:
         response = room_response(clip.shape[0], rt60, direct, sample_rate, generator)
         length = clip.shape[-1]
         response = response[:, :length]  # what comes later is cut off
-        missing = -(length + response.shape[-1] - 1) % _SMOOTH
+        missing = -(length + response.shape[-1] - 1) % SMOOTH
         response = torch.nn.functional.pad(response, (0, missing))
         wet = fftconvolve(clip, response)[:, :length]
         power = _rms(wet)
@@ -89,6 +89,12 @@ class Augmentation:
         low, high = clip.aminmax()
         peak = abs(factor) * max(-float(low), float(high))
         return clip * (factor / max(1.0, peak))
+
+
+AS_IT_IS = Augmentation(
+    two_sources=0, three_sources=0, reverberation=0, gain_db=(0, 0), inversion=0
+)
+"""Changes nothing."""
 
 
 def room_response(

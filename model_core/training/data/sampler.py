@@ -1,6 +1,7 @@
 """Training clips, drawn at random so that each step can be drawn again; validation clips."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -10,10 +11,9 @@ from torch import Tensor
 from ...errors import SettingsError, TrainingDataError
 from .augment import Augmentation, uniform
 from .cache import AudioCache, Recording
+from .draw import MUSIC, TRIES
 
-MUSIC = "music"
-_AUDIBLE = 1e-3  # RMS (-60 dBFS) under which a clip is drawn again
-_TRIES = 4  # draws until a silent clip is taken as it is
+AUDIBLE = 1e-3  # RMS (-60 dBFS) under which a clip is drawn again
 
 
 class _Pool:
@@ -50,20 +50,10 @@ class ClipSampler:
         rank: int = 0,
         augmentation: Augmentation | None = None,
     ):
-        if any(weight < 0 for weight in weights.values()) or clip < 1:
-            raise SettingsError(f"weights {dict(weights)} of clips of {clip} samples cannot be")
         self.cache, self.clip, self.seed, self.rank = cache, clip, seed, rank
         self.augmentation = augmentation
-        there = sorted({r.category for r in cache.of("train")})
-        self._pools = {category: _Pool(cache.of("train", category)) for category in there}
-        if not weights:
-            weights = {category: float(pool.ends[-1]) for category, pool in self._pools.items()}
-        self.weights = {c: weights[c] for c in there if weights.get(c, 0) > 0}
-        if not self.weights:
-            raise TrainingDataError(
-                f"nothing to train on: the cache has training recordings of {there or 'nothing'}, "
-                f"asked for {sorted(weights)}"
-            )
+        self.weights = weights_of(cache, clip, weights)
+        self._pools = {category: _Pool(cache.of("train", category)) for category in self.weights}
 
     def batch(self, step: int, size: int) -> Tensor:
         """Clips `[size, C, clip]` of a step; clip `i` does not depend on `size`."""
@@ -98,12 +88,32 @@ class ClipSampler:
 
     def _source(self, category: str, generator: torch.Generator) -> Tensor:
         """A clip `[C, clip]` that is not silent, as far as a few draws find one."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             recording, offset = self._pools[category].draw(self.clip, generator)
             clip = self.cache.read(recording, offset, self.clip)
-            if float(clip.square().mean()) > _AUDIBLE**2:
+            if float(clip.square().mean()) > AUDIBLE**2:
                 break
         return clip
+
+
+def weights_of(cache: AudioCache, clip: int, weights: Mapping[str, float]) -> dict[str, float]:
+    """How often each category of the cache is drawn, for clips of `clip` samples.
+
+    Raises as `ClipSampler`.
+    """
+    if any(weight < 0 for weight in weights.values()) or clip < 1:
+        raise SettingsError(f"weights {dict(weights)} of clips of {clip} samples cannot be")
+    seconds: Counter[str] = Counter()
+    for recording in cache.of("train"):
+        seconds[recording.category] += recording.length
+    wanted = weights or seconds
+    there = {c: float(wanted[c]) for c in sorted(seconds) if wanted.get(c, 0) > 0}
+    if not there:
+        raise TrainingDataError(
+            f"nothing to train on: the cache has training recordings of "
+            f"{sorted(seconds) or 'nothing'}, asked for {sorted(wanted)}"
+        )
+    return there
 
 
 def validation_clips(
@@ -124,5 +134,5 @@ def validation_clips(
             recording = recordings[index * len(recordings) // count]
             length = min(wanted, recording.length)
             clip = cache.read(recording, (recording.length - length) // 2, length)
-            if float(clip.square().mean()) > _AUDIBLE**2:
+            if float(clip.square().mean()) > AUDIBLE**2:
                 yield recording, clip

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from ..data.cache import AudioCache
@@ -30,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train. Raises `SettingsError`, and `WeightsUnavailableError` for want of the weights."""
+    began = time.monotonic()
     settings = from_flags(LMTrainingConfig, arguments, arguments.run)
     with run_device(arguments) as device:
         cache = AudioCache(arguments.cache, settings.codec.channels, settings.codec.sample_rate)
         trainer = LMTrainer(settings, cache, arguments.run, device)
-        trainer.run(stop_after(arguments))
+        trainer.run(stop_after(arguments, began))
         if arguments.export is not None and is_first():
             sys.stdout.write(f"{export_lm(arguments.run, arguments.export)}\n")

@@ -23,10 +23,11 @@ from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..log import RunLog
+from ..optimizer import resume_optimizer, step_if_finite
 from ..processes import autocast, first_one_first, is_first, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
-from ..state import STATE, load_state, resume_optimizer, save_state
+from ..state import STATE, load_state, save_state
 from .codes import CodeStreams, codebook_entries, streams_of
 from .data import LMSampler
 from .evaluation import bits_per_code, chosen_streams
@@ -73,6 +74,7 @@ class LMTrainer:
         self.average = Average(self.network, settings.average_decay)
         self.sampler = self._sampler()
         self.step = 0
+        self.warm_from = 0  # the step at which the optimiser began
         self.spent = 0.0  # seconds
         self.best = math.inf  # bits a code, of the evaluations so far
         if (folder / STATE).exists():
@@ -152,7 +154,7 @@ class LMTrainer:
         settings = self.settings
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         rate = settings.learning_rate * learning_rate_factor(
-            self.step,
+            self.step - self.warm_from,
             self.progress,
             settings.warmup_steps,
             settings.decay_from,
@@ -168,8 +170,7 @@ class LMTrainer:
         mean.backward()
         distrib.sync_grad(self.network.parameters())
         norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
-        if torch.isfinite(norm):  # the same on all processes
-            self.optimizer.step()
+        step_if_finite(self.optimizer, norm)  # the same on all processes
         self.average.update(self.network)
         self.step += 1
         bits = mean.detach()
@@ -232,6 +233,7 @@ class LMTrainer:
         if not is_first():
             return
         state = self._described() | {
+            "warm_from": self.warm_from,
             "spent": self.spent,
             "best": self.best,
             "network": self.network.state_dict(),
@@ -263,6 +265,7 @@ class LMTrainer:
         resume_optimizer(self.optimizer, state["optimizer"])
         self.average.resume(state["average"], state["average_updates"])
         self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
+        self.warm_from = state.get("warm_from", 0)
 
 
 def _counts(streams: CodeStreams, bins: int) -> Tensor:

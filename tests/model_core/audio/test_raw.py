@@ -14,6 +14,7 @@ from tests.media import Pipe, tone
         ("audio/L16; rate=44100; channels=2", RawFormat(44_100, 2)),
         ("audio/l16;RATE=8000", RawFormat(8_000, 1)),
         ('Audio/L16 ; rate="16000" ; channels="1"', RawFormat(16_000, 1)),
+        ("audio/L24; rate=48000; channels=2", RawFormat(48_000, 2, 24)),
         ("audio/wav", None),
         ("audio/L160; rate=8000", None),
         ("", None),
@@ -26,7 +27,8 @@ def test_content_types(value: str, want: RawFormat | None) -> None:
 @pytest.mark.parametrize(
     "parameters",
     ["", "channels=2", "rate=", "rate=x", "rate=-8000", "rate=3999", "rate=768001", "rate=8000.5",
-     "rate=8000; channels=0", "rate=8000; channels=65", "rate=8000; channels=two", "rate=²000"],
+     "rate=8000; channels=0", "rate=8000; channels=65", "rate=8000; channels=two", "rate=²000",
+     "rate=8000; endianness=little", "rate=8000; emphasis=50-15"],
 )  # fmt: skip
 def test_wrong_parameters_are_typed_errors(parameters: str) -> None:
     with pytest.raises(InvalidAudioError):
@@ -41,6 +43,20 @@ def test_big_endian_samples_are_read_whatever_the_pieces() -> None:
         got = list(open_audio(source, 24_000, 2, raw=RawFormat(24_000, 2)))
         assert [block.shape for block in got] == [(2, 24_000), (2, 2_400)]
         assert np.array_equal(np.concatenate(got, axis=1), values / np.float32(32768))
+
+
+@pytest.mark.parametrize("kind", ["audio/L8", "audio/L20", "audio/pcm", "audio/basic"])
+def test_other_headerless_audio_is_not_taken_for_a_container(kind: str) -> None:
+    with pytest.raises(InvalidAudioError, match="audio/L16 or audio/L24"):
+        parse_content_type(f"{kind}; rate=8000")
+
+
+def test_samples_of_24_bits() -> None:
+    values = np.array([[0, 1, -1, 2**23 - 1, -(2**23)]], np.int32)
+    data = b"".join(int(value).to_bytes(3, "big", signed=True) for value in values[0])
+    for source in (io.BytesIO(data), Pipe(data, most=2)):
+        got = list(open_audio(source, 24_000, 1, raw=RawFormat(24_000, 1, 24)))
+        assert np.array_equal(np.concatenate(got, axis=1), values / np.float32(2**23))
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0\0\0", bytes(4 * 1000 + 2)])

@@ -235,3 +235,32 @@ def test_small_batches_keep_the_entries_that_are_used() -> None:
         learn(codebook, samples)
     torch.testing.assert_close(codebook.embed[: BINS // 2], samples, rtol=1e-3, atol=1e-3)
     assert torch.cdist(codebook.embed, samples).amin(dim=1).max() < 1  # the others came over
+
+
+def test_sums_are_rebuilt_from_entries_and_sizes() -> None:
+    codebook = EuclideanCodebook(DIM, BINS)
+    samples = torch.randn(300, DIM)
+    codebook.init_(samples)
+    learn(codebook, samples)
+    kept = codebook.embed_avg.clone()
+    codebook.embed_avg.zero_()
+    codebook.rebuild_average()
+    torch.testing.assert_close(codebook.embed_avg, kept)
+
+
+def test_replacing_no_entry_changes_nothing() -> None:
+    """A device does so at every step: whether any entry is dead it is not asked."""
+    codebook = EuclideanCodebook(DIM, BINS)
+    samples = torch.randn(300, DIM)
+    codebook.init_(samples)
+    before = {name: b.clone() for name, b in codebook.named_buffers()}
+    codebook._replace(torch.zeros(BINS, dtype=torch.bool), samples)
+    assert all(torch.equal(b, before[name]) for name, b in codebook.named_buffers())
+
+
+def test_a_state_from_before_the_start_is_started_again() -> None:
+    codebook, fresh = EuclideanCodebook(DIM, BINS), EuclideanCodebook(DIM, BINS)
+    codebook.init_(torch.randn(300, DIM))
+    codebook.load_state_dict(fresh.state_dict())
+    codebook.init_(FAR + torch.randn(300, DIM))
+    assert codebook.embed.min() > FAR / 2

@@ -29,9 +29,10 @@ def test_it_is_over_after_its_time() -> None:
     with RunClock(0.0, 0.02, CPU) as clock:
         clock.tick()
         time.sleep(0.03)
-        assert not clock.over  # until the next tick
+        before = clock.over
         clock.tick()
-        assert clock.over
+        assert (before, clock.over) == (False, True)  # until the next tick, and from it on
+        assert not clock.interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -44,6 +45,7 @@ def test_a_signal_ends_it_and_a_second_one_is_as_before(number: int) -> None:
             os.kill(os.getpid(), number)
             clock.tick()
             assert clock.over
+            assert clock.interrupted
             assert 5 <= clock.spent < 15
             assert heard == []
             os.kill(os.getpid(), number)

@@ -163,8 +163,15 @@ def test_they_did_train(ranks: list[State]) -> None:
     state = ranks[0]["train"]
     torch.manual_seed(0)
     untrained = EncodecModel(CONFIG)
-    moved = [n for n, p in untrained.named_parameters() if not torch.equal(p, state["model"][n])]
-    assert len(moved) == len(state["gradients"]) == len(list(untrained.parameters()))
+    # A filter of one number has no direction to turn in: what moves it is rounding.
+    free = {
+        name: p
+        for name, p in untrained.named_parameters()
+        if not name.endswith("weight_v") or p[0].numel() > 1
+    }
+    moved = [n for n, p in free.items() if not torch.equal(p, state["model"][n])]
+    assert len(moved) == len(free)
+    assert len(state["gradients"]) == len(list(untrained.parameters()))
     for layer in range(CODEBOOKS):
         prefix = f"quantizer.vq.layers.{layer}._codebook."
         assert state["model"][prefix + "inited"] == 1

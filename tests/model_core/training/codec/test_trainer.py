@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import SettingsError
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
+from model_core.training.data.device_sampler import DeviceSampler
 from model_core.training.log import LOG, RunLog
 from model_core.training.state import STATE, load_state
 from tests.peers import signal
@@ -70,7 +72,7 @@ def test_the_loss_falls(cache: AudioCache, tmp_path: Path) -> None:
         augment="none",
     )
     trainer = CodecTrainer(settings, cache, tmp_path / "run")
-    losses = [trainer.train_step()["mel"] for _ in range(40)]
+    losses = [float(trainer.train_step()["mel"]) for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
 
 
@@ -142,6 +144,16 @@ def test_a_run_stops_saves_evaluates_and_logs(cache: AudioCache, tmp_path: Path)
     assert all(np.isfinite(line["valid/mel_distance/speech"]) for line in judged)
 
 
+def test_a_run_that_stops_for_its_time_is_judged_there(cache: AudioCache, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = replace(SETTINGS, steps=10**6, quantise_from=1.0, adversary_from=1.0)
+    assert CodecTrainer(settings, cache, run).run(stop_after=0.5) is False
+    step = load_state(run / STATE)["step"]
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines if "valid/si_snr/speech" in line] == [step]
+    assert step > 0
+
+
 def test_a_run_that_was_killed_logs_each_step_once(cache: AudioCache, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = replace(SETTINGS, steps=8, log_every=1, save_every=4, adversary_from=1.0)
@@ -188,5 +200,42 @@ def test_low_precision_learns_too(cache: AudioCache, tmp_path: Path) -> None:
     settings = replace(SETTINGS, precision="bfloat16", quantise_from=0.0, adversary_from=0.0)
     trainer = CodecTrainer(settings, cache, tmp_path / "run")
     seen = [trainer.train_step() for _ in range(3)][-1]
-    assert all(np.isfinite(value) for value in seen.values())
+    assert all(np.isfinite(float(value)) for value in seen.values())
     assert next(trainer.model.parameters()).dtype == torch.float32
+
+
+def test_low_precision_leaves_out_lstms_and_the_waveform(cache: AudioCache, tmp_path: Path) -> None:
+    trainer = CodecTrainer(replace(SETTINGS, precision="bfloat16"), cache, tmp_path / "run")
+    types: dict[str, torch.dtype] = {}
+
+    def see(name: str, output: torch.Tensor | tuple[torch.Tensor, object]) -> None:
+        types[name] = (output[0] if isinstance(output, tuple) else output).dtype
+
+    for name, part in trainer.model.named_modules():
+        if isinstance(part, nn.LSTM | nn.Conv1d | nn.ConvTranspose1d):
+            part.register_forward_hook(lambda _, __, output, name=name: see(name, output))
+    trainer.train_step()
+    full = {name for name, dtype in types.items() if dtype == torch.float32}
+    assert full == {"encoder.model.13.lstm", "decoder.model.1.lstm", "decoder.model.15.conv.conv"}
+    assert set(types.values()) == {torch.float32, torch.bfloat16}
+
+
+def test_clips_cut_on_the_device_resume_exactly_too(
+    cache: AudioCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_core.training.codec.trainer.fits", lambda *_: True)
+    settings = replace(SETTINGS, steps=6, adversary_from=1.0, quantise_from=0.5)
+    whole = CodecTrainer(settings, cache, tmp_path / "whole")
+    assert isinstance(whole.sampler, DeviceSampler)
+    assert whole.run()
+    first = CodecTrainer(settings, cache, tmp_path / "parts")
+    for _ in range(3):
+        first.train_step()
+    first.save()
+    assert CodecTrainer(settings, cache, tmp_path / "parts").run()
+    expected, found = (
+        flat(load_state(tmp_path / name / STATE)["model"]) for name in ("whole", "parts")
+    )
+    for name, value in expected.items():
+        assert isinstance(value, torch.Tensor)
+        assert torch.equal(value, found[name]), name  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from model_core.errors import TrainingDataError
 from model_core.training.data.build import pack_cache
 from model_core.training.data.cache import AudioCache
 from model_core.training.data.pack import read_pack, write_pack
-from tests.model_core.training.data.test_cache import MIXED, write_cache
+from tests.model_core.training.data.fixtures import MIXED, write_cache
 
 
 def _tones(length: int) -> npt.NDArray[np.int16]:

@@ -1,0 +1,150 @@
+"""What of a run's state travels, and how the rest is made anew.
+
+Weights travel as float16, with the codebooks, the discriminators and what the balancer knows.
+Left behind are the averages that a few dozen steps make again and that are most of a state:
+Adam's, for which the learning rate warms up once more, and the average of the weights, which
+begins at the weights. The sums of the codebooks follow from their entries and sizes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checkpoints.files import float_tensors, load_state
+from ...checkpoints.netconfig import LMConfig
+from ...config import config_of
+from ...errors import SettingsError, WeightsError
+from ...model import EncodecModel
+from ..codec.adversary import Adversary
+from ..codec.settings import CodecSettings
+from ..lm.network import LMNetwork
+from ..lm.settings import LMTrainingConfig
+from ..schedule import progress
+
+State = dict[str, Any]
+Settings = CodecSettings | LMTrainingConfig
+
+SHARED = ("config", "step", "spent")
+DESCRIBED = {"codec": ("quantising", "balancer"), "lm": ("made_for",)}
+PREFIXES = {"codec": ("weights.", "discriminator."), "lm": ("weights.",)}
+_EXACT = (".inited", ".cluster_size")  # small, and counts: they stay float32
+
+
+def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a state that travel, and what is said about them.
+
+    Of a run that has ended the averaged weights travel: they are what it was for. Raises
+    `WeightsError` for a state that is none and for values that float16 cannot hold.
+    """
+    kind = state.get("kind", "codec")
+    try:
+        described = {"kind": kind} | {key: state[key] for key in (*SHARED, *DESCRIBED[kind])}
+        weights = state["model" if kind == "codec" else "network"]
+        if _ended(state):
+            weights = {**weights, **state["average"]}
+        tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
+        adversary = state.get("adversary")
+        if adversary is not None:
+            found = adversary["discriminator"]
+            tensors |= {f"discriminator.{name}": tensor for name, tensor in found.items()}
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"not the state of a run: {error!r}") from error
+    travelling = {n: _small(n, t) for n, t in tensors.items() if not n.endswith(".embed_avg")}
+    return travelling, described
+
+
+def unpacked(
+    tensors: Mapping[str, Tensor], described: Mapping[str, Any], where: Path
+) -> tuple[State, Settings]:
+    """The state that `packed` took apart, ready to go on, and the settings of its run.
+
+    Raises `WeightsError`, naming the file `where`, for tensors that are not the network's, and
+    `SettingsError` for settings that are none.
+    """
+    kind = described.get("kind")
+    if kind not in DESCRIBED:
+        raise WeightsError(f"{where}: a run of the unknown kind {kind!r}")
+    keys = {"kind", *SHARED, *DESCRIBED[kind]}
+    if set(described) != keys:
+        raise WeightsError(f"{where}: it says {sorted(described)}, not {sorted(keys)}")
+    prefixes = tuple(PREFIXES[kind])
+    strange = [name for name in tensors if not name.startswith(prefixes)]
+    if strange:
+        raise WeightsError(f"{where}: unexpected: {', '.join(strange[:3])}")
+    tensors = float_tensors(tensors, where)
+    settings = _settings(kind, described["config"])
+    step = described["step"]
+    state: State = dict(described) | {"optimizer": None, "warm_from": step, "average_updates": 0}
+    with torch.random.fork_rng(devices=[]):
+        if isinstance(settings, CodecSettings):
+            state |= _codec(settings, tensors, where)
+        else:
+            state |= _lm(settings, tensors, where)
+    return state, settings
+
+
+def _codec(settings: CodecSettings, tensors: Mapping[str, Tensor], where: Path) -> State:
+    config = config_of(settings.model)
+    model = EncodecModel(config.with_filters(settings.n_filters))
+    load_state(model, _of("weights.", tensors), where)
+    for layer in model.quantizer.codebooks:
+        layer.codebook.rebuild_average()
+    judges = _of("discriminator.", tensors)
+    return {
+        "model": model.state_dict(),
+        "average": _floating(model),
+        "adversary": _adversary(settings, judges, where) if judges else None,
+    }
+
+
+def _adversary(settings: CodecSettings, weights: Mapping[str, Tensor], where: Path) -> State:
+    adversary = Adversary(config_of(settings.model), settings.adversary_filters)
+    load_state(adversary.discriminator, weights, where)
+    return adversary.state_dict() | {"optimizer": None}
+
+
+def _lm(settings: LMTrainingConfig, tensors: Mapping[str, Tensor], where: Path) -> State:
+    weights = _of("weights.", tensors)
+    codec = settings.codec
+    size = weights["outward"].shape[1] if weights.get("outward") is not None else codec.dimension
+    network = LMNetwork(
+        LMConfig(settings.model, settings.dim, settings.layers).build(),
+        torch.zeros(codec.num_codebooks, codec.bins, size),
+        torch.ones(codec.num_codebooks, codec.bins),
+    )
+    load_state(network, weights, where)
+    return {
+        "network": network.state_dict(),
+        "average": _floating(network),
+        "best": float("inf"),  # of what comes from here on
+    }
+
+
+def _ended(state: State) -> bool:
+    config = state["config"]
+    return progress(state["step"], config["steps"], state["spent"], config["minutes"]) >= 1
+
+
+def _settings(kind: str, values: Any) -> Settings:
+    try:
+        return CodecSettings(**values) if kind == "codec" else LMTrainingConfig(**values)
+    except TypeError as error:
+        raise SettingsError(f"not the settings of a run: {error}") from error
+
+
+def _of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _floating(module: nn.Module) -> dict[str, Tensor]:
+    return {n: t.clone() for n, t in module.state_dict().items() if t.is_floating_point()}
+
+
+def _small(name: str, tensor: Tensor) -> Tensor:
+    small = tensor if name.endswith(_EXACT) else tensor.half()
+    if not small.isfinite().all():
+        raise WeightsError(f"{name} cannot be stored as float16: it has values out of range")
+    return small

@@ -1,0 +1,68 @@
+"""The augmentations of `augment` for a batch of clips `[B, C, T]` on any device.
+
+What is drawn is given; no value is read from the device, so that the host does not wait for it.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .augment import SMOOTH
+
+
+def rms(clips: Tensor) -> Tensor:
+    """Root mean square of each clip, `[B, 1, 1]`."""
+    return clips.square().mean(dim=(1, 2), keepdim=True).sqrt()
+
+
+def factor(db: Tensor) -> Tensor:
+    """Decibels `[B]` as factors, `[B, 1, 1]`."""
+    return (10 ** (db / 20))[:, None, None]
+
+
+def mixed(clips: Tensor, sources: Tensor, level_db: Tensor, first: Tensor) -> Tensor:
+    """`clips` with one more source each, at `level_db` `[B]` against the clips in `first`."""
+    present = rms(sources)
+    gain = torch.where(present > 0, rms(first) * factor(level_db) / present, 0)
+    return clips + sources * gain
+
+
+def room_responses(
+    noise: Tensor, rt60: Tensor, direct_db: Tensor, delay: Tensor, length: int, sample_rate: int
+) -> Tensor:
+    """Impulse responses `[B, C, length]` of rooms, as `augment.room_response` makes one.
+
+    `noise` `[B, C, n]` has at least as many samples as the longest room sounds; `rt60` (s),
+    `direct_db` and `delay` (samples) are `[B]`.
+    """
+    n = torch.arange(noise.shape[-1], device=noise.device)
+    seconds = rt60[:, None, None]
+    envelope = torch.exp(-math.log(1000) * n / sample_rate / seconds)
+    sounds = n < (seconds * sample_rate).round().clamp(min=1)
+    tail = torch.where(sounds, noise * envelope, 0)
+    tail = tail * factor(-direct_db) / tail.square().sum(dim=2, keepdim=True).sqrt()
+    place = torch.arange(length, device=noise.device) - delay[:, None]
+    index = place.clamp(0, noise.shape[-1] - 1)[:, None].expand(-1, noise.shape[1], -1)
+    inside = ((place >= 0) & (place < noise.shape[-1]))[:, None]
+    response = torch.where(inside, tail.gather(2, index), 0)
+    response[..., 0] = 1
+    return response
+
+
+def reverberated(clips: Tensor, responses: Tensor) -> Tensor:
+    """Each clip in its room, cut to its length and brought back to its power."""
+    length = clips.shape[-1]
+    size = length + responses.shape[-1] - 1
+    size += -size % SMOOTH
+    spectrum = torch.fft.rfft(clips, size) * torch.fft.rfft(responses, size)
+    wet = torch.fft.irfft(spectrum, size)[..., :length]
+    power = rms(wet)
+    return torch.where(power > 0, wet * (rms(clips) / power), clips)
+
+
+def levelled(clips: Tensor, factors: Tensor) -> Tensor:
+    """Each clip times its factor `[B]`; a peak beyond 1 is brought back to 1."""
+    scale = factors[:, None, None]
+    peak = scale.abs() * clips.abs().amax(dim=(1, 2), keepdim=True)
+    return clips * (scale / peak.clamp(min=1))

@@ -1,0 +1,135 @@
+"""What is drawn for a batch of clips, before any sample is touched.
+
+Everything follows from a list of integers (seed, rank, step), so that a batch can be drawn again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .augment import Augmentation
+from .cache import Recording
+
+MUSIC = "music"
+TRIES = 4  # places that are looked at for a source that is not silent
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The clips of a batch that are put into a room, and the rooms: R of each."""
+
+    rows: Ints  # which clips
+    rt60: Floats  # s until the sound has fallen by 60 dB
+    direct_db: Floats  # direct sound against the room's
+    delay: Ints  # samples until the room's sound begins
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A batch of B clips made of S sources, the first B of which begin one clip each.
+
+    `further` tells of the others, in as many parts as clips may have further sources: the clips
+    that have one, and its level in dB against the clip's first.
+    """
+
+    starts: Ints  # [S, TRIES], samples of the cache
+    lengths: Ints  # [S, TRIES], how many samples there are from there
+    further: list[tuple[Ints, Floats]]
+    rooms: Rooms
+    factors: Floats  # [B], of the level, negative for a turned polarity
+
+
+class Drawer:
+    """Draws from `recordings` clips of `clip` samples, the categories by their `weights`.
+
+    Within a category a recording is drawn in proportion to its length. Without a `sample_rate`
+    (Hz) there are no rooms.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        clip: int,
+        weights: Mapping[str, float],
+        augmentation: Augmentation,
+        sample_rate: int | None,
+    ):
+        self.clip, self.augmentation, self.sample_rate = clip, augmentation, sample_rate
+        self._categories = sorted(weights)
+        ordered = [r for c in self._categories for r in recordings if r.category == c]
+        self._starts = np.array([r.start for r in ordered], np.int64)
+        self._lengths = np.array([r.length for r in ordered], np.int64)
+        self._ends = self._lengths.cumsum()
+        of = np.array([self._categories.index(r.category) for r in ordered])
+        sizes = np.bincount(of, self._lengths, len(self._categories)).astype(np.int64)
+        self._high = sizes.cumsum()  # of each category's samples, laid end to end
+        self._low = self._high - sizes
+        self._shares = _normed(np.array([weights[c] for c in self._categories]))
+        spoken = self._shares * [c != MUSIC for c in self._categories]
+        self._spoken_shares = _normed(spoken) if spoken.any() else self._shares
+
+    def draw(self, seeds: Sequence[int], size: int) -> Draw:
+        """A batch of `size` clips."""
+        rng = np.random.default_rng(list(seeds))
+        settings = self.augmentation
+        chance = rng.random(size)
+        counts = 1 + (chance < settings.three_sources + settings.two_sources)
+        counts = counts + (chance < settings.three_sources)
+        first = self._category(rng, counts > 2)
+        categories, further = [first], []
+        for number in (2, 3):
+            rows = _rows(counts >= number)
+            categories.append(self._category(rng, counts[rows] > 2))
+            further.append((rows, _uniform(rng, settings.mix_db, len(rows))))
+        starts, lengths = self._places(np.concatenate(categories), rng)
+        music_alone = (counts == 1) & np.array([self._categories[c] == MUSIC for c in first])
+        in_rooms = (rng.random(size) < settings.reverberation) & ~music_alone
+        rooms = self._rooms(settings, _rows(in_rooms), rng)
+        factors = 10 ** (_uniform(rng, settings.gain_db, size) / 20)
+        signs = np.where(rng.random(size) < settings.inversion, -1, 1)
+        return Draw(starts, lengths, further, rooms, (factors * signs).astype(np.float32))
+
+    def _category(self, rng: np.random.Generator, spoken: npt.NDArray[np.bool_]) -> Ints:
+        """An index of a category for each; where `spoken`, not music if there is anything else."""
+        place = rng.random(len(spoken))
+        shares = np.where(spoken[:, None], self._spoken_shares, self._shares)
+        index = (place[:, None] >= shares.cumsum(axis=1)).sum(axis=1)
+        # A place within rounding of 1 is the last category's that has a share.
+        last = shares.shape[1] - 1 - (shares[:, ::-1] > 0).argmax(axis=1)
+        return np.minimum(index, last)
+
+    def _places(self, categories: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        shape = (len(categories), TRIES)
+        place = rng.integers(self._low[categories][:, None], self._high[categories][:, None], shape)
+        recording = np.searchsorted(self._ends, place, side="right")
+        lengths = self._lengths[recording]
+        offset = rng.integers(0, np.maximum(lengths - self.clip, 0) + 1)
+        return self._starts[recording] + offset, np.minimum(lengths - offset, self.clip)
+
+    def _rooms(self, settings: Augmentation, rows: Ints, rng: np.random.Generator) -> Rooms:
+        if self.sample_rate is None:
+            rows = rows[:0]
+        delay = np.rint(_uniform(rng, (0.002, 0.02), len(rows)) * (self.sample_rate or 0))
+        return Rooms(
+            rows,
+            _uniform(rng, settings.rt60, len(rows)),
+            _uniform(rng, settings.direct_db, len(rows)),
+            np.maximum(delay.astype(np.int64), 1),
+        )
+
+
+def _uniform(rng: np.random.Generator, between: tuple[float, float], count: int) -> Floats:
+    return rng.uniform(*between, count).astype(np.float32)
+
+
+def _rows(chosen: npt.NDArray[np.generic]) -> Ints:
+    return np.flatnonzero(chosen).astype(np.int64)
+
+
+def _normed(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(shares / shares.sum(), np.float64)

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Trains a codec on a machine that is lent for some minutes, and leaves what goes on elsewhere.
+#
+#   scripts/gpu_train.sh MINUTES --data CACHE --out FOLDER [--carry PART...]
+#                        [--run-minutes MINUTES] [--device DEVICE] [-- FLAG...]
+#
+#   MINUTES         all that it may take, from its start to its last file
+#   --data          a cache of recordings (`encodec-train prepare --pack-noise 45 ...`)
+#   --out           gets the state in parts (`encodec-train carry`), log.jsonl and train.log,
+#                   each below 15 MiB
+#   --carry         the parts of a run to go on with; without them a run starts from the bundled
+#                   weights, grown to full width
+#   --run-minutes   how long the whole run shall train, over all machines; a new run without it
+#                   ends here, one that goes on ends when it was to
+#   --device        auto, cpu, cuda or cuda:N
+#   -- FLAG...      further flags of `encodec-train codec`
+#
+# Nothing needs to be installed but torch, torchaudio, numpy, safetensors and tqdm. PYTHON names
+# the interpreter (python3).
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+NUMBER='^[0-9]+(\.[0-9]+)?$'
+
+# The recipe of a new run: that of the paper, the discriminators for the last third.
+RECIPE=(--start-from bundled --n-filters 32 --batch 64 --quantise-from 0 --adversary-from 0.667
+  --save-every 1000 --evaluate-every 2000)
+
+fail() {
+  echo "gpu_train.sh: $1" >&2
+  exit 2
+}
+
+encodec_train() { "${PYTHON:-python3}" -m model_core.training "$@"; }
+
+# Seconds as minutes, for the flags that want those; nothing is left below 0.
+minutes() { awk "BEGIN { print ($1 > 0 ? $1 : 0) / 60 }"; }
+
+main() {
+  local total=$1 data=$2 out=$3 run_minutes=$4 device=$5
+  local seconds begin end status=0 run=$work/run
+  seconds=$(awk "BEGIN { print int(60 * $total) }")
+  # What is kept for the way to the first step, and from the last step to the last file.
+  begin=$((seconds / 8 < 15 ? seconds / 8 : 15))
+  end=$((seconds / 4 < 40 ? seconds / 4 : 40))
+  mkdir -p "$run"
+
+  local flags=("${RECIPE[@]}")
+  if ((${#carry[@]})); then
+    encodec_train carry unpack "${carry[@]}" "$run"
+    flags=()
+  elif [[ -z $run_minutes ]]; then
+    run_minutes=$(minutes $((seconds - SECONDS - begin - end)))
+    run_minutes=$(awk "BEGIN { print ($run_minutes > 0.01 ? $run_minutes : 0.01) }")
+  fi
+  [[ -z $run_minutes ]] || flags+=(--minutes "$run_minutes")
+
+  local left=$((seconds - SECONDS - end))
+  ((left > 0)) || left=1
+  # It stops by itself; if not, a signal has it save, and another one ends it.
+  timeout --preserve-status --kill-after=5 $((left + end / 2)) \
+    "${PYTHON:-python3}" -m model_core.training codec "$data" "$run" --device "$device" \
+    --stop-after "$(minutes "$left")" "${flags[@]}" "${extra[@]}" || status=$?
+  ((status == 0)) || echo "gpu_train.sh: training ended with status $status"
+
+  for file in log.jsonl settings.json; do
+    [[ ! -f $run/$file ]] || cp "$run/$file" "$out/"
+  done
+  [[ ! -f $run/state.pt ]] || encodec_train carry pack "$run" "$out"
+  echo "gpu_train.sh: $SECONDS of $seconds s; in $out:"
+  (cd "$out" && ls -l)
+  return "$status"
+}
+
+[[ ${1:-} != -h && ${1:-} != --help ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0; }
+total=${1:-} data='' out='' run_minutes='' device=auto carry=() extra=()
+[[ $total =~ $NUMBER ]] || fail 'the first argument is how many minutes it may take (--help)'
+shift
+while (($#)); do
+  option=$1
+  shift
+  case $option in
+    --data | --out | --run-minutes | --device)
+      (($#)) || fail "$option wants a value"
+      case $option in
+        --data) data=$1 ;;
+        --out) out=$1 ;;
+        --run-minutes) run_minutes=$1 ;;
+        --device) device=$1 ;;
+      esac
+      shift
+      ;;
+    --carry)
+      while (($#)) && [[ $1 != --* ]]; do
+        carry+=("$1")
+        shift
+      done
+      ((${#carry[@]})) || fail '--carry wants the parts of a run'
+      ;;
+    --)
+      extra=("$@")
+      break
+      ;;
+    *) fail "there is no option $option (--help)" ;;
+  esac
+done
+[[ -n $data && -n $out ]] || fail '--data and --out are needed (--help)'
+[[ -z $run_minutes || $run_minutes =~ $NUMBER ]] || fail "--run-minutes is no number: $run_minutes"
+
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+main "$total" "$data" "$out" "$run_minutes" "$device" 2>&1 | tee "$out/train.log"
