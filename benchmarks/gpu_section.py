@@ -45,7 +45,7 @@ PRECISIONS: dict[Direction, tuple[Precision, ...]] = {
     "encode": ("float32", "tf32"),
     "decode": ("float32", "tf32", "bfloat16"),
 }
-_MOST_BLOCKS, _BLOCKS_OF_ALL = 10, 1024  # of a stream, and of all the streams of a run
+_BLOCKS_OF_ALL = 1024  # of the streams of a run, together, at most
 _EAGER_BATCH, _EAGER_SECONDS = 32, 10
 
 TABLE = Table(
@@ -132,16 +132,17 @@ def measured(
     plan: Plan,
     limit: float,
     wanted: list[np.ndarray] | None = None,
+    most_blocks: int = 10,
 ) -> Row:
-    """A row of ours; `wanted` is what `on_the_cpu` gives, where that is at hand. The device may be
-    the CPU, for a batch that is small enough."""
+    """A row of ours, measured on streams of at most so many blocks; `wanted` is what `on_the_cpu`
+    gives, where that is at hand. The device may be the CPU, for a batch that is small enough."""
     _forget_memory(setting.device)
     config, direction = model.config, setting.direction
     engine = setting.engine(model)
     ours = _flat(_few(model, direction), engine)
     outputs = {"ours": ours, "torch": wanted or on_the_cpu(model, direction)}
     same = agreement(direction, "torch", outputs)["ours"]
-    blocks = max(2, min(_MOST_BLOCKS, _BLOCKS_OF_ALL // setting.batch))
+    blocks = max(1, min(most_blocks, _BLOCKS_OF_ALL // setting.batch))
     streams = Streams(config, direction, DEFAULT_BANDWIDTH, setting.batch, blocks)
     streams.run(engine)
     job = {"ours": lambda: streams.run(engine, BATCHES_AT_ONCE)}

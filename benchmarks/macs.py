@@ -8,6 +8,7 @@ counted. Where segments overlap, what lies in two of them is coded twice and cou
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from model_core.model import EncodecModel
 Direction = Literal["encode", "decode"]
 
 
+@lru_cache
 def macs_per_second(config: ModelConfig, direction: Direction, bandwidth: float) -> float:
     """Multiply-adds for a second of audio at `bandwidth` kbps.
 

@@ -78,7 +78,7 @@ def _trainer(
         n_filters=2 if check.quick else 32,
         batch=batch,
         quantise_from=0,
-        kmeans_frames=2000 if check.quick else 12_000,
+        kmeans_frames=1 if check.quick else 12_000,
         adversary_from=0 if judged else 1,
         adversary_filters=1 if check.quick else 32,
         save_every=10**6,

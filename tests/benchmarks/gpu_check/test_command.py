@@ -4,17 +4,22 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from benchmarks.gpu_check import runner
+from benchmarks.gpu_check.check import Check
 from benchmarks.gpu_check.command import main
 from benchmarks.gpu_check.pack import ROOT
-from benchmarks.gpu_check.report import read_rows
-from benchmarks.gpu_check.stages import Stage
+from benchmarks.gpu_check.report import Report, read_rows
+from benchmarks.gpu_check.stages import NAMES, Stage
 
 SCRIPT = ROOT / "scripts" / "gpu_check.sh"
+
+
+NEED_CUDA = ("faults", "layers", "compiled")
 
 
 def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -32,21 +37,29 @@ def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_it_ends_with_its_table_and_nothing_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages = ("versions", "captures", "profile", "queue", "faults", "layers", "compiled")
+    stages = [name for name in NAMES if name not in ("tests", *NEED_CUDA)]
     said = check(tmp_path, "--stages", ",".join(stages))
     rows = read_rows(tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     assert {row.stage for row in rows} == set(stages)
     assert {row.outcome for row in rows} == {"done", "skipped"}
     skipped = [row for row in rows if row.outcome == "skipped"]
-    assert {row.stage for row in skipped} == {"versions", "faults", "layers", "compiled"}
-    assert {row.figure for row in skipped} == {"needs CUDA"}
+    assert [(row.stage, row.figure) for row in skipped] == [("versions", "needs CUDA")]
     table = (tmp_path / runner.TABLE).read_text()
     assert said.stdout.endswith(table)
     assert "streams of 4 s" in table
     assert (tmp_path / runner.LOG).stat().st_size > 0
     assert main(["table", str(tmp_path)]) == 0
     assert capsys.readouterr().out == table
+
+
+@pytest.mark.parametrize("name", NEED_CUDA)
+def test_what_needs_cuda_says_so(tmp_path: Path, name: str) -> None:
+    stage = import_module(f"benchmarks.gpu_check.{name}")
+    stage.run(Check("cpu", quick=True), Report(name, tmp_path, 60))
+    rows = read_rows(tmp_path)
+    assert rows
+    assert {(row.outcome, row.figure) for row in rows} == {("skipped", "needs CUDA")}
 
 
 def test_a_stage_is_ended_in_time_and_the_next_one_runs(
