@@ -151,6 +151,11 @@ class EuclideanCodebook(nn.Module):
         self._started = True
         distrib.broadcast_tensors(self.buffers())
 
+    def forget(self) -> None:
+        """Start again from the next samples that are learned from."""
+        self.inited.zero_()
+        self._started = False
+
     def _has_started(self) -> bool:
         """Whether there are entries; a device is asked, and waited for, only until it says so."""
         if not self._started:
@@ -253,6 +258,11 @@ class ResidualVectorQuantizer(nn.Module):
     @property
     def codebooks(self) -> list[VectorQuantization]:
         return [layer for layer in self.vq.layers if isinstance(layer, VectorQuantization)]
+
+    def forget(self) -> None:
+        """Have every codebook start from the next samples that it learns from."""
+        for layer in self.codebooks:
+            layer.codebook.forget()
 
     def set_dead_code_threshold(self, threshold: float) -> None:
         """Replace entries used less than `threshold` times a step (see `dead_code_threshold`)."""

@@ -85,6 +85,9 @@ class CodecSettings:
     mel_floor: float = setting(
         1e-2, "amplitude that the mel loss takes for silence (audiocraft: 1e-5)", Range(1e-8, 1)
     )
+    spectrum_weight: float = setting(
+        0.0, "balancer: complex spectra at several windows, which hear phase", WEIGHT
+    )
     adversarial_weight: float | None = setting(
         None, "balancer: adversarial; none: 3 at 24 kHz, 4 at 48 kHz", WEIGHT
     )
@@ -95,6 +98,12 @@ class CodecSettings:
     balancer_decay: float = setting(0.999, "of the balancer's average gradient norms", SHARE)
 
     quantise_from: float = setting(0.05, "share of the run without the quantiser", SHARE)
+    refit: bool = setting(
+        False, "with start_from: leave its codebooks, and fit others at quantise_from"
+    )
+    freeze_from: float = setting(
+        1.0, "share of the run after which encoder and codebooks are final", SHARE
+    )
     kmeans_frames: int = setting(12_000, "latents that the codebooks start from", Range(1))
     usual_bandwidth: float = setting(6.0, "kbps drawn three times as often as the others")
 

@@ -20,6 +20,7 @@ from ..processes import autocast, seed_of
 from .adversary import Adversary
 from .losses import MultiScaleMelLoss, l1, relative_l1
 from .settings import CodecSettings
+from .spectrum import ComplexSpectrumLoss
 
 
 class CodecStep:
@@ -34,10 +35,12 @@ class CodecStep:
         self.model = model
         self.device = device
         self.mel = MultiScaleMelLoss(model.sample_rate, log_floor=settings.mel_floor).to(device)
+        self.spectrum = ComplexSpectrumLoss().to(device) if settings.spectrum_weight > 0 else None
         self.balancer = Balancer(
             {
                 "time": settings.time_weight,
                 "mel": settings.mel_weight,
+                "spectrum": settings.spectrum_weight,
                 "adversarial": settings.adversarial,
                 "feature": settings.feature,
             },
@@ -76,6 +79,8 @@ class CodecStep:
             "time": self._time(target, output),
             "mel": self.mel(target, output),
         }
+        if self.spectrum is not None:
+            losses["spectrum"] = self.spectrum(target, output)
         if judge:
             with self._low_precision():
                 losses |= self.start_adversary().generator_losses(target, output)
@@ -83,7 +88,7 @@ class CodecStep:
         gradient = self.balancer.gradient(used, output)
         self.optimizer.zero_grad(set_to_none=True)
         commitment = self.settings.commitment_weight * penalty
-        if quantise:
+        if commitment.requires_grad:
             torch.autograd.backward([output, commitment], [gradient, torch.ones_like(commitment)])
         else:
             torch.autograd.backward([output], [gradient])
@@ -98,6 +103,11 @@ class CodecStep:
         seen["gradient"] = norm
         seen["si_snr"] = si_snr(target, output.detach()).mean()
         return seen
+
+    def freeze(self) -> None:
+        """From now on encoder and codebooks are final, and the decoder alone learns."""
+        self.model.encoder.requires_grad_(False)
+        self.model.quantizer.eval()
 
     def forward(self, target: Tensor, bandwidth: float | None) -> tuple[Tensor, Tensor]:
         """The decoded `[B, C, T]`, float32, and the commitment loss.

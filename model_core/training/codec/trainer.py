@@ -62,7 +62,9 @@ class CodecTrainer:
             start_loud(self.model)
         elif not resumes:
             from_weights(self.model, settings.start_from)
-            self.quantising = True
+            self.quantising = not settings.refit
+            if settings.refit:
+                self.model.quantizer.forget()
         self.model.to(self.device).train()
         self.step = 0
         self.warm_from = 0  # the step at which the optimisers began
@@ -134,6 +136,8 @@ class CodecTrainer:
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
+        if self.quantising and done >= settings.freeze_from:
+            self.learn.freeze()
         rate = learning_rate_factor(
             self.step - self.warm_from,
             done,
