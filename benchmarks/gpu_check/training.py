@@ -117,11 +117,12 @@ def _measure(check: Check, report: Report, what: str, trainer: CodecTrainer, bat
     report.done(f"{what}, drawing them", f"{1000 * drawn:.1f} ms a batch", draw_ms=1000 * drawn)
     in_run = _in_a_run(check, trainer)
     if in_run is not None:
+        waiting = max(0.0, 1 - alone / in_run)
         report.done(
             f"{what}, in a run",
-            f"{1000 * in_run:.1f} ms from step to step, {1 - alone / in_run:.0%} of it waiting",
+            f"{1000 * in_run:.1f} ms from step to step, {waiting:.0%} of it waiting",
             step_ms=1000 * in_run,
-            waiting=1 - alone / in_run,
+            waiting=waiting,
         )
 
 
