@@ -3,6 +3,7 @@
 python -m benchmarks.gpu_check.faults NAME [--quick]
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -16,6 +17,8 @@ def run(check: Check, report: Report) -> None:
     for name, title in FAULTS.items():
         if not check.has_gpu:
             report.skipped(title, "needs CUDA")
+        elif name == "queue" and importlib.util.find_spec("structlog") is None:
+            report.skipped(title, "structlog is not installed")
         elif report.in_time(title, 5):
             with report.part(title):
                 _fault(check, report, name, title)

@@ -76,11 +76,11 @@ def run(check: Check, report: Report) -> None:
     _eager(check, report, limits["float32"])
     for precision, rows in order[2:4]:
         of_ours(precision, rows)
+    with report.part("trained weights"):
+        _trained(check, report)
     if check.has_gpu:
         with _searching():
             of_ours("float32", check.rows, ", algorithms searched")
-    with report.part("trained weights"):
-        _trained(check, report)
     for precision, rows in order[4:]:
         of_ours(precision, rows)
 

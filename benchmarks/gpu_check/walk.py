@@ -20,14 +20,15 @@ Call = Callable[[], Tensors]
 
 def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
     """What each layer is, and how it is run: convolutions in the order of the network with what
-    they get there, then LSTM and quantiser with random numbers."""
+    they get there, then LSTM and quantiser with random numbers. (The host draws those: after a
+    capture that failed, the device's generator does not.)"""
     causal = parts.config.causal
     for layer, rows in convolutions_of(parts):
         yield named(layer, rows, causal), _call(layer, rows, causal)
     frames = parts.config.frames(parts.config.block_samples)
     if parts.plan.lstm is not None:
         lstm = parts.plan.lstm.lstm
-        x = torch.randn(frames, parts.rows, lstm.hidden_size, device=parts.device)
+        x = torch.randn(frames, parts.rows, lstm.hidden_size).to(parts.device)
         yield f"LSTM of {lstm.hidden_size}, {frames} frames", lambda: {"x": lstm(x)[0]}
     codebooks = Codebooks(parts.model)
     if "codes" in parts.given:
@@ -35,7 +36,7 @@ def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
         name = f"look-up in {codes.shape[1]} codebooks"
         yield name, lambda: {"x": codebooks.look_up(codes, count)}
     else:
-        latent = torch.randn(parts.rows, parts.config.dimension, frames, device=parts.device)
+        latent = torch.randn(parts.rows, parts.config.dimension, frames).to(parts.device)
         books = parts.variant.num_codebooks
         yield f"search of {books} codebooks", lambda: {"x": codebooks.search(latent, books)}
 

@@ -5,12 +5,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
 from .steps import Step, Tensors, Variant
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 # Before a capture, so that libraries have chosen their algorithms and taken their workspaces.
@@ -37,6 +38,9 @@ class Recording:
 
 class Recorder(Protocol):
     """Makes recordings of functions that do the same work each time."""
+
+    def afresh(self, function: Callable[[], T]) -> T:
+        """Call it where no attempt before has left anything that another would go by."""
 
     def launch(self, function: Callable[[], object]) -> None:
         """Call it and wait until what it has launched is done."""
@@ -94,7 +98,7 @@ class Capturing:
         """A replay, if the variant can be recorded, and what was said for want of memory. The error
         itself is not handed on: it would hold on to all that was computed up to it."""
         try:
-            return self._recorded(variant), None
+            return self._recorder.afresh(lambda: self._recorded(variant)), None
         except torch.OutOfMemoryError as error:
             return None, str(error)
         except CaptureError as error:

@@ -5,13 +5,17 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from ..arithmetic import Multiplication, arithmetic
+from .afresh import afresh
 from .capture import CaptureError, Recording
 from .handover import handover
 from .steps import Tensors
+
+T = TypeVar("T")
 
 
 class CudaRecorder:
@@ -39,9 +43,36 @@ class CudaRecorder:
         ):
             yield
 
+    @contextmanager
+    def nothing_wanting(self) -> Iterator[None]:
+        """Raises `torch.OutOfMemoryError` where memory was wanting inside, whatever came of it.
+
+        torch then has cuDNN take another algorithm, and so gives other bits, without a word; where
+        there is none, it says that no engine was found.
+        """
+        before = self._wants()
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self._wants() > before:
+                raise torch.OutOfMemoryError(str(error)) from error
+            raise
+        if self._wants() > before:
+            raise torch.OutOfMemoryError("there is no memory for cuDNN's own choice of algorithm")
+
+    def _wants(self) -> int:
+        """How often memory was asked for in vain."""
+        return int(torch.cuda.memory_stats_as_nested_dict(self._device).get("num_ooms", 0))
+
+    def afresh(self, function: Callable[[], T]) -> T:
+        """As `Recorder`."""
+        return afresh(function)
+
     def launch(self, function: Callable[[], object]) -> None:
         """As `Recorder`."""
-        with handover.in_a_gap(), self.launching():
+        with handover.in_a_gap(), self.launching(), self.nothing_wanting():
             function()
             self._done.record(self._stream)
         self._done.synchronize()
@@ -52,7 +83,7 @@ class CudaRecorder:
         with handover.in_a_gap(), self.launching():
             capture = torch.cuda.graph(graph, self._pool, self._stream, "thread_local")
             try:
-                with capture:
+                with capture, self.nothing_wanting():
                     outputs = function()
             except RuntimeError as error:
                 self._give_up(graph)
@@ -69,8 +100,10 @@ class CudaRecorder:
         """A capture that failed may leave the allocator recording into the pool, which ends here,
         and calling back to its graph, which is therefore kept. The next has a pool of its own."""
         self._failed.append(graph)
+        device = self._stream.device_index
         with contextlib.suppress(RuntimeError):  # where it did end the recording
-            torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
+            torch._C._cuda_endAllocateToPool(device, self._pool)
+            torch._C._cuda_releasePool(device, self._pool)  # as `reset` does only where it ended
         with contextlib.suppress(RuntimeError):
             graph.reset()
         self._pool = torch.cuda.graph_pool_handle()
@@ -78,9 +111,14 @@ class CudaRecorder:
 
     def release(self) -> None:
         """As `Recorder`."""
-        gc.collect()  # errors that name each other hold on to what led to them
-        with handover.in_a_gap():
-            torch.cuda.empty_cache()
+        let_go()
+
+
+def let_go() -> None:
+    """Give memory that nothing uses back to the device."""
+    gc.collect()  # errors that name each other hold on to what led to them
+    with handover.in_a_gap():
+        torch.cuda.empty_cache()
 
 
 def same_workspaces() -> None:

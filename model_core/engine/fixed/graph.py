@@ -89,9 +89,11 @@ class GraphRunner:
         stage = self._free.get()
         try:
             yield stage
-        except BaseException:
+        except BaseException as error:
             with handover.of_a_batch():
                 torch.cuda.synchronize(self._device)  # no copy may run on into the next batch's
+            if isinstance(error, torch.AcceleratorError) and "out of memory" in str(error):
+                raise torch.OutOfMemoryError(str(error)) from error  # the device still works
             raise
         finally:
             self._free.put(stage)
@@ -133,7 +135,7 @@ class GraphRunner:
             torch.stack(rows, out=self._given[CARRIED])
         replay = self._capturing.replay_of(batch.variant)
         if replay is None:
-            with self._recorder.launching():
+            with self._recorder.launching(), self._recorder.nothing_wanting():
                 outputs = run_step(self._step, self._given, batch.variant, batch.longest)
         else:
             outputs = dict(replay(batch.longest))

@@ -10,6 +10,7 @@ import torch
 
 from ..items import DecodeItem, EncodedBlock, EncodeItem
 from ..protocol import Engine
+from .cuda_recorder import let_go
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,17 @@ def fewest_nearly_as_fast(rates: Mapping[int, float]) -> int:
 
 def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
     """Blocks a second through encoder and decoder, in full batches of different streams, and the
-    share of the device's memory that is taken then."""
+    share of the device's memory that this takes beside what others have taken."""
     engine = make(rows)
+    rate, device = _rate(engine, rows), engine.device
+    taken = _memory_share(device)
+    del engine
+    let_go()
+    return rate, taken - _memory_share(device)
+
+
+def _rate(engine: Engine, rows: int) -> float:
+    """Blocks a second."""
     config = engine.config
     books = config.codebooks_for(6.0) if 6.0 in config.target_bandwidths else config.num_codebooks
     samples = np.zeros((config.channels, engine.block_samples), np.float32)
@@ -69,8 +79,7 @@ def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
         return time.perf_counter() - start
 
     run()  # chooses algorithms, captures graphs
-    rate = rows / median(run() for _ in range(_RUNS))
-    return rate, _memory_share(engine.device)
+    return rows / median(run() for _ in range(_RUNS))
 
 
 def _memory_share(device: torch.device) -> float:

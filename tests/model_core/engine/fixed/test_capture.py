@@ -6,6 +6,7 @@ same inputs, into the same outputs.
 
 import weakref
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from model_core.nn.conv import fold_weight_norm
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
 
+T = TypeVar("T")
 _ROWS = 4
 
 
@@ -27,6 +29,9 @@ class HostRecorder:
     def __init__(self, *failures: Exception):
         self.failures = list(failures)
         self.released = 0
+
+    def afresh(self, function: Callable[[], T]) -> T:
+        return function()
 
     def launch(self, function: Callable[[], object]) -> None:
         function()

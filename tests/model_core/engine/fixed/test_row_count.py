@@ -1,11 +1,13 @@
 """How many rows are chosen, by what engines of so many rows do."""
 
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from model_core.engine import Engine, EngineOptions, FixedEngine
+from model_core.engine.fixed import row_count
 from model_core.engine.fixed.row_count import choose_rows, fewest_nearly_as_fast
 from tests.model_core.engine.narrow import narrow_model
 
@@ -33,3 +35,23 @@ def test_what_finds_no_memory_is_left_out() -> None:
     assert choose_rows(_maker(no_memory_from=4), (1, 2, 4)) in (1, 2)
     with pytest.raises(torch.OutOfMemoryError):
         choose_rows(_maker(no_memory_from=1), (1, 2))
+
+
+def test_what_others_have_taken_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what the choice before has taken, which is given back first."""
+    made: list[weakref.ref[Engine]] = []
+    alive: list[int] = []
+    make = _maker(no_memory_from=100)
+
+    def noted(rows: int) -> Engine:
+        engine = make(rows)
+        made.append(weakref.ref(engine))
+        alive.append(sum(reference() is not None for reference in made))
+        return engine
+
+    def share(device: torch.device) -> float:
+        return 0.5 + 0.05 * sum(reference() is not None for reference in made)
+
+    monkeypatch.setattr(row_count, "_memory_share", share)
+    choose_rows(noted, (1, 2, 4))
+    assert alive == [1, 1, 1]
