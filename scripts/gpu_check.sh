@@ -12,6 +12,6 @@ export PYTHONPATH="$root:$root/packages${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFF
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 case " $* " in *" cpu "*) export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ;; esac
 if [ "${1:-}" = --pack ]; then
-  exec "$python" -m benchmarks.gpu_check pack "${2:?the file to write}"
+  exec "$python" -m benchmarks.gpu_check pack "${2:?: which file to write}"
 fi
 exec "$python" -m benchmarks.gpu_check run "$@"

@@ -7,13 +7,15 @@
 #   MINUTES         all that it may take, from its start to its last file
 #   --data          a cache of recordings (`encodec-train prepare --pack-noise 45 ...`)
 #   --out           gets the state in parts (`encodec-train carry`), log.jsonl and train.log,
-#                   each below 15 MiB
+#                   each below 15 MiB; parts of before are replaced
 #   --carry         the parts of a run to go on with; without them a run starts from the bundled
 #                   weights, grown to full width
 #   --run-minutes   how long the whole run shall train, over all machines; a new run without it
 #                   ends here, one that goes on ends when it was to
 #   --device        auto, cpu, cuda or cuda:N
 #   -- FLAG...      further flags of `encodec-train codec`
+#
+# Told to stop (Ctrl-C, SIGTERM, SIGHUP), it saves and packs what there is.
 #
 # Nothing needs to be installed but torch, torchaudio, numpy, safetensors and tqdm. PYTHON names
 # the interpreter (python3).
@@ -59,15 +61,26 @@ main() {
   local left=$((seconds - SECONDS - end))
   ((left > 0)) || left=1
   # It stops by itself; if not, a signal has it save, and another one ends it.
-  timeout --preserve-status --kill-after=5 $((left + end / 2)) \
+  timeout --preserve-status --kill-after=15 $((left + end / 2)) \
     "${PYTHON:-python3}" -m model_core.training codec "$data" "$run" --device "$device" \
-    --stop-after "$(minutes "$left")" "${flags[@]}" "${extra[@]}" || status=$?
+    --stop-after "$(minutes "$left")" "${flags[@]}" "${extra[@]}" &
+  training=$!
+  [[ -z $told ]] || kill "$training"
+  while :; do # a signal to this script ends the waiting, and not yet the training
+    status=0
+    wait "$training" || status=$?
+    kill -0 "$training" 2>/dev/null || break
+  done
   ((status == 0)) || echo "gpu_train.sh: training ended with status $status"
 
   for file in log.jsonl settings.json; do
     [[ ! -f $run/$file ]] || cp "$run/$file" "$out/"
   done
-  [[ ! -f $run/state.pt ]] || encodec_train carry pack "$run" "$out"
+  if [[ -f $run/state.pt ]]; then
+    encodec_train carry pack "$run" "$work/parts"
+    rm -f "$out"/carry-*
+    mv "$work"/parts/* "$out/"
+  fi
   echo "gpu_train.sh: $SECONDS of $seconds s; in $out:"
   (cd "$out" && ls -l)
   return "$status"
@@ -76,6 +89,7 @@ main() {
 [[ ${1:-} != -h && ${1:-} != --help ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0; }
 total=${1:-} data='' out='' run_minutes='' device=auto carry=() extra=()
 [[ $total =~ $NUMBER ]] || fail 'the first argument is how many minutes it may take (--help)'
+awk "BEGIN { exit !($total >= 0.1) }" || fail 'it takes 0.1 minutes at least'
 shift
 while (($#)); do
   option=$1
@@ -111,4 +125,7 @@ done
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-main "$total" "$data" "$out" "$run_minutes" "$device" 2>&1 | tee "$out/train.log"
+told='' training=''
+trap 'told=yes; [[ -z $training ]] || kill "$training" 2>/dev/null || true' INT TERM HUP
+exec > >(trap '' INT TERM HUP && exec tee "$out/train.log") 2>&1
+main "$total" "$data" "$out" "$run_minutes" "$device"

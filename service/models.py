@@ -61,6 +61,8 @@ class Models:
         self._device = device
         self._on_failure = on_failure
         self._on_ready = on_ready
+        if settings.max_batch and device.type != "cuda":
+            logger.warning("max_batch is for a GPU alone", device=str(device))
         self._options = EngineOptions(
             backend=settings.backend,
             max_batch=settings.max_batch or None if device.type == "cuda" else None,

@@ -3,10 +3,12 @@
 python -m benchmarks.gpu_check run [--device cuda|cpu] [--quick] [--out DIR] [--seconds 500]
 python -m benchmarks.gpu_check table DIR       print the table of a run again
 python -m benchmarks.gpu_check pack FILE       what a GPU machine needs, as .tar.gz
+                                               (scripts/gpu_check.sh --pack FILE)
 """
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,16 +26,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 if nothing failed, else 1; argparse exits with 2."""
     options = parser().parse_args(arguments)
     if options.command == "pack":
-        print(pack(options.file))
+        try:
+            print(pack(options.file))
+        except OSError as error:
+            return _refused(f"{options.file}: {error.strerror or error}")
         return 0
     if options.command == "table":
-        print(summary(read_rows(options.folder)), end="")
+        rows = read_rows(options.folder)
+        if not rows:
+            return _refused(f"{options.folder} holds no rows of a run")
+        print(summary(rows), end="")
         return 0
     if options.command == "stage":
         return _stage(options)
     passed = ["--device", options.device, *(["--quick"] if options.quick else [])]
     folder = options.out or Path("runs") / f"gpu-check-{datetime.now():%Y%m%d-%H%M%S}"
+    if read_rows(folder):
+        return _refused(f"{folder} holds a run already")
     return 0 if run(options.stages, folder, options.seconds, passed) else 1
+
+
+def _refused(why: str) -> int:
+    print(why, file=sys.stderr)
+    return 1
 
 
 def _stage(options: argparse.Namespace) -> int:

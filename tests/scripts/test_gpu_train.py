@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,10 +24,17 @@ SMALL = "--n-filters 4 --batch 2 --clip-seconds 0.1 --adversary-filters 2 --thre
 
 
 def run(*arguments: str | Path, without: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(without or "")}
     return subprocess.run(
-        ["bash", SCRIPT, *arguments], env=environment, capture_output=True, text=True, check=False
+        ["bash", SCRIPT, *arguments],
+        env=environment(without),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def environment(without: Path | None = None) -> dict[str, str]:
+    return {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(without or "")}
 
 
 @pytest.fixture
@@ -75,11 +84,46 @@ def test_a_run_starts_and_goes_on(tmp_path: Path, without: Path) -> None:
     assert any("valid/si_snr/music" in line for line in lines)  # it ended, and was judged
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_told_to_stop_it_packs_what_there_is(
+    tmp_path: Path, number: signal.Signals, without: Path
+) -> None:
+    """Said to all of its processes at once, as a terminal does."""
+    data, out, work = tmp_path / "data", tmp_path / "out", tmp_path / "work"
+    pack_cache(small_cache("encodec_24khz", tmp_path / "cache"), data, noise_db=45)
+    work.mkdir()
+    flags = [
+        *SMALL.split(),
+        "--start-from",
+        str(narrow_weights(tmp_path / "w")),
+        "--log-every",
+        "1",
+    ]
+    command = ["bash", str(SCRIPT), "5", "--data", str(data), "--out", str(out), "--device", "cpu"]
+    with subprocess.Popen(
+        [*command, "--", *flags],
+        env=environment(without) | {"TMPDIR": str(work)},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        end = time.monotonic() + 120
+        while not any(log.stat().st_size for log in work.glob("*/run/log.jsonl")):
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, number)
+        assert process.wait(60) == 0
+    (part,) = out.glob("carry-*")
+    assert read_parts([part])[1]["step"] > 0
+    assert not list(work.glob("*/run"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "minutes"),
         (["ten", "--data", "x", "--out", "y"], "minutes"),
+        (["0", "--data", "x", "--out", "y"], "0.1 minutes"),
         (["1", "--data", "x"], "--out"),
         (["1", "--data"], "--data wants"),
         (["1", "--data", "x", "--out", "y", "--carry", "--device", "cpu"], "--carry wants"),

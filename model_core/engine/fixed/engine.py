@@ -52,8 +52,10 @@ class FixedEngine:
     ):
         """TF32 means something on a CUDA device alone.
 
-        Raises `ValueError` for a network without an LSTM (see `supports`).
+        Raises `ValueError` for a network without an LSTM (see `supports`) and for less than a row.
         """
+        if options.max_batch is not None and options.max_batch < 1:
+            raise ValueError(f"a batch has a row or more, not {options.max_batch}")
         self.config = model.config
         self.device = torch.device(device)
         self.max_batch = self.blocks_at_once = options.max_batch or ROWS
@@ -105,7 +107,7 @@ class FixedEngine:
         """As `Engine`. Raises `InvalidAudioError` for no or too many samples, `ValueError` for a
         block that is neither full nor the last, and as `check_encode_item`."""
         for item in items:
-            if not 0 < item.samples.shape[1] <= self.block_samples:
+            if item.samples.ndim == 2 and not 0 < item.samples.shape[1] <= self.block_samples:
                 raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
             check_encode_item(item, self.config)
             self._check_full(item, item.samples.shape[1] == self.block_samples)
@@ -137,6 +139,8 @@ class FixedEngine:
         """As `Engine`. Raises `ValueError` for blocks of no or too many frames and for one that is
         neither full nor the last, and as `check_decode_item`."""
         for item in items:
+            if item.block.codes.ndim != 2:
+                raise ValueError(f"codes are [K, T], not {list(item.block.codes.shape)}")
             frames = item.block.codes.shape[1]
             if not 0 < frames <= self.block_frames:
                 raise ValueError(f"a block has 1 to {self.block_frames} frames")

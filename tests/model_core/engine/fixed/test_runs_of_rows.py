@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import EncodedBlock, EncodeItem, EngineOptions, FixedEngine
+from model_core.engine import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    EngineOptions,
+    FixedEngine,
+)
+from model_core.errors import InvalidAudioError
 from tests.model_core.engine.narrow import (
     decode_items,
     encode_items,
@@ -87,6 +94,17 @@ def test_a_short_block_that_is_not_the_last_is_refused() -> None:
     stream = streams_of(engine.model, [48_000])[0]
     with pytest.raises(ValueError, match="full one"):
         engine.encode([EncodeItem(stream[:, :3200], _BOOKS, last=False)])
+
+
+def test_what_is_no_block_and_no_batch_is_refused() -> None:
+    engine = _engine("encodec_24khz")
+    with pytest.raises(InvalidAudioError, match="samples"):
+        engine.encode([EncodeItem(np.zeros(24_000, np.float32), _BOOKS, last=True)])
+    with pytest.raises(ValueError, match="codes are"):
+        engine.decode([DecodeItem(EncodedBlock(np.zeros(75, np.int64)), last=True)])
+    for rows in (0, -1):
+        with pytest.raises(ValueError, match="a row or more"):
+            _engine("encodec_24khz", rows=rows)
 
 
 def test_full_and_short_segments_share_a_batch_and_change_no_bit() -> None:
