@@ -70,8 +70,9 @@ class Decompressor:
         return np.concatenate((yield InOrder(works)), axis=1)
 
     def _next_segments(self) -> Steps[np.ndarray]:
-        ahead = list(islice(self._segments, self._blocks))
-        self._blocks = min(2 * self._blocks, self._codec.engine.max_batch)
+        # With a language model, codes take longer than what is made of them: no need to wait.
+        together = self._codec.engine.max_batch if self._lm is None else 1
+        ahead = list(islice(self._segments, together))
         items = []
         for segment in ahead:
             block = yield from self._read_segment(segment)
