@@ -1,5 +1,6 @@
 """Query parameters that several calls share."""
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -43,8 +44,8 @@ async def known_parameters(request: Request) -> None:
         errors = [ParameterProblem(name=n, location="query", message=message) for n in unknown]
         detail = f"no parameter {', '.join(map(repr, unknown))}; {message}"
         raise Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
-    names = [name for name, _ in request.query_params.multi_items()]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = sorted(name for name, count in times.items() if count > 1)
     if repeated:
         message = "it is given more than once"
         errors = [ParameterProblem(name=n, location="query", message=message) for n in repeated]

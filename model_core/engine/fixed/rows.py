@@ -35,8 +35,6 @@ def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
     """What comes before a signal that begins here: its own first samples, or zeros where it is
     too short, the other way round (`nn.conv.reflect_pad`). `[B, C, size]`."""
     start = x[..., 1 : size + 1]
-    if start.shape[-1] < size:  # blocks that short are for tests
-        start = torch.nn.functional.pad(start, (0, size - start.shape[-1]))
     return (start if length is None else only_inside(start, length, first=1)).flip(-1)
 
 
