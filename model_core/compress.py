@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import lm_header_name
-from .codec import Codec, Compressor, Decompressor, WarmCodecs, run_steps
+from .codec import Codec, Compressor, Decompressor, WarmCodecs, iterate_now, run_now
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
@@ -51,10 +51,8 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
         codec = codec.with_lm(lm, lm_name)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
-    payload = [
-        run_steps(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)
-    ]
-    payload.append(run_steps(compressor.finish()))
+    payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]
+    payload.append(run_now(compressor.finish()))
     fo.write(compressor.header.to_bytes())
     fo.writelines(payload)
 
@@ -82,7 +80,7 @@ def decompress_from_file(fo: BinaryIO, device: torch.device | str = "cpu") -> tu
     """
     header = read_header(fo)
     codec = _codec(header.model, header.lm, str(device))
-    blocks = list(Decompressor(codec, header, fo).blocks())
+    blocks = list(iterate_now(Decompressor(codec, header, fo).blocks()))
     wav = torch.from_numpy(np.concatenate(blocks, axis=1)).to(device)
     return wav, codec.config.sample_rate
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model_core.codec import Codec, Compressor, Decompressor, run_steps
+from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from model_core.ecdc import read_header
 from model_core.engine import EngineOptions
 from model_core.lm import LMModel
@@ -51,13 +51,15 @@ class OurFiles:
 
     def compress(self, samples: Samples, bandwidth: float) -> bytes:
         compressor = Compressor(self._codec, bandwidth, lm=True)
-        payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
+        payload = run_now(compressor.push(samples)) + run_now(compressor.finish())
         return compressor.header.to_bytes() + payload
 
     def decompress(self, file: bytes) -> Samples:
         stream = io.BytesIO(file)
         header = read_header(stream)
-        return np.concatenate(list(Decompressor(self._codec, header, stream).blocks()), axis=1)
+        return np.concatenate(
+            list(iterate_now(Decompressor(self._codec, header, stream).blocks())), axis=1
+        )
 
 
 class ReferenceFiles:

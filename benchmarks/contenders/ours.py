@@ -4,7 +4,7 @@ import io
 
 import torch
 
-from model_core.codec import Codec, Decompressor, Encoder, run_steps
+from model_core.codec import Codec, Decompressor, Encoder, iterate_now, run_now
 from model_core.engine import EngineOptions
 from model_core.model import EncodecModel
 
@@ -30,9 +30,9 @@ class Ours:
         def encode(sink: Sink) -> None:
             encoder = Encoder(self._codec, codebooks)
             for piece in pieces:
-                for block in run_steps(encoder.push(piece)):
+                for block in run_now(encoder.push(piece)):
                     sink(block.codes)
-            for block in run_steps(encoder.finish()):
+            for block in run_now(encoder.finish()):
                 sink(block.codes)
 
         return encode
@@ -42,7 +42,9 @@ class Ours:
         header, payload = coded.header(self._codec.name), coded.payload()
 
         def decode(sink: Sink) -> None:
-            for samples in Decompressor(self._codec, header, io.BytesIO(payload)).blocks():
+            for samples in iterate_now(
+                Decompressor(self._codec, header, io.BytesIO(payload)).blocks()
+            ):
                 sink(samples)
 
         return decode

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
-from ..codec import Codec, Compressor, Decompressor, run_steps
+from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from ..config import config_of
 from ..ecdc import Header, read_header
 from .arguments import Arguments
@@ -72,9 +72,9 @@ class Runner:
         ):
             for samples in audio:
                 raise_if_ended()
-                payload.write(run_steps(compressor.push(samples)))
+                payload.write(run_now(compressor.push(samples)))
                 bar.update(file.tell() - bar.n)
-            payload.write(run_steps(compressor.finish()))
+            payload.write(run_now(compressor.finish()))
 
     def _decompress(self, job: Job, file: BinaryIO, target: Path | None) -> None:
         header = read_header(file)
@@ -112,7 +112,7 @@ class Runner:
 
 def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:
     """Blocks `[C, n]`. Raises `BitstreamError`."""
-    blocks = Decompressor(codec, header, payload).blocks()
+    blocks = iterate_now(Decompressor(codec, header, payload).blocks())
     rate = codec.config.sample_rate
     with progress("decompressing", job.source, header.audio_length / rate, "s") as bar:
         for samples in blocks:

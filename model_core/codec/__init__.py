@@ -1,25 +1,24 @@
 """Streams: samples to `.ecdc` bytes and back, in bounded memory.
 
-The networks are never called directly: a stream says which work it needs next and is handed the
-results, so that the command line can run the work at once and the service can send it through
-its queue (see `work`).
+Streams never call the networks directly: they await the results of their works from a runner,
+which the command line runs on the spot and the service's queue runs in batches (see `work`).
 """
 
 from .codec import Codec
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
 from .warm import WarmCodecs
-from .work import InOrder, Steps, Task, Work, run_steps
+from .work import Runner, Task, Work, iterate_now, run_now
 
 __all__ = [
     "Codec",
     "Compressor",
     "Decompressor",
     "Encoder",
-    "InOrder",
-    "Steps",
+    "Runner",
     "Task",
     "WarmCodecs",
     "Work",
-    "run_steps",
+    "iterate_now",
+    "run_now",
 ]

@@ -7,32 +7,33 @@ from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
 from .codec import Codec
 from .entropy import LMEncoder
-from .work import InOrder, Steps, Work
+from .work import INLINE, Runner, Work
 
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
 
 
 class Encoder:
-    """Cuts a stream of samples into blocks and has them encoded, as many together as suits the
-    engine.
+    """Cuts a stream of samples into blocks and has `runner` encode them, as many at a time as the
+    engine does well.
 
     Where the cuts fall depends on the count of samples alone, not on how they were pushed.
     """
 
-    def __init__(self, codec: Codec, num_codebooks: int):
+    def __init__(self, codec: Codec, num_codebooks: int, runner: Runner = INLINE):
         self._codec = codec
+        self._runner = runner
         self._num_codebooks = num_codebooks
         engine, causal = codec.engine, codec.config.causal
         self._block = engine.block_samples
         self._stride = codec.config.segment_stride or self._block
-        self._together = engine.blocks_at_once if causal else engine.max_batch
+        self._blocks_at_once = engine.blocks_at_once if causal else engine.max_batch
         self._state = StreamState()
         self._buffer = np.zeros((codec.config.channels, 0), np.float32)
         self._pushed: list[np.ndarray] = []  # not yet in the buffer: joined once, however many
         self.samples = 0
 
-    def push(self, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
+    async def push(self, samples: np.ndarray) -> list[EncodedBlock]:
         """Take samples float32 `[C, n]`; returns the blocks that are complete.
 
         Raises `InvalidAudioError` for another shape or type, and for samples that are not finite
@@ -43,13 +44,13 @@ class Encoder:
         self._pushed.append(samples.copy())
         waiting = self._buffer.shape[1] + sum(piece.shape[1] for piece in self._pushed)
         complete = (waiting - self._block) // self._stride + 1
-        if complete < self._together:
+        if complete < self._blocks_at_once:
             return []
         self._join()
-        count = complete - complete % self._together
-        return (yield from self._encode([self._item(last=False) for _ in range(count)]))
+        count = complete - complete % self._blocks_at_once
+        return await self._encode([self._item(last=False) for _ in range(count)])
 
-    def finish(self) -> Steps[list[EncodedBlock]]:
+    async def finish(self) -> list[EncodedBlock]:
         """End the stream; returns its last blocks. Raises `InvalidAudioError` if it was empty."""
         if not self.samples:
             raise InvalidAudioError("there are no samples to encode")
@@ -57,7 +58,7 @@ class Encoder:
         items = []
         while self._buffer.shape[1]:
             items.append(self._item(last=self._buffer.shape[1] <= self._block))
-        return (yield from self._encode(items))
+        return await self._encode(items)
 
     def _join(self) -> None:
         self._buffer = np.concatenate([self._buffer, *self._pushed], axis=1)
@@ -70,13 +71,11 @@ class Encoder:
         state = self._state if self._codec.config.causal else StreamState()
         return EncodeItem(np.ascontiguousarray(samples), self._num_codebooks, last, state)
 
-    def _encode(self, items: list[EncodeItem]) -> Steps[list[EncodedBlock]]:
-        """Segments go all at once; blocks that hang together one after another."""
-        task, rate = self._codec.encode_task, self._codec.config.sample_rate
-        works = [Work(task, item, item.samples.shape[1] / rate) for item in items]
-        if not works:
-            return []
-        return (yield InOrder(works) if self._codec.config.causal else works)
+    async def _encode(self, items: list[EncodeItem]) -> list[EncodedBlock]:
+        """Blocks of a causal model continue one another; segments stand alone."""
+        task, config = self._codec.encode_task, self._codec.config
+        works = [Work(task, item, item.samples.shape[1] / config.sample_rate) for item in items]
+        return await self._runner.run(works, in_order=config.causal)
 
 
 def _check(samples: np.ndarray, channels: int) -> None:
@@ -94,14 +93,15 @@ def _check(samples: np.ndarray, channels: int) -> None:
 
 
 class Compressor:
-    """Samples in, payload bytes out; the header is known at the end."""
+    """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks."""
 
-    def __init__(self, codec: Codec, bandwidth: float, lm: bool = False):
+    def __init__(self, codec: Codec, bandwidth: float, lm: bool = False, runner: Runner = INLINE):
         """Raises `UnsupportedBandwidthError`, and `WeightsUnavailableError` for want of an LM."""
         self._codec = codec
         self._num_codebooks = codec.config.codebooks_for(bandwidth)
         self._lm = codec.require_lm() if lm else None
-        self._encoder = Encoder(codec, self._num_codebooks)
+        self._runner = runner
+        self._encoder = Encoder(codec, self._num_codebooks, runner)
         self._packer = BitPacker(codec.config.bits_per_codebook)
         self._lm_encoder: LMEncoder | None = None
 
@@ -111,37 +111,35 @@ class Compressor:
         lm = self._lm is not None
         return Header(self._codec.header_name(lm), self._encoder.samples, self._num_codebooks, lm)
 
-    def push(self, samples: np.ndarray) -> Steps[bytes]:
+    async def push(self, samples: np.ndarray) -> bytes:
         """Take samples float32 `[C, n]`; returns payload bytes."""
-        blocks = yield from self._encoder.push(samples)
-        return (yield from self._payload(blocks))
+        return await self._payload(await self._encoder.push(samples))
 
-    def finish(self) -> Steps[bytes]:
+    async def finish(self) -> bytes:
         """End the stream; returns its last payload bytes."""
-        blocks = yield from self._encoder.finish()
-        payload = yield from self._payload(blocks)
+        payload = await self._payload(await self._encoder.finish())
         if self._codec.config.segment is None:
             payload += self._end_segment()
         return payload
 
-    def _payload(self, blocks: list[EncodedBlock]) -> Steps[bytes]:
+    async def _payload(self, blocks: list[EncodedBlock]) -> bytes:
         parts: list[bytes] = []
         for block in blocks:
             if block.scale is not None:
                 parts.append(scale_to_bytes(block.scale))
-            parts.append((yield from self._codes(block)))
+            parts.append(await self._codes(block))
             if self._codec.config.segment is not None:
                 parts.append(self._end_segment())
         return b"".join(parts)
 
-    def _codes(self, block: EncodedBlock) -> Steps[bytes]:
+    async def _codes(self, block: EncodedBlock) -> bytes:
         if self._lm is None:
             return self._packer.push(block.codes.T.ravel())
         if self._lm_encoder is None:
             self._lm_encoder = LMEncoder(self._lm, self._num_codebooks)
         cost = block.codes.shape[1] / self._codec.config.frame_rate
-        results = yield [Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)]
-        coded: bytes = results[0]
+        work = Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)
+        coded: bytes = (await self._runner.run([work]))[0]
         return coded
 
     def _end_segment(self) -> bytes:

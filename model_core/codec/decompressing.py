@@ -1,6 +1,6 @@
 """The payload of an `.ecdc` file to samples."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from itertools import islice
 from typing import BinaryIO
 
@@ -12,86 +12,82 @@ from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
 from .codec import Codec
 from .entropy import LMDecoder
-from .work import InOrder, Steps, Work, run_steps
+from .work import INLINE, Runner, Work
 
 
 class Decompressor:
-    """Payload bytes in, samples out; exactly as many as the header says."""
+    """Payload bytes in, samples out; exactly as many as the header says. `runner` runs the
+    networks."""
 
-    def __init__(self, codec: Codec, header: Header, payload: BinaryIO):
-        """Raises `WeightsUnavailableError` for want of the language model the file needs."""
+    def __init__(self, codec: Codec, header: Header, payload: BinaryIO, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` if the language model that the file needs is missing."""
         self._codec = codec
         self._header = header
         self._payload = payload
+        self._runner = runner
         self._lm = codec.lm_for(header) if header.lm else None
         self._left = header.audio_length
         self._segments = segments(codec.config, header.audio_length)
         self._overlap = OverlapAdd(codec.config.segment_stride or 1)
         self._state = StreamState()
         self._frames_left = codec.config.frames(header.audio_length)
-        self._blocks = 1  # at the next step: one at first, which is there soonest
+        self._blocks_at_once = 1  # at first, so that the first one is there sooner
         self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
         self._lm_decoder: LMDecoder | None = None
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """All of them, each computed here and now. Raises as `next_block`."""
-        while (samples := run_steps(self.next_block())) is not None:
-            yield samples
-
-    def next_block(self) -> Steps[np.ndarray | None]:
-        """The next samples float32 `[C, n]`, None at the end.
+    async def blocks(self) -> AsyncIterator[np.ndarray]:
+        """The samples float32 `[C, n]`, block by block.
 
         Raises `TruncatedBitstreamError` or `BitstreamError`, the latter also for what decodes to
         samples that are not finite.
         """
-        if not self._left:
-            return None
-        if self._codec.config.segment is None:
-            samples = yield from self._next_of_stream()
-        else:
-            samples = yield from self._next_segments()
-        samples = samples[:, : self._left]
-        if not np.isfinite(samples).all():
-            raise BitstreamError("it decodes to samples that are not finite")
-        self._left -= samples.shape[1]
-        return samples
+        while self._left:
+            if self._codec.config.segment is None:
+                samples = await self._next_of_stream()
+            else:
+                samples = await self._next_segments()
+            samples = samples[:, : self._left]
+            if not np.isfinite(samples).all():
+                raise BitstreamError("it decodes to samples that are not finite")
+            self._left -= samples.shape[1]
+            yield samples
 
-    def _next_of_stream(self) -> Steps[np.ndarray]:
+    async def _next_of_stream(self) -> np.ndarray:
         engine = self._codec.engine
         works: list[Work] = []
-        while self._frames_left and len(works) < self._blocks:
+        while self._frames_left and len(works) < self._blocks_at_once:
             frames = min(self._frames_left, engine.block_frames)
             self._frames_left -= frames
-            codes = yield from self._codes(frames)
+            codes = await self._codes(frames)
             item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
             works.append(self._work(item))
-        if self._lm is None:  # whose codes take longer than what is made of them
-            self._blocks = min(2 * self._blocks, engine.blocks_at_once)
-        return np.concatenate((yield InOrder(works)), axis=1)
+        if self._lm is None:  # else decoding the codes takes longer than the network does
+            self._blocks_at_once = min(2 * self._blocks_at_once, engine.blocks_at_once)
+        return np.concatenate(await self._runner.run(works, in_order=True), axis=1)
 
-    def _next_segments(self) -> Steps[np.ndarray]:
-        # With a language model, codes take longer than what is made of them: no need to wait.
-        together = self._codec.engine.max_batch if self._lm is None else 1
-        ahead = list(islice(self._segments, together))
+    async def _next_segments(self) -> np.ndarray:
+        # With a language model, decoding the codes takes longer than the network does.
+        count = self._codec.engine.max_batch if self._lm is None else 1
+        ahead = list(islice(self._segments, count))
         items = []
         for segment in ahead:
-            block = yield from self._read_segment(segment)
+            block = await self._read_segment(segment)
             items.append(DecodeItem(block, last=True))
-        decoded = yield [self._work(item) for item in items]
+        decoded = await self._runner.run([self._work(item) for item in items])
         joined = []
         for segment, samples in zip(ahead, decoded, strict=True):
             last = segment.offset + self._overlap.stride >= self._header.audio_length
             joined.append(self._overlap.push(torch.from_numpy(samples), last).numpy())
         return np.concatenate(joined, axis=1)
 
-    def _read_segment(self, segment: Segment) -> Steps[EncodedBlock]:
+    async def _read_segment(self, segment: Segment) -> EncodedBlock:
         scale = read_scale(self._payload)
-        codes = yield from self._codes(segment.frames)
+        codes = await self._codes(segment.frames)
         self._unpacker = BitUnpacker(self._codec.config.bits_per_codebook)
         self._lm_decoder = None
         return EncodedBlock(codes, scale)
 
-    def _codes(self, frames: int) -> Steps[np.ndarray]:
+    async def _codes(self, frames: int) -> np.ndarray:
         """The next codes `[K, frames]` of the segment."""
         codebooks = self._header.num_codebooks
         if self._lm is None:
@@ -101,8 +97,8 @@ class Decompressor:
         if self._lm_decoder is None:
             self._lm_decoder = LMDecoder(self._lm, codebooks, self._payload)
         cost = frames / self._codec.config.frame_rate
-        results = yield [Work(self._codec.lm_decode_task, (self._lm_decoder, frames), cost)]
-        codes: np.ndarray = results[0]
+        work = Work(self._codec.lm_decode_task, (self._lm_decoder, frames), cost)
+        codes: np.ndarray = (await self._runner.run([work]))[0]
         return codes
 
     def _work(self, item: DecodeItem) -> Work:

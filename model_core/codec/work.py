@@ -1,11 +1,11 @@
 """Work for the networks, apart from who runs it.
 
-A stream is written as a generator that yields the `Work` it needs next, as a list whose parts may
-run at the same time or as `InOrder`, and is sent the list of the results. `run_steps` is the plain
-driver; the service has one that goes through its queue.
+A stream (`Compressor`, `Decompressor`) is a coroutine that awaits the results of its works from a
+`Runner`. `Inline` runs them where they are awaited, so `run_now` can run the stream without an
+event loop; the service's runner puts them into its queue.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -51,26 +51,6 @@ class Work:
 
 
 @dataclass(frozen=True)
-class InOrder:
-    """Work of one stream and one task that is done in this order, as much of it at once as suits
-    who runs it."""
-
-    works: Sequence[Work]
-
-    def __iter__(self) -> Iterator[Work]:
-        return iter(self.works)
-
-    def __len__(self) -> int:
-        return len(self.works)
-
-
-Wanted = list[Work] | InOrder
-"""What a stream needs next."""
-
-Steps = Generator[Wanted, list[Any], T]
-
-
-@dataclass(frozen=True)
 class FunctionTask:
     """A task made of a function over a batch."""
 
@@ -84,27 +64,54 @@ class FunctionTask:
         return self.function(items, threads)
 
 
-def run_steps(steps: Steps[T]) -> T:
-    """Run the work of a stream here and now; returns what the stream returns."""
+class Runner(Protocol):
+    """Runs the works of a stream."""
+
+    async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
+        """The result of each of `works`, in their order; raises what a work raises.
+
+        All have one task. They may run at the same time; with `in_order` each continues the one
+        before it, and the runner chooses how many it does in one batch.
+        """
+
+
+class Inline:
+    """Runs works where they are awaited; its `run` never waits."""
+
+    async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
+        """As `Runner`."""
+        if not works:
+            return []
+        task, items = works[0].task, [work.item for work in works]
+        if in_order:
+            return task.run(items)
+        results: list[Any] = []
+        for start in range(0, len(items), task.max_batch):
+            results += task.run(items[start : start + task.max_batch])
+        return results
+
+
+INLINE = Inline()
+
+
+def run_now(stream: Awaitable[T]) -> T:
+    """The result of a coroutine that never waits, such as that of a stream with `Inline`.
+
+    Raises what it raises, and `RuntimeError` if it waits after all.
+    """
+    steps = stream.__await__()
     try:
-        wanted = next(steps)
-        while True:
-            wanted = steps.send(_run_all(wanted))
+        next(steps)
     except StopIteration as done:
         result: T = done.value
         return result
+    raise RuntimeError("this stream waits: it needs an event loop")
 
 
-def _run_all(wanted: Wanted) -> list[Any]:
-    if isinstance(wanted, InOrder):
-        return wanted.works[0].task.run([work.item for work in wanted]) if wanted.works else []
-    results: list[Any] = []
-    while len(results) < len(wanted):
-        task = wanted[len(results)].task
-        batch = []
-        for work in wanted[len(results) : len(results) + task.max_batch]:
-            if work.task is not task:
-                break
-            batch.append(work.item)
-        results += task.run(batch)
-    return results
+def iterate_now(blocks: AsyncIterator[T]) -> Iterator[T]:
+    """What an asynchronous iterator that never waits gives."""
+    while True:
+        try:
+            yield run_now(anext(blocks))
+        except StopAsyncIteration:
+            return

@@ -5,13 +5,16 @@ same codebooks. Each bandwidth's file is then written, and read, by the ordinary
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from ..codec import Codec, Compressor, Decompressor, Steps, run_steps
+from ..codec import Codec, Compressor, Decompressor, Work, iterate_now, run_now
 from ..codec.compressing import Encoder
+from ..codec.work import Inline
 from ..ecdc import read_header
 from ..engine import EncodedBlock
 
@@ -35,7 +38,7 @@ class Coded:
 def encoded(codec: Codec, samples: np.ndarray, bandwidth: float) -> list[EncodedBlock]:
     """The blocks of `samples` `[C, n]` with the codebooks of `bandwidth` (kbps)."""
     encoder = Encoder(codec, codec.config.codebooks_for(bandwidth))
-    return run_steps(encoder.push(samples)) + run_steps(encoder.finish())
+    return run_now(encoder.push(samples)) + run_now(encoder.finish())
 
 
 def coded(
@@ -51,7 +54,7 @@ def coded(
     for bandwidth in bandwidths:
         header, payload = _compressed(codec, samples, bandwidth, blocks, lm=False)
         stream = io.BytesIO(header + payload)
-        decoded = list(Decompressor(codec, read_header(stream), stream).blocks())
+        decoded = list(iterate_now(Decompressor(codec, read_header(stream), stream).blocks()))
         sizes: tuple[int, int] | tuple[None, None] = (None, None)
         if lm:
             lm_header, lm_payload = _compressed(codec, samples, bandwidth, blocks, lm=True)
@@ -72,29 +75,21 @@ def _compressed(
     codec: Codec, samples: np.ndarray, bandwidth: float, blocks: list[EncodedBlock], lm: bool
 ) -> tuple[bytes, bytes]:
     """Header and payload."""
-    compressor = Compressor(codec, bandwidth, lm)
-    known = iter(blocks)
-    payload = _run(compressor.push(samples), codec, bandwidth, known)
-    payload += _run(compressor.finish(), codec, bandwidth, known)
+    runner = _Known(blocks, codec.config.codebooks_for(bandwidth))
+    compressor = Compressor(codec, bandwidth, lm, runner)
+    payload = run_now(compressor.push(samples)) + run_now(compressor.finish())
     return compressor.header.to_bytes(), payload
 
 
-def _run(
-    steps: Steps[bytes], codec: Codec, bandwidth: float, known: Iterator[EncodedBlock]
-) -> bytes:
-    """As `run_steps`, but the encoder's work is already done: `known`, block after block."""
-    codebooks = codec.config.codebooks_for(bandwidth)
-    results: list[object] | None = None
-    try:
-        while True:
-            wanted = next(steps) if results is None else steps.send(results)
-            results = []
-            for work in wanted:
-                if work.task is codec.encode_task:
-                    block = next(known)
-                    results.append(EncodedBlock(block.codes[:codebooks], block.scale))
-                else:
-                    results += work.task.run([work.item])
-    except StopIteration as done:
-        payload: bytes = done.value
-        return payload
+class _Known(Inline):
+    """A `Runner` that has encoded everything already: the next of `blocks`, `codebooks` of each."""
+
+    def __init__(self, blocks: Sequence[EncodedBlock], codebooks: int):
+        self._blocks = iter(blocks)
+        self._codebooks = codebooks
+
+    async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
+        if any(work.task.name != "encode" for work in works):
+            return await super().run(works, in_order=in_order)
+        known = islice(self._blocks, len(works))
+        return [EncodedBlock(block.codes[: self._codebooks], block.scale) for block in known]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model_core.audio import open_audio
-from model_core.codec import Codec, Compressor, run_steps
+from model_core.codec import Codec, Compressor, run_now
 from model_core.config import CONFIGS
 from model_core.ecdc import parse_model_name, payload_bytes, read_header
 from tests.service.live import Live
@@ -79,8 +79,8 @@ def test_the_answer_is_what_the_codec_makes(
     payload = b""
     with open_audio(io.BytesIO(audio), config.sample_rate, config.channels) as blocks:
         for block in blocks:
-            payload += run_steps(compressor.push(block))
-    payload += run_steps(compressor.finish())
+            payload += run_now(compressor.push(block))
+    payload += run_now(compressor.finish())
     expected = compressor.header.to_bytes() + payload
     assert compressed(client, audio, model=model, bandwidth=12) == expected
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry, save_weights, write_index
-from model_core.codec import Compressor, run_steps
+from model_core.codec import Compressor, run_now
 from model_core.config import ENCODEC_24KHZ
 from model_core.ecdc import Header
 from model_core.model import EncodecModel
@@ -122,8 +122,8 @@ def test_a_file_gets_the_codec_that_made_it(weights: Path) -> None:
             for name, lm in (("encodec_24khz", False), ("encodec_24khz", True)):
                 codec = await models.for_compression(name, lm=lm)
                 compressor = Compressor(codec, 6.0, lm=lm)
-                run_steps(compressor.push(np.zeros((1, 700), np.float32)))
-                run_steps(compressor.finish())
+                run_now(compressor.push(np.zeros((1, 700), np.float32)))
+                run_now(compressor.finish())
                 assert await models.available(compressor.header)
                 assert await models.for_header(compressor.header) is codec
 

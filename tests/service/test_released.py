@@ -6,7 +6,7 @@ import pytest
 
 from model_core.checkpoints import Registry
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
-from model_core.codec import Codec, Compressor, run_steps
+from model_core.codec import Codec, Compressor, run_now
 from model_core.config import CONFIGS
 from tests.releases import release_first, release_next
 from tests.service.live import live
@@ -49,7 +49,7 @@ def test_files_of_every_bundled_release(name: str) -> None:
             codec = Codec.load(header, "bundled", exact=True, lm=False)
             compressor = Compressor(codec, 6.0, lm=False)
             samples = sound(codec.config.channels, 0.3, codec.config.sample_rate)
-            payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
+            payload = run_now(compressor.push(samples)) + run_now(compressor.finish())
             file = compressor.header.to_bytes() + payload
             answer = client.post("/decompress", content=file)
             assert answer.status_code == 200, answer.text

@@ -4,13 +4,15 @@ What the language model codes is a stream: at 24 kHz a whole recording, at 48 kH
 it, for which the coder starts anew.
 """
 
+import asyncio
 import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from torchaudio.functional import resample
 from tqdm import tqdm
 
 from ...checkpoints.partial import replace_with
-from ...codec import Codec, Encoder, Steps, Work
+from ...codec import Codec, Encoder, Runner, Work, run_now
+from ...codec.work import Inline
 from ...engine import EncodedBlock
 from ...errors import WeightsError
 from ...model import EncodecModel
@@ -124,36 +127,45 @@ def _wave(
     return (x / max(1.0, float(x.abs().max()))).numpy()
 
 
-def _whole(codec: Codec, samples: np.ndarray) -> Steps[list[EncodedBlock]]:
-    encoder = Encoder(codec, codec.config.num_codebooks)
-    blocks = yield from encoder.push(samples)
-    return blocks + (yield from encoder.finish())
+async def _whole(codec: Codec, samples: np.ndarray, runner: Runner) -> list[EncodedBlock]:
+    encoder = Encoder(codec, codec.config.num_codebooks, runner)
+    return await encoder.push(samples) + await encoder.finish()
 
 
 def _encode_together(codec: Codec, waves: list[np.ndarray]) -> list[list[EncodedBlock]]:
     """Several streams in step, so that blocks of all of them fill the engine's batch."""
-    running = {i: _whole(codec, wave) for i, wave in enumerate(waves)}
-    wanted = {i: next(steps) for i, steps in running.items()}
-    done: dict[int, list[EncodedBlock]] = {}
-    while running:
-        results = _run_all(codec, [work for works in wanted.values() for work in works])
-        for i, works in list(wanted.items()):
-            own, results = results[: len(works)], results[len(works) :]
-            try:
-                wanted[i] = running[i].send(own)
-            except StopIteration as finished:
-                done[i] = finished.value
-                del running[i], wanted[i]
-    return [done[i] for i in range(len(waves))]
+
+    async def all_of_them() -> list[list[EncodedBlock]]:
+        runner = _InStep()
+        return await asyncio.gather(*(_whole(codec, wave, runner) for wave in waves))
+
+    return asyncio.run(all_of_them())
 
 
-def _run_all(codec: Codec, works: list[Work]) -> list[EncodedBlock]:
-    size = codec.encode_task.max_batch
-    edges = [*range(0, len(works), size), len(works)]
-    results: list[EncodedBlock] = []
-    for start, stop in pairwise(edges):
-        results += codec.encode_task.run([work.item for work in works[start:stop]])
-    return results
+class _InStep(Inline):
+    """A `Runner` that runs the works of all streams that wait as one list."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Sequence[Work], asyncio.Future[list[Any]]]] = []
+
+    async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._run_all)  # after the streams that are to go on now have come too
+        result: asyncio.Future[list[Any]] = loop.create_future()
+        self._waiting.append((works, result))
+        return await result
+
+    def _run_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            results = iter(run_now(super().run([work for works, _ in waiting for work in works])))
+        except Exception as error:  # noqa: BLE001  raised in each stream
+            for _, result in waiting:
+                result.set_exception(error)
+            return
+        for works, result in waiting:
+            result.set_result(list(islice(results, len(works))))
 
 
 def _save(streams: CodeStreams, path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.codec import Codec, Compressor, Decompressor, run_steps
+from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from model_core.codec.entropy import LMEncoder
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
@@ -38,14 +38,14 @@ def test_samples_that_overflow_the_networks(name: str, value: float) -> None:
     samples[0, 123] = value
     compressor = Compressor(codec, 6)
     with pytest.raises(InvalidAudioError, match=r"NaN|infinite|beyond"):
-        run_steps(compressor.push(samples))
+        run_now(compressor.push(samples))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int64, np.complex64, bool])
 def test_samples_that_are_no_floats(dtype: type) -> None:
     compressor = Compressor(Codec(_narrow("encodec_24khz")), 6)
     with pytest.raises(InvalidAudioError, match="floating point"):
-        run_steps(compressor.push(np.ones((1, 500), dtype)))
+        run_now(compressor.push(np.ones((1, 500), dtype)))
 
 
 def test_a_scale_that_decodes_to_no_audio() -> None:
@@ -53,7 +53,7 @@ def test_a_scale_that_decodes_to_no_audio() -> None:
     payload = struct.pack("!f", 3.4e38) + bytes(10)
     decompressor = Decompressor(codec, Header(codec.name, 640, 4, lm=False), io.BytesIO(payload))
     with pytest.raises(BitstreamError, match="not finite"):
-        run_steps(decompressor.next_block())
+        next(iterate_now(decompressor.blocks()))
 
 
 def test_a_language_model_that_leaves_a_symbol_no_range() -> None:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from model_core.codec import Codec, Compressor, Decompressor, run_steps
+from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from model_core.ecdc import payload_bytes, read_header
 from model_core.errors import (
     InvalidAudioError,
@@ -19,20 +19,16 @@ from tests.peers import NAMES, Peers, signal
 def _compress(codec: Codec, x: np.ndarray, bandwidth: float, lm: bool, step: int) -> bytes:
     compressor = Compressor(codec, bandwidth, lm)
     payload = b"".join(
-        run_steps(compressor.push(x[:, start : start + step]))
-        for start in range(0, x.shape[1], step)
+        run_now(compressor.push(x[:, start : start + step])) for start in range(0, x.shape[1], step)
     )
-    payload += run_steps(compressor.finish())
+    payload += run_now(compressor.finish())
     return compressor.header.to_bytes() + payload
 
 
 def _decompress(codec: Codec, data: bytes) -> np.ndarray:
     fo = io.BytesIO(data)
     decompressor = Decompressor(codec, read_header(fo), fo)
-    blocks = []
-    while (block := run_steps(decompressor.next_block())) is not None:
-        blocks.append(block)
-    return np.concatenate(blocks, axis=1)
+    return np.concatenate(list(iterate_now(decompressor.blocks())), axis=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +78,6 @@ def test_what_cannot_be_coded(peers: Peers) -> None:
     with pytest.raises(WeightsUnavailableError):
         Compressor(codec, 6.0, lm=True)
     with pytest.raises(InvalidAudioError):
-        run_steps(Compressor(codec, 6.0).finish())
+        run_now(Compressor(codec, 6.0).finish())
     with pytest.raises(InvalidAudioError):
-        run_steps(Compressor(codec, 6.0).push(np.zeros((1, 10), np.float32)))
+        run_now(Compressor(codec, 6.0).push(np.zeros((1, 10), np.float32)))

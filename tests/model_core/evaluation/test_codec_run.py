@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_core.codec import Codec, Compressor, Decompressor, run_steps
+from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from model_core.ecdc import read_header
 from model_core.evaluation.codec_run import coded
 from model_core.evaluation.usage import Usage
@@ -16,7 +16,7 @@ from .conftest import audio
 
 def _file(codec: Codec, samples: np.ndarray, bandwidth: float, lm: bool) -> bytes:
     compressor = Compressor(codec, bandwidth, lm)
-    payload = run_steps(compressor.push(samples)) + run_steps(compressor.finish())
+    payload = run_now(compressor.push(samples)) + run_now(compressor.finish())
     return compressor.header.to_bytes() + payload
 
 
@@ -30,7 +30,7 @@ def test_sizes_and_samples_are_those_of_the_files(weights: Path) -> None:
         data = _file(codec, x, result.kbps, lm=False)
         header = read_header(fo := io.BytesIO(data))
         assert (result.file_bytes, result.payload_bytes) == (len(data), len(data) - fo.tell())
-        blocks = list(Decompressor(codec, header, fo).blocks())
+        blocks = list(iterate_now(Decompressor(codec, header, fo).blocks()))
         np.testing.assert_array_equal(result.samples, np.concatenate(blocks, axis=1))
         assert result.lm_bytes == len(_file(codec, x, result.kbps, lm=True))
 
