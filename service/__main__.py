@@ -15,8 +15,8 @@ import structlog
 
 from . import flags, logs
 from .app import create_app
-from .scheduler import PATIENCE
-from .server import Server, listen, raise_descriptor_limit
+from .http.server import Server, listen, raise_descriptor_limit
+from .inference.scheduler import PATIENCE
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -34,7 +34,8 @@ def serve(settings: Settings) -> int:
         if not failed:
             failed = True
             server.should_exit = True
-            # What hangs must not hold up the end: this needs neither the event loop nor Python.
+            # A thread that hangs must not block the end: this needs neither the event loop nor the
+            # interpreter.
             faulthandler.dump_traceback_later(settings.shutdown_grace + PATIENCE, exit=True)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -46,7 +47,7 @@ def serve(settings: Settings) -> int:
         logger.critical("wrong settings", error=str(error))
         return 2
     raise_descriptor_limit()
-    server = Server(app, settings)
+    server = Server(app, settings, on_shutdown=app.state.admission.close)
     try:
         listener = listen(settings)
     except OSError as error:
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     status = serve(settings)
     if status == 1:
         logging.shutdown()
-        # A thread that hangs in the driver of a device would keep the usual end waiting for ever.
+        # A thread that hangs in the driver of a device would block the usual end forever.
         os._exit(status)
     return status
 

@@ -3,26 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
 from fastapi import Depends, FastAPI
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
-from . import openapi, problem_handlers
-from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
+from .api.errors import KNOWN, to_problem
 from .audio import AudioProcessError, AudioProcesses
-from .auth import require_key
-from .coding.spool import check_spool
-from .device_probe import device_probe
+from .http import errors, openapi
+from .http.auth import require_key
+from .http.middleware import DrainBody, RequestId, RequestLog
+from .inference.admission import Admission
+from .inference.device_watch import device_probe
+from .inference.model_pool import ModelPool, choose_device
+from .inference.scheduler import PATIENCE, Scheduler
 from .metrics import Metrics
-from .middleware import ErrorBoundary, Linger, Observe, RequestId
-from .models import Models, choose_device
-from .scheduler import PATIENCE, Scheduler
+from .pipeline.spool import check_spool
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -33,7 +32,7 @@ def create_app(
 ) -> FastAPI:
     """The service as an ASGI app; nothing runs until its lifespan begins.
 
-    `on_fatal` is called, on the event loop, when the service can work no more: a model could not
+    `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
     be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
     a CUDA device that is not here and a spool folder that cannot be written.
     """
@@ -57,7 +56,7 @@ def create_app(
     admission = app.state.admission = Admission(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
-    models = app.state.models = Models(settings, device, on_fatal, metrics.model_ready)
+    models = app.state.models = ModelPool(settings, device, on_fatal, metrics.model_ready)
     app.state.scheduler = Scheduler(
         settings.worker_threads,
         device,
@@ -66,18 +65,19 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if models.state == "ready" else None,
     )
-    app.state.audio = AudioProcesses(settings.spool_dir, on_fatal)
+    app.state.decoders = AudioProcesses(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
+    openapi.install(app)
     for router in OPEN_ROUTERS:
         app.include_router(router)
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(require_key)])
-    problem_handlers.install(app)
-    app.add_middleware(ErrorBoundary, stopping=lambda: admission.closed)
-    app.add_middleware(Observe, metrics=metrics)
+    errors.install(app, to_problem, KNOWN)
+    stopping = lambda: admission.closed  # noqa: E731
+    app.add_middleware(errors.ErrorMiddleware, to_problem=to_problem, stopping=stopping)
+    app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(RequestId)
-    app.add_middleware(Linger, stopping=lambda: admission.closed)
-    _describe_itself(app)
+    app.add_middleware(DrainBody, stopping=stopping)
     return app
 
 
@@ -86,34 +86,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Begins with nothing loaded, so that `/health/live` answers at once."""
     app.state.scheduler.start()
     app.state.models.start()
-    audio = asyncio.create_task(_start_audio(app))
+    decoders = asyncio.create_task(_start_decoders(app))
     try:
         yield
     finally:
         app.state.admission.close()
         app.state.models.stop()
-        await asyncio.wait([audio], timeout=PATIENCE)
-        await app.state.audio.close()
+        await asyncio.wait([decoders], timeout=PATIENCE)
+        await app.state.decoders.close()
         await app.state.scheduler.stop()
 
 
-async def _start_audio(app: FastAPI) -> None:
+async def _start_decoders(app: FastAPI) -> None:
     try:
-        await app.state.audio.start()
+        await app.state.decoders.start()
     except AudioProcessError as error:
         logger.critical("audio cannot be decoded", error=str(error))
         app.state.on_fatal()
-
-
-def _describe_itself(app: FastAPI) -> None:
-    for page in app.routes:  # of the documentation; the calls are in routers
-        if isinstance(page, APIRoute) and page.methods == {"GET"}:
-            page.methods = {"GET", "HEAD"}
-    described = app.openapi
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            openapi.complete(described())
-        return described()
-
-    app.openapi = document  # type: ignore[method-assign]

@@ -1,4 +1,8 @@
-"""The flags of `encodec-serve`, made from the settings' fields."""
+"""The flags of `encodec-serve`, made from the settings' fields.
+
+pydantic-settings has a command line too, but its help cannot name the environment variables, and
+its errors do not say whether a flag or a variable is wrong.
+"""
 
 import argparse
 from typing import Any

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from service.http.problems import PROBLEMS
 from service.metrics import Metrics
-from service.problems import PROBLEMS
 from service.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from .check import MODELS, Check
 from .report import Report
 
 if TYPE_CHECKING:
-    from service.scheduler import Scheduler
+    from service.inference.scheduler import Scheduler
 
 MANY = 64
 _PIECE_SECONDS = 10
@@ -46,7 +46,7 @@ async def running(
     check: Check, observer: Heard, on_death: Callable[[], None] = lambda: None
 ) -> AsyncIterator["Scheduler"]:
     """A queue for the device, with its workers."""
-    from service.scheduler import Scheduler
+    from service.inference.scheduler import Scheduler
 
     scheduler = Scheduler(1, check.device, observer, on_death)
     scheduler.start()
@@ -112,13 +112,13 @@ async def _load(
         audio = sound(codec.config.channels, piece, codec.config.sample_rate)
 
         async def stream() -> bytes:
-            compressor = Compressor(codec, DEFAULT_BANDWIDTH)
+            compressor = Compressor(codec, DEFAULT_BANDWIDTH, runner=scheduler.stream())
             left, parts = seconds * codec.config.sample_rate, []
             while left:
                 taken = audio[:, :left]
-                parts.append(await scheduler.drive(compressor.push(taken)))
+                parts.append(await compressor.push(taken))
                 left -= taken.shape[1]
-            parts.append(await scheduler.drive(compressor.finish()))
+            parts.append(await compressor.finish())
             return b"".join(parts)
 
         began = time.perf_counter()

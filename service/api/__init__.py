@@ -2,15 +2,13 @@
 
 from fastapi import APIRouter
 
-from . import codes, compress, decompress, health, inspect, metrics, models, roundtrip
+from . import codec, codes, inspect, models, operations
 
-OPEN_ROUTERS: tuple[APIRouter, ...] = (health.router, metrics.router)
+OPEN_ROUTERS: tuple[APIRouter, ...] = (operations.health_router, operations.metrics_router)
 """Always open."""
 
 ROUTERS: tuple[APIRouter, ...] = (
-    compress.router,
-    decompress.router,
-    roundtrip.router,
+    codec.router,
     codes.router,
     inspect.router,
     models.router,

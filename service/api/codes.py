@@ -5,14 +5,13 @@ import asyncio
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
-from ..coding.call import OpenCall
-from ..coding.codes import Codes, encode
-from ..coding.spool import contents, in_chunks
-from ..problems import ProblemCode, problem_responses
-from .accept import choose
-from .bodies import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body
-from .headers import attachment, duration, model_headers
+from ..http.problems import ProblemCode, problem_responses
+from ..pipeline.call import OpenCall
+from ..pipeline.codes import Codes, encode
+from ..pipeline.spool import contents, in_chunks
+from .documentation import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model, known_parameters
+from .responses import attachment, choose_type, duration, model_headers
 
 JSON_TYPE = "application/json"
 
@@ -48,7 +47,7 @@ async def codes(
     """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
     segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`
     where the model normalises, and the other fields of the JSON."""
-    media_type = choose(call.request.headers.get("accept", ""), (JSON_TYPE, NPZ_TYPE))
+    media_type = choose_type(call.request.headers.get("accept", ""), (JSON_TYPE, NPZ_TYPE))
     codec = await call.models.for_compression(model)
     num_codebooks = codec.config.codebooks_for(bandwidth)
     await call.admit()

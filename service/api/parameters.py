@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from model_core.config import CONFIGS
 
-from ..problems import ParameterProblem, Problem, ProblemCode
+from ..http.problems import ParameterProblem, Problem, ProblemCode
 
 _BANDWIDTHS = "; ".join(
     f"{config.name}: {', '.join(f'{b:g}' for b in config.target_bandwidths)}"

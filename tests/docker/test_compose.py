@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.scheduler import PATIENCE
+from service.inference.scheduler import PATIENCE
 from service.settings import ENV_PREFIX, Settings
 from tests.docker.dockerfile import environment, read_stages
 

@@ -15,7 +15,7 @@ import structlog
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.server import Server
+from service.http.server import Server
 from service.settings import Settings
 
 _STARTING = 60  # s
@@ -69,7 +69,7 @@ def live(weights: Path, **settings: Any) -> Iterator[Live]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         host, port = listener.getsockname()
-        server = Server(app, made)
+        server = Server(app, made, on_shutdown=app.state.admission.close)
         loop = asyncio.new_event_loop()
         thread = threading.Thread(
             target=lambda: loop.run_until_complete(server.serve([listener])), daemon=True

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from model_core.ecdc import read_header
+from tests.service.calls import MODELS, compressed
 from tests.service.sounds import encoded, float_wav, wav
-from tests.service.test_calls import MODELS, compressed
 
 AUDIO_CALLS = ["/compress", "/roundtrip", "/codes"]
 ECDC_CALLS = ["/decompress", "/inspect"]

@@ -9,22 +9,22 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
-from model_core.codec import Codec, Compressor, Steps, run_steps
-from model_core.codec.work import CPU, FunctionTask
+from model_core.codec import Codec, Compressor, Runner, run_now
+from model_core.codec.work import CPU, INLINE, FunctionTask
 from model_core.engine import EngineOptions, FixedEngine
+from service.inference.scheduler import Scheduler
 from service.metrics import Metrics
-from service.scheduler import Scheduler
 from tests.peers import signal
-from tests.service.queueing import CUDA
+from tests.service.inference.queueing import CUDA
 
 
-def compressed(codec: Codec, samples: np.ndarray, lm: bool) -> Steps[bytes]:
+async def compressed(codec: Codec, samples: np.ndarray, lm: bool, runner: Runner = INLINE) -> bytes:
     """Header and payload of a stream, pushed in pieces of no particular length."""
-    compressor = Compressor(codec, 6.0, lm)
+    compressor = Compressor(codec, 6.0, lm, runner)
     payload = b""
     for piece in np.array_split(samples, 3, axis=1):
-        payload += yield from compressor.push(piece)
-    payload += yield from compressor.finish()
+        payload += await compressor.push(piece)
+    payload += await compressor.finish()
     return compressor.header.to_bytes() + payload
 
 
@@ -65,14 +65,14 @@ def test_streams_that_share_the_queue_do_not_share_results(
             (stereo, 47_700, False, 6),
         ]
     ]
-    alone = [run_steps(compressed(*stream)) for stream in streams]
+    alone = [run_now(compressed(*stream)) for stream in streams]
     assert len(set(alone)) == len(alone)
 
     async def together() -> list[bytes]:
         scheduler = Scheduler(3, device, Metrics())
         scheduler.start()
         try:
-            return await asyncio.gather(*(scheduler.drive(compressed(*s)) for s in streams))
+            return await asyncio.gather(*(compressed(*s, scheduler.stream()) for s in streams))
         finally:
             await scheduler.stop()
 

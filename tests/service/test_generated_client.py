@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.service.calls import samples_of
 from tests.service.live import Live
 from tests.service.sounds import wav
-from tests.service.test_calls import samples_of
 
 CONFIG = Path(__file__).with_name("openapi_client.yaml")
 PACKAGE = "generated_encodec_client"

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.service.calls import compressed
 from tests.service.live import Live, live
 from tests.service.sounds import wav
 from tests.service.test_bad_input import ecdc, refused
-from tests.service.test_calls import compressed
 
 MAX_BYTES = 200_000
 CALLS = ["/compress", "/roundtrip", "/codes", "/decompress", "/inspect"]

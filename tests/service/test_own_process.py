@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.service.calls import compressed, samples_of
 from tests.service.live import Live
 from tests.service.sounds import encoded, wav
-from tests.service.test_calls import compressed, samples_of
 from tests.service.test_process import _SERVICE, started
 
 

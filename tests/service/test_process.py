@@ -20,12 +20,12 @@ import httpx
 import pytest
 
 from service.__main__ import serve
-from service.model_info import ModelList
-from service.problems import PROBLEM_JSON
+from service.api.models import ModelList
+from service.http.problems import PROBLEM_JSON
 from service.settings import Settings
 
 _SERVICE = [sys.executable, "-m", "service"]
-_HELD = [sys.executable, str(Path(__file__).with_name("held_service.py"))]
+_HELD = [sys.executable, str(Path(__file__).with_name("inference") / "held_service.py")]
 _PATIENCE = 60  # s
 
 

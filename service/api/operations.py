@@ -1,0 +1,74 @@
+"""For operators: is the process alive, can it work, and what does it measure?"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel
+
+from ..audio import AudioProcesses
+from ..http.problems import Problem, ProblemCode, problem_responses
+from ..inference.admission import Admission
+from ..inference.model_pool import ModelPool
+from ..inference.scheduler import Scheduler
+from ..metrics import Metrics
+
+_METRICS_TYPES = ("text/plain", "application/openmetrics-text")
+
+health_router = APIRouter(prefix="/health", tags=["health"])
+metrics_router = APIRouter(tags=["metrics"])
+
+
+class Health(BaseModel):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@health_router.head("/live", include_in_schema=False)
+@health_router.get("/live", operation_id="getLive", summary="Is the process alive")
+async def live() -> Health:
+    """200 as long as the process answers at all."""
+    return Health()
+
+
+@health_router.head("/ready", include_in_schema=False)
+@health_router.get(
+    "/ready",
+    operation_id="getReady",
+    summary="Can it take work",
+    responses=problem_responses(ProblemCode.STARTING, ProblemCode.UNAVAILABLE),
+)
+async def ready(request: Request) -> Health:
+    """200 once every model is loaded and has really run on its device and audio can be decoded,
+    and while all workers live and the device works; else 503."""
+    models: ModelPool = request.app.state.models
+    scheduler: Scheduler = request.app.state.scheduler
+    decoders: AudioProcesses = request.app.state.decoders
+    if models.state == "failed":
+        raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
+    if models.state == "starting":
+        raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
+    if not decoders.running:
+        raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
+    if scheduler.refusal is not None:
+        raise Problem(ProblemCode.UNAVAILABLE, scheduler.refusal)
+    return Health()
+
+
+@metrics_router.head("/metrics", include_in_schema=False)
+@metrics_router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Measurements for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in _METRICS_TYPES}}},
+)
+async def metrics(request: Request) -> Response:
+    """In the text format of Prometheus, or OpenMetrics by `Accept`."""
+    measured: Metrics = request.app.state.metrics
+    admission: Admission = request.app.state.admission
+    measured.permits_waiting.set(admission.waiting)
+    measured.permits_held.set(admission.active)
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(measured.registry), headers={"Content-Type": content_type})

@@ -1,0 +1,216 @@
+"""What surrounds every call, as plain ASGI: the request's id, its log line and metrics, and the
+rest of a body whose answer came early."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from ..metrics import Metrics
+
+logger = structlog.get_logger(__name__)
+
+REQUEST_ID = "X-Request-ID"
+CLIENT_GONE = 499
+"""The status counted for a request whose client left before the answer began."""
+
+DRAIN_SECONDS = 30.0
+"""The longest time that the rest of a body is waited for."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def new_request_id() -> str:
+    """For a request whose client gave none."""
+    return uuid.uuid4().hex
+
+
+@dataclass
+class RequestStats:
+    """What is known of a request while it runs. Calls fill in `model` and `audio_seconds`."""
+
+    started: float = field(default_factory=time.monotonic)
+    request_id: str = ""
+    model: str | None = None
+    """As headers name it."""
+    audio_seconds: float | None = None
+    """Of the audio received or sent."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    status: int | None = None
+    complete: bool = False
+    """Whether the whole answer was sent."""
+
+
+def request_stats(request: HTTPConnection) -> RequestStats:
+    """The statistics of a request, to be filled in by its call."""
+    return _stats_in(request.scope)
+
+
+def _stats_in(scope: Scope) -> RequestStats:
+    stats = scope.setdefault("state", {}).setdefault("request_stats", RequestStats())
+    if not isinstance(stats, RequestStats):
+        raise TypeError("the request's state holds something else as request_stats")
+    return stats
+
+
+class RequestId:
+    """Gives every request an id, which its response and all of its log lines carry: the client's
+    where that is short and plain, else a new one."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _SANE_ID.fullmatch(given) else new_request_id()
+        _stats_in(scope).request_id = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_with_id)
+
+
+class RequestLog:
+    """Writes one log line for every request and counts it in the metrics."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics):
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        stats = _stats_in(scope)
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                stats.bytes_in += len(message.get("body", b""))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                stats.status = message["status"]
+            elif message["type"] == "http.response.body":
+                stats.bytes_out += len(message.get("body", b""))
+                stats.complete = not message.get("more_body", False)
+
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                await self._app(scope, counted_receive, counted_send)
+            finally:
+                self._finish(scope, stats)
+
+    def _finish(self, scope: Scope, stats: RequestStats) -> None:
+        route = _route(scope)
+        status = stats.status or CLIENT_GONE
+        seconds = time.monotonic() - stats.started
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.request_done(method, route, status, seconds)
+        self._metrics.bodies(stats.bytes_in, stats.bytes_out)
+        if stats.status is not None and not stats.complete:
+            self._metrics.response_cut_off(route)
+        fields: dict[str, Any] = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "bytes_in": stats.bytes_in,
+            "bytes_out": stats.bytes_out,
+            "complete": stats.complete,
+        }
+        if stats.model is not None:
+            fields["model"] = stats.model
+        if stats.audio_seconds is not None:
+            fields["audio_seconds"] = round(stats.audio_seconds, 3)
+        quiet = route.startswith("/health") or route == "/metrics"
+        log = logger.debug if quiet else logger.info
+        log("request", **fields)
+
+
+def _route(scope: Scope) -> str:
+    """The path's template; one label for the pages of the documentation, and one for all paths
+    that do not exist."""
+    path = getattr(scope.get("route"), "path", None)
+    if isinstance(path, str):
+        return path
+    return "documentation" if "endpoint" in scope else "unmatched"
+
+
+class DrainBody:
+    """Reads the rest of a body whose answer came early, where the connection is closed afterwards.
+
+    Closing a socket that has unread bytes resets the connection, and a client that sends its whole
+    body before it reads would never see the answer, most likely an error. So the end of the answer
+    waits for the rest of the body, up to `DRAIN_SECONDS`. Where the connection stays open the
+    server does this by itself.
+    """
+
+    def __init__(self, app: ASGIApp, stopping: Callable[[], bool]):
+        """`stopping`: whether the server stops, and so closes every connection."""
+        self._app = app
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        # A client that expects 100-continue sends no body before it is asked for.
+        body_begun = headers.get("expect", "").lower() != "100-continue"
+        body_ended = False
+
+        async def watched_receive() -> Message:
+            nonlocal body_begun, body_ended
+            message = await receive()
+            body_begun = True
+            body_ended = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def drain() -> None:
+            try:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while not body_ended:
+                        await watched_receive()
+            except TimeoutError:
+                pass
+            except asyncio.CancelledError:
+                if not self._stopping():
+                    raise
+
+        async def draining_send(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            unread = body_begun and not body_ended
+            if last and unread and (self._stopping() or _closes(scope, headers)):
+                await send({**message, "more_body": True})
+                await drain()
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._app(scope, watched_receive, draining_send)
+
+
+def _closes(scope: Scope, headers: Headers) -> bool:
+    """Whether the client has the connection closed after the answer."""
+    tokens = {token.strip().lower() for token in headers.get("connection", "").split(",")}
+    return scope.get("http_version") == "1.0" or "close" in tokens

@@ -1,0 +1,1 @@
+"""The networks behind the calls: permits, the batching queue, the models kept warm."""

@@ -1,0 +1,64 @@
+"""Notices a device that no longer works: one that hangs, or that died while nobody used it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import structlog
+import torch
+
+from model_core.codec.work import FunctionTask, Work
+from model_core.engine.fixed.handover import handover
+
+from .worker_queue import DeviceQueue
+
+logger = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 30.0
+"""After so long without work, the device is tried."""
+
+_LOOK = 1.0  # s between looks
+_PROBE_NUMBERS = 8
+
+
+class DeviceError(Exception):
+    """The device no longer works; only another process may be able to use it again."""
+
+
+async def until_overdue(queue: DeviceQueue, limit: float) -> NoReturn:
+    """Raises `DeviceError` once a batch has run for more than `limit` seconds."""
+    while True:
+        if queue.running_for() > limit:
+            raise DeviceError(f"the device has not ended a batch in {limit:g} s")
+        await asyncio.sleep(min(_LOOK, limit / 4))
+
+
+async def until_it_fails(
+    queue: DeviceQueue, probe: Callable[[], Work | None], run: Callable[[Work], Awaitable[Any]]
+) -> NoReturn:
+    """Whenever the device has been idle for a while, `run` a `probe` on it, if there is one; raises
+    `DeviceError` once that fails. Want of memory is no failure: others may have taken it."""
+    while True:
+        await asyncio.sleep(min(_LOOK, IDLE_SECONDS / 4))
+        if queue.idle_for() < IDLE_SECONDS or (work := probe()) is None:
+            continue
+        try:
+            await run(work)
+        except torch.OutOfMemoryError as error:
+            logger.warning("no memory to try the device", error=str(error))
+        except Exception as error:
+            raise DeviceError(f"the device failed while it was idle: {error}") from error
+
+
+def device_probe(device: torch.device) -> Work:
+    """The smallest work that shows whether a device works: a sum, computed there and copied back.
+    It raises what torch raises, and `RuntimeError` for a wrong sum."""
+
+    def run(items: list[Any], threads: int | None = None) -> list[Any]:
+        with handover.of_a_batch():  # not while a graph is captured
+            found = int(torch.arange(_PROBE_NUMBERS, device=device).sum().cpu())
+        if found != sum(range(_PROBE_NUMBERS)):
+            raise RuntimeError(f"{device} adds 0 to {_PROBE_NUMBERS - 1} up to {found}")
+        return [found for _ in items]
+
+    return Work(FunctionTask("probe", "none", 1, run, device), None, 0.0)

@@ -1,0 +1,308 @@
+"""The models of the service: loaded and warmed at the start, others when a file needs them."""
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+import structlog
+import torch
+
+from model_core.checkpoints import Registry, WeightSet
+from model_core.codec import Codec
+from model_core.config import CONFIGS, ModelConfig
+from model_core.ecdc import Header
+from model_core.engine import EngineOptions
+from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
+from model_core.lm import LMModel
+
+from ..http.problems import Problem, ProblemCode
+from ..settings import Settings
+
+T = TypeVar("T")
+State = Literal["starting", "ready", "failed"]
+logger = structlog.get_logger(__name__)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises `ValueError` for a CUDA device that is not here."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        index = device.index or 0
+        if index >= torch.cuda.device_count():
+            raise ValueError(
+                f"there is no device {wanted}: no such GPU or its driver is visible; "
+                "cpu and auto run without one"
+            )
+        device = torch.device("cuda", index)
+    return device
+
+
+HINT = "--models (ENCODEC_MODELS) names the models to serve, where the weights lack one"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model of the settings; `codec` is None until it is loaded."""
+
+    config: ModelConfig
+    device: str
+    state: State
+    codec: Codec | None
+
+
+class ModelPool:
+    """Warm codecs by name, and a few more for files that other weights made."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: torch.device,
+        on_failure: Callable[[], None] = lambda: None,
+        on_ready: Callable[[str], None] = lambda name: None,
+    ):
+        """`on_ready` is called with the name of each model that is warm, `on_failure` when one
+        cannot be loaded."""
+        self._settings = settings
+        self._device = device
+        self._on_failure = on_failure
+        self._on_ready = on_ready
+        if settings.max_batch and device.type != "cuda":
+            logger.warning("max_batch is for a GPU alone", device=str(device))
+        self._options = EngineOptions(
+            backend=settings.backend,
+            max_batch=settings.max_batch or None if device.type == "cuda" else None,
+            threads=settings.worker_threads,
+            shared=True,
+            precision=settings.decode_precision,
+            encode_precision=settings.encode_precision,
+        )
+        self._making = threading.Lock()
+        self._max_batch: dict[ModelConfig, int] = {}  # as the first engine chose it
+        self._registry: Registry | None = None
+        self._warm: dict[str, Codec] = {}
+        self._extra: OrderedDict[str, Codec] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Codec]] = {}
+        self._start: asyncio.Task[None] | None = None
+        self.error: str | None = None
+        """Why the models could not be loaded."""
+
+    @property
+    def state(self) -> State:
+        if self.error is not None:
+            return "failed"
+        return "ready" if len(self._warm) == len(self._settings.models) else "starting"
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def start(self) -> None:
+        """Load and warm the models in the background; called on the event loop."""
+        self._start = asyncio.create_task(self._load_all())
+
+    def stop(self) -> None:
+        """Wait for no model any more."""
+        for task in [self._start, *self._loading.values()]:
+            if task is not None:
+                task.cancel()
+
+    async def for_compression(self, name: str, lm: bool = False) -> Codec:
+        """The codec to compress with. Raises `Problem` 422 for a name that is no model's, 409
+        where `lm` is wanted and there is none, 503 while models are loaded; and `EncodecError`
+        where the weights cannot be loaded."""
+        if name not in CONFIGS:
+            detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
+            raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
+        registry = self._require_ready()
+        codec = self._warm.get(name)
+        if codec is None:
+            codec = await self._get_extra(f"={name}", lambda: registry.find(name))
+        if lm and not codec.has_lm:
+            raise Problem(
+                ProblemCode.LM_UNAVAILABLE, f"there is no language model for {codec.name}"
+            )
+        return codec
+
+    async def for_header(self, header: Header) -> Codec:
+        """The codec that decodes a file: exactly the weights its header names.
+
+        Raises `Problem` 400 where the name is no model's, 409 where the language model is not
+        here, 503 while models are loaded, and `EncodecError` where the weights cannot be had.
+        """
+        registry = self._require_ready()
+        for codec in self._warm.values():
+            if _decodes(codec, header):
+                return codec
+        try:
+            codec = await self._get_extra(header.model, lambda: registry.find_exact(header.model))
+        except UnknownModelError as error:
+            raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
+        if not _decodes(codec, header):
+            raise Problem(
+                ProblemCode.LM_UNAVAILABLE,
+                f"the language model that {header.model} was coded with is not here",
+            )
+        return codec
+
+    async def available(self, header: Header) -> bool:
+        """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
+        are loaded."""
+        registry = self._require_ready()
+        known = [*self._warm.values(), *self._extra.values()]
+        if any(_decodes(codec, header) for codec in known):
+            return True
+        try:
+            found = await in_thread(lambda: registry.find_exact(header.model), "find")
+        except (UnknownModelError, WeightsUnavailableError, WeightsError):
+            return False
+        return not header.lm or found.lm_header_name == header.model
+
+    def served(self) -> list[ServedModel]:
+        """The models of the settings, in their order."""
+        return [self._served(name) for name in self._settings.models]
+
+    def _served(self, name: str) -> ServedModel:
+        codec = self._warm.get(name)
+        config = CONFIGS[name] if codec is None else codec.config
+        state: State = self.state if codec is None else "ready"
+        return ServedModel(config, str(self._device), state, codec)
+
+    def _require_ready(self) -> Registry:
+        if self.state == "failed":
+            raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
+        if self.state == "starting" or self._registry is None:
+            raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
+        return self._registry
+
+    async def _load_all(self) -> None:
+        try:
+            self._registry = await in_thread(self._open_registry, "weights")
+            for name in self._settings.models:
+                registry = self._registry
+                codec = await in_thread(
+                    lambda: self._load(registry, registry.find(name)),  # noqa: B023  awaited here
+                    f"load-{name}",
+                )
+                self._warm[name] = codec
+                self._on_ready(name)
+                logger.info("model is ready", model=codec.name, **_log_fields(codec))
+        except Exception as error:
+            missing = isinstance(error, WeightsUnavailableError)
+            self.error = f"{error}; {HINT}" if missing else str(error)
+            known = isinstance(error, EncodecError)
+            logger.critical("models could not be loaded", error=self.error, exc_info=not known)
+            self._on_failure()
+
+    def _open_registry(self) -> Registry:
+        return Registry(self._settings.weights, cache_dir=self._settings.cache_dir)
+
+    def _load(self, registry: Registry, found: WeightSet) -> Codec:
+        """Load and warm one set of weights; takes seconds.
+
+        Only one is warmed at a time, since that may hold up the device. The size of a batch is
+        chosen once for all weights of one shape: what is loaded again makes the same codes again,
+        and nothing is measured while others wait.
+        """
+        torch.set_num_threads(1)
+        model = registry.load(found)
+        lm = _load_lm(registry, found)
+        with self._making:
+            chosen = self._max_batch.get(model.config, self._options.max_batch)
+            options = replace(self._options, max_batch=chosen)
+            codec = Codec(model, lm, found.lm_header_name, found, self._device, options)
+            codec.warm_up()
+            self._max_batch[model.config] = codec.engine.max_batch
+        return codec
+
+    async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
+        """A codec that is not kept warm; loaded once however many ask for it at once."""
+        if key in self._extra:
+            self._extra.move_to_end(key)
+            return self._extra[key]
+        if key not in self._loading:
+            task = asyncio.create_task(self._load_extra(key, find))
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(self._loading[key])
+
+    async def _load_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
+        registry = self._require_ready()
+        try:
+            codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
+        except WeightsError as error:
+            logger.error("weights are not intact", error=str(error))
+            raise
+        self._extra[key] = codec
+        while len(self._extra) > self._settings.extra_models:
+            self._extra.popitem(last=False)
+        logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))
+        return codec
+
+
+def _decodes(codec: Codec, header: Header) -> bool:
+    """Whether the file was made with this codec's weights."""
+    if header.lm and not codec.has_lm:
+        return False
+    return codec.header_name(header.lm) == header.model
+
+
+def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
+    """The language model, None where it cannot be had: the model works without."""
+    if found.lm is None:
+        return None
+    try:
+        return registry.load_lm(found)
+    except WeightsUnavailableError as error:
+        logger.warning("no language model", model=found.header_name, error=str(error))
+        return None
+
+
+def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
+    found = codec.weights
+    return {
+        "weights": None if found is None else found.source,
+        "note": None if found is None else found.note,
+        "n_filters": codec.config.n_filters,
+        "lm": codec.has_lm,
+        "device": str(codec.device),
+        "backend": codec.engine.name,
+        "max_batch": codec.engine.max_batch,
+        "captured": codec.engine.captured,
+        "encode_precision": codec.engine.encode_precision,
+        "decode_precision": codec.engine.precision,
+    }
+
+
+async def in_thread(function: Callable[[], T], name: str) -> T:
+    """The result of `function`, run in a new daemon thread.
+
+    Unlike those of an executor, the thread does not hold up the end of the process: a download
+    that hangs must not.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except Exception as raised:  # noqa: BLE001  handed to whoever awaits it
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await future

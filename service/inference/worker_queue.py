@@ -1,0 +1,172 @@
+"""Where worker threads wait for batches: how much of the queue each takes, and when."""
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from model_core.codec.work import Task
+
+from .batch import Batch, Job
+from .fair_queue import FairQueue
+
+TAKEN_AT = 0.75
+"""Of a batch's time: when the next one is taken, so that it is written before this one ends."""
+
+_NEWEST = 0.25  # weight of the last batch in the time that the next one is thought to take
+
+
+class WorkerQueue(ABC):
+    """Jobs go in, in the event loop's thread; workers take batches, and say when each is done."""
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self._fair = FairQueue()
+        self._changed = threading.Condition()
+        self._idle = 0
+        self._closed = False
+
+    @property
+    def depth(self) -> int:
+        """Works that wait, those of clients that have gone included."""
+        return self._fair.works
+
+    def spare(self) -> int:
+        """Workers that have nothing to take."""
+        with self._changed:
+            return max(0, self._idle - self._fair.jobs)
+
+    def put(self, job: Job) -> None:
+        """Have a job wait for a worker."""
+        with self._changed:
+            self._fair.put(job)
+            self._changed.notify()
+
+    def take(self) -> Batch | None:
+        """The next batch, as soon as it is time; None once the queue is closed."""
+        with self._changed:
+            while not self._closed:
+                delay = self._delay() if self._fair.jobs else None
+                if delay == 0:
+                    batch = self._choose()
+                    if batch.parts:
+                        return batch
+                else:
+                    self._idle += 1
+                    self._changed.wait(delay)
+                    self._idle -= 1
+        return None
+
+    def done(self, batch: Batch, unfinished: Sequence[Job]) -> list[Job]:
+        """A batch has ended; those of its jobs that are not finished wait again, at once.
+
+        Returns those that nobody will take now, since the queue was closed.
+        """
+        with self._changed:
+            if self._closed:
+                return list(unfinished)
+            for job in unfinished:
+                self._fair.put(job)
+            self._changed.notify(max(0, len(unfinished) - 1))  # this worker takes one itself
+        return []
+
+    def close(self) -> list[Job]:
+        """Wake and release the workers; returns the jobs that nobody will take now."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            return self._fair.clear()
+
+    @abstractmethod
+    def _delay(self) -> float | None:
+        """Seconds until a batch is to be taken of what waits, 0 for now; None: not before
+        something changes."""
+
+    @abstractmethod
+    def _choose(self) -> Batch:
+        """Take a batch of what waits; an empty one where all clients have gone."""
+
+
+class CpuQueue(WorkerQueue):
+    """For workers that compute side by side, on a core each: a batch is taken as soon as a worker
+    is free and is its share of what waits, one work of each stream. A stream that waits alone gets
+    as many as a batch may have; workers that are idle then lend their threads."""
+
+    def __init__(self, workers: int, batch_seconds: float = math.inf):
+        """A batch holds no more audio than `batch_seconds`, unless a single work does."""
+        super().__init__(workers)
+        self._batch_seconds = batch_seconds
+
+    def _delay(self) -> float:
+        return 0.0
+
+    def _choose(self) -> Batch:
+        fair, seconds = self._fair, self._batch_seconds
+        if fair.jobs == 1:
+            return Batch(fair.take_in_turn(fair.works, seconds))
+        share = -(-fair.jobs_in_turn // self.workers)
+        return Batch(fair.take_one_each(min(fair.task.max_batch, share), seconds))
+
+
+class DeviceQueue(WorkerQueue):
+    """A batch fills its rows with what waits, in turn: with several works of a stream, one after
+    another, where fewer streams wait than there are rows.
+
+    It is taken at once where the device has nothing to do or the rows can all be filled; else when
+    the batch that runs is about to end, so that what comes meanwhile is in it. With two workers,
+    one batch is written and read while the other is computed.
+    """
+
+    def __init__(self, workers: int):
+        super().__init__(workers)
+        self._running: dict[Batch, float] = {}  # in their order; since when the device has each
+        self._idle_since = time.monotonic()
+        self._seconds: dict[tuple[str, str], float] = {}  # that a batch of a task takes
+
+    def running_for(self) -> float:
+        """Seconds that the device has been busy with its batch; 0 when there is none."""
+        with self._changed:
+            started = next(iter(self._running.values()), None)
+        return 0.0 if started is None else time.monotonic() - started
+
+    def idle_for(self) -> float:
+        """Seconds that there has been nothing to do; 0 when there is something."""
+        with self._changed:
+            busy = self._running or self._fair.jobs
+            return 0.0 if busy else time.monotonic() - self._idle_since
+
+    def done(self, batch: Batch, unfinished: Sequence[Job]) -> list[Job]:
+        """As `WorkerQueue`."""
+        with self._changed:
+            self._note_end(batch)
+            return super().done(batch, unfinished)
+
+    def _delay(self) -> float | None:
+        if not self._running or self._fair.has_in_turn(self._fair.task.max_batch):
+            return 0.0
+        batch, started = next(iter(self._running.items()))
+        seconds = self._seconds.get(_key(batch.task))
+        if seconds is None:
+            return None
+        return max(0.0, started + TAKEN_AT * seconds - time.monotonic())
+
+    def _choose(self) -> Batch:
+        batch = Batch(self._fair.take_in_turn(self._fair.task.max_batch))
+        if batch.parts:
+            self._running[batch] = time.monotonic()
+        return batch
+
+    def _note_end(self, batch: Batch) -> None:
+        now = self._idle_since = time.monotonic()
+        is_first = batch is next(iter(self._running))
+        seconds, key = now - self._running.pop(batch), _key(batch.task)
+        before = self._seconds.get(key, seconds)
+        self._seconds[key] = before + _NEWEST * (seconds - before)
+        if is_first and self._running:  # the next one's turn on the device begins now
+            self._running[next(iter(self._running))] = now
+        self._changed.notify_all()
+
+
+def _key(task: Task) -> tuple[str, str]:
+    return task.name, task.model

@@ -1,0 +1,98 @@
+"""An upload of audio, decoded and compressed to `.ecdc` while it arrives."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from model_core.audio import parse_content_type
+from model_core.codec import Codec, Compressor
+from model_core.ecdc import Header
+from model_core.errors import InvalidAudioError
+
+from ..cancellation import alongside
+from ..http.problems import Problem, ProblemCode
+from .call import Call
+from .upload import Upload
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """An `.ecdc` file in two pieces; `payload` stands at its first byte."""
+
+    codec: Codec
+    header: Header
+    payload: BinaryIO
+    payload_bytes: int
+    filename: str | None
+    """What the client calls the file it came from."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.header.to_bytes()) + self.payload_bytes
+
+
+async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compressed:
+    """Compress the request's audio at `bandwidth` kbps.
+
+    Wrong parameters are refused before a permit is taken or the body is read. Raises as
+    `audio_blocks` and `Compressor`.
+    """
+    codec = await call.models.for_compression(model, lm)
+    codec.config.codebooks_for(bandwidth)
+    await call.admit()
+    upload = await call.upload()
+    compressor = Compressor(codec, bandwidth, lm, call.stream)
+    payload = call.spool()
+    async with audio_blocks(call, upload, codec) as blocks:
+        async for samples in blocks:
+            payload.write(await compressor.push(samples))
+        payload.write(await compressor.finish())
+    size = payload.tell()
+    payload.seek(0)
+    return Compressed(codec, compressor.header, payload, size, upload.filename)
+
+
+@asynccontextmanager
+async def audio_blocks(
+    call: Call, upload: Upload, codec: Codec
+) -> AsyncIterator[AsyncIterator[np.ndarray]]:
+    """The audio of `upload` as blocks float32 `[C, n]` at the codec's rate, decoded while it
+    arrives.
+
+    The block under `async with` is cancelled when the upload turns out to be wrong or the client
+    leaves. Raises `Problem`, `InvalidAudioError` and `ClientDisconnect`.
+    """
+    try:
+        raw = parse_content_type(upload.content_type)
+    except InvalidAudioError as error:
+        raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
+    config = codec.config
+    body_ended = asyncio.Event()
+    async with call.decoders.open(
+        config.sample_rate,
+        config.channels,
+        raw=raw,
+        size=upload.size,
+        max_seconds=call.settings.max_audio_seconds,
+    ) as decoder:
+
+        async def feed() -> None:
+            async for chunk in upload.chunks:
+                await decoder.feed(chunk)
+            await decoder.end_of_input()
+            body_ended.set()
+            await call.until_client_leaves()
+
+        async def decoded() -> AsyncGenerator[np.ndarray]:
+            async for samples in decoder.blocks():
+                yield samples
+                call.note_audio(codec, samples.shape[1])
+            await body_ended.wait()  # the audio may end before the body does
+
+        async with alongside(feed()), aclosing(decoded()) as blocks:
+            yield blocks

@@ -1,0 +1,88 @@
+"""The real server with a few calls more, which hold, release or kill a worker on request, or have
+what takes the place of a device hang, or the event loop.
+
+python held_service.py --port 0 ...   as encodec-serve
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from fastapi import FastAPI, Request
+
+from model_core.codec import Work
+from model_core.codec.work import CPU, FunctionTask
+from service import __main__ as program
+from service.app import create_app
+from service.inference.scheduler import Scheduler
+from service.settings import Settings
+
+CUDA = torch.device("cuda")  # no such device is used: its workers run what is for one
+
+
+def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
+    app = create_app(settings, on_fatal)
+    app.state.scheduler = Scheduler(
+        settings.worker_threads, CUDA, app.state.metrics, on_fatal, settings.step_timeout
+    )
+    held, released = threading.Event(), threading.Event()
+
+    def hold(items: list[Any]) -> list[Any]:
+        held.set()
+        return [released.wait(60) for _ in items]
+
+    def die(items: list[Any]) -> list[Any]:
+        raise SystemExit("as a worker should not")
+
+    def hang(items: list[Any]) -> list[Any]:
+        never = threading.Lock()
+        never.acquire()
+        never.acquire()  # in C, and for ever
+        return items
+
+    async def run(
+        request: Request,
+        function: Callable[[list[Any]], list[Any]],
+        device: torch.device = CPU,
+    ) -> Any:
+        task = FunctionTask(
+            "encode", "encodec_24khz", 1, lambda items, threads: function(items), device
+        )
+        return await request.app.state.scheduler.submit(Work(task, None, 1.0))
+
+    @app.post("/hold")
+    async def hold_a_worker(request: Request) -> bool:
+        return bool(await run(request, hold))
+
+    @app.get("/held")
+    async def is_held() -> bool:
+        return held.is_set()
+
+    @app.post("/release")
+    async def release() -> None:
+        released.set()
+
+    @app.post("/die")
+    async def kill_a_worker(request: Request) -> None:
+        await run(request, die)
+
+    @app.post("/hang")
+    async def hang_the_device(request: Request) -> None:
+        await run(request, hang, CUDA)
+
+    @app.post("/die-and-block")
+    async def die_and_block_the_event_loop() -> None:
+        on_fatal()
+        hang([])
+
+    return app
+
+
+if __name__ == "__main__":
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "create_app", with_levers)
+        patch.setattr(program, "PATIENCE", 1.0)
+        sys.exit(program.main())
