@@ -10,8 +10,8 @@ _CGROUPS = Path("sys/fs/cgroup")
 def usable_cores(root: Path = Path("/")) -> int:
     """At least 1. `root` is where the system's files are.
 
-    A quota (`docker run --cpus`, a limit in Kubernetes) leaves all cores in sight and stops the
-    process once its time is used up: with more threads than it allows, all would stop at once.
+    A quota (`docker run --cpus`, a limit in Kubernetes) leaves all cores visible and pauses the
+    process once its time is used up: with more threads than it allows, all would pause at once.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))

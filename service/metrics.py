@@ -103,11 +103,11 @@ class Metrics:
         self._model_ready.labels(name).set(ready)
 
     def queue_depth(self, depth: int) -> None:
-        """How many items wait."""
+        """How many works wait."""
         self._queue_depth.set(depth)
 
     def batch_started(self, task: Task, waited: list[float]) -> None:
-        """A batch was taken; its items waited so long (s)."""
+        """A batch was taken; its works waited so long (s)."""
         self._batch_size.labels(task.name).observe(len(waited))
         if task.device.type != "cpu":
             self._rows.labels(task.name, "used").inc(len(waited))

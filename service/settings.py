@@ -46,42 +46,43 @@ class Settings(BaseSettings):
     when a request asks for one, see `extra_models`."""
 
     weights: Annotated[str, Field(min_length=1)] = "auto"
-    """Whose weights to compress with: auto, bundled, official, hf or a folder of weights."""
+    """Which weights to compress with: auto, bundled, official, hf or a folder of weights."""
 
     cache_dir: Path | None = None
-    """Folder for downloaded weights; the Torch Hub cache where it is not given."""
+    """Folder for downloaded weights; by default the Torch Hub cache."""
 
     extra_models: Annotated[int, Field(ge=1)] = 2
-    """Most models beside the warm ones that are kept in memory, for files made with others."""
+    """Most models that are kept in memory beside the warm ones, for files made with others."""
 
     backend: Annotated[str, Field(pattern=r"^(auto|torch|cuda|native(-\w+)?)$")] = "auto"
     """What computes the networks: native (compiled, on a CPU), cuda (captured graphs, on a GPU),
-    torch (anywhere), or auto (the one made for the device, where it can be had)."""
+    torch (anywhere), or auto (the one made for the device, if it works there, else torch)."""
 
     decode_precision: Precision = "float32"
     """float32 (the reference's audio); bfloat16, on a GPU or a CPU with AVX512-BF16, where it is
-    1.7 to 2 times as fast, what rounding adds being 42 dB below the audio; or tf32, on a GPU.
-    Where it does not work the service does not start. Codes and files are the same."""
+    1.7 to 2 times as fast and adds rounding noise 42 dB below the audio; or tf32, on a GPU. If it
+    does not work here, the service does not start. Codes and files do not change."""
 
     encode_precision: EncodePrecision = "float32"
-    """float32 (the reference's codes), or tf32, on a GPU: some codes are others then."""
+    """float32 (the reference's codes), or tf32, on a GPU, which changes some codes."""
 
     threads: Annotated[int, Field(ge=0)] = 0
-    """Worker threads on the CPU, each with its own batch; 0 for one a core, of those that a
-    container's quota allows. One that has nothing to do helps the others."""
+    """Worker threads on the CPU, each with its own batch; 0 for one per core, within a
+    container's quota. Idle ones help the others."""
 
     max_batch: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Blocks in one batch on CUDA, which takes the same time and memory however many it has; 0
-    measures at the start how many pay. A number makes the choice permanent: with another, another
-    of two codes that are almost equally near may be chosen. On the CPU the backend knows best."""
+    """Blocks in one batch on CUDA. A batch takes the same time and memory however many of them
+    are used; 0 measures at the start which number is best. A number makes the choice permanent:
+    with another one, the other of two codes that are almost equally near may be chosen. On the CPU
+    the backend decides."""
 
     step_timeout: Seconds = 60
     """Longest time that a batch may take on a GPU, in seconds; loading models does not count. A GPU
-    that takes longer is taken for dead, and the service ends."""
+    that takes longer is considered dead, and the service ends."""
 
     spool_dir: Path | None = None
-    """Folder for uploads while they are worked on, best on a disk; the system's temporary folder
-    where it is not given."""
+    """Folder for uploads while they are worked on, best on a disk; by default the system's
+    temporary folder."""
 
     max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
     """Most bytes in a request's body; 2GiB and the like are understood."""
@@ -93,17 +94,17 @@ class Settings(BaseSettings):
     """Requests that are worked on at the same time."""
 
     max_waiting: Annotated[int, Field(ge=0)] = 128
-    """Requests that may wait for their turn; any more are answered 429 at once."""
+    """Requests that may wait for their turn; further ones are answered 429 at once."""
 
     admission_timeout: Seconds = 30
     """Longest wait for a turn, in seconds, before the answer is 504."""
 
     read_timeout: Seconds = 60
-    """Longest wait for a request's head and for the next bytes of its body, in seconds; for the
-    latter the answer is 408."""
+    """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
+    body is answered 408."""
 
     write_timeout: Seconds = 60
-    """Seconds after which a client that takes nothing of its answer is cut off."""
+    """Seconds after which a client that reads nothing of its answer is cut off."""
 
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
@@ -113,7 +114,8 @@ class Settings(BaseSettings):
 
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Keys, separated by commas, one of which every call must carry (`Authorization: Bearer KEY`
-    or `X-API-Key: KEY`); none: open to all. Health, metrics and documentation are always open."""
+    or `X-API-Key: KEY`); without keys the service is open to all. Health, metrics and documentation
+    are always open."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
@@ -123,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def worker_threads(self) -> int:
-        """How many there are: by default as many as cores that this process may use."""
+        """How many worker threads there are: by default one per core that this process may use."""
         return self.threads or usable_cores()
 
     @field_validator("models", "api_keys", mode="before")
@@ -134,7 +136,7 @@ class Settings(BaseSettings):
             return value
         parts = [part.strip() for part in value.split(",") if part.strip()]
         if value and not parts:
-            raise ValueError("there is nothing but separators in it")
+            raise ValueError("it has separators only")
         return parts
 
     @field_validator("models")

@@ -1,4 +1,4 @@
-"""The models of the service: loaded and warmed at the start, others when a file needs them."""
+"""The models of the service: some loaded and warmed at the start, others when a file needs them."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ class ServedModel:
 
 
 class ModelPool:
-    """Warm codecs by name, and a few more for files that other weights made."""
+    """Warm codecs by name, and a few more for files made with other weights."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class ModelPool:
         """The codec that decodes a file: exactly the weights its header names.
 
         Raises `Problem` 400 where the name is no model's, 409 where the language model is not
-        here, 503 while models are loaded, and `EncodecError` where the weights cannot be had.
+        here, 503 while models are loaded, and `EncodecError` where the weights are not available.
         """
         registry = self._require_ready()
         for codec in self._warm.values():
@@ -204,9 +204,9 @@ class ModelPool:
     def _load(self, registry: Registry, found: WeightSet) -> Codec:
         """Load and warm one set of weights; takes seconds.
 
-        Only one is warmed at a time, since that may hold up the device. The size of a batch is
-        chosen once for all weights of one shape: what is loaded again makes the same codes again,
-        and nothing is measured while others wait.
+        Only one is warmed at a time, since that may block the device. The size of a batch is
+        chosen once for all weights of one shape, so that weights that are loaded again make the
+        same codes again, and nothing is measured while requests wait.
         """
         torch.set_num_threads(1)
         model = registry.load(found)
@@ -252,7 +252,7 @@ def _decodes(codec: Codec, header: Header) -> bool:
 
 
 def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
-    """The language model, None where it cannot be had: the model works without."""
+    """The language model; None where it is not available, since the model works without it."""
     if found.lm is None:
         return None
     try:
@@ -281,8 +281,8 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
 async def in_thread(function: Callable[[], T], name: str) -> T:
     """The result of `function`, run in a new daemon thread.
 
-    Unlike those of an executor, the thread does not hold up the end of the process: a download
-    that hangs must not.
+    Unlike an executor's, the thread does not delay the end of the process: a download that hangs
+    must not.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -299,7 +299,7 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
         result, error = None, None
         try:
             result = function()
-        except Exception as raised:  # noqa: BLE001  handed to whoever awaits it
+        except Exception as raised:  # noqa: BLE001  raised where it is awaited
             error = raised
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, result, error)

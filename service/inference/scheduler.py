@@ -62,8 +62,7 @@ class QueueObserver(Protocol):
 
 
 class Scheduler:
-    """Worker threads on a CPU; for another device its own, beside those for what runs on the CPU
-    all the same."""
+    """Worker threads for the CPU and, where the networks run on another device, for that."""
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class Scheduler:
 
     @property
     def refusal(self) -> str | None:
-        """Why no work is taken; None where it is, all workers live and the device works."""
+        """Why no work is taken; None while it is, all workers live and the device works."""
         return self._refusal
 
     @property

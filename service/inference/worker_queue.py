@@ -12,13 +12,15 @@ from .batch import Batch, Job
 from .fair_queue import FairQueue
 
 TAKEN_AT = 0.75
-"""Of a batch's time: when the next one is taken, so that it is written before this one ends."""
+"""Share of a batch's time after which the next one is taken, so that it is written before this
+one ends."""
 
-_NEWEST = 0.25  # weight of the last batch in the time that the next one is thought to take
+_NEWEST = 0.25  # weight of the last batch in the estimate for the next one
 
 
 class WorkerQueue(ABC):
-    """Jobs go in, in the event loop's thread; workers take batches, and say when each is done."""
+    """Jobs are put in on the event loop's thread; workers take batches and report when each is
+    done."""
 
     def __init__(self, workers: int):
         self.workers = workers
@@ -59,9 +61,9 @@ class WorkerQueue(ABC):
         return None
 
     def done(self, batch: Batch, unfinished: Sequence[Job]) -> list[Job]:
-        """A batch has ended; those of its jobs that are not finished wait again, at once.
+        """A batch has ended; those of its jobs that are unfinished wait again, at once.
 
-        Returns those that nobody will take now, since the queue was closed.
+        Returns the jobs that will not be taken any more, because the queue was closed.
         """
         with self._changed:
             if self._closed:
@@ -72,7 +74,7 @@ class WorkerQueue(ABC):
         return []
 
     def close(self) -> list[Job]:
-        """Wake and release the workers; returns the jobs that nobody will take now."""
+        """Wake and release the workers; returns the jobs that will not be taken any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -80,18 +82,18 @@ class WorkerQueue(ABC):
 
     @abstractmethod
     def _delay(self) -> float | None:
-        """Seconds until a batch is to be taken of what waits, 0 for now; None: not before
-        something changes."""
+        """Seconds until the next batch should be taken; 0 for now, None for not before something
+        changes."""
 
     @abstractmethod
     def _choose(self) -> Batch:
-        """Take a batch of what waits; an empty one where all clients have gone."""
+        """Take a batch; an empty one where all clients have gone."""
 
 
 class CpuQueue(WorkerQueue):
-    """For workers that compute side by side, on a core each: a batch is taken as soon as a worker
-    is free and is its share of what waits, one work of each stream. A stream that waits alone gets
-    as many as a batch may have; workers that are idle then lend their threads."""
+    """For workers that compute side by side, each on a core: a batch is taken as soon as a worker
+    is free, and is the worker's share of what waits, one work of each stream. A stream that waits
+    alone gets as many works as a batch may have; idle workers then lend their threads."""
 
     def __init__(self, workers: int, batch_seconds: float = math.inf):
         """A batch holds no more audio than `batch_seconds`, unless a single work does."""
@@ -110,12 +112,13 @@ class CpuQueue(WorkerQueue):
 
 
 class DeviceQueue(WorkerQueue):
-    """A batch fills its rows with what waits, in turn: with several works of a stream, one after
-    another, where fewer streams wait than there are rows.
+    """For a device that takes the same time for each batch, however full: a batch fills its rows
+    with what waits, in turn, with several works of a stream where fewer streams wait than there
+    are rows.
 
-    It is taken at once where the device has nothing to do or the rows can all be filled; else when
-    the batch that runs is about to end, so that what comes meanwhile is in it. With two workers,
-    one batch is written and read while the other is computed.
+    It is taken at once where the device is idle or all rows can be filled; else when the running
+    batch is about to end, so that works that arrive meanwhile are in it. With two workers, one
+    batch is written and read while the other is computed.
     """
 
     def __init__(self, workers: int):
@@ -131,7 +134,7 @@ class DeviceQueue(WorkerQueue):
         return 0.0 if started is None else time.monotonic() - started
 
     def idle_for(self) -> float:
-        """Seconds that there has been nothing to do; 0 when there is something."""
+        """Seconds that the device has been idle; 0 when it is busy."""
         with self._changed:
             busy = self._running or self._fair.jobs
             return 0.0 if busy else time.monotonic() - self._idle_since

@@ -18,7 +18,7 @@ from .upload import Upload
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same codes give the same bytes
 _CODE_BYTES = 2
-_GATHER = 64  # blocks of a row handed out together
+_GATHER = 64  # blocks of a row in one piece
 
 
 class CodesSegment(BaseModel):

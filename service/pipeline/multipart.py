@@ -1,7 +1,7 @@
 """The one part `file` of a multipart/form-data body, as it arrives (RFC 7578).
 
-Nothing is kept but the bytes of the file since the last `take`, so that work on it can begin
-before the body has ended.
+Only the bytes of the file since the last `take` are kept, so that work on it can begin before the
+body has ended.
 """
 
 from python_multipart.exceptions import FormParserError
@@ -12,7 +12,7 @@ from ..http.problems import Problem, ProblemCode
 PART = "file"
 _PARAMETERS = "parameters go into the query: /compress?bandwidth=12"
 FRAMING_BYTES = 64 * 1024
-"""What boundaries, part headers, preamble and epilogue may take together."""
+"""The most bytes of boundaries, part headers, preamble and epilogue together."""
 
 
 class FilePart:
@@ -67,7 +67,7 @@ class FilePart:
             raise _malformed(f"there is no part {PART!r}")
 
     def _after_preamble(self, chunk: bytes) -> bytes:
-        """From the first boundary on; what may stand before it is to be ignored (RFC 2046)."""
+        """The bytes from the first boundary on; a preamble before it is ignored (RFC 2046)."""
         if self._preamble is None:
             return chunk
         searched = max(0, len(self._preamble) - len(self._delimiter) + 1)
@@ -81,7 +81,7 @@ class FilePart:
         return begun
 
     def take(self) -> bytes:
-        """The bytes of the file that have come since the last time."""
+        """The bytes of the file received since the last call."""
         data = b"".join(self._data)
         self._data.clear()
         return data

@@ -1,7 +1,7 @@
 """Request bodies as streams: raw, or multipart/form-data with one part `file`.
 
-Both come out as the same `Upload`; bytes are handed on as they arrive, counted, and waited for
-only so long.
+Both give the same `Upload`: bytes as they arrive, counted, and with a limit on the wait for the
+next.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from .multipart import FRAMING_BYTES, FilePart
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way in. `chunks` can be read once; none of them is empty.
+    """A file that is being received. `chunks` can be read once; none of them is empty.
 
     Reading raises `Problem` (too large, too slow, empty, malformed) and Starlette's
     `ClientDisconnect`.
@@ -30,14 +30,14 @@ class Upload:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many bytes a file may have and how many seconds the next of them may take."""
+    """How many bytes a file may have, and how many seconds its next bytes may take."""
 
     max_bytes: int
     read_timeout: float
 
 
 async def open_upload(request: Request, limits: Limits) -> Upload:
-    """The file in the body of `request`. Reads no more than it takes to know what it is.
+    """The file in the body of `request`; reads only as much as tells what it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """

@@ -32,11 +32,14 @@ def test_the_side_is_cancelled_and_awaited_when_the_block_ends() -> None:
 def test_a_failing_side_cancels_the_block_and_raises_in_its_place() -> None:
     reached: list[str] = []
 
+    async def block() -> None:
+        async with alongside(_fail()):
+            await asyncio.Event().wait()
+            reached.append("after")
+
     async def run() -> None:
         with pytest.raises(LookupError, match="side"):
-            async with alongside(_fail()):
-                await asyncio.Event().wait()
-                reached.append("after")
+            await block()
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()  # the task is as usable as before
@@ -46,15 +49,16 @@ def test_a_failing_side_cancels_the_block_and_raises_in_its_place() -> None:
 
 
 def test_an_error_of_the_block_is_raised_as_it_is() -> None:
-    async def run() -> list[str]:
-        ended: list[str] = []
-        with pytest.raises(KeyError, match="block"):
-            async with alongside(_forever(ended)):
-                await asyncio.sleep(0)
-                raise KeyError("block")
-        return ended
+    ended: list[str] = []
 
-    assert asyncio.run(run()) == ["side"]
+    async def block() -> None:
+        async with alongside(_forever(ended)):
+            await asyncio.sleep(0)
+            raise KeyError("block")
+
+    with pytest.raises(KeyError, match="block"):
+        asyncio.run(block())
+    assert ended == ["side"]
 
 
 def test_being_cancelled_from_outside_goes_before_an_error_of_the_side() -> None:
