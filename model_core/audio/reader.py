@@ -106,7 +106,7 @@ class MediaReader:
                 yield samples, frame.layout
         if total == 0:
             raise InvalidAudioError("the audio has no samples")
-        if self._file.cut() or total < self._announced():
+        if self._file.is_cut() or total < self._announced():
             raise InvalidAudioError(
                 f"truncated audio: it ends after {total / self.info.sample_rate:.3f} s, "
                 "before the end that its container announces"
