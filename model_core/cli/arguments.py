@@ -127,7 +127,7 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     arguments = Arguments(**values, paths=paths)
     if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
         ours.error(
-            f"{arguments.model} does not have a bandwidth of {arguments.bandwidth:g} kbps; "
+            f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
             f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
         )
     return arguments
