@@ -55,7 +55,8 @@ def _second_is_output(first: str, second: str) -> bool:
         raise UsageError(f"{second} is a folder; to write into it, give it with -o")
     if first == STDIO or second in STDOUT:
         return True
-    # Nothing makes one .ecdc of another. What exists and is no file (a device) is not waited for.
+    # No .ecdc is made of another. A name that exists and is no regular file (a device, a pipe)
+    # is an output: to read it could block.
     outputs = (WAV,) if Path(first).suffix.lower() == ECDC else (WAV, ECDC)
     return Path(second).suffix.lower() in outputs or not Path(second).is_file()
 
