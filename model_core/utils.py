@@ -1,6 +1,7 @@
 """`convert_audio` and `save_audio`, as in the reference repository's encodec/utils.py, and
 `load_audio`, which the reference leaves to torchaudio."""
 
+import math
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -15,13 +16,14 @@ from av.audio.stream import AudioStream
 
 from model_core.audio.input import MediaInput, PlainBytes, SeekableBytes
 from model_core.audio.reader import MediaReader
-from model_core.audio.resample import kernel_is_small, resampler
+from model_core.audio.resample import resampler
 from model_core.audio.wav import pcm16, rescale_factor, wav_header
 from model_core.errors import InvalidAudioError
 
 _CODECS = {".flac": "flac", ".ogg": "libopus"}
 _ENCODER_BLOCK = 4096  # samples given to an encoder at once
-_ROWS = 16  # channels resampled at once where torchaudio would need too much memory
+_MAX_KERNEL = 1 << 19  # numbers in torchaudio's kernel, above which it is not asked
+_ROWS = 16  # channels resampled at once where it is not
 
 
 def convert_audio(
@@ -32,7 +34,7 @@ def convert_audio(
     To mono by the mean, to more channels by repetition, then resampled with torchaudio's defaults:
     T' = ceil(T · target_sr / sr). For rates whose ratio does not reduce, such as 44 101 to 24 000,
     torchaudio takes gigabytes; samples that need no gradient then go through this project's own
-    resampler, on the CPU in float32 and within 1e-5 of it.
+    resampler, on the CPU in float32 and within 1e-6 of it.
 
     Raises `InvalidAudioError` for fewer than two dimensions, other than 1 or 2 channels, stereo to
     more than 2, rates that are no whole numbers above 0, and integers to resample.
@@ -63,7 +65,8 @@ def _resampled(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
     if wav.numel() == 0:
         return wav.new_zeros(*wav.shape[:-1], -(-wav.shape[-1] * target // source))
     needs_gradient = wav.requires_grad and torch.is_grad_enabled()
-    if needs_gradient or kernel_is_small(source, target):
+    gcd = math.gcd(source, target)  # the kernel has about (source / gcd) · (target / gcd) numbers
+    if needs_gradient or source * target <= _MAX_KERNEL * gcd * gcd:
         # an expanded tensor has no flat view, which torchaudio needs
         return torchaudio.transforms.Resample(source, target).to(wav)(wav.contiguous())
     flat = wav.detach().to("cpu", torch.float32).reshape(-1, wav.shape[-1])

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ByteSize, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model_core.checkpoints.registry import WORDS
 from model_core.config import CONFIGS
 from model_core.engine import EncodePrecision, Precision
 
@@ -127,6 +128,13 @@ class Settings(BaseSettings):
     def worker_threads(self) -> int:
         """How many worker threads there are: by default one per core that this process may use."""
         return self.threads or usable_cores()
+
+    @field_validator("weights")
+    @classmethod
+    def _source(cls, value: str) -> str:
+        if value not in WORDS and not Path(value).expanduser().is_dir():
+            raise ValueError(f"{value!r} is none of {', '.join(WORDS)} and no folder")
+        return value
 
     @field_validator("models", "api_keys", mode="before")
     @classmethod

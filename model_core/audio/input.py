@@ -2,25 +2,23 @@
 
 A container that can be read from front to back (WAV, FLAC, Ogg, MP3, Matroska …) is shown to FFmpeg
 as a pipe: no demuxer then looks for a footer, so decoding starts while the bytes still arrive, and
-the samples do not depend on where the bytes come from. Anything else (MP4 with its index at the
-end, AIFF …) may be seeked in. The object has no `name`, so no format is guessed from an extension.
+the samples do not depend on where the bytes come from. FFmpeg may seek in anything else (MP4 with
+its index at the end, AIFF …). The object has no `name`, so no format is guessed from an extension.
 """
 
 import errno
 import os
 from typing import Protocol
 
-from model_core.audio.chunks import audio_chunk
-from model_core.audio.truncation import (
+from model_core.audio.completeness import (
     OGG_PAGE,
-    announced_bytes,
-    ends_in_ogg_page,
-    mp3_padding,
+    OPEN,
+    declared_end,
+    ends_inside_ogg_page,
+    xing_header,
 )
 
-_SEEK_SIZE = 0x10000  # libavformat/avio.h AVSEEK_SIZE: "how long is it?"
-_SEEK_FORCE = 0x20000  # AVSEEK_FORCE: may be ignored
-_LEAD = 1 << 20  # first bytes in which the counts are looked for (past a cover picture)
+_LEAD = 1 << 20  # first bytes in which sizes are looked for (past a cover picture)
 _HEAD = 16  # bytes that tell the container
 
 
@@ -58,19 +56,18 @@ class MediaInput:
 
     def __init__(self, file: SeekableBytes | PlainBytes) -> None:
         self._file = file
-        self._head = b""
-        while len(self._head) < _HEAD and (part := file.read(_HEAD - len(self._head))):
-            self._head += part
+        self._head = _read_up_to(file, _HEAD)
         can_seek = getattr(file, "seekable", None)
         self._seekable = (
             hasattr(file, "seek")
             and (can_seek is None or bool(can_seek()))
             and not streamable(self._head)
         )
-        self._ogg = self._head[:4] == b"OggS"
-        self._tail = b""
-        self._lead = bytearray()
+        self._is_ogg = self._head[:4] == b"OggS"
+        # Of a pipe: how many bytes came, the first of them, and the last of an Ogg file.
         self._total = 0
+        self._lead = bytearray()
+        self._tail = b""
         self._start = 0
         if self._seekable:
             self._start = file.tell() - len(self._head)  # type: ignore[union-attr]
@@ -87,47 +84,43 @@ class MediaInput:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end."""
-        if not self._seekable and self._head:
+        if self._seekable:
+            return self._file.read(size)
+        if self._head:
             part, self._head = self._head[:size], self._head[size:]
         else:
             part = self._file.read(size)
-        self._note(part)
-        return part
-
-    def _note(self, part: bytes) -> None:
-        """Remembers of a pipe what `cut` needs: the first bytes, the last page, how many bytes."""
-        if self._ogg:
-            self._tail = (self._tail + part)[-OGG_PAGE:]
-        elif not self._seekable:
-            self._lead += part[: _LEAD - len(self._lead)]
         self._total += len(part)
+        if self._is_ogg:
+            self._tail = (self._tail + part)[-OGG_PAGE:]
+        else:
+            self._lead += part[: _LEAD - len(self._lead)]
+        return part
 
     @property
     def open_ended(self) -> bool:
         """Whether the head says that the audio goes on to the end of the file, wherever it is."""
-        chunk = audio_chunk(self._first_bytes())
-        return chunk is not None and chunk.size is None
+        return declared_end(self._first_bytes()) == OPEN
 
     @property
     def mp3_padding(self) -> range | None:
         """Decoded samples of an MP3 that its encoder added; None where its head does not say."""
-        return mp3_padding(bytes(self._lead))
+        xing = xing_header(bytes(self._lead))
+        return None if xing is None else xing.padding
 
-    def cut(self) -> bool:
-        """Whether the file ends before the end that it announces.
+    def is_cut(self) -> bool:
+        """Whether the file ends before the end that it declares.
 
         For the end of decoding: what FFmpeg has left of a pipe (an index, tags) is read to know.
         """
-        if self._ogg:
-            return ends_in_ogg_page(self._tail)
-        announced = announced_bytes(self._first_bytes())
-        if announced is None:
-            return False
+        if self._is_ogg:
+            return ends_inside_ogg_page(self._tail)
+        end = declared_end(self._first_bytes()) or OPEN
         if self._seekable:
-            return self.seek(0, _SEEK_SIZE) < announced
-        while self._total < announced and self.read(_LEAD):
+            return self.seek(0, os.SEEK_END) < end
+        while self._total < end and self.read(_LEAD):
             pass
-        return self._total < announced
+        return self._total < end
 
     def _first_bytes(self) -> bytes:
         """The lead; of a file that FFmpeg jumps in, it is read here."""
@@ -135,27 +128,19 @@ class MediaInput:
             return bytes(self._lead)
         here = self.tell()
         self.seek(0)
-        lead = b""
-        while len(lead) < _LEAD and (part := self._file.read(_LEAD - len(lead))):
-            lead += part
+        lead = _read_up_to(self._file, _LEAD)
         self.seek(here)
         return lead
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves as a file does, and answers FFmpeg's question for the length (bytes).
+        """Moves as a file does; a negative number where a broken file leads before its beginning.
 
-        Where a broken file sends it before the beginning, FFmpeg is told so by a negative number.
+        (PyAV answers FFmpeg's question for the length itself.)
         """
         file: SeekableBytes = self._file  # type: ignore[assignment]
-        whence &= ~_SEEK_FORCE
-        if whence == _SEEK_SIZE:
-            here = file.tell()
-            size = file.seek(0, os.SEEK_END)
-            file.seek(here)
-            return size - self._start
-        if whence == os.SEEK_SET:
-            offset += self._start
         try:
+            if whence == os.SEEK_SET:
+                return file.seek(offset + self._start) - self._start
             return file.seek(offset, whence) - self._start
         except (OSError, ValueError):
             return -errno.EINVAL
@@ -164,3 +149,11 @@ class MediaInput:
         """Bytes before the next one."""
         file: SeekableBytes = self._file  # type: ignore[assignment]
         return file.tell() - self._start
+
+
+def _read_up_to(file: SeekableBytes | PlainBytes, size: int) -> bytes:
+    """The next `size` bytes, or fewer where the file ends before."""
+    data = b""
+    while len(data) < size and (part := file.read(size - len(data))):
+        data += part
+    return data

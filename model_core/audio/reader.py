@@ -106,15 +106,15 @@ class MediaReader:
                 yield samples, frame.layout
         if total == 0:
             raise InvalidAudioError("the audio has no samples")
-        if self._file.cut() or total < self._announced():
+        if self._file.is_cut() or total < self._announced():
             raise InvalidAudioError(
                 f"truncated audio: it ends after {total / self.info.sample_rate:.3f} s, "
                 "before the end that its container announces"
             )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Frames of all packets. A packet that cannot be decoded is passed over, as by FFmpeg,
-        when sound ones follow and outnumber such packets; lossless audio must be sound throughout.
+        """Frames of all packets. A packet that cannot be decoded is skipped, as by FFmpeg, when
+        good ones follow and outnumber such packets; lossless audio must be intact throughout.
         """
         good = bad = 0
         last: Exception | None = None
@@ -188,11 +188,11 @@ class MediaReader:
         return self.info.codec.startswith(_LOSSLESS)
 
     def _piped(self) -> bool:
-        """A file of samples without sizes: its last packet is short, and that is its end."""
+        """Whether the container gives no sizes: a short last packet is then its regular end."""
         return self.info.container in _EXACT and self._file.open_ended
 
     def _announced(self) -> int:
-        """The fewest samples that the container allows; 0 where it does not tell."""
+        """The fewest samples that the container allows; 0 where it does not say."""
         duration, base = self._stream.duration, self._stream.time_base
         exact = self.info.container in _EXACT and self.info.codec.startswith(_COUNTED)
         if not exact or duration is None or base is None or self._piped():

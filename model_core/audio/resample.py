@@ -7,15 +7,13 @@ an upload is then forked from one without torch, in a tenth of the time and memo
 
 import math
 from collections import deque
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from model_core.audio.samples import Samples
-from model_core.audio.sinc import SincResampler
 
-_MAX_KERNEL = 1 << 19  # numbers in torchaudio's kernel, above which each output is computed alone
 _CHUNK = 32_768  # input samples of one convolution, about
 _WIDTH = 6  # zero crossings on each side (torchaudio's lowpass_filter_width)
 _ROLLOFF = 0.99
@@ -32,25 +30,10 @@ class Resampler(Protocol):
 
 
 def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
-    """The resampler for these rates (Hz): none, torchaudio's, or tap by tap for odd ratios."""
+    """The resampler for these rates (Hz)."""
     if source_rate == target_rate:
         return _Same(channels)
-    if kernel_is_small(source_rate, target_rate):
-        return BlockResampler(channels, source_rate, target_rate)
-    return SincResampler(channels, source_rate, target_rate)
-
-
-def kernel_is_small(source_rate: int, target_rate: int) -> bool:
-    """Whether torchaudio's kernel for these rates (Hz) is worth its memory: it has
-    `new · (orig + 2 · width)` numbers, billions where the ratio `orig:new` does not reduce."""
-    gcd = math.gcd(source_rate, target_rate)
-    orig, new = source_rate // gcd, target_rate // gcd
-    return new * (orig + 2 * _width(orig, new)) <= _MAX_KERNEL
-
-
-def _width(orig: int, new: int) -> int:
-    """Samples on each side that one output sample can depend on."""
-    return math.ceil(_WIDTH * orig / (min(orig, new) * _ROLLOFF))
+    return BlockResampler(channels, source_rate, target_rate)
 
 
 class _Same:
@@ -106,82 +89,80 @@ class SampleQueue:
 class BlockResampler:
     """torchaudio's windowed sinc, run on overlapping windows.
 
-    `orig` input samples (a frame) make `new` output samples. The window of a run is
+    A frame is `orig` input samples and makes `new` output samples, `orig:new` being the reduced
+    ratio. Each of the `new` filters reaches `side` samples to both sides of its output. A run takes
 
-        | P frames | M frames of which the output is kept | P frames |
+        | side | M frames | side + 1 |
 
-    with P frames at least as long as half the filter, so what is kept never sees the window's edge.
+    and keeps the last 2 · side + 1 samples for the next.
+
+    torchaudio's kernel has `new · (orig + 2 · side)` numbers: gigabytes where the ratio does not
+    reduce, such as 44 101 to 24 000 Hz, nearly all of them zero. Here each filter then holds only
+    the taps under its own window.
     """
 
     def __init__(self, channels: int, source_rate: int, target_rate: int) -> None:
         gcd = math.gcd(source_rate, target_rate)
         self._orig, self._new = source_rate // gcd, target_rate // gcd
-        self._kernel = _kernel(self._orig, self._new)
-        self._margin = math.ceil(_width(self._orig, self._new) / self._orig)  # P
+        self._side = math.ceil(_WIDTH * self._orig / (min(self._orig, self._new) * _ROLLOFF))
         self._frames = max(1, _CHUNK // self._orig)  # M
-        self._queue = SampleQueue(channels, zeros=self._margin * self._orig)
+        taps, windowed = self._orig + 2 * self._side, 2 * self._side + 2
+        self._whole = taps <= 3 * windowed  # few zeros: all filters begin at the frame's first tap
+        self._first = np.arange(self._new) * (0 if self._whole else self._orig) // self._new
+        count = taps if self._whole else windowed
+        self._kernel = np.stack([self._filters(self._first + tap) for tap in range(count)])
+        self._queue = SampleQueue(channels, zeros=self._side)
+        self._received = 0
+        self._made = 0
+
+    def _filters(self, taps: npt.NDArray[np.int64]) -> Samples:
+        """Each filter's value at its tap of `taps` `[new]`, counted from a window's first sample.
+
+        torchaudio/functional/functional.py `_get_sinc_resample_kernel`, its float32 phase included.
+        """
+        base = min(self._orig, self._new) * _ROLLOFF
+        phases = np.arange(self._new).astype(np.float32) / np.float32(self._new)
+        t = np.clip(base * ((taps - self._side) / self._orig - phases), -_WIDTH, _WIDTH)
+        window = np.cos(t * math.pi / _WIDTH / 2) ** 2
+        kernel = np.sinc(t) * window * (base / self._orig)
+        return kernel.astype(np.float32)
 
     def push(self, samples: Samples) -> Samples:
         """See `Resampler`."""
         self._queue.push(samples)
-        window = (2 * self._margin + self._frames) * self._orig
-        parts: list[Samples] = []
-        while self._queue.length >= window:
-            taken = self._queue.take(window, keep=2 * self._margin * self._orig)
-            start = self._margin * self._new
-            parts.append(self._run(taken)[:, start : start + self._frames * self._new])
-        return np.concatenate(parts, axis=1) if parts else self._queue.empty()
+        self._received += samples.shape[1]
+        parts = [self._queue.empty()]
+        while self._queue.length >= self._window(self._frames):
+            parts.append(self._run(self._frames))
+        return np.concatenate(parts, axis=1)
 
     def finish(self) -> Samples:
         """See `Resampler`."""
-        rest = self._queue.length
-        if rest == self._margin * self._orig:
+        missing = -(-self._received * self._new // self._orig) - self._made
+        frames = -(-missing // self._new)
+        if not frames:
             return self._queue.empty()
-        start = self._margin * self._new
-        return self._run(self._queue.take(rest))[:, start:]
+        silence = self._window(frames) - self._queue.length
+        self._queue.push(np.zeros((len(self._queue.empty()), silence), np.float32))
+        return self._run(frames)[:, :missing]
 
-    def _run(self, window: Samples) -> Samples:
-        """torchaudio's `Resample` of `[C, n]`: zeros around it, each frame under all filters."""
-        length = window.shape[1]
-        side = _width(self._orig, self._new)
-        padded = np.pad(window, ((0, 0), (side, side + self._orig)))
-        frames = (padded.shape[1] - side - side) // self._orig
+    def _window(self, frames: int) -> int:
+        """Samples that so many frames of output depend on."""
+        return frames * self._orig + 2 * self._side + 1
+
+    def _run(self, frames: int) -> Samples:
+        """The next frames of output, `[C, frames · new]`."""
+        window = self._queue.take(self._window(frames), keep=2 * self._side + 1)
+        last = (frames - 1) * self._orig  # where the last frame begins
+        starts = np.arange(frames)[:, None] * self._orig + self._first
         made = np.zeros((len(window), frames, self._new), np.float32)
         # Tap by tap: a matrix product would add in an order that depends on its threads.
-        for products in self._taps(padded, frames):
-            made += products
-        flat: Samples = made.reshape(len(window), -1)
-        return flat[:, : -(-length * self._new // self._orig)]
-
-    def _taps(self, padded: Samples, frames: int) -> Iterator[Samples]:
-        """What each tap of the filters adds to their outputs, `[C, frames, new]`."""
-        width = 2 * _width(self._orig, self._new) + 2
-        if len(self._kernel) <= 3 * width:
-            for tap, filters in enumerate(self._kernel):
-                under = padded[:, tap : tap + (frames - 1) * self._orig + 1 : self._orig]
-                yield under[..., None] * filters
-            return
-        # A filter has few taps that are not 0: from the sample on that its output lies at.
-        starts = np.arange(self._new) * self._orig // self._new
-        places = np.arange(frames)[:, None] * self._orig + starts
-        padded = np.pad(padded, ((0, 0), (0, 1)))
-        kernel = np.pad(self._kernel, ((0, 1), (0, 0)))
-        for tap in range(width):
-            products = np.take(padded, places + tap, axis=1)
-            products *= kernel[starts + tap, np.arange(self._new)]
-            yield products
-
-
-def _kernel(orig: int, new: int) -> Samples:
-    """The filters of all outputs of a frame, `[orig + 2 · width, new]`.
-
-    torchaudio/functional/functional.py `_get_sinc_resample_kernel`, its float32 phase included.
-    """
-    base = min(orig, new) * _ROLLOFF
-    side = _width(orig, new)
-    taps = np.arange(-side, side + orig, dtype=np.float64) / orig
-    phases = np.arange(new).astype(np.float32) / np.float32(new)
-    t = np.clip(base * (taps[:, None] - phases), -_WIDTH, _WIDTH)
-    window = np.cos(t * math.pi / _WIDTH / 2) ** 2
-    kernel = np.sinc(t) * window * (base / orig)
-    return kernel.astype(np.float32)
+        for tap, filters in enumerate(self._kernel):
+            if self._whole:
+                made += window[:, tap : tap + last + 1 : self._orig, None] * filters
+            else:
+                products = np.take(window, starts + tap, axis=1)
+                products *= filters
+                made += products
+        self._made += frames * self._new
+        return made.reshape(len(window), -1)

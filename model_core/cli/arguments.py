@@ -9,6 +9,8 @@ from pathlib import Path
 from .. import __version__
 
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
+HQ_BANDWIDTHS = BANDWIDTHS[1:]
+"""kbps of each model, known here without importing torch."""
 
 _DESCRIPTION = """\
 High fidelity neural audio codec. An .ecdc input is decompressed to .wav; any other
@@ -24,8 +26,13 @@ names:
 one input or many:
   With two names the second is the OUTPUT if it ends in .wav, or in .ecdc where the first
   does not, or is no file yet. With more names, with -o, or with a folder, every name is an
-  input. A folder stands for the audio files directly in it or, if it holds none, for its
-  .ecdc files. A name that begins with a dash goes behind --.
+  input. A name that begins with a dash goes behind --.
+
+folders:
+  A folder stands for the audio files in it and its subfolders or, if there are none, for
+  the .ecdc files there; hidden ones are left out. With -o DIR its subfolders are made
+  again in DIR. Outputs that exist are skipped, with -f overwritten. A line on stderr for
+  each file says what was made.
 
 pipes:
   INPUT - is stdin, whose first bytes tell whether it is to be decompressed; its output is
@@ -89,7 +96,13 @@ def parser() -> argparse.ArgumentParser:
         help="what to add to the name of a decompressed file without OUTPUT (_decompressed)",
     )
     add("-r", "--rescale", action="store_true", help="make the output quieter rather than clip it")
-    add("-o", "--output-dir", type=Path, metavar="DIR", help="folder to write all outputs to")
+    add(
+        "-o",
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder to write all outputs to; made if need be",
+    )
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
     add(
         "--weights",
@@ -111,7 +124,13 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     paths = (*values.pop("paths"), *given[end + 1 :])
     if not paths:
         ours.error("the following arguments are required: INPUT")
-    return Arguments(**values, paths=paths)
+    arguments = Arguments(**values, paths=paths)
+    if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
+        ours.error(
+            f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
+            f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
+        )
+    return arguments
 
 
 def _suffix(text: str) -> str:

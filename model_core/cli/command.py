@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ..errors import EncodecError
 from .arguments import Arguments, parse, parser
 from .ending import ended_by_signals
-from .errors import UsageError
+from .errors import OutputExistsError, UsageError
 from .plan import STDIO, Targets, plan
 from .quiet import quiet
 
@@ -29,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         parser().error(str(error))
     except _FAILURES as error:
-        _complain(_reason(error))
+        _say(_reason(error))
         return FAILED
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _say("interrupted")
         return INTERRUPTED
 
 
@@ -47,8 +47,9 @@ def _run(arguments: Arguments) -> int:
         try:
             runner.run(job)
         except _FAILURES as error:
-            _complain(f"{name}: {_reason(error)}")
-            code = FAILED
+            skipped = job.folder is not None and isinstance(error, OutputExistsError)
+            _say(f"{name}: {'skipped: ' if skipped else ''}{_reason(error)}")
+            code = code if skipped else FAILED
     return code
 
 
@@ -62,7 +63,7 @@ def _reason(error: BaseException) -> str:
     return text.splitlines()[0]
 
 
-def _complain(text: str) -> None:
+def _say(text: str) -> None:
     """One line on stderr."""
     if sys.stderr is not None:
         sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")

@@ -17,8 +17,8 @@ _DEFAULTS: dict[signal.Signals, _Handler] = {
 
 
 class _Ending:
-    """A signal handler that raises, and remembers that it did: a library that was calling back
-    may have dropped what was raised."""
+    """A signal handler that raises, and remembers that it did: a library that called back may
+    have dropped the exception."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -37,7 +37,7 @@ class _Ending:
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Inside, those signals raise `KeyboardInterrupt` or `SystemExit`, unless they are ignored or
-    handled by somebody else. Only a main thread can hear them."""
+    handled by somebody else. Only the main thread receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -53,7 +53,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def raise_if_ended() -> None:
-    """Raise again where a signal has come and what it raised did not arrive."""
+    """Raise again where a signal came and its exception was lost on the way."""
     for number in _DEFAULTS:
         handler = signal.getsignal(number)
         if isinstance(handler, _Ending) and handler.number is not None:

@@ -9,3 +9,7 @@ class UsageError(Exception):
 
 class CommandError(EncodecError):
     """A file that is not there, or that must not be written: exit code 1."""
+
+
+class OutputExistsError(CommandError):
+    """An output is there already and -f is not given. A file of a folder is then skipped."""

@@ -48,8 +48,8 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         return
     temporary = path.with_name(f".encodec-{secrets.token_hex(8)}.part")
     remove = partial(temporary.unlink, missing_ok=True)
-    # A signal may come between this block's beginning and its caller's `with`, where nobody would
-    # leave the block in order; the end of the process removes the file then.
+    # A signal may come after this block has begun and before the caller's `with` has, so that the
+    # block is never left. The end of the process removes the file then.
     atexit.register(remove)
     try:
         with temporary.open("xb") as file:

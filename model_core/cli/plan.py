@@ -1,11 +1,12 @@
 """Which input becomes which output, before anything is read."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .arguments import Arguments
-from .errors import CommandError, UsageError
+from .errors import CommandError, OutputExistsError, UsageError
 
 STDIO = "-"
 STDOUT = (STDIO, "/dev/stdout")
@@ -24,23 +25,27 @@ AUDIO = {
 
 @dataclass(frozen=True)
 class Job:
-    """One input. `target` None: the output is called after the input."""
+    """One input. `target` None: the output is called after the input.
+
+    `folder` is the input folder that it was found in, None for an input that was named itself.
+    """
 
     source: str
     target: str | None = None
+    folder: Path | None = None
 
 
 def plan(arguments: Arguments) -> list[Job]:
     """One job for each input. Raises `UsageError`, and `CommandError` for an empty folder."""
     paths = arguments.paths
     folder = arguments.output_dir
-    if folder is not None and not folder.is_dir():
-        raise CommandError(f"output folder {folder} does not exist")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {folder} is not a folder")
     if folder is None and len(paths) == 2 and _second_is_output(*paths):
         return [Job(*paths)]
     if STDIO in paths and (len(paths) > 1 or folder is not None):
         raise UsageError("- (stdin) cannot be one of many inputs, nor be given with -o")
-    return [job for path in paths for job in _inputs(path)]
+    return [job for path in paths for job in _inputs(path, folder)]
 
 
 def _second_is_output(first: str, second: str) -> bool:
@@ -50,7 +55,8 @@ def _second_is_output(first: str, second: str) -> bool:
         raise UsageError(f"{second} is a folder; to write into it, give it with -o")
     if first == STDIO or second in STDOUT:
         return True
-    # Nothing makes one .ecdc of another. What exists and is no file (a device) is not waited for.
+    # No .ecdc is made of another. A name that exists and is no regular file (a device, a pipe)
+    # is an output: to read it could block.
     outputs = (WAV,) if Path(first).suffix.lower() == ECDC else (WAV, ECDC)
     return Path(second).suffix.lower() in outputs or not Path(second).is_file()
 
@@ -59,17 +65,33 @@ def _is_dir(path: str) -> bool:
     return path != STDIO and Path(path).is_dir()
 
 
-def _inputs(path: str) -> list[Job]:
+def _inputs(path: str, output_dir: Path | None) -> list[Job]:
     if not _is_dir(path):
         return [Job(path)]
-    files = sorted(
-        file for file in Path(path).iterdir() if file.is_file() and not file.name.startswith(".")
-    )
+    files = _files_below(Path(path), output_dir)
     audio = [file for file in files if file.suffix.lower() in AUDIO]
     chosen = audio or [file for file in files if file.suffix.lower() == ECDC]
     if not chosen:
         raise CommandError(f"folder {path} holds no audio and no {ECDC} files")
-    return [Job(str(file)) for file in chosen]
+    return [Job(str(file), folder=Path(path)) for file in chosen]
+
+
+def _files_below(folder: Path, output_dir: Path | None) -> list[Path]:
+    """Files in a folder and its subfolders, sorted, less hidden ones and those of `output_dir`."""
+    left_out = None if output_dir is None else output_dir.resolve()
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and Path(place, name).resolve() != left_out
+        ]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in found if file.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 class Targets:
@@ -86,14 +108,14 @@ class Targets:
         self._written: dict[Path, str] = {}
 
     def of(self, job: Job, decompress: bool) -> Path | None:
-        """The output of a job, None for stdout. Raises `CommandError`."""
+        """The output of a job, None for stdout. Raises `OutputExistsError` and `CommandError`."""
         if job.target in STDOUT or (job.target is None and job.source == STDIO):
             return None
         target = self._named(job, decompress)
         allowed = (WAV,) if decompress else (WAV, ECDC)
         if target.suffix.lower() not in allowed:
             raise CommandError(f"output {target} must end in {' or '.join(allowed)}")
-        if not target.parent.is_dir():
+        if self._arguments.output_dir is None and not target.parent.is_dir():
             raise CommandError(f"output folder {target.parent} does not exist")
         other = self._written.get(target.resolve())
         if other is not None:
@@ -107,7 +129,7 @@ class Targets:
             recordings = job.target is not None and job.source != STDIO and not decompress
             both = recordings and target.suffix.lower() == WAV
             other_way = ", or -o DIR to compress both" if both else ""
-            raise CommandError(f"output {target} exists; use -f to overwrite it{other_way}")
+            raise OutputExistsError(f"output {target} exists; use -f to overwrite it{other_way}")
         self._written[target.resolve()] = job.source
         return target
 
@@ -121,7 +143,9 @@ class Targets:
         else:
             target = source.with_suffix(ECDC)
         folder = self._arguments.output_dir
-        return target if folder is None else folder / target.name
+        if folder is None:
+            return target
+        return folder / (target.name if job.folder is None else target.relative_to(job.folder))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""stderr belongs to this command: libraries keep theirs to themselves."""
+"""Keeps stderr for the lines of this command: what libraries say is not shown."""
 
 import logging
 import os

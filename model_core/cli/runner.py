@@ -12,7 +12,6 @@ import numpy as np
 
 from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
 from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
-from ..config import config_of
 from ..ecdc import Header, read_header
 from .arguments import Arguments
 from .ending import raise_if_ended
@@ -33,24 +32,33 @@ class Runner:
         self._models = Models(arguments.weights, arguments.device)
 
     def run(self, job: Job) -> None:
-        """Raises `EncodecError` and `OSError`; the output is then as it was before."""
+        """Does one job; says what it made of a file that was found in a folder.
+
+        Raises `EncodecError` and `OSError`; the output is then as it was before.
+        """
         with open_source(job.source) as file:
             compressed = is_compressed(job.source, file)
             target = self._targets.of(job, compressed)
+            if target is not None and self._arguments.output_dir is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
             if compressed:
-                self._decompress(job, file, target)
+                kbps = self._decompress(job, file, target)
             else:
-                self._compress(job, file, target)
+                kbps = self._compress(job, file, target)
+        if job.folder is not None and target is not None:
+            size = target.stat().st_size
+            _say(f"{job.source} -> {target}: {size:,} bytes, {kbps:.2f} kbps")
 
-    def _compress(self, job: Job, file: BinaryIO, target: Path | None) -> None:
+    def _compress(self, job: Job, file: BinaryIO, target: Path | None) -> float:
+        """Returns the bit rate in kbps, with the header."""
         arguments = self._arguments
-        config_of(arguments.model).codebooks_for(arguments.bandwidth)
         codec = self._models.for_compression(arguments.model, arguments.lm)
         compressor = Compressor(codec, arguments.bandwidth, arguments.lm)
         recording = target if target is not None and target.suffix.lower() == WAV else None
         replaces = recording is not None and recording.is_file()
         with open_output(target) as out, tempfile.TemporaryFile() as payload:
             self._encode(compressor, codec, job, file, payload)
+            kbps = _kbps(codec, compressor.header, payload.tell())
             payload.seek(0)
             if recording is not None:
                 self._decode(codec, compressor.header, payload, job, out, recording)
@@ -59,6 +67,7 @@ class Runner:
                 shutil.copyfileobj(payload, out)
         if replaces:
             _say(f"{job.source}: {recording} existed and now holds the decoded audio")
+        return kbps
 
     def _encode(
         self, compressor: Compressor, codec: Codec, job: Job, file: BinaryIO, payload: BinaryIO
@@ -76,11 +85,14 @@ class Runner:
                 bar.update(file.tell() - bar.n)
             payload.write(run_now(compressor.finish()))
 
-    def _decompress(self, job: Job, file: BinaryIO, target: Path | None) -> None:
+    def _decompress(self, job: Job, file: BinaryIO, target: Path | None) -> float:
+        """Returns the bit rate in kbps, with the header."""
         header = read_header(file)
+        start = file.tell()
         codec = self._models.for_header(header)
         with open_output(target) as out:
             self._decode(codec, header, file, job, out, target)
+        return _kbps(codec, header, file.tell() - start)
 
     def _decode(
         self,
@@ -108,6 +120,12 @@ class Runner:
                 f"{job.source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; "
                 "-r rescales instead"
             )
+
+
+def _kbps(codec: Codec, header: Header, payload_bytes: int) -> float:
+    """The bit rate of an `.ecdc` file."""
+    size = len(header.to_bytes()) + payload_bytes
+    return 8 * size * codec.config.sample_rate / header.audio_length / 1000
 
 
 def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:

@@ -17,7 +17,7 @@ _IN_MEMORY = 8 << 20  # bytes of a pipe that are kept without a file
 
 @contextmanager
 def open_source(source: str) -> Iterator[BinaryIO]:
-    """A file that can be sought in; a pipe is copied to a temporary one first.
+    """A seekable file; a pipe is copied to a temporary one first.
 
     Raises `CommandError` where there is no such input, and `OSError`.
     """

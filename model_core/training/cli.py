@@ -30,13 +30,16 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (part, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=part.__doc__)
+        command.set_defaults(parser=command)
         part.add_arguments(command)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script; returns its exit status."""
-    arguments = parser().parse_args(argv)
+    arguments, unknown = parser().parse_known_args(argv)
+    if unknown:  # argparse would show the usage of all commands
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     part, _ = COMMANDS[arguments.command]
     try:
         part.run(arguments)

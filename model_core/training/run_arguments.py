@@ -1,6 +1,7 @@
-"""What the commands that train share: where a run lies, on what it runs and how long."""
+"""What the commands that train share: where a run lies, on what it runs, how long, and on what."""
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,29 +9,46 @@ from pathlib import Path
 
 import torch
 
+from ..errors import SettingsError
+from .data.cache import AudioCache
 from .processes import process_group
-from .settings import positive
+from .settings import Range, number_in, positive
+from .state import STATE, recordings_of
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments `run`, `--device`, `--threads` and `--stop-after`."""
+    """The arguments `run`, `--device`, `--threads`, `--stop-after` and `--other-recordings`."""
     parser.add_argument("run", type=Path, help="folder of the run; one that is there goes on")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=positive, help="CPU threads of torch")
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        help="CPU threads of torch (on a CPU by default one less than there are cores)",
+    )
     parser.add_argument(
         "--stop-after",
-        type=float,
+        type=number_in(Range(0)),
         metavar="MINUTES",
         help="of this command: then save and stop; start again to go on",
+    )
+    parser.add_argument(
+        "--other-recordings",
+        action="store_true",
+        help="go on with other recordings than the run began with",
     )
 
 
 @contextmanager
 def run_device(arguments: argparse.Namespace) -> Iterator[torch.device]:
     """The device to train on, among the run's processes, with the threads that are wanted."""
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
     with process_group(arguments.device) as device:
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        elif device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+            # Threads that compute together wait for each other at every step of the network, and
+            # busily: one that another program, or the thread that draws clips, keeps from its
+            # core holds up all.
+            torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         yield device
 
 
@@ -42,3 +60,19 @@ def stop_after(arguments: argparse.Namespace, began: float) -> float | None:
     if arguments.stop_after is None:
         return None
     return max(0.0, 60 * arguments.stop_after - (time.monotonic() - began))
+
+
+def require_same_recordings(arguments: argparse.Namespace, cache: AudioCache) -> None:
+    """Raises `SettingsError` where a run would go on with another cache unasked.
+
+    Runs and caches of older versions do not say what their recordings were.
+    """
+    state = arguments.run / STATE
+    if arguments.other_recordings or not state.exists():
+        return
+    before = recordings_of(state)
+    if None not in (before, cache.origin) and before != cache.origin:
+        raise SettingsError(
+            f"{arguments.run} began with other recordings; give those, or --other-recordings to "
+            "go on with these"
+        )

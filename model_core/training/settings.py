@@ -7,7 +7,7 @@ was started with, that over the defaults.
 import argparse
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -172,6 +172,20 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
+
+
+def number_in(allowed: Range) -> Callable[[str], float]:
+    """How a flag's text becomes a number within a range; others are wrong usage."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not allowed.low <= value <= allowed.high:
+            raise argparse.ArgumentTypeError(
+                f"{text} is not within {allowed.low:g} and {allowed.high:g}"
+            )
+        return value
+
+    return number
 
 
 def _boolean(text: str) -> bool:

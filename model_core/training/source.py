@@ -36,7 +36,7 @@ def load_source(source: str, name: str | None = None) -> Loaded:
     one model only. Raises `SettingsError` where it must be said, `WeightsError` for what cannot
     be read and `WeightsUnavailableError` for what is not there.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if source not in WORDS and (path / STATE).is_file():
         loaded = load_run(path)
         if name not in (None, loaded.model.config.name):
@@ -44,6 +44,11 @@ def load_source(source: str, name: str | None = None) -> Loaded:
         return loaded
     if source not in WORDS and path.is_file():
         return Loaded(_load_file(path, name))
+    if source not in WORDS and not path.exists():
+        raise WeightsUnavailableError(
+            f"{source}: there is no such run, folder or file of weights (nor is it one of the "
+            f"words {', '.join(sorted(WORDS))})"
+        )
     registry = Registry(source)
     found = registry.find(name or _only_model(registry, source))
     lm = None if found.lm is None else registry.load_lm(found)
@@ -99,6 +104,8 @@ def _only_model(registry: Registry, source: str) -> str:
         except WeightsUnavailableError:
             continue
         here.append(name)
+    if source not in WORDS and not here:
+        raise WeightsUnavailableError(f"{source}: there is neither a run nor weights in it")
     if len(here) != 1:
         raise SettingsError(f"{source}: say which model: {', '.join(here or CONFIGS)}")
     return here[0]

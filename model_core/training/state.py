@@ -37,6 +37,15 @@ def kind_of(path: Path) -> str:
     return str(_load(path, mapped=True).get("kind", "codec"))
 
 
+def recordings_of(path: Path) -> str | None:
+    """The `origin` of the cache that the state at `path` was trained on; None in older states.
+
+    The tensors stay on the disk. Raises `WeightsError` for what is no state.
+    """
+    found = _load(path, mapped=True).get("recordings")
+    return None if found is None else str(found)
+
+
 def _load(path: Path, mapped: bool) -> dict[str, Any]:
     """The state; with `mapped`, its tensors are read when they are looked at."""
     try:

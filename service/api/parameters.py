@@ -17,7 +17,8 @@ _BANDWIDTHS = "; ".join(
 
 Model = Annotated[str, Query(description="Which model.", json_schema_extra={"enum": list(CONFIGS)})]
 Bandwidth = Annotated[
-    float, Query(description=f"kbps. {_BANDWIDTHS}.", examples=[6.0], gt=0, le=24)
+    float,
+    Query(description=f"kbps. {_BANDWIDTHS}.", examples=[6.0], gt=0, le=24, allow_inf_nan=False),
 ]
 LanguageModel = Annotated[
     bool, Query(description="Entropy-code with the language model: slower, smaller.")

@@ -145,6 +145,8 @@ def test_bad_parameters(client: httpx.Client, call: str) -> None:
     assert "1.5, 3, 6, 12, 24" in problem["detail"]
     for value in ("fast", "", "nan", "inf", "-1", "1e999"):
         assert post(bandwidth=value).status_code == 422
+    for value in ("nan", "inf"):
+        assert "finite number" in refused(post(bandwidth=value), 422, "bad_parameter")["detail"]
     problem = refused(post(bandwidth="fast"), 422, "bad_parameter")
     assert problem["errors"][0]["name"] == "bandwidth"
 

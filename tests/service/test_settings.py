@@ -67,6 +67,8 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         {"max_audio_seconds": 0},
         {"read_timeout": -1},
         {"host": ""},
+        {"weights": "nowhere"},
+        {"weights": __file__},
         {"api_keys": " , "},
         {"log_format": "xml"},
     ],
@@ -74,6 +76,11 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)
+
+
+def test_weights_are_a_word_or_a_folder(tmp_path: Path) -> None:
+    for weights in ("auto", "bundled", "official", "hf", str(tmp_path)):
+        assert Settings(weights=weights).weights == weights
 
 
 def test_defaults_do_not_ask_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +109,10 @@ def test_help_lists_every_setting_with_its_variable(capsys: pytest.CaptureFixtur
         assert "".join(field.description.split()) in said
 
 
-@pytest.mark.parametrize("arguments", [["--port", "many"], ["--colour", "red"], ["--device", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "many"], ["--colour", "red"], ["--device", "x"], ["--weights", "nowhere"]],
+)
 def test_wrong_flags_exit_with_2_and_name_the_flag(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,20 +12,28 @@ from ..data.cache import INDEX, AudioCache, read_index
 from ..data.listing import list_folders
 from ..data.origin import origin_of
 from ..processes import first_one_first, is_first
-from ..run_arguments import add_run_arguments, run_device, stop_after
+from ..run_arguments import (
+    add_run_arguments,
+    require_same_recordings,
+    run_device,
+    stop_after,
+)
 from ..settings import add_flags, from_flags
 from ..state import STATE
 from .settings import PRESETS, CodecSettings
+from .start import require_fitting
 from .trainer import CodecTrainer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
+    parser.usage = "%(prog)s [FLAG ...] DATA RUN   (--help lists the flags)"
     parser.add_argument(
         "data",
         type=Path,
         help="a folder of audio, or a cache made of one. A folder is decoded into RUN/cache, anew "
-        "when its files change before the run has saved a state; later changes are refused",
+        "when its files change before the run has saved a state; later changes are refused without "
+        "--other-recordings",
     )
     add_run_arguments(parser)
     parser.add_argument(
@@ -43,8 +51,11 @@ def run(arguments: argparse.Namespace) -> None:
     settings = from_flags(CodecSettings, arguments, arguments.run, PRESETS[arguments.preset])
     with run_device(arguments) as device:
         config = config_of(settings.model)
-        folder = cache_of(arguments.data, arguments.run, config)
+        if settings.start_from is not None and not (arguments.run / STATE).exists():
+            require_fitting(settings.start_from, config.with_filters(settings.n_filters))
+        folder = cache_of(arguments.data, arguments.run, config, arguments.other_recordings)
         cache = AudioCache(folder, config.channels, config.sample_rate)
+        require_same_recordings(arguments, cache)
         trainer = CodecTrainer(settings, cache, arguments.run, device)
         ended = trainer.run(stop_after(arguments, began))
         if is_first():
@@ -52,13 +63,13 @@ def run(arguments: argparse.Namespace) -> None:
             sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
 
 
-def cache_of(data: Path, run: Path, config: ModelConfig) -> Path:
+def cache_of(data: Path, run: Path, config: ModelConfig, other_recordings: bool = False) -> Path:
     """`data` where it is a cache, else the cache the first process makes of it in the run.
 
     A cache that is there is taken if `data` still is what it was made of (one of an older version
-    does not say of what). If not, it is made anew before the run has saved a state; with one it
-    raises `SettingsError`, because a run goes on with the recordings it began with and the same
-    of them held out. Raises `TrainingDataError` as `build_cache` does.
+    does not say of what). If not, it is made anew before the run has saved a state, or with
+    `other_recordings`; else it raises `SettingsError`, because a run goes on with the recordings it
+    began with and the same of them held out. Raises `TrainingDataError` as `build_cache` does.
     """
     if (data / INDEX).exists():
         return data
@@ -67,10 +78,10 @@ def cache_of(data: Path, run: Path, config: ModelConfig) -> Path:
         made = (cache / INDEX).exists()
         if made and (not is_first() or _is_made_of(cache, data, run, config)):
             return cache
-        if made and (run / STATE).exists():
+        if made and (run / STATE).exists() and not other_recordings:
             raise SettingsError(
                 f"{data} is not, or no longer, what {cache} was made of: give {cache} in place of "
-                f"it to go on as before, or delete {cache} to go on with other recordings"
+                "it to go on as before, or --other-recordings to go on with these"
             )
         report = build_cache(data, cache, config, without=run)
         sys.stderr.write(f"{report}\n")

@@ -2,6 +2,7 @@
 
 import torch
 
+from ...config import ModelConfig
 from ...errors import WeightsError
 from ...model import EncodecModel
 from ..source import load_source
@@ -9,6 +10,22 @@ from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
 """Latents in a batch of the paper (section 4.2: 64 clips of a second)."""
+
+
+def require_fitting(source: str, config: ModelConfig) -> None:
+    """Raises `WeightsError` where `from_weights` cannot make a network `config` of `source`.
+
+    To know it before recordings are decoded. Raises as `load_source` too.
+    """
+    found = load_source(source, config.name).model.config
+    width, wanted = found.n_filters, config.n_filters
+    grown = wanted // width if wanted % width == 0 else 0
+    if grown & (grown - 1) or not grown:
+        raise WeightsError(
+            f"{source}: these weights have n_filters {width}; a run that starts from them has "
+            f"{width} or that doubled, {2 * width}, {4 * width} and so on, not {wanted}"
+        )
+    _require_equal(source, found.with_filters(wanted), config)
 
 
 def from_weights(model: EncodecModel, source: str) -> None:
@@ -20,14 +37,17 @@ def from_weights(model: EncodecModel, source: str) -> None:
     found = load_source(source, model.config.name).model
     while 2 * found.config.n_filters <= model.config.n_filters:
         found = doubled(found, torch.Generator().manual_seed(found.config.n_filters))
-    if found.config != model.config:
-        theirs, ours = found.config.to_dict(), model.config.to_dict()
-        wrong = [
-            f"{key} {theirs[key]}, not {ours[key]}" for key in ours if theirs[key] != ours[key]
-        ]
-        raise WeightsError(f"{source}: these weights are of another network: {'; '.join(wrong)}")
+    _require_equal(source, found.config, model.config)
     model.load_state_dict(found.state_dict())
     fill_statistics(model)
+
+
+def _require_equal(source: str, found: ModelConfig, wanted: ModelConfig) -> None:
+    if found == wanted:
+        return
+    theirs, ours = found.to_dict(), wanted.to_dict()
+    wrong = [f"{key} {theirs[key]}, not {ours[key]}" for key in ours if theirs[key] != ours[key]]
+    raise WeightsError(f"{source}: these weights are of another network: {'; '.join(wrong)}")
 
 
 @torch.no_grad()

@@ -211,6 +211,7 @@ class CodecTrainer:
         state = {
             "kind": "codec",
             "config": asdict(self.settings),
+            "recordings": self.cache.origin,
             "step": self.step,
             "warm_from": self.warm_from,
             "spent": self.spent,

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from ...config import CONFIGS, ModelConfig, config_of
 from ...errors import TrainingDataError
+from ..settings import Range, number_in, positive
 from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording
 from .decode import decode_all
 from .groups import groups_of
 from .listing import Listed, list_folders
 from .origin import origin_of
 from .pack import write_pack
-from .split import Part, split_recordings
+from .split import VALID_SHARE, Part, split_recordings
 
 VERSION = 2  # of the index: a list in the first one
 DEFAULT_CATEGORY = "speech"
@@ -174,7 +175,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--valid-share",
-        type=float,
+        type=number_in(VALID_SHARE),
         default=0.1,
         metavar="SHARE",
         help="of each category's seconds that is held out for validation, by whole speakers and "
@@ -187,15 +188,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PREFIX",
         help="hold out exactly the files whose names begin so, instead",
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
         "--pack",
         action="store_true",
         help="compress the samples, to move the cache elsewhere; FOLDER may be a cache then",
     )
+    parser.add_argument("-f", "--force", action="store_true", help="replace a cache that exists")
     parser.add_argument(
         "--pack-noise",
-        type=float,
+        type=number_in(Range(0, 200)),
         metavar="DB",
         help="pack with loss: noise this many dB below each tenth of a second (45: half as large)",
     )
@@ -203,6 +205,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Build the cache and say what is in it. Raises `EncodecError`."""
+    if (arguments.cache / INDEX).exists() and not arguments.force:
+        raise TrainingDataError(f"{arguments.cache} is a cache already; use -f to replace it")
     pack = arguments.pack or arguments.pack_noise is not None
     first = arguments.folders[0]
     if pack and len(arguments.folders) == 1 and (first / INDEX).exists():

@@ -11,8 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...errors import SettingsError, TrainingDataError
+from ...errors import TrainingDataError
+from ..settings import Range
 
+VALID_SHARE = Range(0, 0.9)
 _EXCESS = 2.0  # times the wanted share that a category may lose at most to whole groups
 _LARGEST = 0.35  # of a category that is held out at most where there are few groups
 
@@ -47,8 +49,7 @@ def split_recordings(
     `SettingsError` for a share outside [0, 0.9], `TrainingDataError` for a prefix that fits no
     file.
     """
-    if not 0 <= share <= 0.9:
-        raise SettingsError(f"the share for validation is between 0 and 0.9, not {share:g}")
+    VALID_SHARE.check("the share for validation", share)
     if hold_out:
         return Split(_by_prefix(parts, hold_out), [])
     decided = _follow(parts)

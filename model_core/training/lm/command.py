@@ -7,7 +7,12 @@ from pathlib import Path
 
 from ..data.cache import AudioCache
 from ..processes import is_first
-from ..run_arguments import add_run_arguments, run_device, stop_after
+from ..run_arguments import (
+    add_run_arguments,
+    require_same_recordings,
+    run_device,
+    stop_after,
+)
 from ..settings import add_flags, from_flags
 from .export import export_lm
 from .settings import LMTrainingConfig
@@ -16,11 +21,12 @@ from .trainer import LMTrainer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
+    parser.usage = "%(prog)s [FLAG ...] CACHE RUN   (--help lists the flags)"
     parser.add_argument(
         "cache",
         type=Path,
         help="a cache of recordings, as prepare makes it or as it lies in a codec's run; their "
-        "codes are kept in RUN/codes, and made anew when the cache is made of other files",
+        "codes are kept in RUN/codes",
     )
     add_run_arguments(parser)
     parser.add_argument(
@@ -35,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = from_flags(LMTrainingConfig, arguments, arguments.run)
     with run_device(arguments) as device:
         cache = AudioCache(arguments.cache, settings.codec.channels, settings.codec.sample_rate)
+        require_same_recordings(arguments, cache)
         trainer = LMTrainer(settings, cache, arguments.run, device)
         trainer.run(stop_after(arguments, began))
         if arguments.export is not None and is_first():

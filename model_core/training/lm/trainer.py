@@ -60,6 +60,7 @@ class LMTrainer:
         options = EngineOptions(max_batch=32 if self.device.type == "cuda" else None)
         codec = Codec.load(settings.model, settings.weights, self.device, options, lm=False)
         self.made_for = codec.name
+        self.recordings = cache.origin
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
@@ -248,6 +249,7 @@ class LMTrainer:
             "kind": "lm",
             "config": asdict(self.settings),
             "made_for": self.made_for,
+            "recordings": self.recordings,
             "step": self.step,
         }
 

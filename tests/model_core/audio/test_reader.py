@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 from pathlib import Path
 
@@ -186,7 +187,7 @@ def test_a_seek_before_the_beginning_is_an_error_for_ffmpeg() -> None:
     assert file.seekable()
     assert file.seek(-5) < 0
     assert file.seek(5) == 5
-    assert file.seek(0, 0x10000) == 104
+    assert file.seek(0, os.SEEK_END) == 104
 
 
 def test_video_without_sound_is_told() -> None:

@@ -6,7 +6,6 @@ import torch
 import torchaudio
 
 from model_core.audio.resample import BlockResampler, Resampler, resampler
-from model_core.audio.sinc import SincResampler
 from tests.media import Floats
 
 
@@ -49,37 +48,32 @@ RATES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [BlockResampler, SincResampler])
-@pytest.mark.parametrize(("source", "target"), RATES)
-def test_equal_to_the_whole_file_at_once(
-    source: int, target: int, kind: type[BlockResampler | SincResampler]
-) -> None:
+@pytest.mark.parametrize(("source", "target"), [*RATES, (3_001, 1_999), (4_001, 1_013)])
+def test_equal_to_the_whole_file_at_once(source: int, target: int) -> None:
     for length in (1, 2, 333, 70_001):
         samples = noise(length)
         want = whole(samples, source, target)
-        got = streamed(kind(2, source, target), samples, (length,))
+        got = streamed(BlockResampler(2, source, target), samples, (length,))
         assert got.shape == want.shape == (2, math.ceil(length * target / source))
         assert np.abs(got - want).max() <= 1e-6
 
 
-@pytest.mark.parametrize("kind", [BlockResampler, SincResampler])
-@pytest.mark.parametrize(("source", "target"), [(44_100, 24_000), (1_009, 997), (8_000, 48_000)])
-def test_blocks_of_any_size_give_the_same_bits(
-    source: int, target: int, kind: type[BlockResampler | SincResampler]
-) -> None:
+@pytest.mark.parametrize(
+    ("source", "target"), [(44_100, 24_000), (1_009, 997), (8_000, 48_000), (44_101, 24_000)]
+)
+def test_blocks_of_any_size_give_the_same_bits(source: int, target: int) -> None:
     samples = noise(90_007)
-    want = streamed(kind(2, source, target), samples, (samples.shape[1],))
+    want = streamed(BlockResampler(2, source, target), samples, (samples.shape[1],))
     for sizes in ((1000,), (1, 4096, 333), (50_000, 7)):
-        assert np.array_equal(streamed(kind(2, source, target), samples, sizes), want)
+        assert np.array_equal(streamed(BlockResampler(2, source, target), samples, sizes), want)
 
 
 @pytest.mark.parametrize(
     ("source", "target"), [(44_101, 24_000), (96_001, 48_000), (4_001, 48_000), (767_999, 24_000)]
 )
 def test_ratios_that_do_not_reduce(source: int, target: int) -> None:
-    """A tone stays that tone, and no kernel for every phase is made."""
+    """A tone stays that tone, and torchaudio's kernel of up to 74 GB is not made."""
     resample = resampler(1, source, target)
-    assert isinstance(resample, SincResampler)
     t = np.arange(source // 2) / source
     made = streamed(resample, np.sin(2 * np.pi * 440 * t, dtype=np.float32)[None], (10_000,))
     assert made.shape == (1, math.ceil(source // 2 * target / source))

@@ -129,12 +129,16 @@ def test_same_refusals(
         [source, tmp_path / "y.mp3"],
         [source, tmp_path / "none" / "y.ecdc"],
         [tmp_path / "x.ecdc", tmp_path / "y.ecdc"],
-        [source, tmp_path / "y.ecdc", "--hq", "-b", "1.5"],
         [source, "-b", "7"],
         [],
     ):
         with pytest.raises(SystemExit) as end:
             reference(*argv)
         assert encodec(*argv).code == end.value.code
+    # Here we differ on purpose: wrong usage is 2, as everywhere else. The reference exits with 1.
+    argv = [source, tmp_path / "y.ecdc", "--hq", "-b", "1.5"]
+    with pytest.raises(SystemExit) as end:
+        reference(*argv)
+    assert (end.value.code, encodec(*argv).code) == (1, 2)
     capsys.readouterr()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.ecdc", "x.wav"]

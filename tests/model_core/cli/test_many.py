@@ -28,13 +28,49 @@ WAVS = {"a.wav", "b.WAV", "c.wav"}
 
 def test_a_folder(encodec: Command, folder: Path) -> None:
     outcome = encodec(folder)
-    assert (outcome.code, outcome.out, outcome.err) == (0, b"", "")
+    assert (outcome.code, outcome.out) == (0, b"")
     assert files_in(folder) == OTHERS | WAVS | {"a.ecdc", "b.ecdc", "c.ecdc"}
+    for line, name in zip(outcome.lines, sorted(WAVS), strict=True):
+        target = (folder / name).with_suffix(".ecdc")
+        size = target.stat().st_size
+        assert f"{folder / name} -> {target}: {size:,} bytes, {size * 8 / 100:.2f} kbps" in line
+
+
+def test_subfolders_are_searched_and_made_again(
+    encodec: Command, folder: Path, tmp_path: Path
+) -> None:
+    for place in ("deeper", "deeper/still", ".hidden"):
+        (folder / place).mkdir(exist_ok=True)
+        write_wav(folder / place / "a.wav", seconds=0.1)
+    out = folder / "out" / "new"
+    for flags in ([], ["-f"]):
+        outcome = encodec(*flags, "-o", out, folder)
+        assert (outcome.code, len(outcome.lines)) == (0, 5)
+        assert files_in(out) == {"a.ecdc", "b.ecdc", "c.ecdc", "deeper"}
+        assert files_in(out / "deeper") == {"a.ecdc", "still"}
+        assert files_in(out / "deeper" / "still") == {"a.ecdc"}
+    wavs = tmp_path / "wavs"
+    for _ in range(2):
+        assert encodec("-f", "-o", out / "wavs", out).code == 0
+        assert (out / "wavs" / "deeper" / "still" / "a_decompressed.wav").is_file()
+    assert encodec("-o", wavs, out / "deeper", out / "deeper" / "still").code == 1  # a.ecdc twice
+    assert files_in(wavs) == {"a_decompressed.wav", "still"}
+
+
+def test_outputs_of_a_folder_that_exist_are_skipped(encodec: Command, folder: Path) -> None:
+    (folder / "b.ecdc").write_bytes(b"precious")
+    outcome = encodec(folder)
+    assert (outcome.code, len(outcome.lines)) == (0, 3)
+    assert f"{folder / 'b.WAV'}: skipped" in outcome.lines[1]
+    assert "-f" in outcome.lines[1]
+    assert (folder / "b.ecdc").read_bytes() == b"precious"
+    assert {"a.ecdc", "c.ecdc"} <= files_in(folder)
+    assert encodec("-f", folder).code == 0
+    assert (folder / "b.ecdc").read_bytes()[:4] == b"ECDC"
 
 
 def test_a_folder_and_back_in_another(encodec: Command, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    out.mkdir()
     assert encodec("-o", out, folder).code == 0
     assert files_in(folder) == OTHERS | WAVS
     assert files_in(out) == {"a.ecdc", "b.ecdc", "c.ecdc"}
@@ -120,8 +156,8 @@ def test_nothing_in_the_folder(encodec: Command, folder: Path) -> None:
 def test_outputs_do_not_overwrite_each_other(encodec: Command, folder: Path) -> None:
     write_wav(folder / "a.snd", seconds=0.2)
     outcome = encodec("-f", folder)
-    assert (outcome.code, len(outcome.lines)) == (1, 1)
-    assert "a.ecdc" in outcome.err
+    assert (outcome.code, len(outcome.lines)) == (1, 4)
+    assert "a.ecdc is already that of" in outcome.err
     assert {"a.ecdc", "b.ecdc", "c.ecdc"} <= files_in(folder)
 
 

@@ -123,6 +123,12 @@ def test_options_after_and_between_the_names(encodec: Command, wav: Path, tmp_pa
     assert header_of(tmp_path / "y.ecdc").num_codebooks == 4
 
 
+def test_the_output_folder_is_made(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    outcome = encodec("-o", tmp_path / "new" / "folder", wav)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert files_in(tmp_path / "new" / "folder") == {"x.ecdc"}
+
+
 def test_other_rates_and_channels(encodec: Command, tmp_path: Path) -> None:
     write_wav(tmp_path / "cd.wav", seconds=0.5, rate=44_100, channels=2)
     assert encodec(tmp_path / "cd.wav").code == 0

@@ -51,7 +51,7 @@ def test_output_extension(encodec: Command, wav: Path, tmp_path: Path) -> None:
 
 def test_output_folder(encodec: Command, wav: Path, tmp_path: Path) -> None:
     refused(encodec(wav, tmp_path / "none" / "y.ecdc"), "none", "does not exist")
-    refused(encodec("-o", tmp_path / "none", wav), "none", "does not exist")
+    assert encodec("-o", wav, wav).code == 2
     (tmp_path / "y.ecdc").mkdir()
     assert encodec(wav, tmp_path / "y.ecdc").code == 2
 
@@ -80,7 +80,10 @@ def test_output_that_is_the_input(encodec: Command, wav: Path, tmp_path: Path) -
 
 
 def test_bandwidth_the_model_has_not(encodec: Command, wav: Path, tmp_path: Path) -> None:
-    refused(encodec("-b", "1.5", "--hq", wav), "1.5", "encodec_48khz", "3, 6, 12, 24")
+    outcome = encodec("-b", "1.5", "--hq", wav)
+    assert outcome.code == 2
+    for word in ("1.5", "encodec_48khz", "3, 6, 12, 24"):
+        assert word in outcome.lines[-1]
     assert encodec("-b", "5", wav).code == 2
     assert encodec("-b", "much", wav).code == 2
     assert files_in(tmp_path) == {"x.wav"}

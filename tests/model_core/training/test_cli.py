@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model_core.checkpoints import Registry
 from model_core.codec import Codec
 from model_core.evaluation.codec_run import coded
-from model_core.training.cli import COMMANDS, main
+from model_core.training.cli import COMMANDS, main, parser
+from model_core.training.run_arguments import run_device
 from tests.peers import signal
 
 RATE = 24_000
@@ -91,6 +93,96 @@ def test_a_run_that_cannot_be_written_is_refused(
     assert main(["prepare", str(recordings), str(tmp_path / "cache"), "--jobs", "1"]) == 0
     assert main(["codec", str(tmp_path / "cache"), str(run), *TINY.split(), "--steps", "1"]) == 1
     assert run.name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("prepare {data} {cache} --valid-share 2", "--valid-share: 2 is not within 0 and 0.9"),
+        ("prepare {data} {cache} --pack-noise -5", "--pack-noise: -5"),
+        ("prepare {data} {cache} --pack-noise nan", "--pack-noise: nan"),
+        ("prepare {data} {cache} --jobs 0", "--jobs: 0"),
+        ("codec {data} {run} --stop-after -1", "--stop-after: -1"),
+        ("codec {data} {run} --stop-after soon", "--stop-after: invalid number value: 'soon'"),
+        ("lm {data} {run} --stop-after -1", "--stop-after: -1"),
+        ("synth {run} --minutes -3", "--minutes: -3"),
+        ("synth {run} --speech-share 2", "--speech-share: 2"),
+        ("codec --bogus {data} {run}", "usage: encodec-train codec [FLAG ...] DATA RUN"),
+        ("lm --bogus {data} {run}", "unrecognized arguments: --bogus"),
+    ],
+)
+def test_wrong_usage_ends_with_2_before_anything_is_done(
+    words: str, says: str, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"data": recordings, "cache": tmp_path / "cache", "run": tmp_path / "run"}
+    with pytest.raises(SystemExit) as end:
+        main(words.format(**places).split())
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [recordings]
+
+
+def test_prepare_replaces_a_cache_only_when_told(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"prepare {recordings} {tmp_path / 'cache'} --jobs 1".split()
+    assert main(words) == 0
+    made = (tmp_path / "cache" / "index.json").stat().st_mtime_ns
+    assert main(words) == 1
+    assert "-f" in capsys.readouterr().err
+    assert (tmp_path / "cache" / "index.json").stat().st_mtime_ns == made
+    assert main([*words, "--force"]) == 0
+    assert (tmp_path / "cache" / "index.json").stat().st_mtime_ns != made
+
+
+def test_a_run_takes_other_recordings_only_when_told(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, run = (tmp_path / name for name in ("one", "other", "run"))
+    assert main(f"prepare {recordings} {one} --jobs 1".split()) == 0
+    (recordings / "voice3_1.wav").unlink()
+    assert main(f"prepare {recordings} {other} --jobs 1".split()) == 0
+    flags = f"{run} {TINY} --quantise-from 1".split()
+    assert main(["codec", str(one), *flags, "--steps", "1"]) == 0
+    assert main(["codec", str(other), *flags, "--steps", "2"]) == 1
+    assert "--other-recordings" in capsys.readouterr().err
+    assert main(["codec", str(one), *flags, "--steps", "2"]) == 0
+    assert main(["codec", str(other), *flags, "--steps", "3", "--other-recordings"]) == 0
+    assert main(["codec", str(one), *flags, "--steps", "4"]) == 1
+
+
+@pytest.mark.parametrize("width", [8, 24])
+def test_weights_that_cannot_grow_are_refused_before_anything_is_decoded(
+    width: int, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundled ones have 16 filters."""
+    run = tmp_path / "run"
+    words = f"codec {recordings} {run} --start-from bundled --n-filters {width} --device cpu"
+    assert main(words.split()) == 1
+    assert f"16 or that doubled, 32, 64 and so on, not {width}" in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_a_source_that_is_nothing_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for source, says in (("nowhere", "no such run, folder or file"), ("empty", "neither a run")):
+        assert main(["export", str(tmp_path / source), str(tmp_path / "out")]) == 1
+        assert says in capsys.readouterr().err
+
+
+def test_a_cpu_run_leaves_a_core_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    try:
+        for given, flags, wanted in ((4, "", 3), (1, "", 1), (4, "--threads 2", 2)):
+            torch.set_num_threads(given)
+            words = f"codec data run --device cpu {flags}".split()
+            with run_device(parser().parse_args(words)):
+                assert torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

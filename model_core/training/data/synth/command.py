@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ....errors import SettingsError, TrainingDataError
+from ...settings import SHARE, Range, number_in, positive
 from ..listing import MANIFEST
 from .music import play
 from .programs import find_program, find_soundfont
@@ -107,9 +108,9 @@ def _count(path: Path, bar: "tqdm[Any]") -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train synth`."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="to be made")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--speech-share", type=float, default=0.6, metavar="SHARE")
-    parser.add_argument("--voices", type=int, default=60, help="readers (default %(default)s)")
+    parser.add_argument("--minutes", type=number_in(Range(0.01)), default=10.0)
+    parser.add_argument("--speech-share", type=number_in(SHARE), default=0.6, metavar="SHARE")
+    parser.add_argument("--voices", type=positive, default=60, help="readers (default %(default)s)")
     parser.add_argument("--soundfont", type=Path, help=".sf2 file (default: one installed)")
     parser.add_argument("--seed", type=int, default=1)
 
