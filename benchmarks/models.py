@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from model_core.checkpoints.netconfig import LMConfig
 from model_core.config import CONFIGS, ModelConfig
-from model_core.lm import LMModel
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from model_core.nn.rvq import sample_vectors
 
 from .clips import sound

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_core import checkpoints
 from model_core.engine import (
     DecodeItem,
     EncodedBlock,
@@ -20,7 +19,7 @@ from model_core.engine import (
     Precision,
     StreamState,
 )
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 
 from .agreement import signal_to_noise
 from .clips import Clip
@@ -50,7 +49,7 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
     for name in plan.models:
         for weights, load in (
             ("seeded", seeded_model),
-            ("bundled", partial(checkpoints.load_model, weights="bundled")),
+            ("bundled", partial(load_model, weights="bundled")),
         ):
             for direction, precision, said in _compare(load(name)):
                 yield {

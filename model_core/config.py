@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from .errors import UnknownModelError, UnsupportedBandwidthError
-from .nn.conv import Norm
+
+Norm = Literal["weight_norm", "time_group_norm"]
+"""Of a convolution's weights, or of its output over channels and time."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
-from model_core.lm import LMModel
+from model_core.nn.lm import LMModel
 
 from .background import in_thread
 from .model_info import ModelInfo, describe

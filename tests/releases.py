@@ -8,6 +8,7 @@ import torch
 
 from model_core import checkpoints
 from model_core.checkpoints.netconfig import LMConfig
+from model_core.model import load_model
 from tests.service.narrow import write_narrow_models
 
 NAME = "encodec_24khz"
@@ -37,7 +38,7 @@ def release_first(folder: Path) -> Release:
 
 def release_next(folder: Path) -> Release:
     """Better ones beside those that are there; from now on they are current."""
-    model = copy.deepcopy(checkpoints.load_model(NAME, str(folder)))
+    model = copy.deepcopy(load_model(NAME, str(folder)))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(8)
         for parameter in model.parameters():

@@ -15,8 +15,8 @@ from model_core.engine.fixed.precision import with_bfloat16_decoder
 from model_core.engine.fixed.runner import batch_of, run_step
 from model_core.engine.fixed.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
 from model_core.engine.plan import Plan, plan_of
-from model_core.model import EncodecModel
 from model_core.nn.conv import fold_weight_norm
+from model_core.nn.network import EncodecNetwork
 
 from ..clips import sound
 from ..macs import Direction
@@ -32,7 +32,7 @@ class Parts:
     def __init__(
         self,
         check: Check,
-        model: EncodecModel,
+        model: EncodecNetwork,
         direction: Direction,
         precision: Precision = "float32",
         rows: int | None = None,

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from model_core.checkpoints import load_model
 from model_core.engine import (
     DecodeItem,
     EncodedBlock,
@@ -24,6 +23,7 @@ from model_core.engine import (
 from model_core.engine.arithmetic import Multiplication, arithmetic
 from model_core.engine.fixed import cuda_recorder
 from model_core.errors import EncodecError
+from model_core.model import load_model
 
 from ..agreement import agreement
 from ..clips import sound

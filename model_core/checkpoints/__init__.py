@@ -1,15 +1,15 @@
 """Weights: which there are, where they come from, checked and loaded.
 
-A `Registry` says which weights a model name gets and which a header names. `load_model` and
-`load_lm` are the short way, through the `shared_registry` of the environment.
+A `Registry` says which weights a model name gets and which a header names. `load_lm` is the short
+way to a language model, through the `shared_registry` of the environment.
 """
 
 import torch
 
 from ..errors import WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
 from .identity import check_unchanged
+from .read import load_network
 from .reference import save_reference
 from .registry import Registry, remember, shared_registry
 from .save import save_hub, save_lm, save_weights, write_index
@@ -21,7 +21,8 @@ __all__ = [
     "check_unchanged",
     "lm_header_name",
     "load_lm",
-    "load_model",
+    "load_network",
+    "remember",
     "save_hub",
     "save_lm",
     "save_reference",
@@ -29,23 +30,6 @@ __all__ = [
     "shared_registry",
     "write_index",
 ]
-
-
-def load_model(
-    name: str, weights: str | None = None, device: torch.device | str = "cpu"
-) -> EncodecModel:
-    """The model to code with, in eval mode, its `name` as a header gives it.
-
-    `name` is a model's name or, for exactly those weights, `NAME:<8 hex>`; `weights` is a value
-    of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). From a folder, this process finds
-    them again to decode with; another one must be told of it by `ENCODEC_WEIGHTS`, or load them
-    too. Raises `UnknownModelError`, `WeightsUnavailableError`, `WeightsError`.
-    """
-    registry = shared_registry(weights)
-    found = registry.find(name)
-    model = registry.load(found, device)
-    remember(found)
-    return model
 
 
 def load_lm(

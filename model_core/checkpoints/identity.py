@@ -4,12 +4,12 @@ import torch
 
 from ..ecdc import parse_model_name
 from ..errors import WeightsError
-from ..model import EncodecModel
+from ..nn.network import EncodecNetwork
 from .digest import weights_id
 from .registry import shared_registry
 
 
-def check_unchanged(model: EncodecModel) -> None:
+def check_unchanged(model: EncodecNetwork) -> None:
     """Raises `WeightsError` where what `model` codes would be decoded with other weights.
 
     The weights it should have are those that its name gives the id of or, for a plain name, those
@@ -31,7 +31,7 @@ def check_unchanged(model: EncodecModel) -> None:
     )
 
 
-def _rounded_id(model: EncodecModel) -> str | None:
+def _rounded_id(model: EncodecNetwork) -> str | None:
     """The id of the weights that `model` is named after, in its own precision if that is lower."""
     dtype = next(model.parameters()).dtype
     if dtype not in (torch.float16, torch.bfloat16):

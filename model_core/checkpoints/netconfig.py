@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import CONFIGS, ModelConfig
 from ..errors import WeightsError
-from ..lm import LMModel
+from ..nn.lm import LMModel
 
 # A checkpoint's own network: least and greatest value. All else belongs to the model's name.
 _FREE = {

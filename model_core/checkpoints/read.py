@@ -1,14 +1,15 @@
 """Weights of any layout, read into the model they are for."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..config import CONFIGS, ModelConfig
 from ..errors import WeightsError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .convert import from_hub
 from .digest import weights_id
 from .files import (
@@ -27,6 +28,8 @@ from .sets import Layout, LMSet, WeightSet
 
 HUB_CONFIG = "config.json"
 HUB_TENSORS = "model.safetensors"
+
+Network = TypeVar("Network", bound=EncodecNetwork)
 
 
 def read_state(path: Path, layout: Layout) -> dict[str, Tensor]:
@@ -70,12 +73,17 @@ def _own_metadata(path: Path, kind: Kind) -> dict[str, str]:
     return metadata
 
 
-def build_model(weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
-    """The model with these weights, in eval mode. Raises `WeightsError` naming the file."""
+def load_network(
+    weights: WeightSet, kind: type[Network], device: torch.device | str = "cpu"
+) -> Network:
+    """A network of class `kind` with these weights, in eval mode, named as a header names it.
+
+    Raises `WeightsError` naming the file.
+    """
     state = read_state(weights.path, weights.layout)
     own_id = _check_id(state, weights.id, weights.path)
     with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
-        model = EncodecModel(weights.config, weights.header_name)
+        model = kind(weights.config, weights.header_name)
     load_state(model, state, weights.path)
     model.weights = weights.origin
     model.weights_id = own_id

@@ -20,13 +20,13 @@ import torch
 from ..config import CONFIGS
 from ..ecdc import ModelName
 from ..errors import WeightsError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .digest import weights_id
 from .folder import Folder
 from .names import OFFICIAL_URL, parse_known_name
 from .official import Official
-from .read import HUB_CONFIG, HUB_TENSORS, build_lm, build_model, read_hub_config, read_state
+from .read import HUB_CONFIG, HUB_TENSORS, build_lm, load_network, read_hub_config, read_state
 from .sets import FileState, Layout, LMSet, WeightSet, file_state
 
 logger = logging.getLogger(__name__)
@@ -115,12 +115,12 @@ class Registry:
                 return found if header.lm is None else replace(found, lm=self._lm_by_id(header))
         raise WeightsUnavailableError(f"the weights of {header_name} are not available here")
 
-    def load(self, weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
+    def load(self, weights: WeightSet, device: torch.device | str = "cpu") -> EncodecNetwork:
         """The model with these weights, in eval mode, named as a header names it.
 
         Raises `WeightsError` naming the file.
         """
-        return build_model(weights, device)
+        return load_network(weights, EncodecNetwork, device)
 
     def load_lm(self, weights: WeightSet, device: torch.device | str = "cpu") -> LMModel:
         """The language model of these weights, in eval mode; the published one is downloaded.

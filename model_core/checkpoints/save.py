@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..config import CONFIGS
 from ..ecdc import ModelName
 from ..errors import WeightsError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .convert import HubForm, to_hub
 from .digest import is_statistic, weights_id
 from .files import FORMAT, read_json
@@ -23,7 +23,7 @@ from .partial import replace_with
 INDEX = "index.json"
 
 
-def save_weights(model: EncodecModel, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
+def save_weights(model: EncodecNetwork, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
     """Write a model's weights to `folder/NAME-<id>.safetensors`; returns that path.
 
     The file carries the network's configuration. The id is that of the tensors as `dtype` stores
@@ -57,7 +57,7 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     return _save(lm, folder, owner.name, "lm", metadata, dtype)
 
 
-def save_hub(model: EncodecModel, folder: Path, form: HubForm = "original") -> None:
+def save_hub(model: EncodecNetwork, folder: Path, form: HubForm = "original") -> None:
     """Write a Hugging Face model folder: `config.json` and `model.safetensors`, float32."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: _stored(t, torch.float32) for name, t in model.state_dict().items()}

@@ -13,8 +13,8 @@ from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .entropy import LMDecoder, LMEncoder
 from .work import FunctionTask, Task
 
@@ -28,7 +28,7 @@ class Codec:
 
     def __init__(
         self,
-        model: EncodecModel,
+        model: EncodecNetwork,
         lm: LMModel | None = None,
         lm_name: str | None = None,
         weights: WeightSet | None = None,

@@ -8,7 +8,7 @@ import torch
 
 from ..checkpoints import check_unchanged
 from ..engine import EngineOptions
-from ..model import EncodecModel
+from ..nn.network import EncodecNetwork
 from .codec import Codec
 
 _Stamp = tuple[object, ...]
@@ -22,9 +22,9 @@ class WarmCodecs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._codecs: WeakKeyDictionary[EncodecModel, tuple[_Stamp, Codec]] = WeakKeyDictionary()
+        self._codecs: WeakKeyDictionary[EncodecNetwork, tuple[_Stamp, Codec]] = WeakKeyDictionary()
 
-    def of(self, model: EncodecModel) -> Codec:
+    def of(self, model: EncodecNetwork) -> Codec:
         """The codec of `model`, on the model's device, without a language model.
 
         Raises `WeightsError` where a codec has to be made and the model's name no longer says
@@ -45,7 +45,7 @@ class WarmCodecs:
         return codec
 
 
-def _stamps(model: EncodecModel) -> list[object]:
+def _stamps(model: EncodecNetwork) -> list[object]:
     """What changes when a weight is written to or replaced."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     return [

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 
 from ..errors import EncodecError
-from ..model import EncodecModel
+from ..nn.network import EncodecNetwork
 from .fixed import FixedEngine
 from .fixed.row_count import choose_rows
 from .native import NativeEngine, find_library
@@ -22,7 +22,7 @@ ENCODE_PRECISIONS: tuple[str, ...] = get_args(EncodePrecision)
 
 
 def make_engine(
-    model: EncodecModel,
+    model: EncodecNetwork,
     device: torch.device | str = "cpu",
     options: EngineOptions = EngineOptions(),
 ) -> Engine:
@@ -67,7 +67,7 @@ def make_engine(
     return TorchEngine(model, device)
 
 
-def _elsewhere(model: EncodecModel, device: torch.device, precision: Precision) -> Backend:
+def _elsewhere(model: EncodecNetwork, device: torch.device, precision: Precision) -> Backend:
     """The native backend where it can do this, else torch."""
     library = find_library()
     able = library is not None and (precision == "float32" or library.has_bfloat16)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig
-from ..model import EncodecModel
+from ..nn.network import EncodecNetwork
 from .items import DecodeItem, EncodedBlock, EncodeItem
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -55,7 +55,7 @@ class Engine(Protocol):
     """
 
     config: ModelConfig
-    model: EncodecModel  # for inference, on `device`
+    model: EncodecNetwork  # for inference, on `device`
     device: torch.device
     name: str
     """Which backend, and which build of it."""

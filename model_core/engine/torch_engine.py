@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model import EncodecModel
 from ..nn.conv import fold_weight_norm
+from ..nn.network import EncodecNetwork
 from .arithmetic import arithmetic
 from .items import DecodeItem, EncodedBlock, EncodeItem, states_kept
 from .plan import plan_of
@@ -26,7 +26,7 @@ class TorchEngine:
     captured: bool | None = None
     max_batch = 1
 
-    def __init__(self, model: EncodecModel, device: torch.device | str = "cpu"):
+    def __init__(self, model: EncodecNetwork, device: torch.device | str = "cpu"):
         self.config = model.config
         self.device = torch.device(device)
         self.model = copy.deepcopy(model).to(self.device).eval()

@@ -14,8 +14,8 @@ from ..checkpoints.reference import read_reference_config
 from ..checkpoints.registry import WORDS
 from ..config import CONFIGS, config_of
 from ..errors import SettingsError, WeightsError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .state import STATE, load_state
 
 
@@ -23,7 +23,7 @@ from .state import STATE, load_state
 class Loaded:
     """A codec, and the language model that was made for its weights."""
 
-    model: EncodecModel
+    model: EncodecNetwork
     lm: LMModel | None = None
     step: int | None = None  # of the run; None for finished weights
 
@@ -68,12 +68,12 @@ def load_run(folder: Path) -> Loaded:
     if not started:
         raise WeightsError(f"{folder}: this run has no codebooks yet")
     with torch.random.fork_rng(devices=[]):
-        model = EncodecModel(config_of(name).with_filters(width)).eval()
+        model = EncodecNetwork(config_of(name).with_filters(width)).eval()
     load_tensors(model, tensors, path)
     return Loaded(model, step=step)
 
 
-def _load_file(path: Path, name: str | None) -> EncodecModel:
+def _load_file(path: Path, name: str | None) -> EncodecNetwork:
     if path.suffix == ".safetensors":
         state, config = read_state(path, "own"), read_own_config(path)
     else:
@@ -86,7 +86,7 @@ def _load_file(path: Path, name: str | None) -> EncodecModel:
     if name not in (None, config.name):
         raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
     with torch.random.fork_rng(devices=[]):
-        model = EncodecModel(config, f"{config.name}:{weights_id(state)}").eval()
+        model = EncodecNetwork(config, f"{config.name}:{weights_id(state)}").eval()
     load_tensors(model, state, path)
     return model
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from model_core import compress, decompress
-from model_core.checkpoints import Registry, load_model
+from model_core.checkpoints import Registry
 from model_core.checkpoints.names import FileName
 from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
 from model_core.metrics import log_mel_distance, si_snr
+from model_core.model import load_model
 from tests.peers import NAMES, signal
 
 MOST = 130 * 10**6  # bytes, all together

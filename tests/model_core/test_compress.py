@@ -18,8 +18,8 @@ from model_core.errors import (
     WeightsError,
     WeightsUnavailableError,
 )
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +149,10 @@ def test_a_changed_environment_is_seen(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(folder))
-    assert checkpoints.load_model("encodec_24khz").config.n_filters == 2
+    assert load_model("encodec_24khz").config.n_filters == 2
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsUnavailableError):
-        checkpoints.load_model("encodec_24khz")
+        load_model("encodec_24khz")
 
 
 def test_decompress_needs_no_language_model_for_a_file_without(

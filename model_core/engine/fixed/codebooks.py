@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 
 
 class Codebooks:
     """All the codebooks of a model, `[K, bins, D]`, with what their search needs made once."""
 
-    def __init__(self, model: EncodecModel):
+    def __init__(self, model: EncodecNetwork):
         """The codebooks as they are now, on the model's device."""
         entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
         self._count, self._bins, _ = entries.shape

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidAudioError
-from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
+from ...nn.network import EncodecNetwork
 from ..arithmetic import Multiplication
 from ..items import (
     DecodeItem,
@@ -46,7 +46,7 @@ class FixedEngine:
 
     def __init__(
         self,
-        model: EncodecModel,
+        model: EncodecNetwork,
         device: torch.device | str,
         options: EngineOptions = EngineOptions(),
     ):
@@ -81,7 +81,7 @@ class FixedEngine:
         self._decoder = self._runner(decode, "tf32" if self.precision == "tf32" else "ieee")
 
     @staticmethod
-    def supports(model: EncodecModel) -> bool:
+    def supports(model: EncodecNetwork) -> bool:
         """Whether the model's network is one that can be run in these steps."""
         return model.config.lstm > 0
 

@@ -5,11 +5,11 @@ import copy
 import torch
 from torch import nn
 
-from ...model import EncodecModel
 from ...nn.conv import SConv1d, SConvTranspose1d
+from ...nn.network import EncodecNetwork
 
 
-def with_bfloat16_decoder(model: EncodecModel) -> EncodecModel:
+def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
     """A copy whose decoder convolves in bfloat16, and so hands that from layer to layer.
 
     Sums stay in float32 (the devices' own convolutions add in that), and so do the LSTM, the

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..plan import Plan, plan_of
 from .codebooks import Codebooks
 from .network import run_layers
@@ -134,7 +134,7 @@ class _Network:
         return rows, torch.cat([begun, held["before"], end, past.ends()], dim=1)
 
 
-def encode_step(model: EncodecModel, samples: int) -> Step:
+def encode_step(model: EncodecNetwork, samples: int) -> Step:
     """Samples `[B, C, T]`, of which `length` `[B]` count, to codes `[B, K, frames]` and, where the
     model normalises, scales `[B]`."""
     config = model.config
@@ -172,7 +172,7 @@ def encode_step(model: EncodecModel, samples: int) -> Step:
     return Step(first, network.again, last, inputs, outputs, network.begin(dtype))
 
 
-def decode_step(model: EncodecModel, frames: int) -> Step:
+def decode_step(model: EncodecNetwork, frames: int) -> Step:
     """Codes `[B, K, frames]`, of which `length` `[B]` count in the first `num_codebooks` `[B]`
     codebooks, and what to multiply the audio by, `scale` `[B]`, to samples `[B, C, T]`."""
     config = model.config

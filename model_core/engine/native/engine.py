@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
+from ...nn.network import EncodecNetwork
 from ...threads import single_thread
 from ..items import (
     DecodeItem,
@@ -54,7 +54,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        model: EncodecModel,
+        model: EncodecNetwork,
         library: NativeLibrary,
         options: EngineOptions = EngineOptions(),
     ):
@@ -78,7 +78,7 @@ class NativeEngine:
         )
 
     @staticmethod
-    def supports(model: EncodecModel, device: torch.device) -> bool:
+    def supports(model: EncodecNetwork, device: torch.device) -> bool:
         """Whether the C++ knows this network: the paper's, of any width, in float32."""
         config = model.config
         dtypes = {parameter.dtype for parameter in model.parameters()}

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...model import EncodecModel
 from ...nn.conv import SConvTranspose1d
+from ...nn.network import EncodecNetwork
 from ..plan import Layer, Plan, Residual, plan_of
 
 
-def flat_weights(model: EncodecModel) -> np.ndarray:
+def flat_weights(model: EncodecNetwork) -> np.ndarray:
     """Encoder, decoder and the codebooks' entries, float32 `[n]`; weight norm must be folded."""
     tensors = [*_of_plan(plan_of(model.encoder.model)), *_of_plan(plan_of(model.decoder.model))]
     tensors += [book.codebook.embed for book in model.quantizer.codebooks]

@@ -17,7 +17,7 @@ from ...checkpoints.files import float_tensors, load_state
 from ...checkpoints.netconfig import LMConfig
 from ...config import config_of
 from ...errors import SettingsError, WeightsError
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..codec.adversary import Adversary
 from ..codec.settings import CodecSettings
 from ..lm.network import LMNetwork
@@ -88,7 +88,7 @@ def unpacked(
 
 def _codec(settings: CodecSettings, tensors: Mapping[str, Tensor], where: Path) -> State:
     config = config_of(settings.model)
-    model = EncodecModel(config.with_filters(settings.n_filters))
+    model = EncodecNetwork(config.with_filters(settings.n_filters))
     load_state(model, _of("weights.", tensors), where)
     for layer in model.quantizer.codebooks:
         layer.codebook.rebuild_average()

@@ -3,7 +3,7 @@
 import torch
 
 from ...errors import WeightsError
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..source import load_source
 from .widen import doubled
 
@@ -11,7 +11,7 @@ BATCH_FRAMES = 64 * 75
 """Latents in a batch of the paper (section 4.2: 64 clips of a second)."""
 
 
-def from_weights(model: EncodecModel, source: str) -> None:
+def from_weights(model: EncodecNetwork, source: str) -> None:
     """Copy the weights of `source` (see `load_source`) into `model`, ready to be trained on.
 
     Those of a network of half the width, or a quarter, grow into it (see `widen`). Raises
@@ -31,7 +31,7 @@ def from_weights(model: EncodecModel, source: str) -> None:
 
 
 @torch.no_grad()
-def fill_statistics(model: EncodecModel) -> None:
+def fill_statistics(model: EncodecNetwork) -> None:
     """Give codebooks without training statistics (files seldom carry them) such as keep them.
 
     Every entry counts as used alike, as often as in a batch of the paper and well above what is

@@ -8,7 +8,7 @@ import torch
 from ...checkpoints import Registry, save_lm, shared_registry, write_index
 from ...checkpoints.netconfig import LMConfig
 from ...errors import WeightsError, WeightsUnavailableError
-from ...lm import LMModel
+from ...nn.lm import LMModel
 from ..state import STATE, kind_of, load_state
 from .codes import codebook_entries
 from .network import LMNetwork

@@ -13,7 +13,7 @@ from model_core import checkpoints
 from model_core.checkpoints import Registry, files, hub_config, read
 from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from tests.model_core.checkpoints.conftest import save_th
 
 NAME = "encodec_24khz"
@@ -41,7 +41,7 @@ def own(narrow: EncodecModel, tmp_path: Path) -> Path:
 
 
 def load(path: Path) -> EncodecModel:
-    return checkpoints.load_model(NAME, str(path.parent))
+    return load_model(NAME, str(path.parent))
 
 
 def refused(path: Path, fault: str) -> None:
@@ -214,7 +214,7 @@ def test_file_that_changes_after_it_was_found(th24: Path, tmp_path: Path) -> Non
     path.unlink()
     torch.save({}, path)
     with pytest.raises(WeightsError, match="wrong checksum"):
-        read.build_model(found)
+        read.load_network(found, EncodecModel)
 
 
 def test_weights_of_the_other_model(own: Path) -> None:

@@ -12,10 +12,10 @@ from encodec.model import LMModel as ReferenceLM
 from model_core import checkpoints
 from model_core.checkpoints import Registry, convert, hub_config
 from model_core.checkpoints.digest import weights_id
-from model_core.checkpoints.read import build_model
+from model_core.checkpoints.read import load_network
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from tests.model_core.checkpoints.conftest import save_th
 from tests.peers import Peers, entries_used, signal
 
@@ -68,7 +68,7 @@ def test_layouts_give_the_reference(
     found = Registry(str(tmp_path)).find(name_of(reference))
     assert found.id == weights_id(reference.state_dict())
     assert not found.published
-    model = build_model(found)
+    model = load_network(found, EncodecModel)
     assert model.name == f"{name_of(reference)}:{found.id}" == found.header_name
     assert not model.training
     assert_same_coding(model, reference)
@@ -80,7 +80,7 @@ def test_half_precision_is_read_as_float32(
     halved = ours_from(reference24).half().float()
     path = checkpoints.save_weights(ours_from(reference24), tmp_path)
     assert path.name == f"encodec_24khz-{weights_id(halved.state_dict())}.safetensors"
-    model = checkpoints.load_model("encodec_24khz", str(tmp_path))
+    model = load_model("encodec_24khz", str(tmp_path))
     assert next(model.parameters()).dtype == torch.float32
     assert_same_coding(model, halved)
     assert all(layer.codebook.inited.item() == 1 for layer in model.quantizer.codebooks)
@@ -88,7 +88,7 @@ def test_half_precision_is_read_as_float32(
 
 def test_fused_weights(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
     checkpoints.save_hub(ours_from(reference24), tmp_path, "fused")
-    model = checkpoints.load_model("encodec_24khz", str(tmp_path))
+    model = load_model("encodec_24khz", str(tmp_path))
     x = signal(1, 24_000, 24_000)[None]
     with torch.no_grad():
         (codes, _), (expected, _) = model.encode(x)[0], reference24.encode(x)[0]
@@ -106,7 +106,7 @@ def test_own_file_carries_a_narrower_network(tmp_path: Path) -> None:
     path = checkpoints.save_weights(model, tmp_path, torch.float32)
     found = Registry(str(tmp_path)).find("encodec_24khz")
     assert (found.path, found.config.n_filters) == (path, 8)
-    loaded = build_model(found)
+    loaded = load_network(found, EncodecModel)
     for name, tensor in model.encoder.state_dict().items():
         assert torch.equal(loaded.encoder.state_dict()[name], tensor)
 
@@ -115,7 +115,7 @@ def test_loading_leaves_random_numbers_alone(th24: Path) -> None:
     torch.manual_seed(9)
     expected = torch.rand(1)
     torch.manual_seed(9)
-    checkpoints.load_model("encodec_24khz", str(th24.parent))
+    load_model("encodec_24khz", str(th24.parent))
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -185,7 +185,7 @@ def test_language_model(
     th24: Path, reference_lm: ReferenceLM, reference24: encodec.EncodecModel, tmp_path: Path
 ) -> None:
     owner = checkpoints.save_weights(ours_from(reference24), tmp_path, torch.float32)
-    model = checkpoints.load_model("encodec_24khz", str(tmp_path))
+    model = load_model("encodec_24khz", str(tmp_path))
     theirs = save_th(reference_lm.state_dict(), tmp_path, "encodec_lm_24khz")
     from_reference = model.get_lm_model()
     ours = checkpoints.save_lm(from_reference, model.name, tmp_path, torch.float32)
@@ -228,7 +228,9 @@ def test_repository_of_the_reference_interface(th24: Path) -> None:
     model = EncodecModel.encodec_model_24khz(repository=th24.parent)
     assert model.name.startswith("encodec_24khz:")
     assert model.weights == str(th24.parent)
-    assert isinstance(build_model(Registry(str(th24.parent)).find("encodec_24khz")), EncodecModel)
+    assert isinstance(
+        load_network(Registry(str(th24.parent)).find("encodec_24khz"), EncodecModel), EncodecModel
+    )
 
 
 def test_half_precision_that_overflows_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from model_core import checkpoints
 from model_core.checkpoints import check_unchanged
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 
 NAME = ENCODEC_24KHZ.name
 
@@ -20,7 +20,7 @@ def own(tmp_path: Path) -> EncodecModel:
     """Named by their id; float32, so that half precision rounds them."""
     torch.manual_seed(4)
     checkpoints.save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path, torch.float32)
-    model = checkpoints.load_model(NAME, str(tmp_path))
+    model = load_model(NAME, str(tmp_path))
     assert model.name != NAME
     return model
 
@@ -29,7 +29,7 @@ def own(tmp_path: Path) -> EncodecModel:
 def published(th24: Path, as_published: None, monkeypatch: pytest.MonkeyPatch) -> EncodecModel:
     """Under a name without an id."""
     monkeypatch.setenv("ENCODEC_CACHE_DIR", str(th24.parent))
-    model = checkpoints.load_model(NAME, "official")
+    model = load_model(NAME, "official")
     assert model.name == NAME
     return model
 

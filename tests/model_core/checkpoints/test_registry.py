@@ -17,8 +17,8 @@ from model_core.checkpoints.read import read_state
 from model_core.checkpoints.sets import Layout
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
 from tests.model_core.checkpoints.conftest import FileServer
 
 NAME = "encodec_24khz"
@@ -336,7 +336,7 @@ def test_environment(
 ) -> None:
     monkeypatch.setenv("ENCODEC_WEIGHTS", "official")
     monkeypatch.setenv("ENCODEC_CACHE_DIR", str(th24.parent))
-    assert checkpoints.load_model(NAME).name == NAME
+    assert load_model(NAME).name == NAME
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsUnavailableError):
         Registry().find(NAME)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core import checkpoints
 from model_core.checkpoints import Registry
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
+from model_core.model import load_model
 from tests.peers import signal
 from tests.releases import NAME, release_first, release_next
 
@@ -39,7 +39,7 @@ def test_older_files_decode_as_before(
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     first = release_first(tmp_path)
     x = signal(1, 6_000, 24_000)
-    model = checkpoints.load_model(NAME)
+    model = load_model(NAME)
     model.set_target_bandwidth(3.0)
     file = compress(model, x, use_lm=lm)
     assert read_header(io.BytesIO(file)).model == (first.lm if lm else first.model)
@@ -50,7 +50,7 @@ def test_older_files_decode_as_before(
     assert (old.name, old.lm_name) == (first.model, first.lm)
     again, _ = decompress(file)
     assert torch.equal(again, expected)
-    newer = checkpoints.load_model(NAME)
+    newer = load_model(NAME)
     newer.set_target_bandwidth(3.0)
     other, _ = decompress(compress(newer, x, use_lm=lm))
     assert not torch.equal(other, expected)

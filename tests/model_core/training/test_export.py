@@ -21,8 +21,8 @@ from model_core.checkpoints.netconfig import LMConfig
 from model_core.codec import Codec
 from model_core.config import CONFIGS
 from model_core.errors import SettingsError, WeightsError
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
 from model_core.training import export as command
 from model_core.training.export import export
 from model_core.training.source import load_run, load_source
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncodecModel]
     """Narrow models whose codebooks fit what reaches them, with values float16 cannot hold."""
     folder = tmp_path_factory.mktemp("narrow")
     write_narrow_models(folder)
-    return {name: checkpoints.load_model(name, str(folder)) for name in NAMES}
+    return {name: load_model(name, str(folder)) for name in NAMES}
 
 
 def write_run(trained: EncodecModel, folder: Path, **changes: object) -> Path:
@@ -92,7 +92,7 @@ def test_all_peers_code_the_same(
     source = write_run(trained[name], tmp_path / "run")
     out = tmp_path / "out"
     run(source, out, "--format", *ALL, "--dtype", dtype)
-    ours = checkpoints.load_model(name, str(out))
+    ours = load_model(name, str(out))
     x = heard(ours)
     ours.set_target_bandwidth(6.0)
     (codes, scale), *_ = frames = ours.encode(x)[:1]
@@ -195,7 +195,7 @@ def test_a_language_model_stays_with_its_weights(
     name, out = NAMES[0], tmp_path / "out"
     source = write_run(trained[name], tmp_path / "run")
     run(source, out)
-    header = checkpoints.load_model(name, str(out)).name
+    header = load_model(name, str(out)).name
     lm = checkpoints.save_lm(lm_of(), header, out)
     run(source, out)
     found = Registry(str(out)).find(name)
@@ -228,7 +228,7 @@ def test_finished_weights_keep_their_identity(
 
 
 def test_the_bundled_weights_for_the_others(tmp_path: Path) -> None:
-    bundled = checkpoints.load_model(NAMES[0], "bundled")
+    bundled = load_model(NAMES[0], "bundled")
     run("bundled", tmp_path, "--model", NAMES[0], "--format", *ALL)
     x = heard(bundled)
     bundled.set_target_bandwidth(6.0)
@@ -248,7 +248,7 @@ def test_a_language_model_goes_along(trained: dict[str, EncodecModel], tmp_path:
     made = tmp_path / "made"
     run(write_run(trained[name], tmp_path / "run"), made)
     lm = lm_of(200, 5)
-    header = checkpoints.load_model(name, str(made)).name
+    header = load_model(name, str(made)).name
     own = checkpoints.save_lm(lm, header, made)
     checkpoints.write_index(made, {name: (Path(f"{name}-{header[-8:]}.safetensors"), own)})
     expected = Registry(str(made)).find(name).lm_header_name
@@ -266,7 +266,7 @@ def test_rounding_makes_other_weights(trained: dict[str, EncodecModel], tmp_path
     """Then the language model would have been made for others than these."""
     name = NAMES[0]
     run(write_run(trained[name], tmp_path / "run"), tmp_path / "made", "--dtype", "float32")
-    header = checkpoints.load_model(name, str(tmp_path / "made")).name
+    header = load_model(name, str(tmp_path / "made")).name
     checkpoints.save_lm(lm_of(), header, tmp_path / "made")
     (tmp_path / "made" / "index.json").unlink()
     for dtype in ("float16", None):

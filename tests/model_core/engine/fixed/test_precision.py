@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model_core import checkpoints
 from model_core.engine import EngineOptions, FixedEngine
+from model_core.model import load_model
 from tests.model_core.engine.narrow import decode_items, encode_items, narrow_model, streams_of
 from tests.peers import NAMES
 
@@ -44,7 +44,7 @@ class _OneType(TorchDispatchMode):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seconds", [1.0, 0.9], ids=["whole", "short"])
 def test_it_is_near_float32(name: str, seconds: float) -> None:
-    model = checkpoints.load_model(name, "bundled")
+    model = load_model(name, "bundled")
     exact = FixedEngine(model, "cpu", EngineOptions(max_batch=1))
     rounded = FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision="bfloat16"))
     stream = streams_of(model, [round(seconds * model.sample_rate)])[0]

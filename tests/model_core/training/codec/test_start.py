@@ -10,7 +10,7 @@ from model_core import checkpoints
 from model_core.checkpoints.digest import weights_id
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from model_core.training.codec.start import from_weights
 from tests.peers import signal
 from tests.service.narrow import write_narrow_models
@@ -50,7 +50,7 @@ def test_one_step_hardly_moves_the_codebooks(tmp_path: Path) -> None:
     assert 0 < moved.mean() < 0.01
     assert moved.max() < 0.1
 
-    unprepared = checkpoints.load_model(NAME, str(tmp_path)).train()
+    unprepared = load_model(NAME, str(tmp_path)).train()
     assert step(unprepared, clips).mean() > 0.3, "files carry no statistics: books would be lost"
 
 
@@ -82,7 +82,7 @@ def test_another_network(folder: Path) -> None:
 
 
 def test_bundled() -> None:
-    bundled = checkpoints.load_model(NAME, "bundled")
+    bundled = load_model(NAME, "bundled")
     model = EncodecModel(bundled.config)
     from_weights(model, "bundled")
     assert weights_id(model.state_dict()) == bundled.name[-8:]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .nn.transformer import StreamingTransformerEncoder
+from .transformer import StreamingTransformerEncoder
 
 
 class LMModel(nn.Module):
