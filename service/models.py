@@ -203,14 +203,13 @@ class Models:
         and nothing is measured while others wait.
         """
         torch.set_num_threads(1)
-        model = registry.load(found)
         lm = _load_lm(registry, found)
         with self._making:
-            chosen = self._max_batch.get(model.config, self._options.max_batch)
+            chosen = self._max_batch.get(found.config, self._options.max_batch)
             options = replace(self._options, max_batch=chosen)
-            codec = Codec(model, lm, found.lm_header_name, found, self._device, options)
+            codec = Codec.from_weights(found, lm, self._device, options)
             codec.warm_up()
-            self._max_batch[model.config] = codec.engine.max_batch
+            self._max_batch[found.config] = codec.engine.max_batch
         return codec
 
     async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:

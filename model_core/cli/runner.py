@@ -15,8 +15,8 @@ from ..codec import Codec, Compressor, Decompressor, run_steps
 from ..config import config_of
 from ..ecdc import Header, read_header
 from .arguments import Arguments
+from .codecs import NamedCodecs
 from .ending import raise_if_ended
-from .models import Models
 from .outputs import open_output
 from .plan import WAV, Job, Targets
 from .progress import progress
@@ -27,10 +27,10 @@ class Runner:
     """Does the jobs of one command line."""
 
     def __init__(self, arguments: Arguments, targets: Targets):
-        """Raises as `Models`."""
+        """Raises as `NamedCodecs`."""
         self._arguments = arguments
         self._targets = targets
-        self._models = Models(arguments.weights, arguments.device)
+        self._models = NamedCodecs(arguments.weights, arguments.device)
 
     def run(self, job: Job) -> None:
         """Raises `EncodecError` and `OSError`; the output is then as it was before."""

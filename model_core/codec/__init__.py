@@ -6,20 +6,20 @@ its queue (see `work`).
 """
 
 from .codec import Codec
+from .codec_cache import CodecCache
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
-from .warm import WarmCodecs
 from .work import InOrder, Steps, Task, Work, run_steps
 
 __all__ = [
     "Codec",
+    "CodecCache",
     "Compressor",
     "Decompressor",
     "Encoder",
     "InOrder",
     "Steps",
     "Task",
-    "WarmCodecs",
     "Work",
     "run_steps",
 ]

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..checkpoints import WeightSet, shared_registry
+from ..checkpoints import WeightSet, load_network, shared_registry
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, make_engine
@@ -73,14 +73,22 @@ class Codec:
         registry = shared_registry(weights)
         found = registry.find_exact(name) if exact else registry.find(name)
         language_model = registry.load_lm(found) if lm and found.lm is not None else None
-        return cls(
-            registry.load(found),
-            language_model,
-            found.lm_header_name,
-            found,
-            device,
-            options,
-        )
+        return cls.from_weights(found, language_model, device, options)
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: WeightSet,
+        lm: LMModel | None = None,
+        device: torch.device | str = "cpu",
+        options: EngineOptions = EngineOptions(),
+    ) -> Self:
+        """Load the network of `weights`; `lm` is their language model, if it is to be used.
+
+        Raises `WeightsError`, and as `make_engine`.
+        """
+        model = load_network(weights, EncodecNetwork)
+        return cls(model, lm, weights.lm_header_name, weights, device, options)
 
     def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:
         """The same codec, engine and all, with a language model."""

@@ -1,4 +1,4 @@
-"""Codecs of models that are used again and again."""
+"""The codecs of models that a caller holds, each made once."""
 
 import itertools
 import threading
@@ -14,10 +14,10 @@ from .codec import Codec
 _Stamp = tuple[object, ...]
 
 
-class WarmCodecs:
-    """Makes a model's codec once, and again when the model's weights have changed or moved.
+class CodecCache:
+    """One codec for each model object, made again when the model's weights change or move.
 
-    A codec goes when its model does.
+    It does not keep a model alive: the codec is dropped with its model.
     """
 
     def __init__(self) -> None:

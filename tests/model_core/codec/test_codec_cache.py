@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from model_core.codec import WarmCodecs
+from model_core.codec import CodecCache
 from model_core.compress import compress
 from model_core.model import EncodecModel
 from tests.peers import Peers, signal
@@ -19,7 +19,7 @@ def model(peers: Peers) -> EncodecModel:
 
 
 def test_a_model_that_stays_the_same_keeps_its_codec(model: EncodecModel) -> None:
-    codecs = WarmCodecs()
+    codecs = CodecCache()
     first = codecs.of(model)
     model(torch.zeros(1, 1, 24_000))
     assert codecs.of(model) is first
@@ -40,7 +40,7 @@ def test_changed_weights_are_seen(model: EncodecModel) -> None:
 
 def test_a_codec_goes_with_its_model(peers: Peers) -> None:
     model = copy.deepcopy(peers.pair("encodec_24khz").ours)
-    codecs = WarmCodecs()
+    codecs = CodecCache()
     engine = weakref.ref(codecs.of(model).engine)
     del model
     gc.collect()

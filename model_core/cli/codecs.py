@@ -1,4 +1,4 @@
-"""The models of one run, each loaded once, and the language models only when they are wanted."""
+"""The codecs of one run, each loaded once; language models only where they are used."""
 
 import torch
 
@@ -9,8 +9,8 @@ from ..engine import EngineOptions
 from .errors import CommandError
 
 
-class Models:
-    """Codecs by name, on one device."""
+class NamedCodecs:
+    """Codecs by model name or header, on one device."""
 
     def __init__(self, weights: str | None, device: str):
         """Raises `WeightsUnavailableError` for an unknown source, `CommandError` for a device."""
@@ -37,16 +37,8 @@ class Models:
         key = (weights.header_name, weights.lm_header_name if lm else None)
         if key not in self._codecs:
             language_model = self._registry.load_lm(weights) if lm else None
-            model = self._registry.load(weights)
-            lm_name = weights.lm_header_name
-            self._codecs[key] = Codec(
-                model,
-                language_model,
-                lm_name,
-                weights,
-                self._device,
-                EngineOptions(threads=torch.get_num_threads()),
-            )
+            options = EngineOptions(threads=torch.get_num_threads())
+            self._codecs[key] = Codec.from_weights(weights, language_model, self._device, options)
         return self._codecs[key]
 
 
