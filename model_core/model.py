@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from . import checkpoints
+from .checkpoints import remember, shared_registry
+from .checkpoints.load import load_lm, load_network
 from .config import ENCODEC_24KHZ, ENCODEC_48KHZ, ModelConfig
 from .errors import WeightsUnavailableError
 from .nn.lm import LMModel
@@ -26,7 +27,9 @@ class EncodecModel(EncodecNetwork):
         """
         if self.name == UNSET:
             raise WeightsUnavailableError("weights that were not loaded have no language model")
-        return checkpoints.load_lm(self.name, self.weights, next(self.parameters()).device)
+        registry = shared_registry(self.weights)
+        lm = registry.fetch_lm(registry.find_exact(self.name))
+        return load_lm(lm, next(self.parameters()).device)
 
     @staticmethod
     def encodec_model_24khz(
@@ -57,9 +60,9 @@ def load_model(
     again by this process when it decodes; another process needs `ENCODEC_WEIGHTS`, or loads them
     too. Raises `UnknownModelError`, `WeightsUnavailableError`, `WeightsError`.
     """
-    found = checkpoints.shared_registry(weights).find(name)
-    model = checkpoints.load_network(found, EncodecModel, device)
-    checkpoints.remember(found)
+    found = shared_registry(weights).find(name)
+    model = load_network(found, EncodecModel, device)
+    remember(found)
     return model
 
 

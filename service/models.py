@@ -11,6 +11,7 @@ import structlog
 import torch
 
 from model_core.checkpoints import Registry, WeightSet
+from model_core.checkpoints.load import load_lm
 from model_core.codec import Codec
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
@@ -249,7 +250,7 @@ def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
     if found.lm is None:
         return None
     try:
-        return registry.load_lm(found)
+        return load_lm(registry.fetch_lm(found))
     except WeightsUnavailableError as error:
         logger.warning("no language model", model=found.header_name, error=str(error))
         return None

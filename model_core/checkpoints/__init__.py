@@ -1,46 +1,25 @@
 """Weights: which there are, where they come from, checked and loaded.
 
-A `Registry` says which weights a model name gets and which a header names. `load_lm` is the short
-way to a language model, through the `shared_registry` of the environment.
+A `Registry` says which weights a model name gets and which a header names; `shared_registry` is
+the one of the environment. `load` makes networks of them and `save` writes them: these two need
+torch, so that they are imported by name.
 """
 
-import torch
-
 from ..errors import WeightsUnavailableError
-from ..nn.lm import LMModel
-from .identity import check_unchanged
-from .read import load_network
-from .reference import save_reference
+from .folder import write_index
+from .names import LMSet, State, WeightSet
 from .registry import Registry, remember, shared_registry
-from .save import save_hub, save_lm, save_weights, write_index
-from .sets import WeightSet
 
 __all__ = [
+    "LMSet",
     "Registry",
+    "State",
     "WeightSet",
-    "check_unchanged",
     "lm_header_name",
-    "load_lm",
-    "load_network",
     "remember",
-    "save_hub",
-    "save_lm",
-    "save_reference",
-    "save_weights",
     "shared_registry",
     "write_index",
 ]
-
-
-def load_lm(
-    header_name: str, weights: str | None = None, device: torch.device | str = "cpu"
-) -> LMModel:
-    """The language model for exactly the weights that `header_name` names, in eval mode.
-
-    With `+<8 hex>` it is that very one. Raises `WeightsUnavailableError` where there is none.
-    """
-    registry = shared_registry(weights)
-    return registry.load_lm(registry.find_exact(header_name), device)
 
 
 def lm_header_name(header_name: str, weights: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import torch
 
 from ..checkpoints import Registry, WeightSet
+from ..checkpoints.load import load_lm
 from ..codec import Codec
 from ..ecdc import Header
 from ..engine import EngineOptions
@@ -36,7 +37,7 @@ class NamedCodecs:
     def _codec(self, weights: WeightSet, lm: bool) -> Codec:
         key = (weights.header_name, weights.lm_header_name if lm else None)
         if key not in self._codecs:
-            language_model = self._registry.load_lm(weights) if lm else None
+            language_model = load_lm(self._registry.fetch_lm(weights)) if lm else None
             options = EngineOptions(threads=torch.get_num_threads())
             self._codecs[key] = Codec.from_weights(weights, language_model, self._device, options)
         return self._codecs[key]

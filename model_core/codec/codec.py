@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..checkpoints import WeightSet, load_network, shared_registry
+from ..checkpoints import WeightSet, shared_registry
+from ..checkpoints.load import load_lm, load_network
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, make_engine
@@ -72,7 +73,7 @@ class Codec:
         """
         registry = shared_registry(weights)
         found = registry.find_exact(name) if exact else registry.find(name)
-        language_model = registry.load_lm(found) if lm and found.lm is not None else None
+        language_model = load_lm(registry.fetch_lm(found)) if lm and found.lm is not None else None
         return cls.from_weights(found, language_model, device, options)
 
     @classmethod

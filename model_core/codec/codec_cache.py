@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..checkpoints import check_unchanged
+from ..checkpoints.load import check_unchanged
 from ..engine import EngineOptions
 from ..nn.network import EncodecNetwork
 from .codec import Codec

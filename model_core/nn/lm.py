@@ -1,8 +1,11 @@
 """The language model over codes. Source: paper section 3.3; reference `model.py`."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
+from ..config import LMConfig
 from .transformer import StreamingTransformerEncoder
 
 
@@ -29,6 +32,17 @@ class LMModel(nn.Module):
         )
         self.emb = nn.ModuleList(nn.Embedding(card + 1, dim) for _ in range(n_q))
         self.linears = nn.ModuleList(nn.Linear(dim, card) for _ in range(n_q))
+
+    @classmethod
+    def from_config(cls, config: LMConfig) -> Self:
+        """A language model with random weights."""
+        return cls(
+            n_q=config.num_codebooks,
+            card=config.bins,
+            dim=config.dim,
+            num_layers=config.num_layers,
+            past_context=config.past_context,
+        )
 
     def forward(
         self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0

@@ -18,19 +18,12 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import (
-    Registry,
-    WeightSet,
-    save_hub,
-    save_lm,
-    save_reference,
-    save_weights,
-    write_index,
-)
-from ..checkpoints.digest import is_statistic, weights_id
-from ..checkpoints.names import FileName
-from ..checkpoints.netconfig import LMConfig
-from ..checkpoints.read import read_own_lm
+from ..checkpoints import Registry, WeightSet, write_index
+from ..checkpoints.config import read_own_lm
+from ..checkpoints.load import state_of
+from ..checkpoints.names import FileName, is_statistic, weights_id
+from ..checkpoints.save import save_hub, save_lm, save_reference, save_weights
+from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
@@ -84,10 +77,10 @@ def export(
     model, lm = loaded.model, loaded.lm
     if dtype is None:
         dtype = torch.float16 if loaded.step is not None or _fits_half(model, lm) else torch.float32
-    before = weights_id(model.state_dict())
+    before = weights_id(state_of(model))
     _round(model, dtype)
     fill_statistics(model)
-    name, id_ = model.config.name, weights_id(model.state_dict())
+    name, id_ = model.config.name, weights_id(state_of(model))
     if id_ != before:
         lm = None
     paths = []
@@ -135,7 +128,7 @@ def _usual_lm(name: str) -> tuple[int, int]:
 
 
 def _header(model: EncodecNetwork) -> str:
-    return f"{model.config.name}:{weights_id(model.state_dict())}"
+    return f"{model.config.name}:{weights_id(state_of(model))}"
 
 
 def _fitting_lm(folder: Path, name: str, header: str) -> Path | None:

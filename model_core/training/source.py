@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from ..checkpoints import Registry
-from ..checkpoints.digest import weights_id
-from ..checkpoints.files import load_state as load_tensors
-from ..checkpoints.names import FileName
-from ..checkpoints.read import read_own_config, read_state
-from ..checkpoints.reference import read_reference_config
+from ..checkpoints.config import read_own_config, read_reference_config
+from ..checkpoints.convert import read_state
+from ..checkpoints.load import load_lm, load_network
+from ..checkpoints.load import load_state as load_tensors
+from ..checkpoints.names import FileName, weights_id
 from ..checkpoints.registry import WORDS
 from ..config import CONFIGS, config_of
 from ..errors import SettingsError, WeightsError, WeightsUnavailableError
@@ -46,8 +46,8 @@ def load_source(source: str, name: str | None = None) -> Loaded:
         return Loaded(_load_file(path, name))
     registry = Registry(source)
     found = registry.find(name or _only_model(registry, source))
-    lm = None if found.lm is None else registry.load_lm(found)
-    return Loaded(registry.load(found), lm)
+    lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
+    return Loaded(load_network(found, EncodecNetwork), lm)
 
 
 def load_run(folder: Path) -> Loaded:

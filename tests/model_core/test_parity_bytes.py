@@ -19,7 +19,8 @@ from encodec.compress import decompress as reference_decompress
 from torch import Tensor
 
 from model_core import EncodecModel, compress_to_file, decompress
-from model_core.checkpoints import Registry, load_network
+from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_network
 from model_core.codec import Codec, Encoder, run_steps
 from model_core.ecdc import Header, read_header
 from tests.peers import NAMES, Frames, LMPair, Pair, Peers, entries_used, signal

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec, Compressor, Steps, run_steps
 from model_core.codec.work import CPU, FunctionTask
 from model_core.engine import EngineOptions, FixedEngine
+from model_core.nn.network import EncodecNetwork
 from service.metrics import Metrics
 from service.scheduler import Scheduler
 from tests.peers import signal
@@ -32,8 +34,8 @@ def on_device(name: str, weights: Path) -> Codec:
     """A codec with batches of four rows, whose tasks go to the workers of a device."""
     registry = Registry(str(weights))
     found = registry.find(name)
-    model = registry.load(found)
-    lm = None if found.lm is None else registry.load_lm(found)
+    model = load_network(found, EncodecNetwork)
+    lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
     codec = Codec(model, lm, found.lm_header_name, found)
     engine = FixedEngine(model, "cpu", EngineOptions(max_batch=4))
     engine.blocks_at_once = 4

@@ -17,7 +17,7 @@ import torch
 from torchaudio.functional import resample
 from tqdm import tqdm
 
-from ...checkpoints.partial import replace_with
+from ...checkpoints.files import replace_with
 from ...codec import Codec, Encoder, Steps, Work
 from ...engine import EncodedBlock
 from ...errors import WeightsError

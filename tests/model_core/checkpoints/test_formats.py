@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import encodec
+import numpy as np
 import pytest
 import torch
 import transformers
 from encodec.model import LMModel as ReferenceLM
 
 from model_core import checkpoints
-from model_core.checkpoints import Registry, convert, hub_config
-from model_core.checkpoints.digest import weights_id
-from model_core.checkpoints.read import load_network
+from model_core.checkpoints import Registry, convert
+from model_core.checkpoints.config import config_from_hub, config_to_hub
+from model_core.checkpoints.load import load_lm, load_network, state_of
+from model_core.checkpoints.names import weights_id
+from model_core.checkpoints.save import save_hub, save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import WeightsError
 from model_core.model import EncodecModel, load_model
@@ -55,9 +58,9 @@ def write(reference: encodec.EncodecModel, layout: str, folder: Path) -> None:
     if layout == "reference":
         save_th(reference.state_dict(), folder, name_of(reference))
     elif layout == "own":
-        checkpoints.save_weights(ours, folder, torch.float32)
+        save_weights(ours, folder, torch.float32)
     else:
-        checkpoints.save_hub(ours, folder, "weight_g" if layout == "hub weight_g" else "original")
+        save_hub(ours, folder, "weight_g" if layout == "hub weight_g" else "original")
 
 
 @pytest.mark.parametrize("layout", ["reference", "own", "hub weight_g", "hub original"])
@@ -66,7 +69,7 @@ def test_layouts_give_the_reference(
 ) -> None:
     write(reference, layout, tmp_path)
     found = Registry(str(tmp_path)).find(name_of(reference))
-    assert found.id == weights_id(reference.state_dict())
+    assert found.id == weights_id(state_of(reference))
     assert not found.published
     model = load_network(found, EncodecModel)
     assert model.name == f"{name_of(reference)}:{found.id}" == found.header_name
@@ -78,8 +81,8 @@ def test_half_precision_is_read_as_float32(
     reference24: encodec.EncodecModel, tmp_path: Path
 ) -> None:
     halved = ours_from(reference24).half().float()
-    path = checkpoints.save_weights(ours_from(reference24), tmp_path)
-    assert path.name == f"encodec_24khz-{weights_id(halved.state_dict())}.safetensors"
+    path = save_weights(ours_from(reference24), tmp_path)
+    assert path.name == f"encodec_24khz-{weights_id(state_of(halved))}.safetensors"
     model = load_model("encodec_24khz", str(tmp_path))
     assert next(model.parameters()).dtype == torch.float32
     assert_same_coding(model, halved)
@@ -87,7 +90,7 @@ def test_half_precision_is_read_as_float32(
 
 
 def test_fused_weights(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
-    checkpoints.save_hub(ours_from(reference24), tmp_path, "fused")
+    save_hub(ours_from(reference24), tmp_path, "fused")
     model = load_model("encodec_24khz", str(tmp_path))
     x = signal(1, 24_000, 24_000)[None]
     with torch.no_grad():
@@ -103,7 +106,7 @@ def test_fused_weights(reference24: encodec.EncodecModel, tmp_path: Path) -> Non
 def test_own_file_carries_a_narrower_network(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = EncodecModel(ENCODEC_24KHZ.with_filters(8)).eval()
-    path = checkpoints.save_weights(model, tmp_path, torch.float32)
+    path = save_weights(model, tmp_path, torch.float32)
     found = Registry(str(tmp_path)).find("encodec_24khz")
     assert (found.path, found.config.n_filters) == (path, 8)
     loaded = load_network(found, EncodecModel)
@@ -121,13 +124,14 @@ def test_loading_leaves_random_numbers_alone(th24: Path) -> None:
 
 def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> Any:
     """`transformers`' own model; its methods may also return bare tuples, so mypy is not asked."""
-    config = hub_config.config_to_hub(CONFIGS[name_of(reference)])
+    config = config_to_hub(CONFIGS[name_of(reference)])
     peer = transformers.EncodecModel(transformers.EncodecConfig(**config)).eval()
     if form == "fused":
         for module in list(peer.modules()):
             if torch.nn.utils.parametrize.is_parametrized(module, "weight"):
                 torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
-    peer.load_state_dict(convert.to_hub(reference.state_dict(), form), strict=True)
+    tensors = convert.to_hub(state_of(reference), form)
+    peer.load_state_dict({n: torch.from_numpy(a) for n, a in tensors.items()}, strict=True)
     return peer
 
 
@@ -157,47 +161,49 @@ def test_transformers_codes_the_same(name: str, form: convert.HubForm, peers: Pe
 
 @pytest.mark.parametrize("form", ["weight_g", "original"])
 def test_names_there_and_back(reference: encodec.EncodecModel, form: convert.HubForm) -> None:
-    state = reference.state_dict()
+    state = state_of(reference)
     back = convert.from_hub(convert.to_hub(state, form), CONFIGS[name_of(reference)])
     assert back.keys() == state.keys()
-    assert all(torch.equal(back[name], state[name]) for name in state)
+    assert all(np.array_equal(back[name], state[name]) for name in state)
 
 
 def test_transformers_folder(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
     """A folder that `transformers` itself has written, and one of ours that it reads."""
     hub_peer(reference24, "original").save_pretrained(tmp_path / "theirs")
     found = Registry(str(tmp_path / "theirs")).find("encodec_24khz")
-    assert found.id == weights_id(reference24.state_dict())
-    checkpoints.save_hub(ours_from(reference24), tmp_path / "ours")
+    assert found.id == weights_id(state_of(reference24))
+    save_hub(ours_from(reference24), tmp_path / "ours")
     peer = transformers.EncodecModel.from_pretrained(tmp_path / "ours")
-    for name, tensor in convert.to_hub(reference24.state_dict()).items():
-        assert torch.equal(peer.state_dict()[name], tensor)
+    theirs = state_of(peer)
+    for name, values in convert.to_hub(state_of(reference24)).items():
+        assert np.array_equal(theirs[name], values)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hub_configuration_there_and_back(name: str) -> None:
     narrow = CONFIGS[name].with_filters(16)
-    peer = transformers.EncodecConfig(**hub_config.config_to_hub(narrow))
-    assert hub_config.config_from_hub(peer.to_dict(), "config.json") == narrow
+    peer = transformers.EncodecConfig(**config_to_hub(narrow))
+    assert config_from_hub(peer.to_dict(), "config.json") == narrow
 
 
 def test_language_model(
     th24: Path, reference_lm: ReferenceLM, reference24: encodec.EncodecModel, tmp_path: Path
 ) -> None:
-    owner = checkpoints.save_weights(ours_from(reference24), tmp_path, torch.float32)
+    owner = save_weights(ours_from(reference24), tmp_path, torch.float32)
     model = load_model("encodec_24khz", str(tmp_path))
     theirs = save_th(reference_lm.state_dict(), tmp_path, "encodec_lm_24khz")
     from_reference = model.get_lm_model()
-    ours = checkpoints.save_lm(from_reference, model.name, tmp_path, torch.float32)
+    ours = save_lm(from_reference, model.name, tmp_path, torch.float32)
     theirs.unlink()
     found = Registry(str(tmp_path)).find("encodec_24khz")
     assert found.path == owner
     assert found.lm is not None
     assert found.lm.path == ours
-    assert found.lm.id == weights_id(reference_lm.state_dict())
+    assert found.lm.id == weights_id(state_of(reference_lm))
     assert found.lm_header_name == f"{model.name}+{found.lm.id}"
     assert checkpoints.lm_header_name(model.name, str(tmp_path)) == found.lm_header_name
-    loaded = checkpoints.load_lm(found.lm_header_name, str(tmp_path))
+    registry = Registry(str(tmp_path))
+    loaded = load_lm(registry.fetch_lm(registry.find_exact(found.lm_header_name)))
     indices = torch.randint(0, 1025, (1, 32, 3))
     with torch.no_grad():
         assert torch.equal(loaded(indices)[0], reference_lm(indices)[0])
@@ -205,23 +211,22 @@ def test_language_model(
 
 
 def test_statistics_do_not_count(reference24: encodec.EncodecModel) -> None:
-    state = dict(reference24.state_dict())
+    state = state_of(reference24)
     before = weights_id(state)
-    state["quantizer.vq.layers.0._codebook.embed_avg"] = torch.zeros(1024, 128)
+    state["quantizer.vq.layers.0._codebook.embed_avg"] = np.zeros((1024, 128))
     del state["quantizer.vq.layers.1._codebook.cluster_size"]
     assert weights_id(dict(reversed(state.items()))) == before
-    assert weights_id({k: v.double() for k, v in state.items()}) == before
-    state["quantizer.vq.layers.0._codebook.embed"] = state[
-        "quantizer.vq.layers.0._codebook.embed"
-    ].nextafter(torch.tensor(9.0))
+    assert weights_id({k: v.astype(np.float64) for k, v in state.items()}) == before
+    entries = state["quantizer.vq.layers.0._codebook.embed"]
+    state["quantizer.vq.layers.0._codebook.embed"] = np.nextafter(entries, np.float32(9))
     assert weights_id(state) != before
 
 
 def test_id_is_pinned() -> None:
     """Files in the world carry ids: how they are made must not change."""
-    state = {"b": torch.arange(6.0).view(2, 3), "a.weight": torch.tensor([-1.5])}
+    state = {"b": np.arange(6.0).reshape(2, 3), "a.weight": np.array([-1.5])}
     assert weights_id(state) == "602b1fdd"
-    assert weights_id({"b": state["b"].view(3, 2), "a.weight": state["a.weight"]}) != "602b1fdd"
+    assert weights_id({"b": state["b"].reshape(3, 2), "a.weight": state["a.weight"]}) != "602b1fdd"
 
 
 def test_repository_of_the_reference_interface(th24: Path) -> None:
@@ -238,5 +243,5 @@ def test_half_precision_that_overflows_is_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(1e6)
     with pytest.raises(WeightsError, match="out of range"):
-        checkpoints.save_weights(model, tmp_path)
+        save_weights(model, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core import checkpoints
-from model_core.checkpoints import check_unchanged
+from model_core.checkpoints.load import check_unchanged
+from model_core.checkpoints.save import save_weights
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import WeightsError
 from model_core.model import EncodecModel, load_model
@@ -19,7 +19,7 @@ NAME = ENCODEC_24KHZ.name
 def own(tmp_path: Path) -> EncodecModel:
     """Named by their id; float32, so that half precision rounds them."""
     torch.manual_seed(4)
-    checkpoints.save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path, torch.float32)
+    save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path, torch.float32)
     model = load_model(NAME, str(tmp_path))
     assert model.name != NAME
     return model

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
 from model_core.model import load_model
+from model_core.nn.network import EncodecNetwork
 from tests.peers import signal
 from tests.releases import NAME, release_first, release_next
 
@@ -26,8 +28,8 @@ def test_the_index_moves_on_and_headers_do_not(tmp_path: Path) -> None:
         assert found.path.name == f"{NAME}-{release.weights}.safetensors"
         assert found.lm_header_name == release.lm, "each with its own language model"
         assert registry.find_exact(release.lm) == found
-        assert registry.load(found).name == release.model
-        registry.load_lm(found)
+        assert load_network(found, EncodecNetwork).name == release.model
+        load_lm(registry.fetch_lm(found))
     elsewhere = Registry(str(tmp_path), package=package, cache_dir=tmp_path / "cache")
     assert elsewhere.find_exact(releases[0].lm).lm_header_name == releases[0].lm
 

@@ -1,15 +1,22 @@
-"""The published files: in the cache, or downloaded into it."""
+"""The published weights: Meta's files and the Hugging Face hub's, in a cache or downloaded into it.
+
+What downloads them (httpx, the hub's client) is imported when it is called: a machine that has
+neither can still train, and code with the bundled weights.
+"""
 
 import logging
 from pathlib import Path
 
+from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
+from .config import HUB_CONFIG
+from .convert import HUB_TENSORS
 from .files import read_bytes
-from .names import OFFICIAL_FILES, Kind
-from .read import reference_lm_config
-from .sets import FileState, LMSet, file_state
+from .names import HUB_REPOSITORIES, OFFICIAL_FILES, FileState, Kind, LMSet, file_state
 
 logger = logging.getLogger(__name__)
+
+_HUB_CONNECT_SECONDS = 5
 
 
 class Official:
@@ -32,8 +39,7 @@ class Official:
 
     def lm(self, name: str) -> LMSet:
         """The published language model, whether it has been downloaded or not."""
-        path = self.path(name, "lm")
-        return LMSet(reference_lm_config(name), path, "reference", published=True)
+        return LMSet(LMConfig(name), self.path(name, "lm"), "reference", published=True)
 
     def is_cached(self, name: str, kind: Kind) -> bool:
         """Whether the file is in the cache and whole."""
@@ -77,3 +83,46 @@ class Official:
         except OSError as error:
             raise WeightsUnavailableError(f"{path} cannot be written: {error}") from error
         return path
+
+
+def cached_hub_folder(name: str, cache_dir: Path | None) -> Path | None:
+    """The folder that holds the model `name`, if both of its files are in the hub's cache."""
+    try:
+        return _hub_folder(name, cache_dir, None, local=True)
+    except OSError:  # the client's "not in the cache" is one
+        return None
+
+
+def fetch_hub_folder(name: str, cache_dir: Path | None, endpoint: str | None) -> Path:
+    """The folder that holds the model `name`, from the cache or else from the hub.
+
+    Raises `WeightsUnavailableError`.
+    """
+    folder = cached_hub_folder(name, cache_dir)
+    if folder is not None:
+        return folder
+    try:
+        return _hub_folder(name, cache_dir, endpoint, local=False)
+    except Exception as error:  # the client's own HTTP library fails in ways of its own
+        cause = error.__cause__ or error  # the client says only that it failed
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        raise WeightsUnavailableError(
+            f"{HUB_REPOSITORIES[name]} could not be downloaded from the Hugging Face hub: {reason}"
+        ) from error
+
+
+def _hub_folder(name: str, cache_dir: Path | None, endpoint: str | None, *, local: bool) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    files = [
+        hf_hub_download(
+            HUB_REPOSITORIES[name],
+            file,
+            cache_dir=cache_dir,
+            endpoint=endpoint,
+            etag_timeout=_HUB_CONNECT_SECONDS,
+            local_files_only=local,
+        )
+        for file in (HUB_CONFIG, HUB_TENSORS)
+    ]
+    return Path(files[0]).parent
