@@ -13,14 +13,13 @@ from torch.nn import functional as F
 from model_core.engine.arithmetic import Multiplication, arithmetic
 from model_core.engine.fixed.afresh import afresh
 from model_core.engine.plan import Convolution
-from model_core.nn.conv import SConv1d
 
 from ..plan import DIRECTIONS
 from .check import MODELS, Check
 from .parts import Parts
 from .report import Report, first_line
 from .timed import milliseconds
-from .walk import convolutions_of, inner_of, named
+from .walk import convolutions_of, named
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,13 @@ def cases_of(parts: Parts) -> Iterator[Case]:
     for layer, rows in found:
         size = rows.x.shape[-1] + _padding(layer, parts.config.causal)
         what = named(layer, rows, parts.config.causal)
-        yield Case(what, inner_of(layer), len(rows.x), size)
+        yield Case(what, parts.modules.convolution(layer), len(rows.x), size)
 
 
 def _padding(layer: Convolution, causal: bool) -> int:
-    module = layer.module
-    if isinstance(module, SConv1d):
-        return module.padding_total + module.stride - 1
-    return 1 if causal else 0
+    if layer.transposed:
+        return 1 if causal else 0
+    return layer.padding + layer.stride - 1
 
 
 def _case(check: Check, report: Report, case: Case) -> None:

@@ -12,37 +12,37 @@ A layer's input is written once, behind its ELU, into a buffer with room for wha
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ...nn.conv import SConv1d, SConvTranspose1d
+from ..modules import Modules
 from ..plan import Convolution, Layer, Residual
 from .norm import RowNorm
 from .past import Past
 from .rows import Rows, only_inside, reflect_end, reflected_start, windows
 
 
-def run_layers(layers: Iterable[Layer], rows: Rows, past: Past | None) -> Rows:
+def run_layers(layers: Iterable[Layer], modules: Modules, rows: Rows, past: Past | None) -> Rows:
     """`rows` through the layers, which compute in the type of their weights.
 
     `past` is for a causal network, whose rows need lengths; without it each row is a whole signal.
     """
     for layer in layers:
         if isinstance(layer, Residual):
-            skip = run_layers([layer.shortcut], rows, past)
-            back = run_layers(layer.block, rows, past)
+            skip = run_layers([layer.shortcut], modules, rows, past)
+            back = run_layers(layer.block, modules, rows, past)
             rows = Rows(skip.x + back.x, rows.length)
-        elif isinstance(layer.module, SConvTranspose1d):
-            rows = _transposed(layer, layer.module, rows, past)
+        elif layer.transposed:
+            rows = _transposed(layer, modules, rows, past)
         else:
-            rows = _convolved(layer, layer.module, rows, past)
+            rows = _convolved(layer, modules, rows, past)
     return rows
 
 
-def _convolved(layer: Convolution, module: SConv1d, rows: Rows, past: Past | None) -> Rows:
-    conv, norm, length = module.conv.conv, module.conv.norm, rows.length
-    ahead = 0 if module.causal else module.padding_total // 2
-    left, right = module.padding_total - ahead, ahead + module.stride - 1
+def _convolved(layer: Convolution, modules: Modules, rows: Rows, past: Past | None) -> Rows:
+    conv, norm, length = modules.convolution(layer), modules.norm(layer), rows.length
+    ahead = layer.padding // 2 if past is None else 0
+    left, right = layer.padding - ahead, ahead + layer.stride - 1
     padded, signal = _buffer(layer, rows.x, conv.weight.dtype, left, right)
     size = signal.shape[-1]
     if left:
@@ -52,26 +52,24 @@ def _convolved(layer: Convolution, module: SConv1d, rows: Rows, past: Past | Non
             before = torch.where(past.begins[:, None, None], before, carried)
         padded[..., :left] = before
     if length is None:
-        reach = ahead + -size % module.stride
+        reach = ahead + -size % layer.stride
         padded[..., left + size : left + size + reach] = signal[..., size - 1 - reach : -1].flip(-1)
         padded[..., left + size + reach :] = 0
     else:
         padded[..., left + size :] = 0
         begins = torch.ones_like(length, dtype=torch.bool) if past is None else past.begins
-        reflect_end(padded, left, length, begins, module)
-        length = windows(module, length)
+        reflect_end(padded, left, length, begins, ahead, layer.stride)
+        length = windows(length, layer.stride)
     y = conv(padded)
-    if isinstance(norm, nn.GroupNorm):
+    if norm is not None:
         y = y if length is None else only_inside(y, length)
         y = RowNorm(norm, y, length)(0, y.shape[-1])
     return Rows(y, length)
 
 
-def _transposed(
-    layer: Convolution, module: SConvTranspose1d, rows: Rows, past: Past | None
-) -> Rows:
-    conv, norm, length = module.convtr.convtr, module.convtr.norm, rows.length
-    stride, total = module.stride, module.padding_total
+def _transposed(layer: Convolution, modules: Modules, rows: Rows, past: Past | None) -> Rows:
+    conv, norm, length = modules.convolution(layer), modules.norm(layer), rows.length
+    stride, total = layer.stride, layer.padding
     padded, signal = _buffer(layer, rows.x, conv.weight.dtype, 0 if past is None else 1, 0)
     size = signal.shape[-1] * stride
     longer = None if length is None else length * stride
@@ -82,7 +80,7 @@ def _transposed(
         return Rows(y, longer)
     y = conv(signal if length is None else only_inside(signal, length))
     first = total - total // 2
-    if isinstance(norm, nn.GroupNorm):  # over what is trimmed, too
+    if norm is not None:  # over what is trimmed, too
         counted = None if longer is None else longer + total
         y = y if counted is None else only_inside(y, counted)
         return Rows(RowNorm(norm, y, counted)(first, first + size), longer)

@@ -5,24 +5,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ...nn.conv import SConvTranspose1d
-from ..plan import Convolution, Layer, convolutions
+from ..plan import Layer, convolutions
 
 
 def past_size(layers: Iterable[Layer]) -> int:
     """Numbers that the convolutions of `layers` carry from a stream's block to its next."""
-    return sum(_columns(layer) * _channels(layer) for layer in convolutions(layers))
-
-
-def _columns(layer: Convolution) -> int:
-    transposed = isinstance(layer.module, SConvTranspose1d)
-    return 1 if transposed else layer.module.padding_total
-
-
-def _channels(layer: Convolution) -> int:
-    module = layer.module
-    inner = module.convtr.convtr if isinstance(module, SConvTranspose1d) else module.conv.conv
-    return inner.in_channels
+    return sum(layer.carried for layer in convolutions(layers))
 
 
 class Past:

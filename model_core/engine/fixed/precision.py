@@ -3,10 +3,9 @@
 import copy
 
 import torch
-from torch import nn
 
-from ...nn.conv import SConv1d, SConvTranspose1d
 from ...nn.network import EncodecNetwork
+from ..plan import decoder_plan
 
 
 def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
@@ -16,12 +15,6 @@ def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
     codebooks and the last convolution, whose output would otherwise be the audio rounded.
     """
     model = copy.deepcopy(model)
-    convolutions = [
-        module
-        for module in model.decoder.modules()
-        if isinstance(module, SConv1d | SConvTranspose1d)
-    ]
-    for module in convolutions[:-1]:
-        inner: nn.Module = module.conv.conv if isinstance(module, SConv1d) else module.convtr.convtr
-        inner.to(torch.bfloat16)
+    for layer in decoder_plan(model.config).convolutions[:-1]:
+        model.get_submodule(layer.weights).to(torch.bfloat16)
     return model

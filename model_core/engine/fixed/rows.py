@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...nn.conv import SConv1d
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -26,9 +24,9 @@ def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
     return torch.where((columns < length[:, None])[:, None], x, 0)
 
 
-def windows(module: SConv1d, length: Tensor) -> Tensor:
+def windows(length: Tensor, stride: int) -> Tensor:
     """How many windows a convolution of `length` samples has, the last one filled up."""
-    return -torch.div(-length, module.stride, rounding_mode="floor")
+    return -torch.div(-length, stride, rounding_mode="floor")
 
 
 def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
@@ -38,19 +36,21 @@ def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
     return (start if length is None else only_inside(start, length, first=1)).flip(-1)
 
 
-def reflect_end(padded: Tensor, left: int, length: Tensor, begins: Tensor, module: SConv1d) -> None:
-    """Reflect each row at its end, in place, as far as the convolution looks.
+def reflect_end(
+    padded: Tensor, left: int, length: Tensor, begins: Tensor, ahead: int, stride: int
+) -> None:
+    """Reflect each row at its end, in place, as far as a convolution looks: `ahead` samples, and
+    those that fill the last window.
 
     `padded` `[B, C, left + T + n]` has `left` columns of what came before, then the signal. A
     signal that `begins` here `[B]` and is too short to reflect is extended by zeros first, and
     reflected where these end, as in `nn.conv.reflect_pad`.
     """
-    fixed = 0 if module.causal else module.padding_total // 2
-    size = fixed + module.stride - 1
+    size = ahead + stride - 1
     if not size:
         return
-    filling = windows(module, length) * module.stride - length
-    reach = torch.clamp(fixed + filling, min=left)
+    filling = windows(length, stride) * stride - length
+    reach = torch.clamp(ahead + filling, min=left)
     end = torch.where(begins, torch.maximum(length, reach + 1), length)[:, None]
     to = length[:, None] + torch.arange(size, device=padded.device)
     source = 2 * (end - 1) - to

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from ...nn.network import EncodecNetwork
-from ..plan import Plan, plan_of
+from ..modules import Modules
+from ..plan import Plan, decoder_plan, encoder_plan
 from .codebooks import Codebooks
 from .network import run_layers
 from .past import Past, past_size
@@ -68,13 +69,14 @@ class _Network:
     whether the stream has begun | the pasts before the LSTM | h and c | the pasts behind it
     """
 
-    def __init__(self, plan: Plan, causal: bool):
+    def __init__(self, model: EncodecNetwork, plan: Plan):
         """Raises `ValueError` for a network without an LSTM."""
-        if plan.lstm is None:
-            raise ValueError("there is no LSTM between the layers")
         self._plan = plan
-        self._causal = causal
-        lstm = self._lstm = plan.lstm.lstm
+        self._modules = Modules(model, plan)
+        if self._modules.lstm is None:
+            raise ValueError("there is no LSTM between the layers")
+        self._causal = model.config.causal
+        lstm = self._lstm = self._modules.lstm.lstm
         self._layers, self._hidden = lstm.num_layers, lstm.hidden_size
         self._type = next(lstm.parameters()).dtype
         self._sizes = [
@@ -99,7 +101,7 @@ class _Network:
             past = Past(before, held["continues"], held["begins"])
         else:
             state = rows.x.new_zeros(len(rows.x), self._sizes[2])
-        rows = run_layers(self._plan.before, rows, past)
+        rows = run_layers(self._plan.before, self._modules, rows, past)
         if past is not None:
             held["before"] = past.ends()
         if rows.length is not None:
@@ -126,7 +128,7 @@ class _Network:
         if self._causal:
             past = Past(held["after"], held["continues"], held["begins"])
         x = (held["out"] + held["into"]).permute(1, 2, 0)
-        rows = run_layers(self._plan.after, Rows(x, held.get("length")), past)
+        rows = run_layers(self._plan.after, self._modules, Rows(x, held.get("length")), past)
         if past is None:
             return rows, None
         end = held["end"].permute(2, 0, 1, 3).flatten(1).to(held["before"].dtype)
@@ -138,7 +140,7 @@ def encode_step(model: EncodecNetwork, samples: int) -> Step:
     """Samples `[B, C, T]`, of which `length` `[B]` count, to codes `[B, K, frames]` and, where the
     model normalises, scales `[B]`."""
     config = model.config
-    network = _Network(plan_of(model.encoder.model), config.causal)
+    network = _Network(model, encoder_plan(config))
     codebooks = Codebooks(model)
 
     def first(given: Mapping[str, Tensor], whole: bool) -> Tensors:
@@ -176,7 +178,7 @@ def decode_step(model: EncodecNetwork, frames: int) -> Step:
     """Codes `[B, K, frames]`, of which `length` `[B]` count in the first `num_codebooks` `[B]`
     codebooks, and what to multiply the audio by, `scale` `[B]`, to samples `[B, C, T]`."""
     config = model.config
-    network = _Network(plan_of(model.decoder.model), config.causal)
+    network = _Network(model, decoder_plan(config))
     codebooks = Codebooks(model)
     dtype = model.quantizer.codebooks[0].codebook.embed.dtype
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from model_core.checkpoints.load import state_of
 from model_core.config import CONFIGS
 from model_core.engine import (
     DecodeItem,
@@ -292,7 +293,7 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(
 
 def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) -> None:
     model = NativeEngine(peers.pair("encodec_24khz").ours, best).model
-    weights = flat_weights(model)
+    weights = flat_weights(model.config, state_of(model))
     spec = Spec.of(model.config, 75)
     for wrong in (weights[:-1], np.append(weights, weights[:1])):
         with pytest.raises(EncodecError, match="the weights are"):
@@ -307,7 +308,7 @@ def test_the_peak_is_that_of_a_processor(library: NativeLibrary) -> None:
 def test_weights_that_are_no_numbers_are_refused(peers: Peers, best: NativeLibrary) -> None:
     """The functions of the networks would make plausible noise of them."""
     model = NativeEngine(peers.pair("encodec_24khz").ours, best).model
-    weights = flat_weights(model)
+    weights = flat_weights(model.config, state_of(model))
     for wrong in (np.nan, np.inf):
         weights[-1] = wrong
         with pytest.raises(EncodecError, match="not all finite"):
