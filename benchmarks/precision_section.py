@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EngineOptions,
-    FixedEngine,
     Precision,
     StreamState,
 )
@@ -90,13 +90,13 @@ def _compare(model: EncodecModel) -> Iterator[tuple[str, str, str]]:
         for codes, scale in exact
     ]
     plain, short = (
-        _decoded(FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision=precision)), blocks)
+        _decoded(CudaEngine(model, "cpu", EngineOptions(max_batch=1, precision=precision)), blocks)
         for precision in PRECISIONS
     )
     yield "decode", "bfloat16", signal_to_noise(short, plain)
 
 
-def _decoded(engine: FixedEngine, blocks: list[EncodedBlock]) -> np.ndarray:
+def _decoded(engine: CudaEngine, blocks: list[EncodedBlock]) -> np.ndarray:
     """Segments side by side, or the blocks that one stream is cut into."""
     if engine.config.causal:
         state, codes = StreamState(), blocks[0].codes

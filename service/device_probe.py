@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from model_core.codec.work import FunctionTask, Work
-from model_core.engine.fixed.handover import handover
+from model_core.engine.cuda.handover import handover
 
 _COUNT = 8
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.fixed.afresh import afresh
+from model_core.engine.cuda.recorder import in_new_thread
 from model_core.engine.plan import Convolution
 
 from ..plan import DIRECTIONS
@@ -108,7 +108,7 @@ def _case(check: Check, report: Report, case: Case) -> None:
     for way in WAYS:
         try:
             # Else a search would find what the way before it has taken.
-            times[way.name] = afresh(partial(_time, check.device, case, way))
+            times[way.name] = in_new_thread(partial(_time, check.device, case, way))
         except RuntimeError as error:
             errors[way.name] = first_line(error)
             check.wait()

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from model_core.engine.fixed.codebooks import Codebooks
-from model_core.engine.fixed.network import run_layers
-from model_core.engine.fixed.past import Past, past_size
-from model_core.engine.fixed.rows import Rows
-from model_core.engine.fixed.steps import Tensors
+from model_core.engine.cuda.network import Codebooks, run_layers
+from model_core.engine.cuda.rows import Past, Rows, past_size
+from model_core.engine.cuda.steps import Tensors
 from model_core.engine.plan import Convolution, Layer, Residual
 
 from .parts import Parts

@@ -9,7 +9,7 @@ import torch
 
 from ..config import ModelConfig
 from ..nn.network import EncodecNetwork
-from .items import DecodeItem, EncodedBlock, EncodeItem
+from .blocks import DecodeItem, EncodedBlock, EncodeItem
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of decoding: float32, or what its convolutions and LSTM multiply in."""

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..nn.conv import extra_padding
 from ..nn.lstm import SLSTM
-from .items import StreamState
+from .blocks import StreamState
 from .modules import Modules
 from .plan import Convolution, Layer, Plan, Residual
 

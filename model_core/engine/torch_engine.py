@@ -10,7 +10,7 @@ from torch import Tensor
 from ..nn.conv import fold_weight_norm
 from ..nn.network import EncodecNetwork
 from .arithmetic import arithmetic
-from .items import DecodeItem, EncodedBlock, EncodeItem, states_kept
+from .blocks import DecodeItem, EncodedBlock, EncodeItem, states_kept
 from .modules import Modules
 from .plan import decoder_plan, encoder_plan
 from .protocol import EncodePrecision, Precision

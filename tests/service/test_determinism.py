@@ -12,7 +12,7 @@ from model_core.checkpoints import Registry
 from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec, Compressor, Steps, run_steps
 from model_core.codec.work import CPU, FunctionTask
-from model_core.engine import EngineOptions, FixedEngine
+from model_core.engine import CudaEngine, EngineOptions
 from model_core.nn.network import EncodecNetwork
 from service.metrics import Metrics
 from service.scheduler import Scheduler
@@ -37,7 +37,7 @@ def on_device(name: str, weights: Path) -> Codec:
     model = load_network(found, EncodecNetwork)
     lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
     codec = Codec(model, lm, found.lm_header_name, found)
-    engine = FixedEngine(model, "cpu", EngineOptions(max_batch=4))
+    engine = CudaEngine(model, "cpu", EngineOptions(max_batch=4))
     engine.blocks_at_once = 4
     codec.engine = engine
     codec.encode_task = FunctionTask("encode", codec.name, 4, engine.encode, CUDA)

@@ -9,7 +9,7 @@ import torch
 from ...nn.conv import fold_weight_norm
 from ...nn.network import EncodecNetwork
 from ...threads import single_thread
-from ..items import (
+from ..blocks import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
-    FixedEngine,
     StreamState,
 )
 from model_core.errors import InvalidAudioError
@@ -24,7 +24,7 @@ _SHORT = (1, 2, 3, 5, 6, 7, 8, 13, 31, 38, 41, 100, *(_HOP * n + d for n in (1, 
 
 
 def _encoded(
-    engine: FixedEngine, streams: Sequence[np.ndarray], codebooks: Sequence[int]
+    engine: CudaEngine, streams: Sequence[np.ndarray], codebooks: Sequence[int]
 ) -> list[EncodedBlock]:
     """All of them side by side; one scale at most is kept."""
     states = [StreamState() for _ in streams]
@@ -49,7 +49,7 @@ def _encoded(
     ]
 
 
-def _decoded(engine: FixedEngine, streams: Sequence[EncodedBlock]) -> list[np.ndarray]:
+def _decoded(engine: CudaEngine, streams: Sequence[EncodedBlock]) -> list[np.ndarray]:
     states = [StreamState() for _ in streams]
     done: list[list[np.ndarray]] = [[] for _ in streams]
     block = engine.block_frames
@@ -72,7 +72,7 @@ def _decoded(engine: FixedEngine, streams: Sequence[EncodedBlock]) -> list[np.nd
 def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
     """In float64, so that equality is equality."""
     exact = narrow_model(name, torch.float64)
-    engine = FixedEngine(exact, "cpu", EngineOptions(max_batch=8))
+    engine = CudaEngine(exact, "cpu", EngineOptions(max_batch=8))
     rate = exact.config.sample_rate
     most = rate if exact.segment_length else 3 * rate
     ends = (rate - 1, rate, rate + 1, rate + _HOP, rate + _HOP + 1, 2 * rate, 2 * rate + 777)
@@ -96,7 +96,7 @@ def test_every_length_is_what_the_networks_make_of_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_company_and_rows_change_no_bit(name: str) -> None:
     """Streams that begin, go on and end in one batch get what they get alone, in any row."""
-    engine = FixedEngine(narrow_model(name, torch.float32), "cpu", EngineOptions(max_batch=4))
+    engine = CudaEngine(narrow_model(name, torch.float32), "cpu", EngineOptions(max_batch=4))
     rate = engine.config.sample_rate
     most = 1 if engine.config.segment else 3
     lengths = [min(n, most * rate) for n in (3 * rate, rate, 2 * rate + 11, rate - 5000)]
@@ -114,7 +114,7 @@ def test_company_and_rows_change_no_bit(name: str) -> None:
 
 
 def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
-    engine = FixedEngine(
+    engine = CudaEngine(
         narrow_model("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2)
     )
     x, other = streams_of(engine.model, [50_000, 24_000])
@@ -138,7 +138,7 @@ def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
 
 def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
     """Rows and codebooks that are unused hold what was there before."""
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
+    engine = CudaEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     few, many = (
         EncodedBlock(np.random.default_rng(seed).integers(0, 1024, (books, frames)))
         for seed, books, frames in ((1, 2, 30), (2, 32, 75))
@@ -149,7 +149,7 @@ def test_what_a_batch_leaves_is_not_heard_in_the_next(peers: Peers) -> None:
 
 
 def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None:
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
+    engine = CudaEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     x = streams_of(engine.model, [48_000])[0]
     expected = _encoded(engine, [x], [4])[0].codes
     state = StreamState()
@@ -167,6 +167,6 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None
 )  # fmt: skip
 def test_codes_that_are_none(peers: Peers, codes: np.ndarray, error: type[Exception]) -> None:
     """On a GPU an index out of range would end the process's use of the device."""
-    engine = FixedEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
+    engine = CudaEngine(peers.pair("encodec_24khz").ours, "cpu", EngineOptions(max_batch=2))
     with pytest.raises(error):
         engine.decode([DecodeItem(EncodedBlock(codes), True)])

@@ -2,7 +2,7 @@
 
 import threading
 
-from model_core.engine.fixed.handover import Handover
+from model_core.engine.cuda.handover import Handover
 
 
 def test_batches_that_wait_go_before_a_piece_of_loading() -> None:

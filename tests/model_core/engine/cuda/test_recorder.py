@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from model_core.engine.fixed.afresh import afresh
-from model_core.engine.fixed.cuda_recorder import CudaRecorder
+from model_core.engine.cuda.recorder import CudaRecorder, in_new_thread
 
 
 @contextmanager
@@ -48,8 +47,8 @@ def test_other_errors_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not isinstance(raised.value, torch.OutOfMemoryError)
 
 
-def test_afresh_is_another_thread_each_time_whose_errors_are_raised() -> None:
-    idents = [afresh(threading.current_thread) for _ in range(2)]
+def test_in_new_thread_is_another_thread_each_time_whose_errors_are_raised() -> None:
+    idents = [in_new_thread(threading.current_thread) for _ in range(2)]
     assert len({*idents, threading.current_thread()}) == 3
     with pytest.raises(ValueError, match="no"):
-        afresh(lambda: int("no"))
+        in_new_thread(lambda: int("no"))

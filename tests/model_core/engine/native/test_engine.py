@@ -11,11 +11,11 @@ import torch
 from model_core.checkpoints.load import state_of
 from model_core.config import CONFIGS
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
-    FixedEngine,
     NativeEngine,
     StreamState,
 )
@@ -321,7 +321,7 @@ def test_what_the_model_does_not_have_is_refused(
 ) -> None:
     model = peers.pair(name).ours
     config = model.config
-    for engine in (NativeEngine(model, best), FixedEngine(model, "cpu")):
+    for engine in (NativeEngine(model, best), CudaEngine(model, "cpu")):
         for channels, books, kind in (
             (3 - config.channels, 2, InvalidAudioError),
             (config.channels, config.num_codebooks + 1, ValueError),
@@ -359,7 +359,7 @@ import resource
 import numpy as np
 from model_core.engine import EncodeItem, EngineOptions, make_engine
 from model_core.errors import EncodecError
-from tests.model_core.engine.test_native import narrow
+from tests.model_core.engine.native.test_engine import narrow
 
 engine = make_engine(narrow("encodec_24khz", 2), options=EngineOptions("native", threads=64))
 samples = np.sin(np.arange(24_000 * 200, dtype=np.float32))[None]

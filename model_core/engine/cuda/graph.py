@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..arithmetic import Multiplication
 from .capture import Capturing
-from .cuda_recorder import CudaRecorder
 from .handover import handover
+from .recorder import CudaRecorder
 from .runner import Batch, Stage, batch_of, filled, run_step
 from .steps import CARRIED, Step, Variant
 

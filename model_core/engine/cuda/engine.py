@@ -12,7 +12,7 @@ from ...errors import InvalidAudioError
 from ...nn.conv import fold_weight_norm
 from ...nn.network import EncodecNetwork
 from ..arithmetic import Multiplication
-from ..items import (
+from ..blocks import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
@@ -23,10 +23,10 @@ from ..items import (
 )
 from ..protocol import EngineOptions
 from .batching import batches_of, continuing, longest_run
-from .cuda_recorder import same_workspaces
 from .graph import GraphRunner
 from .handover import handover
-from .precision import with_bfloat16_decoder
+from .network import with_bfloat16_decoder
+from .recorder import same_workspaces
 from .runner import Batch, HostRunner, Runner, Stage
 from .steps import Step, Variant, decode_step, encode_step
 
@@ -36,7 +36,7 @@ ROWS = 32
 """Rows of a batch where nothing else is said."""
 
 
-class FixedEngine:
+class CudaEngine:
     """An `Engine` for CUDA devices, as captured graphs; on the CPU it is for comparison.
 
     A batch always has `max_batch` rows of one block each, of which some may be unused, and blocks
@@ -63,7 +63,7 @@ class FixedEngine:
         self.encode_precision = options.encode_precision
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
-        self.name = "cuda" if self.device.type == "cuda" else "fixed"
+        self.name = "cuda" if self.device.type == "cuda" else "cuda-on-host"
         if self.device.type == "cuda":
             same_workspaces()
         self.model = copy.deepcopy(model).eval()

@@ -1,7 +1,6 @@
-// What lies between the layers of the normalised networks. A layer's output is normalised over
-// the whole segment, so that nothing can be read of it until all of it is there; it is kept as
-// the convolution left it, and whoever reads it applies what normalising amounts to, a factor and
-// an offset for each channel.
+// Activations between the layers of the 48 kHz networks. A layer's output is normalised over the
+// whole segment, so nothing of it can be read until all of it is there. It is kept as the
+// convolution left it; a reader applies the norm as a factor and an offset for each channel.
 #pragma once
 
 #include <cmath>
@@ -10,7 +9,7 @@
 #include "buffer.h"
 #include "gemm.h"
 
-class Field {
+class NormalizedActivations {
   public:
     // Room for so many rows.
     void begin(int rows, int channels) {
@@ -57,9 +56,9 @@ class Field {
         });
     }
 
-    // The same with the values of another field of as many channels.
+    // The same with the values of other activations of as many channels.
     template <class Use>
-    INLINE void each_with(const Field& other, int first, int count, Use use) const {
+    INLINE void each_with(const NormalizedActivations& other, int first, int count, Use use) const {
         each_place(count, [&](int i, int place, int some) {
             use(i, value(first, i, place), other.value(first, i, place), some);
         });
@@ -91,20 +90,20 @@ class Field {
 
 // The normalised rows themselves.
 template <class Row>
-static void copy_rows(const Field& field, int first, int count, Row* to) {
-    field.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
+static void copy_rows(const NormalizedActivations& x, int first, int count, Row* to) {
+    x.each(first, count, [&](int i, Vec v, int some) { store_some(to + i, v, some); });
 }
 
 template <class Row>
-static void copy_activated(const Field& field, int first, int count, Row* to) {
-    field.each(first, count, [&](int i, Vec v, int some) {
+static void copy_activated(const NormalizedActivations& x, int first, int count, Row* to) {
+    x.each(first, count, [&](int i, Vec v, int some) {
         store_some(to + i, Stored<Row>::activated(v), some);
     });
 }
 
 // elu(a + b), normalised each.
 template <class Row>
-static void copy_activated_sum(const Field& a, const Field& b, int first, int count, Row* to) {
+static void copy_activated_sum(const NormalizedActivations& a, const NormalizedActivations& b, int first, int count, Row* to) {
     a.each_with(b, first, count, [&](int i, Vec v, Vec w, int some) {
         store_some(to + i, Stored<Row>::activated(w + v), some);
     });

@@ -11,10 +11,10 @@ from typing import TypeVar
 import pytest
 import torch
 
-from model_core.engine.fixed import capture
-from model_core.engine.fixed.capture import CaptureError, Capturing, Recording
-from model_core.engine.fixed.runner import batch_of, run_step
-from model_core.engine.fixed.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
+from model_core.engine.cuda import capture
+from model_core.engine.cuda.capture import CaptureError, Capturing, Recording
+from model_core.engine.cuda.runner import batch_of, run_step
+from model_core.engine.cuda.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
 from model_core.nn.conv import fold_weight_norm
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
@@ -30,7 +30,7 @@ class HostRecorder:
         self.failures = list(failures)
         self.released = 0
 
-    def afresh(self, function: Callable[[], T]) -> T:
+    def in_new_thread(self, function: Callable[[], T]) -> T:
         return function()
 
     def launch(self, function: Callable[[], object]) -> None:

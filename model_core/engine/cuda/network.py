@@ -1,4 +1,4 @@
-"""The convolutions of a SEANet on blocks whose shape is fixed and whose contents are not.
+"""Convolutions and codebooks on blocks whose shape is fixed and whose contents are not.
 
 Where streams begin, go on and end in a batch differs from row to row. So every layer looks at the
 data, and not at the shapes, for what comes before a row and where it ends, and the work is the
@@ -9,17 +9,17 @@ A layer's input is written once, behind its ELU, into a buffer with room for wha
     [ past | x x x x x x x x | end ]
 """
 
+import copy
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...nn.network import EncodecNetwork
 from ..modules import Modules
-from ..plan import Convolution, Layer, Residual
-from .norm import RowNorm
-from .past import Past
-from .rows import Rows, only_inside, reflect_end, reflected_start, windows
+from ..plan import Convolution, Layer, Residual, decoder_plan
+from .rows import Past, RowNorm, Rows, only_inside, reflect_end, reflected_start, windows
 
 
 def run_layers(layers: Iterable[Layer], modules: Modules, rows: Rows, past: Past | None) -> Rows:
@@ -102,3 +102,57 @@ def _buffer(
     else:
         middle.copy_(x)
     return padded, middle
+
+
+def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
+    """A copy whose decoder convolves in bfloat16, and so hands that from layer to layer.
+
+    Sums stay in float32 (the devices' own convolutions add in that), and so do the LSTM, the
+    codebooks and the last convolution, whose output would otherwise be the audio rounded.
+    """
+    model = copy.deepcopy(model)
+    for layer in decoder_plan(model.config).convolutions[:-1]:
+        model.get_submodule(layer.weights).to(torch.bfloat16)
+    return model
+
+
+class Codebooks:
+    """All the codebooks of a model, `[K, bins, D]`, with what their search needs made once."""
+
+    def __init__(self, model: EncodecNetwork):
+        """The codebooks as they are now, on the model's device."""
+        entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
+        self._count, self._bins, _ = entries.shape
+        self._entries = entries.flatten(0, 1).contiguous()
+        self._transposed = (-2 * entries).transpose(1, 2).contiguous()  # [K, D, bins]
+        self._norms = entries.square().sum(2)  # [K, bins]
+        self._first = torch.arange(0, self._count * self._bins, self._bins, device=entries.device)
+
+    def search(self, latent: Tensor, count: int) -> Tensor:
+        """Codes `[B, count, T]` of `latent` `[B, D, T]`, each book coding what the last left.
+
+        The entry with the least `|e|^2 - 2 x e`, the first of equals.
+        """
+        batch, dimension, frames = latent.shape
+        residual = latent.transpose(1, 2).reshape(-1, dimension)
+        codes = residual.new_empty(count, len(residual), dtype=torch.int64)
+        for book in range(count):
+            distance = torch.addmm(self._norms[book], residual, self._transposed[book])
+            torch.argmin(distance, dim=1, out=codes[book])
+            residual = residual - self._entries[codes[book] + book * self._bins]
+        return codes.view(count, batch, frames).transpose(0, 1)
+
+    def look_up(self, codes: Tensor, count: Tensor) -> Tensor:
+        """`[B, D, T]`: the sum of the entries of `codes` `[B, K, T]` in the first `count` `[B]`
+        books."""
+        batch, _, frames = codes.shape
+        used = torch.arange(self._count, device=codes.device) < count[:, None]  # [B, K]
+        weights = used.to(self._entries.dtype)[:, None].expand(-1, frames, -1)
+        numbers = codes.transpose(1, 2) + self._first
+        summed = F.embedding_bag(
+            numbers.reshape(-1, self._count),
+            self._entries,
+            mode="sum",
+            per_sample_weights=weights.reshape(-1, self._count),
+        )
+        return summed.view(batch, frames, -1).transpose(1, 2)

@@ -4,13 +4,13 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 from ..arithmetic import Multiplication, arithmetic
-from .afresh import afresh
 from .capture import CaptureError, Recording
 from .handover import handover
 from .steps import Tensors
@@ -66,9 +66,9 @@ class CudaRecorder:
         """How often memory was asked for in vain."""
         return int(torch.cuda.memory_stats_as_nested_dict(self._device).get("num_ooms", 0))
 
-    def afresh(self, function: Callable[[], T]) -> T:
+    def in_new_thread(self, function: Callable[[], T]) -> T:
         """As `Recorder`."""
-        return afresh(function)
+        return in_new_thread(function)
 
     def launch(self, function: Callable[[], object]) -> None:
         """As `Recorder`."""
@@ -125,3 +125,13 @@ def same_workspaces() -> None:
     """cuBLAS, and so LSTMs, then sum in one order in every stream; before the device is first used
     (the notes on `torch.nn.LSTM`)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
+
+
+def in_new_thread(function: Callable[[], T]) -> T:
+    """What `function` returns, called in a new thread, in which cuDNN chooses its algorithms anew.
+
+    For each shape, torch keeps cuDNN's algorithm for as long as a thread lives, and in that thread
+    alone: also one chosen without a search, or because there was no memory for a better one.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="recorder") as thread:
+        return thread.submit(function).result()

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
-    FixedEngine,
 )
 from model_core.errors import InvalidAudioError
 from tests.model_core.engine.narrow import (
@@ -26,8 +26,8 @@ from tests.peers import NAMES
 _BOOKS = 8
 
 
-def _engine(name: str, dtype: torch.dtype = torch.float32, rows: int = 4) -> FixedEngine:
-    return FixedEngine(narrow_model(name, dtype), "cpu", EngineOptions(max_batch=rows))
+def _engine(name: str, dtype: torch.dtype = torch.float32, rows: int = 4) -> CudaEngine:
+    return CudaEngine(narrow_model(name, dtype), "cpu", EngineOptions(max_batch=rows))
 
 
 def _dealt(queues: list[list[EncodeItem]], seed: int) -> list[list[tuple[int, EncodeItem]]]:

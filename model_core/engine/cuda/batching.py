@@ -1,16 +1,17 @@
-"""How many rows a batch should have on a device: measured, within the memory there is."""
+"""How many rows a batch has on a device, and which items are the rows of which batch."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from statistics import median
 
 import numpy as np
 import torch
 
-from ..items import DecodeItem, EncodedBlock, EncodeItem
+from ..blocks import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream
 from ..protocol import Engine
-from .cuda_recorder import let_go
+from .recorder import let_go
 
 logger = logging.getLogger(__name__)
 
@@ -88,3 +89,38 @@ def _memory_share(device: torch.device) -> float:
         return 0.0
     total: int = torch.cuda.get_device_properties(device).total_memory
     return torch.cuda.memory_reserved(device) / total
+
+
+def batches_of(items: Sequence[Item], rows: int, causal: bool) -> list[list[int]]:
+    """The numbers of the items of each batch of at most so many rows, in the order of the rows.
+
+    A batch takes the first block that is left of each stream, then the second of each: so batches
+    are full, and the runs of blocks of one stream are short. Within a batch, the blocks of a
+    stream are neighbours.
+    """
+    numbered = [
+        (depth, stream, number)
+        for stream, numbers in enumerate(by_stream(items, causal))
+        for depth, number in enumerate(numbers)
+    ]
+    numbered.sort()
+    batches = [numbered[start : start + rows] for start in range(0, len(numbered), rows)]
+    return [
+        [number for _, _, number in sorted(batch, key=lambda place: (place[1], place[0]))]
+        for batch in batches
+    ]
+
+
+def continuing(items: Sequence[Item], causal: bool) -> list[bool]:
+    """For each row whether it goes on where the row before it ends."""
+    before = [None, *items[:-1]]
+    return [
+        causal and last is not None and last.state is item.state
+        for last, item in zip(before, items, strict=True)
+    ]
+
+
+def longest_run(continues: Sequence[bool]) -> int:
+    """The most rows that follow one another, the one that they continue counted."""
+    runs = [len(list(group)) for goes_on, group in groupby(continues) if goes_on]
+    return 1 + max(runs, default=0)

@@ -21,10 +21,8 @@ from torch import Tensor
 from ...nn.network import EncodecNetwork
 from ..modules import Modules
 from ..plan import Plan, decoder_plan, encoder_plan
-from .codebooks import Codebooks
-from .network import run_layers
-from .past import Past, past_size
-from .rows import Rows, only_inside
+from .network import Codebooks, run_layers
+from .rows import Past, Rows, only_inside, past_size
 
 Tensors = dict[str, Tensor]
 

@@ -39,7 +39,7 @@ class Recording:
 class Recorder(Protocol):
     """Makes recordings of functions that do the same work each time."""
 
-    def afresh(self, function: Callable[[], T]) -> T:
+    def in_new_thread(self, function: Callable[[], T]) -> T:
         """Call it where no attempt before has left anything that another would go by."""
 
     def launch(self, function: Callable[[], object]) -> None:
@@ -98,7 +98,7 @@ class Capturing:
         """A replay, if the variant can be recorded, and what was said for want of memory. The error
         itself is not handed on: it would hold on to all that was computed up to it."""
         try:
-            return self._recorder.afresh(lambda: self._recorded(variant)), None
+            return self._recorder.in_new_thread(lambda: self._recorded(variant)), None
         except torch.OutOfMemoryError as error:
             return None, str(error)
         except CaptureError as error:
