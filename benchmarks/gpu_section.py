@@ -17,10 +17,10 @@ import torch
 from model_core.config import ModelConfig
 from model_core.engine import (
     BATCHES_AT_ONCE,
+    CudaEngine,
     EncodePrecision,
     Engine,
     EngineOptions,
-    FixedEngine,
     Precision,
     TorchEngine,
 )
@@ -72,13 +72,13 @@ class Setting:
     batch: int
     device: torch.device
 
-    def engine(self, model: EncodecModel) -> FixedEngine:
+    def engine(self, model: EncodecModel) -> CudaEngine:
         if self.direction == "decode":
             options = EngineOptions(max_batch=self.batch, precision=self.precision)
         else:
             precision: EncodePrecision = "tf32" if self.precision == "tf32" else "float32"
             options = EngineOptions(max_batch=self.batch, encode_precision=precision)
-        return FixedEngine(model, self.device, options)
+        return CudaEngine(model, self.device, options)
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:

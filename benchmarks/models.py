@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.checkpoints.netconfig import LMConfig
-from model_core.config import CONFIGS, ModelConfig
-from model_core.lm import LMModel
+from model_core.config import CONFIGS, LMConfig, ModelConfig
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from model_core.nn.rvq import sample_vectors
 
 from .clips import sound
@@ -49,7 +48,7 @@ def seeded_lm(name: str) -> LMModel:
     was trained, but it has learnt nothing: files become no smaller."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(20221025)
-        lm = LMConfig(name).build().eval()
+        lm = LMModel.from_config(LMConfig(name)).eval()
         for key, parameter in lm.linears.named_parameters():
             if key.endswith("weight"):
                 parameter.mul_(_LM_GAIN)

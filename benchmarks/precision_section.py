@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_core import checkpoints
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EngineOptions,
-    FixedEngine,
     Precision,
     StreamState,
 )
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 
 from .agreement import signal_to_noise
 from .clips import Clip
@@ -50,7 +49,7 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
     for name in plan.models:
         for weights, load in (
             ("seeded", seeded_model),
-            ("bundled", partial(checkpoints.load_model, weights="bundled")),
+            ("bundled", partial(load_model, weights="bundled")),
         ):
             for direction, precision, said in _compare(load(name)):
                 yield {
@@ -91,13 +90,13 @@ def _compare(model: EncodecModel) -> Iterator[tuple[str, str, str]]:
         for codes, scale in exact
     ]
     plain, short = (
-        _decoded(FixedEngine(model, "cpu", EngineOptions(max_batch=1, precision=precision)), blocks)
+        _decoded(CudaEngine(model, "cpu", EngineOptions(max_batch=1, precision=precision)), blocks)
         for precision in PRECISIONS
     )
     yield "decode", "bfloat16", signal_to_noise(short, plain)
 
 
-def _decoded(engine: FixedEngine, blocks: list[EncodedBlock]) -> np.ndarray:
+def _decoded(engine: CudaEngine, blocks: list[EncodedBlock]) -> np.ndarray:
     """Segments side by side, or the blocks that one stream is cut into."""
     if engine.config.causal:
         state, codes = StreamState(), blocks[0].codes

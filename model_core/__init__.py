@@ -65,8 +65,8 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """`model_core.compress` is the function, as in the reference, though a module has that name
-    too: importing the module would put it in the function's place."""
+    """Keeps `model_core.compress` the function, as in the reference: importing the module of that
+    name binds it here, and this class binds its function instead."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "compress" and isinstance(value, ModuleType):

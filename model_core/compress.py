@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import lm_header_name
-from .codec import Codec, Compressor, Decompressor, WarmCodecs, iterate_now, run_now
+from .codec import Codec, CodecCache, Compressor, Decompressor, iterate_now, run_now
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
@@ -22,7 +22,7 @@ from .model import EncodecModel
 
 _PUSHED = 1_920_000  # samples given to the compressor at once
 
-_WARM = WarmCodecs()
+_CODECS = CodecCache()
 
 MODELS = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
@@ -46,7 +46,7 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
         raise UnknownModelError(f"a model named {model.name!r} cannot be found when decoding")
     lm = model.get_lm_model() if use_lm else None
     lm_name = lm_header_name(model.name, model.weights) if use_lm else None
-    codec = _WARM.of(model)
+    codec = _CODECS.of(model)
     if lm is not None:
         codec = codec.with_lm(lm, lm_name)
     bandwidth = model.bandwidth or model.target_bandwidths[-1]

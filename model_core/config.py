@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from .errors import UnknownModelError, UnsupportedBandwidthError
-from .nn.conv import Norm
+
+Norm = Literal["weight_norm", "time_group_norm"]
+"""Of a convolution's weights, or of its output over channels and time."""
 
 
 @dataclass(frozen=True)
@@ -122,3 +124,34 @@ def config_of(name: str) -> ModelConfig:
         return CONFIGS[name]
     except KeyError:
         raise UnknownModelError(f"no model {name!r}; there is {', '.join(CONFIGS)}") from None
+
+
+LM_CONTEXT = 3.5
+"""Seconds that a language model looks back."""
+
+
+@dataclass(frozen=True)
+class LMConfig:
+    """The network of a language model over the codes of the model `name`."""
+
+    name: str
+    dim: int = 200
+    num_layers: int = 5
+
+    @property
+    def num_codebooks(self) -> int:
+        return CONFIGS[self.name].num_codebooks
+
+    @property
+    def bins(self) -> int:
+        """Entries of a codebook."""
+        return CONFIGS[self.name].bins
+
+    @property
+    def past_context(self) -> int:
+        """Frames that the language model looks back."""
+        return int(LM_CONTEXT * CONFIGS[self.name].frame_rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's metadata."""
+        return asdict(self)

@@ -1,187 +1,24 @@
-"""The EnCodec model: encoder, residual quantiser, decoder.
+"""The codec under the reference's names: constructors that find weights, and the language model.
 
-Source: paper section 3; reference `model.py`.
+Source: reference `model.py`. The network itself is `nn.network`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+import torch
 
+from .checkpoints import remember, shared_registry
+from .checkpoints.load import load_lm, load_network
 from .config import ENCODEC_24KHZ, ENCODEC_48KHZ, ModelConfig
-from .errors import InvalidAudioError, WeightsUnavailableError
-from .nn.overlap import linear_overlap_add
-from .nn.rvq import ResidualVectorQuantizer
-from .nn.seanet import SEANetDecoder, SEANetEncoder, SEANetShape
-
-if TYPE_CHECKING:
-    from .lm import LMModel
-
-EncodedFrame = tuple[Tensor, Tensor | None]
-"""Codes `[B, K, T]` of one segment and, for a normalising model, its scale `[B, 1]`."""
-
-UNSET = "unset"
+from .errors import WeightsUnavailableError
+from .nn.lm import LMModel
+from .nn.network import UNSET, EncodecNetwork
 
 
-class EncodecModel(nn.Module):
-    """A codec working on waveforms `[B, channels, T]` at `sample_rate` Hz.
-
-    `name` is what an `.ecdc` header calls the model and its weights; it is `unset` while the
-    weights come from no checkpoint, and then nothing can be compressed to a file.
-    """
-
-    def __init__(self, config: ModelConfig, name: str = UNSET):
-        super().__init__()
-        self.config = config
-        self.name = name
-        self.bandwidth: float | None = None
-        self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that finds them again
-        self.weights_id: str | None = None  # of those loaded from a checkpoint: 8 hex digits
-        shape: SEANetShape = {
-            "channels": config.channels,
-            "dimension": config.dimension,
-            "n_filters": config.n_filters,
-            "n_residual_layers": config.n_residual_layers,
-            "ratios": config.ratios,
-            "norm": config.norm,
-            "causal": config.causal,
-            "lstm": config.lstm,
-        }
-        self.encoder = SEANetEncoder(**shape)
-        self.decoder = SEANetDecoder(**shape)
-        self.quantizer = ResidualVectorQuantizer(
-            dimension=config.dimension, n_q=config.num_codebooks, bins=config.bins
-        )
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-        return self.config.sample_rate
-
-    @property
-    def channels(self) -> int:
-        return self.config.channels
-
-    @property
-    def frame_rate(self) -> int:
-        """Frames a second."""
-        return self.config.frame_rate
-
-    @property
-    def target_bandwidths(self) -> list[float]:
-        """kbps."""
-        return list(self.config.target_bandwidths)
-
-    @property
-    def normalize(self) -> bool:
-        """Whether each segment is divided by its own volume."""
-        return self.config.normalize
-
-    @property
-    def segment(self) -> float | None:
-        """Seconds in a segment, or None where the whole audio is one."""
-        return self.config.segment
-
-    @property
-    def overlap(self) -> float:
-        """Part of a segment that the next one repeats."""
-        return self.config.overlap
-
-    @property
-    def segment_length(self) -> int | None:
-        """Samples in a segment."""
-        return self.config.segment_length
-
-    @property
-    def segment_stride(self) -> int | None:
-        """Samples from segment to segment."""
-        return self.config.segment_stride
-
-    @property
-    def bits_per_codebook(self) -> int:
-        return self.config.bits_per_codebook
-
-    def set_target_bandwidth(self, bandwidth: float) -> None:
-        """Choose the bandwidth (kbps) `encode` uses.
-
-        Raises `UnsupportedBandwidthError` for anything but one of `target_bandwidths`.
-        """
-        self.config.codebooks_for(bandwidth)
-        self.bandwidth = bandwidth
-
-    def encode(self, x: Tensor) -> list[EncodedFrame]:
-        """Encode `[B, channels, T]` into one `(codes, scale)` a segment.
-
-        Floating-point samples of another type than the model's are converted. Raises
-        `InvalidAudioError` for whole numbers, for another shape or for no samples at all.
-        """
-        if not x.is_floating_point():
-            raise InvalidAudioError(
-                f"expected floating-point samples between -1 and 1, got {x.dtype}"
-            )
-        if x.dim() != 3 or x.shape[1] != self.channels:
-            raise InvalidAudioError(
-                f"expected audio of shape [B, {self.channels}, T], got {list(x.shape)}"
-            )
-        if x.shape[-1] == 0:
-            raise InvalidAudioError("there are no samples to encode")
-        x = x.to(next(self.parameters()).dtype)
-        length = self.segment_length or x.shape[-1]
-        stride = self.segment_stride or x.shape[-1]
-        return [
-            self._encode_frame(x[:, :, offset : offset + length])
-            for offset in range(0, x.shape[-1], stride)
-        ]
-
-    def _encode_frame(self, x: Tensor) -> EncodedFrame:
-        x, scale = self.normalised(x)
-        codes = self.quantizer.encode(self.encoder(x), self.frame_rate, self.bandwidth)
-        return codes.transpose(0, 1), scale
-
-    def normalised(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`[B, C, T]` as the encoder takes it, and the scale `[B, 1]` it was divided by.
-
-        The scale of a normalising model is the root mean square of the mono mix; other models
-        have none.
-        """
-        if not self.normalize:
-            return x, None
-        mono = x.mean(dim=1, keepdim=True)
-        scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
-        return x / scale, scale.view(-1, 1)
-
-    def decode(self, encoded_frames: list[EncodedFrame]) -> Tensor:
-        """Decode what `encode` returned into `[B, channels, T]`.
-
-        The last frame is decoded whole, so the output may be a little longer than the input.
-        Raises `InvalidAudioError` for no frames, more than one where there are no segments, and
-        codes that the codebooks do not have.
-        """
-        count = len(encoded_frames)
-        if not count:
-            raise InvalidAudioError("there are no frames to decode")
-        if count > 1 and self.segment_stride is None:
-            raise InvalidAudioError(f"{self.name} codes audio as one frame, not {count}")
-        frames = [self._decode_frame(frame) for frame in encoded_frames]
-        if self.segment_stride is None:
-            return frames[0]
-        return linear_overlap_add(frames, self.segment_stride)
-
-    def _decode_frame(self, encoded_frame: EncodedFrame) -> Tensor:
-        codes, scale = encoded_frame
-        bins = self.quantizer.bins
-        if not codes.numel():
-            raise InvalidAudioError("there are no codes to decode")
-        if codes.min() < 0 or codes.max() >= bins:
-            raise InvalidAudioError(f"there are codes outside the {bins} entries of a codebook")
-        out: Tensor = self.decoder(self.quantizer.decode(codes.transpose(0, 1)))
-        return out if scale is None else out * scale.view(-1, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode and decode: `[B, channels, T] -> [B, channels, T]`."""
-        return self.decode(self.encode(x))[:, :, : x.shape[-1]]
+class EncodecModel(EncodecNetwork):
+    """A codec working on waveforms `[B, channels, T]`, as the reference offers it."""
 
     def get_lm_model(self) -> LMModel:
         """The language model made for this model's weights.
@@ -190,9 +27,9 @@ class EncodecModel(nn.Module):
         """
         if self.name == UNSET:
             raise WeightsUnavailableError("weights that were not loaded have no language model")
-        from . import checkpoints
-
-        return checkpoints.load_lm(self.name, self.weights, next(self.parameters()).device)
+        registry = shared_registry(self.weights)
+        lm = registry.fetch_lm(registry.find_exact(self.name))
+        return load_lm(lm, next(self.parameters()).device)
 
     @staticmethod
     def encodec_model_24khz(
@@ -213,13 +50,26 @@ class EncodecModel(nn.Module):
         return _build(ENCODEC_48KHZ, pretrained, repository)
 
 
+def load_model(
+    name: str, weights: str | None = None, device: torch.device | str = "cpu"
+) -> EncodecModel:
+    """The model to code with, in eval mode, its `name` as a header gives it.
+
+    `name` is a model's name or, for exactly those weights, `NAME:<8 hex>`; `weights` is a value
+    of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). Weights from a folder are found
+    again by this process when it decodes; another process needs `ENCODEC_WEIGHTS`, or loads them
+    too. Raises `UnknownModelError`, `WeightsUnavailableError`, `WeightsError`.
+    """
+    found = shared_registry(weights).find(name)
+    model = load_network(found, EncodecModel, device)
+    remember(found)
+    return model
+
+
 def _build(config: ModelConfig, pretrained: bool, repository: Path | None) -> EncodecModel:
     if repository is not None and not pretrained:
         raise ValueError("a repository holds pretrained weights: pretrained must be true")
     if not pretrained:
         return EncodecModel(config).eval()
-    from . import checkpoints
-
-    if repository is None:
-        return checkpoints.load_model(config.name)
-    return checkpoints.load_model(config.name, str(Path(repository).absolute()))
+    weights = None if repository is None else str(Path(repository).absolute())
+    return load_model(config.name, weights)

@@ -17,8 +17,8 @@ from encodec.model import LMModel as ReferenceLM
 from torch import Tensor, nn
 
 from model_core.config import CONFIGS
-from model_core.lm import LMModel
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from tests.signals import signal as signal
 
 NAMES = tuple(CONFIGS)

@@ -7,7 +7,10 @@ from pathlib import Path
 import torch
 
 from model_core import checkpoints
-from model_core.checkpoints.netconfig import LMConfig
+from model_core.checkpoints.save import save_lm, save_weights
+from model_core.config import LMConfig
+from model_core.model import load_model
+from model_core.nn.lm import LMModel
 from tests.service.narrow import write_narrow_models
 
 NAME = "encodec_24khz"
@@ -37,15 +40,15 @@ def release_first(folder: Path) -> Release:
 
 def release_next(folder: Path) -> Release:
     """Better ones beside those that are there; from now on they are current."""
-    model = copy.deepcopy(checkpoints.load_model(NAME, str(folder)))
+    model = copy.deepcopy(load_model(NAME, str(folder)))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(8)
         for parameter in model.parameters():
             parameter.mul_(1.05)
-        lm = LMConfig(NAME, dim=8, num_layers=1).build()
-    path = checkpoints.save_weights(model, folder, torch.float32)
+        lm = LMModel.from_config(LMConfig(NAME, dim=8, num_layers=1))
+    path = save_weights(model, folder, torch.float32)
     header = f"{NAME}:{path.stem[-8:]}"
-    lm_path = checkpoints.save_lm(lm, header, folder, torch.float32)
+    lm_path = save_lm(lm, header, folder, torch.float32)
     checkpoints.write_index(folder, {NAME: (path, lm_path)})
     return _release(path, lm_path)
 

@@ -13,8 +13,8 @@ import torch
 from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from model_core.ecdc import read_header
 from model_core.engine import EngineOptions
-from model_core.lm import LMModel
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 
 from .listing import OURS
 from .reference import reference_model

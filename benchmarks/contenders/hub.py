@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from model_core.checkpoints.config import config_to_hub
 from model_core.checkpoints.convert import to_hub
-from model_core.checkpoints.hub_config import config_to_hub
+from model_core.checkpoints.load import state_of
 from model_core.model import EncodecModel
 
 from ..clips import Clip, CodedClip
@@ -26,7 +27,8 @@ class Hub:
             raise MissingContenderError("transformers is not installed") from error
         config = package.EncodecConfig(**config_to_hub(model.config))
         self._model: Any = package.EncodecModel(config).eval()
-        self._model.load_state_dict(to_hub(model.state_dict()))
+        tensors = to_hub(state_of(model))
+        self._model.load_state_dict({n: torch.from_numpy(a) for n, a in tensors.items()})
 
     def encoder(self, clip: Clip, bandwidth: float) -> Job:
         x = torch.from_numpy(clip.whole())[None]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
-    FixedEngine,
     StreamState,
 )
 
@@ -39,7 +39,7 @@ class Case:
     """An engine and what is put into its rows: pieces of audio, each other than the others, and
     their codes."""
 
-    engine: FixedEngine
+    engine: CudaEngine
     pieces: list[np.ndarray]
     books: int
 
@@ -56,7 +56,7 @@ class Case:
         long = sound(config.channels, count * size, config.sample_rate, seed=11)
         pieces = [np.ascontiguousarray(long[:, n * size : (n + 1) * size]) for n in range(count)]
         books = config.codebooks_for(DEFAULT_BANDWIDTH)
-        return cls(FixedEngine(model, check.device, made), pieces, books)
+        return cls(CudaEngine(model, check.device, made), pieces, books)
 
     def encode(self, order: Sequence[int], books: Sequence[int] | None = None) -> list[np.ndarray]:
         """Codes of these pieces as a batch, each the whole of a stream."""

@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from model_core.engine import Precision
-from model_core.engine.fixed.capture import Recording
-from model_core.engine.fixed.steps import Tensors
+from model_core.engine.cuda.capture import Recording
+from model_core.engine.cuda.steps import Tensors
 
 from ..gpu_section import PRECISIONS
 from ..macs import Direction

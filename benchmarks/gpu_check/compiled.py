@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.engine.fixed import network
-from model_core.engine.fixed.steps import Tensors
+from model_core.engine.cuda import network
+from model_core.engine.cuda.steps import Tensors
 from model_core.engine.plan import Convolution
 
 from ..macs import Direction

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from model_core.codec.work import FunctionTask, Work
-from model_core.engine import EncodeItem, EngineOptions, FixedEngine
-from model_core.engine.fixed import capture
+from model_core.engine import CudaEngine, EncodeItem, EngineOptions
+from model_core.engine.cuda import capture
 
 from ..clips import sound
 from .check import Check
@@ -119,7 +119,7 @@ def _tried(what: str, function: Callable[[], object]) -> None:
         saw(f"{what} raises nothing", True)
 
 
-def _recovered(engine: FixedEngine, expected: np.ndarray) -> None:
+def _recovered(engine: CudaEngine, expected: np.ndarray) -> None:
     """Whether all is well once there is memory again."""
     engine.prepare()
     same = np.array_equal(_codes(engine), expected)
@@ -151,12 +151,12 @@ def _filled(check: Check) -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
-def _engine(check: Check, rows: int | None = None) -> FixedEngine:
+def _engine(check: Check, rows: int | None = None) -> CudaEngine:
     model = check.model("encodec_24khz")
-    return FixedEngine(model, check.device, EngineOptions(max_batch=rows or check.rows))
+    return CudaEngine(model, check.device, EngineOptions(max_batch=rows or check.rows))
 
 
-def _codes(engine: FixedEngine) -> np.ndarray:
+def _codes(engine: CudaEngine) -> np.ndarray:
     """Of one second."""
     config = engine.config
     piece = sound(config.channels, engine.block_samples, config.sample_rate)

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.fixed.afresh import afresh
+from model_core.engine.cuda.recorder import in_new_thread
 from model_core.engine.plan import Convolution
-from model_core.nn.conv import SConv1d
 
 from ..plan import DIRECTIONS
 from .check import MODELS, Check
 from .parts import Parts
 from .report import Report, first_line
 from .timed import milliseconds
-from .walk import convolutions_of, inner_of, named
+from .walk import convolutions_of, named
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,13 @@ def cases_of(parts: Parts) -> Iterator[Case]:
     for layer, rows in found:
         size = rows.x.shape[-1] + _padding(layer, parts.config.causal)
         what = named(layer, rows, parts.config.causal)
-        yield Case(what, inner_of(layer), len(rows.x), size)
+        yield Case(what, parts.modules.convolution(layer), len(rows.x), size)
 
 
 def _padding(layer: Convolution, causal: bool) -> int:
-    module = layer.module
-    if isinstance(module, SConv1d):
-        return module.padding_total + module.stride - 1
-    return 1 if causal else 0
+    if layer.transposed:
+        return 1 if causal else 0
+    return layer.padding + layer.stride - 1
 
 
 def _case(check: Check, report: Report, case: Case) -> None:
@@ -110,7 +108,7 @@ def _case(check: Check, report: Report, case: Case) -> None:
     for way in WAYS:
         try:
             # Else a search would find what the way before it has taken.
-            times[way.name] = afresh(partial(_time, check.device, case, way))
+            times[way.name] = in_new_thread(partial(_time, check.device, case, way))
         except RuntimeError as error:
             errors[way.name] = first_line(error)
             check.wait()

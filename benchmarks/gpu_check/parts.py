@@ -10,13 +10,14 @@ from torch import Tensor
 
 from model_core.engine import Precision
 from model_core.engine.arithmetic import Multiplication
-from model_core.engine.fixed.cuda_recorder import CudaRecorder, same_workspaces
-from model_core.engine.fixed.precision import with_bfloat16_decoder
-from model_core.engine.fixed.runner import batch_of, run_step
-from model_core.engine.fixed.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
-from model_core.engine.plan import Plan, plan_of
-from model_core.model import EncodecModel
+from model_core.engine.cuda.network import with_bfloat16_decoder
+from model_core.engine.cuda.recorder import CudaRecorder, same_workspaces
+from model_core.engine.cuda.runner import batch_of, run_step
+from model_core.engine.cuda.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
+from model_core.engine.modules import Modules
+from model_core.engine.plan import Plan, decoder_plan, encoder_plan
 from model_core.nn.conv import fold_weight_norm
+from model_core.nn.network import EncodecNetwork
 
 from ..clips import sound
 from ..macs import Direction
@@ -32,7 +33,7 @@ class Parts:
     def __init__(
         self,
         check: Check,
-        model: EncodecModel,
+        model: EncodecNetwork,
         direction: Direction,
         precision: Precision = "float32",
         rows: int | None = None,
@@ -57,10 +58,11 @@ class Parts:
         self.plan: Plan
         if direction == "encode":
             self.step: Step = encode_step(model, config.block_samples)
-            self.plan = plan_of(model.encoder.model)
+            self.plan = encoder_plan(config)
         else:
             self.step = decode_step(model, config.frames(config.block_samples))
-            self.plan = plan_of(model.decoder.model)
+            self.plan = decoder_plan(config)
+        self.modules = Modules(model, self.plan)
         self.given = {name: x.to(self.device) for name, x in self._filled(books).items()}
         check.wait()
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 
 from model_core.engine import Precision
-from model_core.engine.fixed.steps import Tensors
+from model_core.engine.cuda.steps import Tensors
 
 from ..gpu_section import PRECISIONS
 from ..plan import DIRECTIONS

@@ -11,19 +11,19 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from model_core.checkpoints import load_model
 from model_core.engine import (
+    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
-    FixedEngine,
     Precision,
     StreamState,
 )
 from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.fixed import cuda_recorder
+from model_core.engine.cuda import recorder
 from model_core.errors import EncodecError
+from model_core.model import load_model
 
 from ..agreement import agreement
 from ..clips import sound
@@ -117,7 +117,7 @@ def _searching() -> Iterator[None]:
             torch.backends.cudnn.benchmark = True
             yield
 
-    with patch.object(cuda_recorder, "arithmetic", searched):
+    with patch.object(recorder, "arithmetic", searched):
         yield
 
 
@@ -128,7 +128,7 @@ def _lone(check: Check, report: Report, rows: int) -> None:
         what = f"{name} {direction}, one stream alone, {rows} rows"
         if report.in_time(what, _EACH):
             with report.part(what):
-                engine = FixedEngine(check.model(name), check.device, EngineOptions(max_batch=rows))
+                engine = CudaEngine(check.model(name), check.device, EngineOptions(max_batch=rows))
                 job = _lone_job(engine, direction, 4 * rows)
                 job()
                 seconds = median(take_turns({"": job}, plan.runs, plan.budget)[""])
@@ -136,7 +136,7 @@ def _lone(check: Check, report: Report, rows: int) -> None:
                 report.done(what, f"{rate:.0f} audio-seconds a second", times_real_time=rate)
 
 
-def _lone_job(engine: FixedEngine, direction: Direction, blocks: int) -> Callable[[], object]:
+def _lone_job(engine: CudaEngine, direction: Direction, blocks: int) -> Callable[[], object]:
     """Codes or decodes so many blocks of one stream in one call."""
     config = engine.config
     books = config.codebooks_for(DEFAULT_BANDWIDTH)

@@ -3,15 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
 
-from model_core.engine.fixed.codebooks import Codebooks
-from model_core.engine.fixed.network import run_layers
-from model_core.engine.fixed.past import Past, past_size
-from model_core.engine.fixed.rows import Rows
-from model_core.engine.fixed.steps import Tensors
+from model_core.engine.cuda.network import Codebooks, run_layers
+from model_core.engine.cuda.rows import Past, Rows, past_size
+from model_core.engine.cuda.steps import Tensors
 from model_core.engine.plan import Convolution, Layer, Residual
-from model_core.nn.conv import SConv1d
 
 from .parts import Parts
 
@@ -24,10 +20,10 @@ def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
     capture that failed, the device's generator does not.)"""
     causal = parts.config.causal
     for layer, rows in convolutions_of(parts):
-        yield named(layer, rows, causal), _call(layer, rows, causal)
+        yield named(layer, rows, causal), _call(parts, layer, rows)
     frames = parts.config.frames(parts.config.block_samples)
-    if parts.plan.lstm is not None:
-        lstm = parts.plan.lstm.lstm
+    if parts.modules.lstm is not None:
+        lstm = parts.modules.lstm.lstm
         x = torch.randn(frames, parts.rows, lstm.hidden_size).to(parts.device)
         yield f"LSTM of {lstm.hidden_size}, {frames} frames", lambda: {"x": lstm(x)[0]}
     codebooks = Codebooks(parts.model)
@@ -43,8 +39,7 @@ def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
 
 def convolutions_of(parts: Parts) -> Iterator[tuple[Convolution, Rows]]:
     """Each convolution and what goes into it, which is computed on the way."""
-    causal = parts.config.causal
-    length = parts.given["length"] if causal else None
+    length = parts.given["length"] if parts.config.causal else None
     if "samples" in parts.given:
         x = parts.given["samples"]
     else:
@@ -52,44 +47,37 @@ def convolutions_of(parts: Parts) -> Iterator[tuple[Convolution, Rows]]:
         x = Codebooks(parts.model).look_up(codes, count)
     rows = Rows(x, length)
     for layer in (*parts.plan.before, *parts.plan.after):  # an LSTM changes no shape
-        yield from _inside(layer, rows, causal)
-        rows = _run(layer, rows, causal)
+        yield from _inside(parts, layer, rows)
+        rows = _run(parts, layer, rows)
 
 
-def _inside(layer: Layer, rows: Rows, causal: bool) -> Iterator[tuple[Convolution, Rows]]:
+def _inside(parts: Parts, layer: Layer, rows: Rows) -> Iterator[tuple[Convolution, Rows]]:
     if not isinstance(layer, Residual):
         yield layer, rows
         return
     yield layer.shortcut, rows
     for part in layer.block:
         yield part, rows
-        rows = _run(part, rows, causal)
+        rows = _run(parts, part, rows)
 
 
-def _call(layer: Convolution, rows: Rows, causal: bool) -> Call:
-    return lambda: {"x": _run(layer, rows, causal).x}
+def _call(parts: Parts, layer: Convolution, rows: Rows) -> Call:
+    return lambda: {"x": _run(parts, layer, rows).x}
 
 
-def _run(layer: Layer, rows: Rows, causal: bool) -> Rows:
-    if not causal:
-        return run_layers([layer], rows, None)
+def _run(parts: Parts, layer: Layer, rows: Rows) -> Rows:
+    if not parts.config.causal:
+        return run_layers([layer], parts.modules, rows, None)
     carried = rows.x.new_zeros(len(rows.x), past_size([layer]))
     none = torch.zeros(len(rows.x), dtype=torch.bool, device=rows.x.device)
-    return run_layers([layer], rows, Past(carried, none, none))
+    return run_layers([layer], parts.modules, rows, Past(carried, none, none))
 
 
 def named(layer: Convolution, rows: Rows, causal: bool) -> str:
     """What distinguishes it from others."""
-    kind = "convolution" if isinstance(layer.module, SConv1d) else "transposed"
-    inner = inner_of(layer)
-    taps, stride, dilation = inner.kernel_size[0], inner.stride[0], inner.dilation[0]
+    kind = "transposed" if layer.transposed else "convolution"
     return (
-        f"{kind} {inner.in_channels}->{inner.out_channels}, taps {taps}, stride {stride},"
-        f" dilation {dilation}, {rows.x.shape[-1]} in{'' if causal else ', norm'}"
+        f"{kind} {layer.in_channels}->{layer.out_channels}, taps {layer.kernel}, stride"
+        f" {layer.stride}, dilation {layer.dilation}, {rows.x.shape[-1]} in"
+        f"{'' if causal else ', norm'}"
     )
-
-
-def inner_of(layer: Convolution) -> nn.Conv1d | nn.ConvTranspose1d:
-    """What multiplies in a layer."""
-    module = layer.module
-    return module.conv.conv if isinstance(module, SConv1d) else module.convtr.convtr

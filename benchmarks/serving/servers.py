@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import torch
 
-from model_core.checkpoints import save_weights
+from model_core.checkpoints.save import save_weights
 from model_core.ecdc import ModelName
 from model_core.model import EncodecModel
 

@@ -1,62 +1,25 @@
 """Weights: which there are, where they come from, checked and loaded.
 
-A `Registry` says which weights a model name gets and which a header names. `load_model` and
-`load_lm` are the short way, through the `shared_registry` of the environment.
+A `Registry` says which weights a model name gets and which a header names; `shared_registry` is
+the one of the environment. `load` makes networks of them and `save` writes them: these two need
+torch, so that they are imported by name.
 """
 
-import torch
-
 from ..errors import WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
-from .identity import check_unchanged
-from .reference import save_reference
+from .folder import write_index
+from .names import LMSet, State, WeightSet
 from .registry import Registry, remember, shared_registry
-from .save import save_hub, save_lm, save_weights, write_index
-from .sets import WeightSet
 
 __all__ = [
+    "LMSet",
     "Registry",
+    "State",
     "WeightSet",
-    "check_unchanged",
     "lm_header_name",
-    "load_lm",
-    "load_model",
-    "save_hub",
-    "save_lm",
-    "save_reference",
-    "save_weights",
+    "remember",
     "shared_registry",
     "write_index",
 ]
-
-
-def load_model(
-    name: str, weights: str | None = None, device: torch.device | str = "cpu"
-) -> EncodecModel:
-    """The model to code with, in eval mode, its `name` as a header gives it.
-
-    `name` is a model's name or, for exactly those weights, `NAME:<8 hex>`; `weights` is a value
-    of `ENCODEC_WEIGHTS` (None: the environment's, or `auto`). From a folder, this process finds
-    them again to decode with; another one must be told of it by `ENCODEC_WEIGHTS`, or load them
-    too. Raises `UnknownModelError`, `WeightsUnavailableError`, `WeightsError`.
-    """
-    registry = shared_registry(weights)
-    found = registry.find(name)
-    model = registry.load(found, device)
-    remember(found)
-    return model
-
-
-def load_lm(
-    header_name: str, weights: str | None = None, device: torch.device | str = "cpu"
-) -> LMModel:
-    """The language model for exactly the weights that `header_name` names, in eval mode.
-
-    With `+<8 hex>` it is that very one. Raises `WeightsUnavailableError` where there is none.
-    """
-    registry = shared_registry(weights)
-    return registry.load_lm(registry.find_exact(header_name), device)
 
 
 def lm_header_name(header_name: str, weights: str | None = None) -> str:

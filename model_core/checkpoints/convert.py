@@ -1,4 +1,4 @@
-"""Tensor names: Hugging Face's (`transformers`) to the reference's and back.
+"""The tensors of any layout under the reference's names, and back to Hugging Face's.
 
 reference                               Hugging Face
 encoder.model.0.conv.conv.weight_g      encoder.layers.0.conv.weight_g
@@ -11,13 +11,18 @@ quantizer.vq.layers.0._codebook.embed   quantizer.layers.0.codebook.embed
 """
 
 import re
+from pathlib import Path
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..config import ModelConfig
-from .digest import State
+from ..errors import WeightsError
+from .config import read_hub_config
+from .files import read_reference, read_safetensors
+from .names import FileName, Layout, State, weights_id
+
+HUB_TENSORS = "model.safetensors"
 
 HubForm = Literal["weight_g", "original", "fused"]
 
@@ -32,6 +37,21 @@ _OUR_CONV = re.compile(
 )
 
 
+def read_state(path: Path, layout: Layout) -> State:
+    """The tensors under reference names. Raises `WeightsError` naming the file."""
+    if layout == "reference":
+        return read_reference(path)
+    if layout == "hub":
+        return from_hub(read_safetensors(path / HUB_TENSORS), read_hub_config(path))
+    state = read_safetensors(path)
+    named = FileName.parse(path.name)
+    if named is not None and weights_id(state) != named.hex:
+        raise WeightsError(
+            f"{path}: wrong checksum: the id of its tensors is {weights_id(state)}, not {named.hex}"
+        )
+    return state
+
+
 def transposed_layers(config: ModelConfig) -> set[int]:
     """Positions of the transposed convolutions in the decoder's list of layers."""
     first = 2 if config.lstm else 1  # after the first convolution and the LSTM
@@ -39,7 +59,7 @@ def transposed_layers(config: ModelConfig) -> set[int]:
     return {first + 1 + step * i for i in range(len(config.ratios))}
 
 
-def from_hub(state: State, config: ModelConfig) -> dict[str, Tensor]:
+def from_hub(state: State, config: ModelConfig) -> State:
     """Hugging Face's tensors under the reference's names.
 
     A fused convolution weight `w` of a weight-norm model becomes `g = ‖w‖, v = w`, the norm taken
@@ -47,11 +67,11 @@ def from_hub(state: State, config: ModelConfig) -> dict[str, Tensor]:
     (and are reported as unexpected when the tensors are loaded).
     """
     transposed = transposed_layers(config)
-    renamed: dict[str, Tensor] = {}
+    renamed: State = {}
     for name, tensor in state.items():
         ours = _reference_name(name, transposed)
         is_weight = ours.endswith((".conv.conv.weight", ".convtr.convtr.weight"))
-        if config.norm == "weight_norm" and is_weight and tensor.dim() == 3:
+        if config.norm == "weight_norm" and is_weight and tensor.ndim == 3:
             renamed[f"{ours}_g"] = channel_norm(tensor)
             renamed[f"{ours}_v"] = tensor
         else:
@@ -75,15 +95,16 @@ def _reference_name(name: str, transposed: set[int]) -> str:
     return f"{path}.{conv}.{inner}.{_PARAMETRIZED.get(leaf, leaf)}"
 
 
-def to_hub(state: State, form: HubForm = "original") -> dict[str, Tensor]:
+def to_hub(state: State, form: HubForm = "original") -> State:
     """Tensors under reference names as `transformers` names them, weight norm in the given form."""
-    renamed: dict[str, Tensor] = {}
+    renamed: State = {}
     for name, tensor in state.items():
         hub = _hub_name(name)
         if form == "fused" and hub.endswith(".weight_g"):
             direction = state[f"{name[:-1]}v"]
-            joined = tensor.double() * direction.double() / channel_norm(direction.double())
-            renamed[hub.removesuffix("_g")] = joined.to(direction.dtype)
+            wide = direction.astype(np.float64)
+            joined = tensor.astype(np.float64) * wide / channel_norm(wide)
+            renamed[hub.removesuffix("_g")] = joined.astype(direction.dtype)
         elif form == "fused" and hub.endswith(".weight_v"):
             continue
         elif form == "original" and hub.rsplit(".", 1)[-1] in _ORIGINAL:
@@ -107,7 +128,8 @@ def _hub_name(name: str) -> str:
     return f"{module.replace('.model.', '.layers.', 1)}.{part}.{leaf}"
 
 
-def channel_norm(weight: Tensor) -> Tensor:
+def channel_norm(weight: np.ndarray) -> np.ndarray:
     """The norm of each `weight[i]` of `[C, C', k]`: `[C, 1, 1]`, computed in float64."""
-    norm = torch.linalg.vector_norm(weight.double(), dim=(1, 2), keepdim=True)
-    return norm.to(weight.dtype)
+    squares = np.square(weight.astype(np.float64))
+    norm: np.ndarray = np.sqrt(squares.sum(axis=(1, 2), keepdims=True)).astype(weight.dtype)
+    return norm

@@ -1,4 +1,8 @@
-"""Fetching a file over HTTP: resumed, retried, verified, and never left half-written."""
+"""Downloads over HTTP: continued, tried again, verified, and never left half-written.
+
+Built on httpx and not on `torch.hub.download_url_to_file`, which verifies but begins anew when a
+connection breaks, waits for a silent server without limit, and does not lock out other processes.
+"""
 
 import fcntl
 import hashlib
@@ -24,14 +28,14 @@ logger = logging.getLogger(__name__)
 _NO_HEAD = {405, 501}  # statuses of a server that is there but takes no HEAD
 _PASSING = {408, 425, 429}  # statuses worth another try, with all from 500 on
 
-# What making a client ends in where a variable asks for what is not to be had: a proxy of a kind
-# that nothing here speaks, one that is no URL, a file of certificates that is not there.
+# What making a client raises where the environment names a proxy of a kind that is not supported,
+# a proxy that is no URL, or a file of certificates that does not exist.
 _UNUSABLE_ENVIRONMENT = (ImportError, ValueError, OSError, httpx.InvalidURL)
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download is waited for."""
+    """Time limits of a download, and how often it is tried."""
 
     connect: float = 5.0  # s
     read: float = 30.0  # s without a byte
@@ -44,9 +48,9 @@ class _InterruptedError(Exception):
 
 
 def unreachable(url: str, seconds: float) -> str | None:
-    """Why `url` cannot be had, or None if it answers within `seconds`.
+    """Why `url` cannot be reached, or None if it answers within `seconds`.
 
-    Asked in a thread of its own, since a look-up of the host's name knows no time limit.
+    It is asked in a thread of its own, since looking up the host's name has no time limit.
     """
     try:
         client = _client(httpx.Timeout(seconds))
@@ -87,16 +91,16 @@ def _client(timeout: httpx.Timeout) -> httpx.Client:
 def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = None) -> None:
     """Download `url` to `path`, whose sha256 must begin with `sha256_prefix`.
 
-    What has come is kept in `path` + `.part` and continued, in the next attempt or the next
+    What was received is kept in `path` + `.part` and continued by the next attempt or the next
     process; two processes take turns. Raises `WeightsUnavailableError` when the file cannot be
-    had and `WeightsError` when it is not the right one (and then keeps nothing of it).
+    downloaded and `WeightsError` when it is not the right one (and then keeps nothing of it).
     """
     patience = patience or Patience()
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(path.parent):
+    with _locked(path.parent):
         if path.exists() and _sha256(path).startswith(sha256_prefix):
-            return  # another process has fetched it meanwhile
+            return  # another process has downloaded it
         resumed = part.exists() and part.stat().st_size > 0
         _fetch_part(url, part, sha256_prefix, patience)
         if resumed and not _sha256(part).startswith(sha256_prefix):
@@ -111,8 +115,8 @@ def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = 
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Until the block ends, every other download into `folder` waits; in other processes too."""
+def _locked(folder: Path) -> Iterator[None]:
+    """One download into `folder` at a time, over all processes."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -122,9 +126,9 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _fetch_part(url: str, part: Path, sha256_prefix: str, patience: Patience) -> None:
-    """Bring `part` to the end of what `url` answers, in several attempts if need be.
+    """Append to `part` until it holds all that `url` answers, in several attempts if need be.
 
-    What has come stays when it fails. Raises `WeightsUnavailableError`.
+    What was received stays when it fails. Raises `WeightsUnavailableError`.
     """
     try:
         with (

@@ -1,29 +1,30 @@
-"""Reading weights from files: `.th` and `.safetensors`, never running code from them.
+"""Reading weights from files, never running code from them, and writing files whole or not at all.
 
-Everything wrong with a file is a `WeightsError` that names it.
+Everything wrong with a file is a `WeightsError` that names it. Tensors are numpy arrays: torch is
+imported only where a `.th` is read, which is a pickle that torch alone understands.
 """
 
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as load_safetensors
-from torch import Tensor
+import numpy as np
+from safetensors import SafetensorError, deserialize, safe_open
 
 from ..errors import WeightsError
-from .digest import State, is_statistic
-from .names import FileName
+from .names import FileName, State, is_statistic
 
 FORMAT = "encodec-service"
-_NAMED = 3  # how many wrong keys a message names
+"""What the metadata of this project's files call their format."""
 
 # What unpickling bytes that are no checkpoint can end in.
 _UNPICKLING_ERRORS = (
@@ -39,6 +40,9 @@ _UNPICKLING_ERRORS = (
     AttributeError,
     AssertionError,
 )
+
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_OTHERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 
 
 def read_bytes(path: Path) -> bytes:
@@ -61,12 +65,14 @@ def check_sha256(digest: str, prefix: str, path: Path) -> None:
         )
 
 
-def read_reference(path: Path) -> dict[str, Tensor]:
+def read_reference(path: Path) -> State:
     """The state dict in a `.th` file, loaded with `weights_only=True`.
 
     Also takes one wrapped as the reference's trainers save it, under `best_state` or
     `state_dict`.
     """
+    import torch
+
     data = read_bytes(path)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -78,22 +84,62 @@ def read_reference(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    return float_tensors(content, path)
+    return state_from_tensors(content, path)
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
+def state_from_tensors(content: Mapping[Any, Any], path: Path) -> State:
+    """`content`, torch tensors by name, as float32. Raises `WeightsError` for anything else in it.
+
+    Every value must stand in the file: a small one must not ask for endless memory.
+    """
+    import torch
+
+    state: State = {}
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise WeightsError(f"{path}: {name!r:.80} is not a named tensor")
+        if not tensor.is_floating_point() and not is_statistic(name):
+            raise WeightsError(f"{path}: {name} is {tensor.dtype}, not floating point")
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            kind = "meta" if tensor.is_meta else tensor.layout
+            raise WeightsError(f"{path}: {name} is not a plain tensor but {kind}")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"{path}: {name} has more values than the file holds")
+        values = tensor.detach().to(torch.float32).contiguous().numpy()
+        state[name] = _finite(name, values, path)
+    return state
+
+
+def read_safetensors(path: Path) -> State:
     """The tensors of a `.safetensors` file, as float32."""
     try:
-        tensors = load_safetensors(read_bytes(path))
+        content = deserialize(read_bytes(path))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
-    return float_tensors(tensors, path)
+    state: State = {}
+    for name, stored in content:
+        dtype = stored["dtype"]
+        known = _FLOATS | _OTHERS if is_statistic(name) else _FLOATS
+        if dtype not in known:
+            raise WeightsError(f"{path}: {name} is {dtype}, not floating point")
+        values = np.frombuffer(stored["data"], known[dtype]).reshape(stored["shape"])
+        if dtype == "BF16":  # the upper half of a float32
+            values = (values.astype("<u4") << 16).view("<f4")
+        with np.errstate(over="ignore"):  # what is too large is found by the next check
+            state[name] = _finite(name, values.astype(np.float32), path)
+    return state
+
+
+def _finite(name: str, values: np.ndarray, path: Path) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise WeightsError(f"{path}: {name} has values that are not finite")
+    return values
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a `.safetensors` file; only its header is read."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
@@ -110,60 +156,15 @@ def read_json(text: str | bytes, where: str) -> dict[str, Any]:
     return data
 
 
-def float_tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    """`content` as float32 tensors by name. Raises `WeightsError` for anything else in it."""
-    state: dict[str, Tensor] = {}
-    for name, tensor in content.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise WeightsError(f"{path}: {name!r:.80} is not a named tensor")
-        if not tensor.is_floating_point() and not is_statistic(name):
-            raise WeightsError(f"{path}: {name} is {tensor.dtype}, not floating point")
-        _check_memory(name, tensor, path)
-        state[name] = tensor.detach().to(torch.float32).contiguous()
-        if not torch.isfinite(state[name]).all():
-            raise WeightsError(f"{path}: {name} has values that are not finite")
-    return state
-
-
-def _check_memory(name: str, tensor: Tensor, path: Path) -> None:
-    """Every value must stand in the file: a small one must not ask for endless memory."""
-    if tensor.layout is not torch.strided or tensor.is_meta:
-        kind = "meta" if tensor.is_meta else tensor.layout
-        raise WeightsError(f"{path}: {name} is not a plain tensor but {kind}")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise WeightsError(f"{path}: {name} has more values than the file holds")
-
-
-def load_state(module: torch.nn.Module, state: State, path: Path) -> None:
-    """Load tensors with reference names into `module`, every one of the right shape.
-
-    Training statistics of codebooks may be missing: `inited` is then set, the rest zero.
-    Raises `WeightsError` with the first missing, unexpected and misshaped names.
-    """
-    own: dict[str, Tensor] = module.state_dict()
-    full = dict(state)
-    for name, tensor in own.items():
-        if is_statistic(name) and name not in full:
-            full[name] = torch.full_like(tensor, 1.0 if name.endswith(".inited") else 0.0)
-    problems = [
-        _listing("missing", [name for name in own if name not in full]),
-        _listing("unexpected", [name for name in full if name not in own]),
-        _listing(
-            "of another shape",
-            [
-                f"{name} {list(full[name].shape)} instead of {list(tensor.shape)}"
-                for name, tensor in own.items()
-                if name in full and full[name].shape != tensor.shape
-            ],
-        ),
-    ]
-    if any(problems):
-        raise WeightsError(f"{path}: {'; '.join(filter(None, problems))}")
-    module.load_state_dict(full)
-
-
-def _listing(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{what}: {', '.join(names[:_NAMED])}{more}"
+@contextmanager
+def replace_with(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes `path`'s place when the block ends without an error."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -6,26 +6,26 @@ config.json, model.safetensors    a Hugging Face model, here or in a subfolder N
 index.json               which of several files is the current one
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..config import CONFIGS
+from ..config import CONFIGS, LMConfig
 from ..errors import WeightsError
-from .files import read_bytes, read_json
-from .names import OFFICIAL_FILES, FileName, Kind
-from .read import (
+from .config import (
     HUB_CONFIG,
-    HUB_TENSORS,
     read_hub_config,
     read_own_config,
     read_own_lm,
-    reference_lm_config,
+    read_reference_config,
 )
-from .reference import read_reference_config
-from .save import INDEX
-from .sets import Layout, LMSet, Source, WeightSet
+from .convert import HUB_TENSORS
+from .files import read_bytes, read_json, replace_with
+from .names import OFFICIAL_FILES, FileName, Kind, Layout, LMSet, Source, WeightSet
+
+INDEX = "index.json"
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Folder:
     def _describe_lm(self, path: Path, name: str) -> LMSet:
         if _layout(path) == "reference":
             published = path.name == OFFICIAL_FILES[name, "lm"]
-            return LMSet(reference_lm_config(name), path, "reference", published)
+            return LMSet(LMConfig(name), path, "reference", published)
         config, made_for = read_own_lm(path)
         if config.name != name:
             raise WeightsError(f"{path}: a language model for {config.name}, not {name}")
@@ -200,3 +200,19 @@ def _named_id(path: Path) -> str | None:
     """The id in the name of a file of ours; it is verified when the file is loaded."""
     named = FileName.parse(path.name)
     return named.hex if named is not None and named.suffix == "safetensors" else None
+
+
+def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> None:
+    """Say which files in `folder` are the current ones: model name -> (model, LM or None).
+
+    Other models' entries in an index that is there already are kept. Raises `WeightsError` for an
+    index that cannot be read and for the name of no model.
+    """
+    path = folder / INDEX
+    index = read_json(path.read_bytes(), str(path)) if path.exists() else {}
+    for name, (model, lm) in chosen.items():
+        if name not in CONFIGS:
+            raise WeightsError(f"{path}: no model is called {name!r}")
+        index[name] = {"model": model.name, "lm": None if lm is None else lm.name}
+    with replace_with(path) as file:
+        file.write((json.dumps(index, indent=2) + "\n").encode())

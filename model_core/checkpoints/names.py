@@ -1,14 +1,31 @@
-"""What weights are called: in a `.ecdc` header, in a file name, in the published set."""
+"""What weights are called, and how a set of them is described before anything big is read.
 
+An id is eight hex digits over the tensors of a network, whatever file they come in. A published
+file is known by its name, which carries the beginning of its sha256.
+"""
+
+import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
-from ..config import CONFIGS, config_of
+import numpy as np
+
+from ..config import CONFIGS, LMConfig, ModelConfig, config_of
 from ..ecdc import ModelName, parse_model_name
-from .digest import ID_LENGTH
+from ..errors import WeightsUnavailableError
 
 Kind = Literal["model", "lm"]
+
+Layout = Literal["reference", "own", "hub"]
+"""A reference `.th`, this project's `.safetensors`, or a Hugging Face model folder."""
+
+Source = Literal["bundled", "official", "hf", "folder"]
+
+State = dict[str, np.ndarray]
+"""The tensors of a network by the reference's names, float32."""
 
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
 OFFICIAL_FILES: dict[tuple[str, Kind], str] = {
@@ -22,7 +39,33 @@ OFFICIAL_FILES: dict[tuple[str, Kind], str] = {
 HUB_REPOSITORIES = {name: f"facebook/{name}" for name in CONFIGS}
 """The published models on the Hugging Face hub."""
 
+TRAINING_STATISTICS = ("inited", "cluster_size", "embed_avg")
+"""What training keeps about a codebook. Coding never reads it, and not every format carries it."""
+
+ID_LENGTH = 8
+
 _FILE_NAME = re.compile(r"(\w+)-([0-9a-f]{8,64})\.(th|safetensors)", re.ASCII)
+
+
+def is_statistic(name: str) -> bool:
+    """Whether the tensor called `name` has no influence on coding."""
+    return "codebook." in name and name.rsplit(".", 1)[-1] in TRAINING_STATISTICS
+
+
+def weights_id(state: Mapping[str, np.ndarray]) -> str:
+    """Eight hex digits of a sha256 over the tensors that coding depends on.
+
+    `state` has reference names. The tensors go in sorted by name, each as a line
+    `<name> <shape joined by x>` and then its values, float32, little-endian, row-major.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        if is_statistic(name):
+            continue
+        values = np.asarray(state[name], "<f4", order="C")
+        sha.update(f"{name} {'x'.join(map(str, values.shape))}\n".encode())
+        sha.update(values.tobytes())
+    return sha.hexdigest()[:ID_LENGTH]
 
 
 def parse_known_name(text: str) -> ModelName:
@@ -32,12 +75,17 @@ def parse_known_name(text: str) -> ModelName:
     return name
 
 
+def stem(name: str, kind: Kind) -> str:
+    """How a file name begins: `encodec_24khz`, or `encodec_lm_24khz` for its language model."""
+    return name if kind == "model" else name.replace("encodec_", "encodec_lm_", 1)
+
+
 @dataclass(frozen=True)
 class FileName:
     """A file name of the form `NAME-<hex>.th` or `NAME-<hex>.safetensors`.
 
     In a `.th` the hex is the beginning of the file's sha256, in a `.safetensors` it is the id of
-    the tensors (see `digest`).
+    the tensors (see `weights_id`).
     """
 
     name: str
@@ -59,6 +107,60 @@ class FileName:
         return None
 
 
-def stem(name: str, kind: Kind) -> str:
-    """The file name's beginning: `encodec_24khz`, or `encodec_lm_24khz` for its LM."""
-    return name if kind == "model" else name.replace("encodec_", "encodec_lm_", 1)
+FileState = tuple[Path, int, int]
+"""What changes when a file does: its path, its time of change (ns) and its size (bytes)."""
+
+
+def file_state(path: Path) -> FileState:
+    """Raises `WeightsUnavailableError` where there is no such file."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise WeightsUnavailableError(f"{path} has gone: {error.strerror}") from error
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+@dataclass(frozen=True)
+class LMSet:
+    """A language model's weights."""
+
+    config: LMConfig
+    path: Path
+    layout: Layout
+    published: bool = False
+    id: str | None = None  # 8 hex digits; None while published weights are unread
+    made_for: str | None = None  # header name of the weights it belongs to, if the file says
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """A model's weights and, where there is one, the language model that goes with them."""
+
+    config: ModelConfig
+    path: Path  # of the file; for a Hugging Face model its folder
+    layout: Layout
+    source: Source
+    origin: str  # the value of `ENCODEC_WEIGHTS` that finds them again
+    published: bool = False
+    id: str | None = None  # 8 hex digits; None while published weights are unread
+    lm: LMSet | None = None
+    note: str | None = None  # why these weights and not those asked for
+
+    @property
+    def name(self) -> str:
+        """The model's plain name."""
+        return self.config.name
+
+    @property
+    def header_name(self) -> str:
+        """What an `.ecdc` header calls the model with these weights."""
+        return str(ModelName(self.name, None if self.published else self.id))
+
+    @property
+    def lm_header_name(self) -> str | None:
+        """The same where the language model codes too; None without one."""
+        if self.lm is None:
+            return None
+        if self.published and self.lm.published:
+            return self.name
+        return str(ModelName(self.name, self.id, self.lm.id))

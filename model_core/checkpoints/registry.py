@@ -10,24 +10,29 @@ weights that a header names, wherever they lie.
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from ..config import CONFIGS
 from ..ecdc import ModelName
 from ..errors import WeightsError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
-from .digest import weights_id
+from .config import HUB_CONFIG, read_hub_config
+from .convert import HUB_TENSORS, read_state
 from .folder import Folder
-from .names import OFFICIAL_URL, parse_known_name
-from .official import Official
-from .read import HUB_CONFIG, HUB_TENSORS, build_lm, build_model, read_hub_config, read_state
-from .sets import FileState, Layout, LMSet, WeightSet, file_state
+from .names import (
+    OFFICIAL_URL,
+    FileState,
+    Layout,
+    LMSet,
+    WeightSet,
+    file_state,
+    parse_known_name,
+    weights_id,
+)
+from .published import Official, cached_hub_folder, fetch_hub_folder
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +68,7 @@ class Registry:
         """
         self.weights = weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
         own_cache = cache_dir or _path_from("ENCODEC_CACHE_DIR")
-        cache = own_cache or Path(torch.hub.get_dir()) / "checkpoints"
+        cache = own_cache or Path(_torch_hub_dir()) / "checkpoints"
         self._hub_cache = None if own_cache is None else own_cache / "huggingface"
         self._hub_endpoint = hub_endpoint
         self._official = Official(cache, official_url, connect_seconds)
@@ -115,15 +120,8 @@ class Registry:
                 return found if header.lm is None else replace(found, lm=self._lm_by_id(header))
         raise WeightsUnavailableError(f"the weights of {header_name} are not available here")
 
-    def load(self, weights: WeightSet, device: torch.device | str = "cpu") -> EncodecModel:
-        """The model with these weights, in eval mode, named as a header names it.
-
-        Raises `WeightsError` naming the file.
-        """
-        return build_model(weights, device)
-
-    def load_lm(self, weights: WeightSet, device: torch.device | str = "cpu") -> LMModel:
-        """The language model of these weights, in eval mode; the published one is downloaded.
+    def fetch_lm(self, weights: WeightSet) -> LMSet:
+        """The language model of these weights, its file here; the published one is downloaded.
 
         Raises `WeightsUnavailableError` where there is none and `WeightsError` for a wrong file.
         """
@@ -132,7 +130,7 @@ class Registry:
             raise WeightsUnavailableError(f"{weights.header_name} has no language model here")
         if lm.path == self._official.path(weights.name, "lm"):
             self._official.fetch(weights.name, "lm")
-        return build_lm(lm, device)
+        return lm
 
     def _current(self, folder: Folder, name: str) -> WeightSet:
         found = folder.current(name)
@@ -163,9 +161,7 @@ class Registry:
         return self._with_cached_lm(weights)
 
     def _from_hub(self, name: str) -> WeightSet:
-        from . import hub
-
-        return self._hub_set(name, hub.fetch(name, self._hub_cache, self._hub_endpoint))
+        return self._hub_set(name, fetch_hub_folder(name, self._hub_cache, self._hub_endpoint))
 
     def _hub_set(self, name: str, folder: Path) -> WeightSet:
         if read_hub_config(folder) != CONFIGS[name]:
@@ -189,9 +185,7 @@ class Registry:
                 return self._with_cached_lm(found)
         if self._official.is_cached(name, "model"):
             return self._from_official(name)
-        from . import hub
-
-        cached = hub.cached(name, self._hub_cache)
+        cached = cached_hub_folder(name, self._hub_cache)
         if cached is not None:
             return self._hub_set(name, cached)
         if self.weights == "hf":
@@ -236,7 +230,7 @@ def shared_registry(weights: str | None = None) -> Registry:
     Raises as `Registry`.
     """
     weights = weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
-    return _shared(weights, _path_from("ENCODEC_CACHE_DIR"), torch.hub.get_dir())
+    return _shared(weights, _path_from("ENCODEC_CACHE_DIR"), _torch_hub_dir())
 
 
 @lru_cache(maxsize=8)
@@ -249,6 +243,16 @@ def remember(weights: WeightSet) -> None:
     `ENCODEC_WEIGHTS` does not name."""
     if weights.source == "folder":
         _loaded_from[Path(weights.origin)] = None
+
+
+def _torch_hub_dir() -> str:
+    """`torch.hub.get_dir()`, without importing torch where nothing else has."""
+    hub = sys.modules.get("torch.hub")
+    if hub is not None:
+        return str(hub.get_dir())
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118  as torch does
+    return os.path.join(os.path.expanduser(home), "hub")  # noqa: PTH111, PTH118
 
 
 def _path_from(variable: str) -> Path | None:

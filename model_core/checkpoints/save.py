@@ -1,29 +1,28 @@
-"""Writing weights: this project's safetensors files and the index of a folder of them."""
+"""Writing weights: this project's files, the reference's, and Hugging Face folders."""
 
+import hashlib
+import io
 import json
 from pathlib import Path
 
 import torch
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..config import CONFIGS
+from ..config import LMConfig
 from ..ecdc import ModelName
 from ..errors import WeightsError
-from ..lm import LMModel
-from ..model import EncodecModel
-from .convert import HubForm, to_hub
-from .digest import is_statistic, weights_id
-from .files import FORMAT, read_json
-from .hub_config import config_to_hub
-from .names import Kind, parse_known_name, stem
-from .netconfig import LMConfig
-from .partial import replace_with
-
-INDEX = "index.json"
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
+from .config import HUB_CONFIG, config_to_hub
+from .convert import HUB_TENSORS, HubForm, to_hub
+from .files import FORMAT, replace_with
+from .load import state_of
+from .names import ID_LENGTH, Kind, is_statistic, parse_known_name, stem, weights_id
 
 
-def save_weights(model: EncodecModel, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
+def save_weights(model: EncodecNetwork, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
     """Write a model's weights to `folder/NAME-<id>.safetensors`; returns that path.
 
     The file carries the network's configuration. The id is that of the tensors as `dtype` stores
@@ -42,12 +41,8 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     """
     owner = parse_known_name(made_for)
     config = LMConfig(owner.name, lm.dim, len(lm.transformer.layers))
-    expected = config.build()
-    if (lm.n_q, lm.card, lm.transformer.past_context) != (
-        expected.n_q,
-        expected.card,
-        expected.transformer.past_context,
-    ):
+    codebooks = (lm.n_q, lm.card, lm.transformer.past_context)
+    if codebooks != (config.num_codebooks, config.bins, config.past_context):
         raise WeightsError(f"this language model does not have the codebooks of {owner.name}")
     metadata = {
         "kind": "lm",
@@ -57,30 +52,35 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     return _save(lm, folder, owner.name, "lm", metadata, dtype)
 
 
-def save_hub(model: EncodecModel, folder: Path, form: HubForm = "original") -> None:
+def save_hub(model: EncodecNetwork, folder: Path, form: HubForm = "original") -> None:
     """Write a Hugging Face model folder: `config.json` and `model.safetensors`, float32."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _stored(t, torch.float32) for name, t in model.state_dict().items()}
-    with replace_with(folder / "config.json") as file:
+    with replace_with(folder / HUB_CONFIG) as file:
         file.write(json.dumps(config_to_hub(model.config), indent=2).encode())
-    with replace_with(folder / "model.safetensors") as file:
-        file.write(save(to_hub(tensors, form), {"format": "pt"}))
+    with replace_with(folder / HUB_TENSORS) as file:
+        file.write(save_arrays(to_hub(state_of(model), form), {"format": "pt"}))
 
 
-def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> None:
-    """Say which files in `folder` are the current ones: model name -> (model, LM or None).
+def save_reference(
+    module: nn.Module, name: str, kind: Kind, folder: Path, dtype: torch.dtype = torch.float32
+) -> Path:
+    """Write a state dict to `folder/NAME-<8 hex of the sha256>.th`; returns that path.
 
-    Other models' entries in an index that is there already are kept. Raises `WeightsError` for an
-    index that cannot be read and for the name of no model.
+    `module` is the model `name` or its language model. Training statistics of codebooks, which
+    the reference requires, stay as precise as they are.
     """
-    path = folder / INDEX
-    index = read_json(path.read_bytes(), str(path)) if path.exists() else {}
-    for name, (model, lm) in chosen.items():
-        if name not in CONFIGS:
-            raise WeightsError(f"{path}: no model is called {name!r}")
-        index[name] = {"model": model.name, "lm": None if lm is None else lm.name}
+    state = {
+        key: tensor.detach().cpu().to(tensor.dtype if is_statistic(key) else dtype).clone()
+        for key, tensor in module.state_dict().items()
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:ID_LENGTH]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem(name, kind)}-{digest}.th"
     with replace_with(path) as file:
-        file.write((json.dumps(index, indent=2) + "\n").encode())
+        file.write(buffer.getbuffer())
+    return path
 
 
 def _save(
@@ -100,7 +100,8 @@ def _save(
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{key} cannot be stored as {dtype}: it has values out of range")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{stem(name, kind)}-{weights_id(tensors)}.safetensors"
+    id_ = weights_id({key: tensor.float().numpy() for key, tensor in tensors.items()})
+    path = folder / f"{stem(name, kind)}-{id_}.safetensors"
     with replace_with(path) as file:
         file.write(save(tensors, {"format": FORMAT, **metadata}))
     return path

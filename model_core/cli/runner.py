@@ -14,8 +14,8 @@ from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
 from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from ..ecdc import Header, read_header
 from .arguments import Arguments
+from .codecs import NamedCodecs
 from .ending import raise_if_ended
-from .models import Models
 from .outputs import open_output
 from .plan import WAV, Job, Targets
 from .progress import progress
@@ -26,10 +26,10 @@ class Runner:
     """Does the jobs of one command line."""
 
     def __init__(self, arguments: Arguments, targets: Targets):
-        """Raises as `Models`."""
+        """Raises as `NamedCodecs`."""
         self._arguments = arguments
         self._targets = targets
-        self._models = Models(arguments.weights, arguments.device)
+        self._models = NamedCodecs(arguments.weights, arguments.device)
 
     def run(self, job: Job) -> None:
         """Does one job; says what it made of a file that was found in a folder.

@@ -5,19 +5,19 @@ which the command line runs on the spot and the service's queue runs in batches 
 """
 
 from .codec import Codec
+from .codec_cache import CodecCache
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
-from .warm import WarmCodecs
 from .work import Runner, Task, Work, iterate_now, run_now
 
 __all__ = [
     "Codec",
+    "CodecCache",
     "Compressor",
     "Decompressor",
     "Encoder",
     "Runner",
     "Task",
-    "WarmCodecs",
     "Work",
     "iterate_now",
     "run_now",

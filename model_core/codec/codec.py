@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from ..checkpoints import WeightSet, shared_registry
+from ..checkpoints.load import load_lm, load_network
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
 from ..engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .entropy import LMDecoder, LMEncoder
 from .work import FunctionTask, Task
 
@@ -28,7 +29,7 @@ class Codec:
 
     def __init__(
         self,
-        model: EncodecModel,
+        model: EncodecNetwork,
         lm: LMModel | None = None,
         lm_name: str | None = None,
         weights: WeightSet | None = None,
@@ -72,15 +73,23 @@ class Codec:
         """
         registry = shared_registry(weights)
         found = registry.find_exact(name) if exact else registry.find(name)
-        language_model = registry.load_lm(found) if lm and found.lm is not None else None
-        return cls(
-            registry.load(found),
-            language_model,
-            found.lm_header_name,
-            found,
-            device,
-            options,
-        )
+        language_model = load_lm(registry.fetch_lm(found)) if lm and found.lm is not None else None
+        return cls.from_weights(found, language_model, device, options)
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: WeightSet,
+        lm: LMModel | None = None,
+        device: torch.device | str = "cpu",
+        options: EngineOptions = EngineOptions(),
+    ) -> Self:
+        """Load the network of `weights`; `lm` is their language model, if it is to be used.
+
+        Raises `WeightsError`, and as `make_engine`.
+        """
+        model = load_network(weights, EncodecNetwork)
+        return cls(model, lm, weights.lm_header_name, weights, device, options)
 
     def with_lm(self, lm: LMModel, lm_name: str | None = None) -> Self:
         """The same codec, engine and all, with a language model."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from ..errors import InvalidAudioError
-from ..lm import LMModel
+from ..nn.lm import LMModel
 from ..threads import single_thread
 from .lm_steps import frame_by_frame
 

@@ -3,9 +3,9 @@
 What it computes is what `nn` computes on the whole audio; the tests hold it to that.
 """
 
+from .blocks import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .choose import BACKENDS, PRECISIONS, Backend, make_engine
-from .fixed import BATCHES_AT_ONCE, FixedEngine
-from .items import DecodeItem, EncodedBlock, EncodeItem, StreamState
+from .cuda import BATCHES_AT_ONCE, CudaEngine
 from .native import NativeEngine
 from .overlap import OverlapAdd
 from .protocol import EncodePrecision, Engine, EngineOptions, Precision
@@ -16,13 +16,13 @@ __all__ = [
     "BATCHES_AT_ONCE",
     "PRECISIONS",
     "Backend",
+    "CudaEngine",
     "DecodeItem",
     "EncodeItem",
     "EncodePrecision",
     "EncodedBlock",
     "Engine",
     "EngineOptions",
-    "FixedEngine",
     "NativeEngine",
     "OverlapAdd",
     "Precision",

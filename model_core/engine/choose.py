@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import torch
 
 from ..errors import EncodecError
-from ..model import EncodecModel
-from .fixed import FixedEngine
-from .fixed.row_count import choose_rows
+from ..nn.network import EncodecNetwork
+from .cuda import CudaEngine
+from .cuda.batching import choose_rows
 from .native import NativeEngine, find_library
 from .protocol import EncodePrecision, Engine, EngineOptions, Precision
 from .torch_engine import TorchEngine
@@ -22,7 +22,7 @@ ENCODE_PRECISIONS: tuple[str, ...] = get_args(EncodePrecision)
 
 
 def make_engine(
-    model: EncodecModel,
+    model: EncodecNetwork,
     device: torch.device | str = "cpu",
     options: EngineOptions = EngineOptions(),
 ) -> Engine:
@@ -40,17 +40,17 @@ def make_engine(
             raise EncodecError(f"no precision {wanted!r}; there is {', '.join(known)}")
     device = torch.device(device)
     if kind == "auto":
-        on_gpu = device.type == "cuda" and FixedEngine.supports(model)
+        on_gpu = device.type == "cuda" and CudaEngine.supports(model)
         kind = "cuda" if on_gpu else _elsewhere(model, device, precision)
     if kind == "cuda":
         if device.type != "cuda":
             raise EncodecError(f"the backend cuda does not work here: {device} is no CUDA device")
-        if not FixedEngine.supports(model):
+        if not CudaEngine.supports(model):
             raise EncodecError("the backend cuda does not work here: not for this model")
         if options.shared and options.max_batch is None:
-            rows = choose_rows(lambda n: FixedEngine(model, device, replace(options, max_batch=n)))
+            rows = choose_rows(lambda n: CudaEngine(model, device, replace(options, max_batch=n)))
             options = replace(options, max_batch=rows)
-        return FixedEngine(model, device, options)
+        return CudaEngine(model, device, options)
     if encode_precision != "float32":
         raise EncodecError(f"encoding in {encode_precision} does not work here: it takes a GPU")
     if kind == "native":
@@ -67,7 +67,7 @@ def make_engine(
     return TorchEngine(model, device)
 
 
-def _elsewhere(model: EncodecModel, device: torch.device, precision: Precision) -> Backend:
+def _elsewhere(model: EncodecNetwork, device: torch.device, precision: Precision) -> Backend:
     """The native backend where it can do this, else torch."""
     library = find_library()
     able = library is not None and (precision == "float32" or library.has_bfloat16)

@@ -1,21 +1,74 @@
-"""A SEANet as the list of layers that an engine runs: the walk over its modules, written once."""
+"""The layers of a network, listed once from its configuration, for every backend to read.
 
-from collections.abc import Iterable, Iterator, Sequence
+encoder   conv 7, then for each ratio residual units and a conv of that stride and twice the width,
+          the LSTM, conv 7
+decoder   conv 7, the LSTM, then for each ratio a transposed conv of that stride and half the width
+          and residual units, conv 7
+
+A layer says what it computes and what its tensors are called; it holds none. What a causal stream
+carries from block to block is `context` columns of each convolution's input, and h and c of the
+LSTM. `nn.seanet` is the same network as modules; a test holds the two together.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
-from torch import nn
+from ..config import ModelConfig
 
-from ..nn.conv import SConv1d, SConvTranspose1d
-from ..nn.lstm import SLSTM
-from ..nn.seanet import SEANetResnetBlock
+_ENDS = 7
+"""Taps of the first and the last convolution."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution, after an ELU where `elu`."""
+    """A convolution, or a transposed one, after an ELU where `elu`.
 
-    module: SConv1d | SConvTranspose1d
-    elu: bool
+    `name` is that of its module in the network, which names its tensors too.
+    """
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    transposed: bool = False
+    elu: bool = True
+
+    @property
+    def window(self) -> int:
+        """Samples from the first tap to the last."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def padding(self) -> int:
+        """Samples around the input or, transposed, too many in the output."""
+        return self.window - self.stride
+
+    @property
+    def context(self) -> int:
+        """Columns of its input that a causal stream carries into the next block."""
+        return 1 if self.transposed else self.padding
+
+    @property
+    def carried(self) -> int:
+        """Numbers that a causal stream carries for it."""
+        return self.context * self.in_channels
+
+    @property
+    def weights(self) -> str:
+        """The module of `weight` and `bias`."""
+        return f"{self.name}.{self._kind}.{self._kind}"
+
+    @property
+    def norm(self) -> str:
+        """The module of the group norm behind it, in a network that has them."""
+        return f"{self.name}.{self._kind}.norm"
+
+    @property
+    def _kind(self) -> str:
+        return "convtr" if self.transposed else "conv"
 
 
 @dataclass(frozen=True)
@@ -24,6 +77,18 @@ class Residual:
 
     shortcut: Convolution
     block: tuple[Convolution, ...]
+
+
+@dataclass(frozen=True)
+class Lstm:
+    """`num_layers` LSTMs of `size` units, a skip connection around all of them.
+
+    A causal stream carries h and c of each.
+    """
+
+    name: str
+    size: int
+    num_layers: int
 
 
 Layer = Convolution | Residual
@@ -35,16 +100,48 @@ class Plan:
     without one has all its layers before it."""
 
     before: tuple[Layer, ...]
-    lstm: SLSTM | None
+    lstm: Lstm | None
     after: tuple[Layer, ...]
 
+    @property
+    def convolutions(self) -> list[Convolution]:
+        """As the function `convolutions`, of the whole network."""
+        return list(convolutions((*self.before, *self.after)))
 
-def plan_of(network: nn.Sequential) -> Plan:
-    """The plan of an encoder's or decoder's `model`. Raises `TypeError` for what no SEANet has."""
-    modules = list(network)
-    lstm = next((module for module in modules if isinstance(module, SLSTM)), None)
-    place = len(modules) if lstm is None else modules.index(lstm)
-    return Plan(tuple(_layers(modules[:place])), lstm, tuple(_layers(modules[place + 1 :])))
+
+def encoder_plan(config: ModelConfig) -> Plan:
+    """Waveform `[B, channels, T]` to latent `[B, dimension, frames]`."""
+    number, width = count(), config.n_filters
+    layers: list[Layer] = [
+        Convolution(_name("encoder", number), config.channels, width, _ENDS, elu=False)
+    ]
+    for ratio in reversed(config.ratios):
+        layers += _residuals("encoder", number, width, config.n_residual_layers)
+        name = _name("encoder", number, elu=True)
+        layers.append(Convolution(name, width, 2 * width, 2 * ratio, ratio))
+        width *= 2
+    lstm = Lstm(_name("encoder", number), width, config.lstm) if config.lstm else None
+    last = Convolution(_name("encoder", number, elu=True), width, config.dimension, _ENDS)
+    if lstm is None:
+        return Plan((*layers, last), None, ())
+    return Plan(tuple(layers), lstm, (last,))
+
+
+def decoder_plan(config: ModelConfig) -> Plan:
+    """Latent `[B, dimension, frames]` to waveform `[B, channels, T]`."""
+    number, width = count(), config.n_filters * 2 ** len(config.ratios)
+    first = Convolution(_name("decoder", number), config.dimension, width, _ENDS, elu=False)
+    lstm = Lstm(_name("decoder", number), width, config.lstm) if config.lstm else None
+    layers: list[Layer] = []
+    for ratio in config.ratios:
+        name = _name("decoder", number, elu=True)
+        layers.append(Convolution(name, width, width // 2, 2 * ratio, ratio, transposed=True))
+        width //= 2
+        layers += _residuals("decoder", number, width, config.n_residual_layers)
+    layers.append(Convolution(_name("decoder", number, elu=True), width, config.channels, _ENDS))
+    if lstm is None:
+        return Plan((first, *layers), None, ())
+    return Plan((first,), lstm, tuple(layers))
 
 
 def convolutions(layers: Iterable[Layer]) -> Iterator[Convolution]:
@@ -57,18 +154,20 @@ def convolutions(layers: Iterable[Layer]) -> Iterator[Convolution]:
             yield layer
 
 
-def _layers(modules: Sequence[nn.Module]) -> Iterator[Layer]:
-    elu = False
-    for module in modules:
-        if isinstance(module, nn.ELU):
-            elu = True
-        elif isinstance(module, SConv1d | SConvTranspose1d):
-            yield Convolution(module, elu)
-            elu = False
-        elif isinstance(module, SEANetResnetBlock):
-            shortcut = next(_layers([module.shortcut]))
-            block = tuple(_layers(list(module.block)))
-            assert isinstance(shortcut, Convolution)
-            yield Residual(shortcut, tuple(part for part in block if isinstance(part, Convolution)))
-        else:
-            raise TypeError(f"no layer of a SEANet: {type(module).__name__}")
+def _name(part: str, number: Iterator[int], elu: bool = False) -> str:
+    """The next module of `part`; the ELU before it has a number of its own."""
+    if elu:
+        next(number)
+    return f"{part}.model.{next(number)}"
+
+
+def _residuals(part: str, number: Iterator[int], width: int, units: int) -> list[Layer]:
+    """Residual units: conv 3 to half the width, conv 1 back, and a conv 1 as the shortcut."""
+    layers: list[Layer] = []
+    for unit in range(units):
+        name = _name(part, number)
+        wide = Convolution(f"{name}.block.1", width, width // 2, 3, dilation=2**unit)
+        back = Convolution(f"{name}.block.3", width // 2, width, 1)
+        shortcut = Convolution(f"{name}.shortcut", width, width, 1, elu=False)
+        layers.append(Residual(shortcut, (wide, back)))
+    return layers

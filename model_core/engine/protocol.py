@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig
-from ..model import EncodecModel
-from .items import DecodeItem, EncodedBlock, EncodeItem
+from ..nn.network import EncodecNetwork
+from .blocks import DecodeItem, EncodedBlock, EncodeItem
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of decoding: float32, or what its convolutions and LSTM multiply in."""
@@ -55,7 +55,7 @@ class Engine(Protocol):
     """
 
     config: ModelConfig
-    model: EncodecModel  # for inference, on `device`
+    model: EncodecNetwork  # for inference, on `device`
     device: torch.device
     name: str
     """Which backend, and which build of it."""

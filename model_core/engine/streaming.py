@@ -1,8 +1,7 @@
 """A causal SEANet, block by block.
 
 Every layer of the causal model looks only to the left, so a layer needs no more than the last
-samples of its own input from the block before: `padding_total` samples for a convolution, one
-frame for a transposed convolution (whose kernel is twice its stride), h and c for the LSTM.
+`context` columns of its own input from the block before (`plan`), and the LSTM its h and c.
 
     block 1   r r r|x x x x x x     r: reflected from the block itself, as in the whole audio
     block 2         . . . c c c|x x x x x x     c: context, the end of block 1
@@ -19,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..nn.conv import SConv1d, SConvTranspose1d, extra_padding
+from ..nn.conv import extra_padding
 from ..nn.lstm import SLSTM
-from .items import StreamState
-from .plan import Layer, Plan, Residual
+from .blocks import StreamState
+from .modules import Modules
+from .plan import Convolution, Layer, Plan, Residual
 
 
 class _Cursor:
@@ -40,35 +40,38 @@ class _Cursor:
         self.after.append(x.clone())
 
 
-def run_block(plan: Plan, x: Tensor, state: StreamState, last: bool) -> Tensor:
+def run_block(plan: Plan, modules: Modules, x: Tensor, state: StreamState, last: bool) -> Tensor:
     """One block `[1, C, T]` of a stream through a causal encoder or decoder.
 
     With `last`, the stream ends here and T may be any length. The state is renewed.
     """
     cursor = _Cursor(state.slots)
-    x = _run(plan.before, x, cursor, last)
-    if plan.lstm is not None:
-        x = _lstm(plan.lstm, x, cursor)
-    x = _run(plan.after, x, cursor, last)
+    x = _run(plan.before, modules, x, cursor, last)
+    if modules.lstm is not None:
+        x = _lstm(modules.lstm, x, cursor)
+    x = _run(plan.after, modules, x, cursor, last)
     state.slots = cursor.after
     return x
 
 
-def _run(layers: Iterable[Layer], x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
+def _run(
+    layers: Iterable[Layer], modules: Modules, x: Tensor, cursor: _Cursor, last: bool
+) -> Tensor:
     for layer in layers:
         if isinstance(layer, Residual):
-            x = _run([layer.shortcut], x, cursor, last) + _run(layer.block, x, cursor, last)
+            shortcut = _run([layer.shortcut], modules, x, cursor, last)
+            x = shortcut + _run(layer.block, modules, x, cursor, last)
             continue
         x = F.elu(x) if layer.elu else x
-        if isinstance(layer.module, SConvTranspose1d):
-            x = _conv_transpose(layer.module, x, cursor)
+        if layer.transposed:
+            x = _conv_transpose(layer, modules, x, cursor)
         else:
-            x = _conv(layer.module, x, cursor, last)
+            x = _conv(layer, modules, x, cursor, last)
     return x
 
 
-def _conv(module: SConv1d, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
-    left = module.padding_total
+def _conv(layer: Convolution, modules: Modules, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
+    left = layer.context
     length = x.shape[-1]
     if left:
         context = cursor.take()
@@ -77,19 +80,19 @@ def _conv(module: SConv1d, x: Tensor, cursor: _Cursor, last: bool) -> Tensor:
         x = torch.cat([context, x], dim=-1)
         cursor.put(x[..., -left:])
     if last:
-        extra = extra_padding(length, module.window, module.stride, left)
+        extra = extra_padding(length, layer.window, layer.stride, left)
         if extra:
             x = F.pad(x, (0, extra), mode="reflect")
-    return module.conv(x)
+    return modules.convolution(layer)(x)
 
 
-def _conv_transpose(module: SConvTranspose1d, x: Tensor, cursor: _Cursor) -> Tensor:
+def _conv_transpose(layer: Convolution, modules: Modules, x: Tensor, cursor: _Cursor) -> Tensor:
     previous = cursor.take()
     if previous is None:
         previous = torch.zeros_like(x[..., :1])
     cursor.put(x[..., -1:])
-    y = module.convtr(torch.cat([previous, x], dim=-1))
-    return y[..., module.stride : -module.padding_total]
+    y: Tensor = modules.convolution(layer)(torch.cat([previous, x], dim=-1))
+    return y[..., layer.stride : -layer.padding]
 
 
 def _lstm(module: SLSTM, x: Tensor, cursor: _Cursor) -> Tensor:

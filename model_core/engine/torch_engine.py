@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model import EncodecModel
 from ..nn.conv import fold_weight_norm
+from ..nn.network import EncodecNetwork
 from .arithmetic import arithmetic
-from .items import DecodeItem, EncodedBlock, EncodeItem, states_kept
-from .plan import plan_of
+from .blocks import DecodeItem, EncodedBlock, EncodeItem, states_kept
+from .modules import Modules
+from .plan import decoder_plan, encoder_plan
 from .protocol import EncodePrecision, Precision
 from .streaming import run_block
 
@@ -26,13 +27,15 @@ class TorchEngine:
     captured: bool | None = None
     max_batch = 1
 
-    def __init__(self, model: EncodecModel, device: torch.device | str = "cpu"):
+    def __init__(self, model: EncodecNetwork, device: torch.device | str = "cpu"):
         self.config = model.config
         self.device = torch.device(device)
         self.model = copy.deepcopy(model).to(self.device).eval()
         fold_weight_norm(self.model)
-        self._encoder = plan_of(self.model.encoder.model)
-        self._decoder = plan_of(self.model.decoder.model)
+        self._encoder = encoder_plan(self.config)
+        self._decoder = decoder_plan(self.config)
+        self._encoder_modules = Modules(self.model, self._encoder)
+        self._decoder_modules = Modules(self.model, self._decoder)
         self.dtype = next(self.model.parameters()).dtype
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
@@ -52,7 +55,7 @@ class TorchEngine:
         if self._is_whole(item):
             latent = self.model.encoder(x)
         else:
-            latent = run_block(self._encoder, x, item.state, item.last)
+            latent = run_block(self._encoder, self._encoder_modules, x, item.state, item.last)
         codes = self.model.quantizer.encode_with(latent, item.num_codebooks)
         return EncodedBlock(codes[:, 0].cpu().numpy(), None if scale is None else float(scale))
 
@@ -68,7 +71,7 @@ class TorchEngine:
         if self._is_whole(item):
             y = self.model.decoder(latent)
         else:
-            y = run_block(self._decoder, latent, item.state, item.last)
+            y = run_block(self._decoder, self._decoder_modules, latent, item.state, item.last)
         return y[0] if item.block.scale is None else y[0] * item.block.scale
 
     def _is_whole(self, item: EncodeItem | DecodeItem) -> bool:

@@ -4,13 +4,12 @@ Shapes are `[B, C, T]`. Source: paper section 3.1; reference `modules/conv.py`.
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Norm = Literal["weight_norm", "time_group_norm"]
+from ..config import Norm
 
 
 class WeightNormConv1d(nn.Conv1d):

@@ -12,7 +12,8 @@ from typing import TypedDict
 
 from torch import Tensor, nn
 
-from .conv import Norm, SConv1d, SConvTranspose1d
+from ..config import Norm
+from .conv import SConv1d, SConvTranspose1d
 from .lstm import SLSTM
 
 RATIOS = (8, 5, 4, 2)  # the decoder's order

@@ -18,22 +18,15 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import (
-    Registry,
-    WeightSet,
-    save_hub,
-    save_lm,
-    save_reference,
-    save_weights,
-    write_index,
-)
-from ..checkpoints.digest import is_statistic, weights_id
-from ..checkpoints.names import FileName
-from ..checkpoints.netconfig import LMConfig
-from ..checkpoints.read import read_own_lm
+from ..checkpoints import Registry, WeightSet, write_index
+from ..checkpoints.config import read_own_lm
+from ..checkpoints.load import state_of
+from ..checkpoints.names import FileName, is_statistic, weights_id
+from ..checkpoints.save import save_hub, save_lm, save_reference, save_weights
+from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .codec.start import fill_statistics
 from .lm.export import export_lm, is_lm_run
 from .source import Loaded, load_source
@@ -84,10 +77,10 @@ def export(
     model, lm = loaded.model, loaded.lm
     if dtype is None:
         dtype = torch.float16 if loaded.step is not None or _fits_half(model, lm) else torch.float32
-    before = weights_id(model.state_dict())
+    before = weights_id(state_of(model))
     _round(model, dtype)
     fill_statistics(model)
-    name, id_ = model.config.name, weights_id(model.state_dict())
+    name, id_ = model.config.name, weights_id(state_of(model))
     if id_ != before:
         lm = None
     paths = []
@@ -102,7 +95,7 @@ def export(
 
 
 def _safetensors(
-    model: EncodecModel, lm: LMModel | None, folder: Path, dtype: torch.dtype
+    model: EncodecNetwork, lm: LMModel | None, folder: Path, dtype: torch.dtype
 ) -> list[Path]:
     name, header = model.config.name, _header(model)
     path = save_weights(model, folder, dtype)
@@ -115,7 +108,7 @@ def _safetensors(
 
 
 def _reference(
-    model: EncodecModel, lm: LMModel | None, folder: Path, dtype: torch.dtype, alone: bool
+    model: EncodecNetwork, lm: LMModel | None, folder: Path, dtype: torch.dtype, alone: bool
 ) -> list[Path]:
     name = model.config.name
     path = save_reference(model, name, "model", folder, dtype)
@@ -134,8 +127,8 @@ def _usual_lm(name: str) -> tuple[int, int]:
     return config.dim, config.num_layers
 
 
-def _header(model: EncodecModel) -> str:
-    return f"{model.config.name}:{weights_id(model.state_dict())}"
+def _header(model: EncodecNetwork) -> str:
+    return f"{model.config.name}:{weights_id(state_of(model))}"
 
 
 def _fitting_lm(folder: Path, name: str, header: str) -> Path | None:
@@ -159,14 +152,14 @@ def _current(folder: Path, name: str) -> WeightSet | None:
         return None
 
 
-def _fits_half(model: EncodecModel, lm: LMModel | None) -> bool:
+def _fits_half(model: EncodecNetwork, lm: LMModel | None) -> bool:
     """Whether float16 holds every value as it is."""
     tensors = {**model.state_dict(), **({} if lm is None else lm.state_dict())}
     return all(torch.equal(t, t.half().float()) for k, t in tensors.items() if not is_statistic(k))
 
 
 @torch.no_grad()
-def _round(model: EncodecModel, dtype: torch.dtype) -> None:
+def _round(model: EncodecNetwork, dtype: torch.dtype) -> None:
     for name, tensor in model.state_dict().items():
         if is_statistic(name):
             continue

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checkpoints.partial import replace_with
+from ..checkpoints.files import replace_with
 
 LOG = "log.jsonl"
 

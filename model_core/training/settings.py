@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ..checkpoints.partial import replace_with
+from ..checkpoints.files import replace_with
 from ..errors import SettingsError
 
 T = TypeVar("T")

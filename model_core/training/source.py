@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 
 from ..checkpoints import Registry
-from ..checkpoints.digest import weights_id
-from ..checkpoints.files import load_state as load_tensors
-from ..checkpoints.names import FileName
-from ..checkpoints.read import read_own_config, read_state
-from ..checkpoints.reference import read_reference_config
+from ..checkpoints.config import read_own_config, read_reference_config
+from ..checkpoints.convert import read_state
+from ..checkpoints.load import load_lm, load_network
+from ..checkpoints.load import load_state as load_tensors
+from ..checkpoints.names import FileName, weights_id
 from ..checkpoints.registry import WORDS
 from ..config import CONFIGS, config_of
 from ..errors import SettingsError, WeightsError, WeightsUnavailableError
-from ..lm import LMModel
-from ..model import EncodecModel
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
 from .state import STATE, load_state
 
 
@@ -23,7 +23,7 @@ from .state import STATE, load_state
 class Loaded:
     """A codec, and the language model that was made for its weights."""
 
-    model: EncodecModel
+    model: EncodecNetwork
     lm: LMModel | None = None
     step: int | None = None  # of the run; None for finished weights
 
@@ -51,8 +51,8 @@ def load_source(source: str, name: str | None = None) -> Loaded:
         )
     registry = Registry(source)
     found = registry.find(name or _only_model(registry, source))
-    lm = None if found.lm is None else registry.load_lm(found)
-    return Loaded(registry.load(found), lm)
+    lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
+    return Loaded(load_network(found, EncodecNetwork), lm)
 
 
 def load_run(folder: Path) -> Loaded:
@@ -73,12 +73,12 @@ def load_run(folder: Path) -> Loaded:
     if not started:
         raise WeightsError(f"{folder}: this run has no codebooks yet")
     with torch.random.fork_rng(devices=[]):
-        model = EncodecModel(config_of(name).with_filters(width)).eval()
+        model = EncodecNetwork(config_of(name).with_filters(width)).eval()
     load_tensors(model, tensors, path)
     return Loaded(model, step=step)
 
 
-def _load_file(path: Path, name: str | None) -> EncodecModel:
+def _load_file(path: Path, name: str | None) -> EncodecNetwork:
     if path.suffix == ".safetensors":
         state, config = read_state(path, "own"), read_own_config(path)
     else:
@@ -91,7 +91,7 @@ def _load_file(path: Path, name: str | None) -> EncodecModel:
     if name not in (None, config.name):
         raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
     with torch.random.fork_rng(devices=[]):
-        model = EncodecModel(config, f"{config.name}:{weights_id(state)}").eval()
+        model = EncodecNetwork(config, f"{config.name}:{weights_id(state)}").eval()
     load_tensors(model, state, path)
     return model
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.partial import replace_with
+from ..checkpoints.files import replace_with
 from ..errors import WeightsError
 
 STATE = "state.pt"

@@ -8,7 +8,7 @@ import structlog
 import torch
 
 from model_core.codec.work import FunctionTask, Work
-from model_core.engine.fixed.handover import handover
+from model_core.engine.cuda.handover import handover
 
 from .worker_queue import DeviceQueue
 

@@ -11,12 +11,13 @@ import structlog
 import torch
 
 from model_core.checkpoints import Registry, WeightSet
+from model_core.checkpoints.load import load_lm
 from model_core.codec import Codec
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
-from model_core.lm import LMModel
+from model_core.nn.lm import LMModel
 
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
@@ -209,14 +210,13 @@ class ModelPool:
         same codes again, and nothing is measured while requests wait.
         """
         torch.set_num_threads(1)
-        model = registry.load(found)
         lm = _load_lm(registry, found)
         with self._making:
-            chosen = self._max_batch.get(model.config, self._options.max_batch)
+            chosen = self._max_batch.get(found.config, self._options.max_batch)
             options = replace(self._options, max_batch=chosen)
-            codec = Codec(model, lm, found.lm_header_name, found, self._device, options)
+            codec = Codec.from_weights(found, lm, self._device, options)
             codec.warm_up()
-            self._max_batch[model.config] = codec.engine.max_batch
+            self._max_batch[found.config] = codec.engine.max_batch
         return codec
 
     async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
@@ -256,7 +256,7 @@ def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
     if found.lm is None:
         return None
     try:
-        return registry.load_lm(found)
+        return load_lm(registry.fetch_lm(found))
     except WeightsUnavailableError as error:
         logger.warning("no language model", model=found.header_name, error=str(error))
         return None

@@ -12,7 +12,7 @@ from benchmarks.plan import PRESETS
 from benchmarks.results import Section
 from benchmarks.streams import Streams
 from model_core.config import CONFIGS
-from model_core.engine import EngineOptions, FixedEngine
+from model_core.engine import CudaEngine, EngineOptions
 from model_core.model import EncodecModel
 
 _CPU = torch.device("cpu")
@@ -53,6 +53,6 @@ def test_streams_count_what_overlaps_once() -> None:
 def test_an_error_of_a_caller_is_raised() -> None:
     model = _narrow("encodec_24khz")
     streams = Streams(replace(model.config, bins=4096), "decode", 6.0, 3, 1)  # codes it lacks
-    engine = FixedEngine(model, _CPU, EngineOptions(max_batch=2))
+    engine = CudaEngine(model, _CPU, EngineOptions(max_batch=2))
     with pytest.raises(IndexError):
         streams.run(engine, callers=2)

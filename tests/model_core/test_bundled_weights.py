@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from model_core import compress, decompress
-from model_core.checkpoints import Registry, load_model
+from model_core.checkpoints import Registry
+from model_core.checkpoints.config import read_own_lm
+from model_core.checkpoints.load import load_lm, load_network
 from model_core.checkpoints.names import FileName
-from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
 from model_core.metrics import log_mel_distance, si_snr
+from model_core.model import load_model
+from model_core.nn.network import EncodecNetwork
 from tests.peers import NAMES, signal
 
 MOST = 130 * 10**6  # bytes, all together
@@ -43,7 +46,7 @@ def test_every_release_loads_by_its_id(file: Path) -> None:
     if named.kind == "model":
         found = registry.find_exact(f"{named.name}:{named.hex}")
         assert found.path == file
-        assert registry.load(found).name == found.header_name
+        assert load_network(found, EncodecNetwork).name == found.header_name
         return
     _, owner = read_own_lm(file)
     assert owner is not None
@@ -51,7 +54,7 @@ def test_every_release_loads_by_its_id(file: Path) -> None:
     assert found.source == "bundled", "the weights it was made for are released too"
     assert found.lm is not None
     assert found.lm.path == file
-    registry.load_lm(found)
+    load_lm(registry.fetch_lm(found))
 
 
 @pytest.mark.parametrize("name", NAMES)

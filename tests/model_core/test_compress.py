@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core import checkpoints
-from model_core.checkpoints import registry
+from model_core.checkpoints import LMSet, registry
+from model_core.checkpoints.save import save_lm, save_weights
 from model_core.compress import compress, decompress
 from model_core.config import ENCODEC_24KHZ
 from model_core.ecdc import Header
@@ -18,8 +18,8 @@ from model_core.errors import (
     WeightsError,
     WeightsUnavailableError,
 )
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         latents = model.encoder(0.1 * torch.randn(1, 1, 480_000))[0].t()
         for codebook in model.quantizer.codebooks:
             codebook.codebook.embed.copy_(latents[:1024])
-    path = checkpoints.save_weights(model, folder)
+    path = save_weights(model, folder)
     lm = LMModel(32, 1024, dim=8, num_layers=1, past_context=262)
-    checkpoints.save_lm(lm, f"{ENCODEC_24KHZ.name}:{path.stem[-8:]}", folder)
+    save_lm(lm, f"{ENCODEC_24KHZ.name}:{path.stem[-8:]}", folder)
     return folder
 
 
@@ -98,9 +98,9 @@ def test_what_a_model_from_a_folder_codes_comes_back(
     tmp_path: Path, wav: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENCODEC_WEIGHTS", "bundled")
-    made = checkpoints.save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path)
+    made = save_weights(EncodecModel(ENCODEC_24KHZ.with_filters(2)), tmp_path)
     lm = LMModel(32, 1024, dim=8, num_layers=1, past_context=262)
-    checkpoints.save_lm(lm, f"{ENCODEC_24KHZ.name}:{made.stem[-8:]}", tmp_path)
+    save_lm(lm, f"{ENCODEC_24KHZ.name}:{made.stem[-8:]}", tmp_path)
     model = EncodecModel.encodec_model_24khz(repository=tmp_path)
     model.set_target_bandwidth(1.5)
     plain, rate = decompress(compress(model, wav))
@@ -120,7 +120,7 @@ def test_changed_weights_make_no_file_under_the_old_name(
     with pytest.raises(WeightsError, match="save them"):
         compress(model, wav)
 
-    checkpoints.save_weights(model, tmp_path, torch.float32)
+    save_weights(model, tmp_path, torch.float32)
     saved = EncodecModel.encodec_model_24khz(repository=tmp_path)
     saved.set_target_bandwidth(1.5)
     out, _ = decompress(compress(saved, wav))
@@ -149,10 +149,10 @@ def test_a_changed_environment_is_seen(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(folder))
-    assert checkpoints.load_model("encodec_24khz").config.n_filters == 2
+    assert load_model("encodec_24khz").config.n_filters == 2
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsUnavailableError):
-        checkpoints.load_model("encodec_24khz")
+        load_model("encodec_24khz")
 
 
 def test_decompress_needs_no_language_model_for_a_file_without(
@@ -161,10 +161,10 @@ def test_decompress_needs_no_language_model_for_a_file_without(
     data = compress(model, wav)
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(folder))
 
-    def unavailable(*_: object) -> LMModel:
+    def unavailable(*_: object) -> LMSet:
         raise WeightsUnavailableError("cannot be downloaded")
 
-    monkeypatch.setattr(registry.Registry, "load_lm", unavailable)
+    monkeypatch.setattr(registry.Registry, "fetch_lm", unavailable)
     out, rate = decompress(data)
     assert (out.shape, rate) == (wav.shape, 24_000)
 

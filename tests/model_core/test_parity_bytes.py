@@ -20,6 +20,7 @@ from torch import Tensor
 
 from model_core import EncodecModel, compress_to_file, decompress
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_network
 from model_core.codec import Codec, Encoder, run_now
 from model_core.ecdc import Header, read_header
 from tests.peers import NAMES, Frames, LMPair, Pair, Peers, entries_used, signal
@@ -70,7 +71,7 @@ def setup(
         patch.setenv("ENCODEC_WEIGHTS", str(folder))
         registry = Registry()
         found = registry.find(name)
-        ours = registry.load(found)
+        ours = load_network(found, EncodecModel)
         names = {False: found.header_name, True: str(found.lm_header_name)}
         assert len({name, *names.values()}) == 3
         patch.setattr(pair.reference, "name", name)

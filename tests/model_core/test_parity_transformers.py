@@ -7,6 +7,7 @@ That library follows the reference but for two things:
 Its `hf`-style input padding (the feature extractor) is not part of the model and not used here.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import torch
 import transformers
 from torch import Tensor
 
+from model_core.checkpoints.config import config_from_hub, config_to_hub
 from model_core.checkpoints.convert import HubForm, from_hub, to_hub
-from model_core.checkpoints.hub_config import config_from_hub, config_to_hub
+from model_core.checkpoints.load import load_state, state_of
 from model_core.config import CONFIGS
 from model_core.model import EncodecModel
 from tests.peers import NAMES, Pair, Peers, signal
@@ -27,7 +29,8 @@ def hub_model(pair: Pair) -> transformers.EncodecModel:
     """The library's model with the pair's weights, by our configuration and tensor names."""
     values = config_to_hub(CONFIGS[pair.name])
     model = transformers.EncodecModel(transformers.EncodecConfig(**values)).eval()
-    model.load_state_dict(to_hub(pair.reference.state_dict()))
+    tensors = to_hub(state_of(pair.reference))
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
     return model.double()
 
 
@@ -75,7 +78,7 @@ def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: 
 def test_every_form_of_weight_norm_comes_back(peers: Peers, form: HubForm) -> None:
     pair = peers.pair("encodec_24khz")
     ours = EncodecModel(pair.ours.config).eval()
-    ours.load_state_dict(from_hub(to_hub(pair.reference.state_dict(), form), ours.config))
+    load_state(ours, from_hub(to_hub(state_of(pair.reference), form), ours.config), Path("ours"))
     x = signal(1, 4_800, 24_000)[None]
     (codes, _), (expected, _) = ours.encode(x)[0], pair.reference.encode(x)[0]
     assert (codes == expected).double().mean() >= (0.999 if form == "fused" else 1)

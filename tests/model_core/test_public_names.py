@@ -54,7 +54,7 @@ def test_networks_need_torch_alone() -> None:
     missing = ["av", "httpx", "huggingface_hub", "pydantic", "fastapi", "structlog"]
     code = (
         f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
-        "import model_core.engine, model_core.lm, model_core.model, model_core.training.cli\n"
+        "import model_core.engine, model_core.nn.lm, model_core.model, model_core.training.cli\n"
         "print('fine')"
     )
     done = subprocess.run(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core.checkpoints import save_weights
+from model_core.checkpoints.save import save_weights
 from model_core.config import ENCODEC_24KHZ
 from model_core.model import EncodecModel
 from model_core.training.carry.parts import read_parts

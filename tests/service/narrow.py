@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model_core.checkpoints import save_lm, save_weights
-from model_core.checkpoints.netconfig import LMConfig
-from model_core.config import CONFIGS, ModelConfig
+from model_core.checkpoints.save import save_lm, save_weights
+from model_core.config import CONFIGS, LMConfig, ModelConfig
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from tests.peers import signal
 
 
@@ -22,7 +22,7 @@ def write_narrow_models(folder: Path) -> None:
             torch.manual_seed(7 + number)
             path = save_weights(_model(config.with_filters(2)), folder, torch.float32)
             if config.name == "encodec_24khz":
-                lm = LMConfig(config.name, dim=16, num_layers=1).build()
+                lm = LMModel.from_config(LMConfig(config.name, dim=16, num_layers=1))
                 for linear in lm.linears:
                     linear.get_parameter("weight").mul_(6)
                 name = f"{config.name}:{path.stem.rpartition('-')[2]}"

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec, Compressor, Runner, run_now
 from model_core.codec.work import CPU, INLINE, FunctionTask
-from model_core.engine import EngineOptions, FixedEngine
+from model_core.engine import CudaEngine, EngineOptions
+from model_core.nn.network import EncodecNetwork
 from service.inference.scheduler import Scheduler
 from service.metrics import Metrics
 from tests.peers import signal
@@ -32,10 +34,10 @@ def on_device(name: str, weights: Path) -> Codec:
     """A codec with batches of four rows, whose tasks go to the workers of a device."""
     registry = Registry(str(weights))
     found = registry.find(name)
-    model = registry.load(found)
-    lm = None if found.lm is None else registry.load_lm(found)
+    model = load_network(found, EncodecNetwork)
+    lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
     codec = Codec(model, lm, found.lm_header_name, found)
-    engine = FixedEngine(model, "cpu", EngineOptions(max_batch=4))
+    engine = CudaEngine(model, "cpu", EngineOptions(max_batch=4))
     engine.blocks_at_once = 4
     codec.engine = engine
     codec.encode_task = FunctionTask("encode", codec.name, 4, engine.encode, CUDA)

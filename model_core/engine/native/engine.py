@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...model import EncodecModel
 from ...nn.conv import fold_weight_norm
+from ...nn.network import EncodecNetwork
 from ...threads import single_thread
-from ..items import (
+from ..blocks import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
@@ -54,7 +54,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        model: EncodecModel,
+        model: EncodecNetwork,
         library: NativeLibrary,
         options: EngineOptions = EngineOptions(),
     ):
@@ -74,11 +74,12 @@ class NativeEngine:
         several = _BLOCKS_SHARED if options.shared else _BLOCKS_A_THREAD * self.threads
         self.blocks_at_once = several if self.threads > 1 else 1
         self._native = library.model(
-            Spec.of(self.config, self.block_frames, self.precision), flat_weights(self.model)
+            Spec.of(self.config, self.block_frames, self.precision),
+            flat_weights(self.config, _state_of(self.model)),
         )
 
     @staticmethod
-    def supports(model: EncodecModel, device: torch.device) -> bool:
+    def supports(model: EncodecNetwork, device: torch.device) -> bool:
         """Whether the C++ knows this network: the paper's, of any width, in float32."""
         config = model.config
         dtypes = {parameter.dtype for parameter in model.parameters()}
@@ -153,6 +154,11 @@ class NativeEngine:
         if scales is None:
             raise ValueError("the model does not normalise")
         return x[0].contiguous().numpy(), float(scales[0])
+
+
+def _state_of(model: EncodecNetwork) -> dict[str, np.ndarray]:
+    """Its tensors, weight norm folded by torch: the bits that `nn` computes with."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
 def _joined(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

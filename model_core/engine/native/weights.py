@@ -1,44 +1,67 @@
-"""A model's weights in the order in which `csrc/weights.h` reads them."""
+"""A model's weights in the order in which `csrc/weights.h` reads them: numpy alone, no torch."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from ...model import EncodecModel
-from ...nn.conv import SConvTranspose1d
-from ..plan import Layer, Plan, Residual, plan_of
+from ...config import ModelConfig
+from ..plan import Layer, Lstm, Plan, Residual, decoder_plan, encoder_plan
 
-
-def flat_weights(model: EncodecModel) -> np.ndarray:
-    """Encoder, decoder and the codebooks' entries, float32 `[n]`; weight norm must be folded."""
-    tensors = [*_of_plan(plan_of(model.encoder.model)), *_of_plan(plan_of(model.decoder.model))]
-    tensors += [book.codebook.embed for book in model.quantizer.codebooks]
-    flat: np.ndarray = torch.cat([t.detach().cpu().float().reshape(-1) for t in tensors]).numpy()
-    return flat
+State = dict[str, np.ndarray]
 
 
-def _of_plan(plan: Plan) -> Iterator[Tensor]:
-    yield from _of_layers(plan.before)
+def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
+    """Encoder, decoder and the codebooks' entries, float32 `[n]`.
+
+    `state` has the reference's names; weight norm may be folded or not (see `fold_weight_norm`).
+    Raises `KeyError` for a tensor that is missing.
+    """
+    state = fold_weight_norm(state)
+    norm = config.norm == "time_group_norm"
+    names = [*_of_plan(encoder_plan(config), norm), *_of_plan(decoder_plan(config), norm)]
+    names += [f"quantizer.vq.layers.{k}._codebook.embed" for k in range(config.num_codebooks)]
+    return np.concatenate([state[name].ravel() for name in names], dtype=np.float32)
+
+
+def fold_weight_norm(state: State) -> State:
+    """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)` that they make.
+
+    The norm is summed in float64 and rounded, so that it has the same bits on every machine.
+    torch sums it in float32, in an order that depends on the processor: its weights differ from
+    these in the last bit, about every other one.
+    """
+    folded: State = {}
+    for name, values in state.items():
+        if name.endswith(".weight_g"):
+            direction = state[f"{name[:-1]}v"]
+            squares = np.square(direction, dtype=np.float64)
+            norm = np.sqrt(squares.sum(axis=(1, 2), keepdims=True)).astype(np.float32)
+            folded[name.removesuffix("_g")] = direction * (values / norm)
+        elif not name.endswith(".weight_v"):
+            folded[name] = values
+    return folded
+
+
+def _of_plan(plan: Plan, norm: bool) -> Iterator[str]:
+    yield from _of_layers(plan.before, norm)
     if plan.lstm is not None:
-        yield from plan.lstm.lstm.parameters()
-    yield from _of_layers(plan.after)
+        yield from _of_lstm(plan.lstm)
+    yield from _of_layers(plan.after, norm)
 
 
-def _of_layers(layers: Iterable[Layer]) -> Iterator[Tensor]:
+def _of_layers(layers: Iterable[Layer], norm: bool) -> Iterator[str]:
     for layer in layers:
         if isinstance(layer, Residual):
-            yield from _of_layers([*layer.block, layer.shortcut])
-        elif isinstance(layer.module, SConvTranspose1d):
-            yield from _conv(layer.module.convtr.convtr, layer.module.convtr.norm)
+            yield from _of_layers([*layer.block, layer.shortcut], norm)
         else:
-            yield from _conv(layer.module.conv.conv, layer.module.conv.norm)
+            yield f"{layer.weights}.weight"
+            yield f"{layer.weights}.bias"
+            if norm:
+                yield f"{layer.norm}.weight"
+                yield f"{layer.norm}.bias"
 
 
-def _conv(conv: nn.Conv1d | nn.ConvTranspose1d, norm: nn.Module) -> Iterator[Tensor]:
-    if conv.bias is None:
-        raise ValueError("a convolution without a bias")
-    yield conv.weight
-    yield conv.bias
-    yield from norm.parameters()
+def _of_lstm(lstm: Lstm) -> Iterator[str]:
+    for number in range(lstm.num_layers):
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            yield f"{lstm.name}.lstm.{kind}_l{number}"

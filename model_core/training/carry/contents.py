@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...checkpoints.files import float_tensors, load_state
-from ...checkpoints.netconfig import LMConfig
-from ...config import config_of
+from ...checkpoints.files import state_from_tensors
+from ...checkpoints.load import load_state
+from ...config import LMConfig, config_of
 from ...errors import SettingsError, WeightsError
-from ...model import EncodecModel
+from ...nn.lm import LMModel
+from ...nn.network import EncodecNetwork
 from ..codec.adversary import Adversary
 from ..codec.settings import CodecSettings
 from ..lm.network import LMNetwork
@@ -25,6 +27,7 @@ from ..lm.settings import LMTrainingConfig
 from ..schedule import progress
 
 State = dict[str, Any]
+Arrays = dict[str, np.ndarray]
 Settings = CodecSettings | LMTrainingConfig
 
 SHARED = ("config", "step", "spent")
@@ -74,25 +77,25 @@ def unpacked(
     strange = [name for name in tensors if not name.startswith(prefixes)]
     if strange:
         raise WeightsError(f"{where}: unexpected: {', '.join(strange[:3])}")
-    tensors = float_tensors(tensors, where)
+    arrays = state_from_tensors(tensors, where)
     settings = _settings(kind, described["config"])
     step = described["step"]
     state: State = dict(described) | {"optimizer": None, "warm_from": step, "average_updates": 0}
     with torch.random.fork_rng(devices=[]):
         if isinstance(settings, CodecSettings):
-            state |= _codec(settings, tensors, where)
+            state |= _codec(settings, arrays, where)
         else:
-            state |= _lm(settings, tensors, where)
+            state |= _lm(settings, arrays, where)
     return state, settings
 
 
-def _codec(settings: CodecSettings, tensors: Mapping[str, Tensor], where: Path) -> State:
+def _codec(settings: CodecSettings, arrays: Arrays, where: Path) -> State:
     config = config_of(settings.model)
-    model = EncodecModel(config.with_filters(settings.n_filters))
-    load_state(model, _of("weights.", tensors), where)
+    model = EncodecNetwork(config.with_filters(settings.n_filters))
+    load_state(model, _of("weights.", arrays), where)
     for layer in model.quantizer.codebooks:
         layer.codebook.rebuild_average()
-    judges = _of("discriminator.", tensors)
+    judges = _of("discriminator.", arrays)
     return {
         "model": model.state_dict(),
         "average": _floating(model),
@@ -100,18 +103,18 @@ def _codec(settings: CodecSettings, tensors: Mapping[str, Tensor], where: Path) 
     }
 
 
-def _adversary(settings: CodecSettings, weights: Mapping[str, Tensor], where: Path) -> State:
+def _adversary(settings: CodecSettings, weights: Arrays, where: Path) -> State:
     adversary = Adversary(config_of(settings.model), settings.adversary_filters)
     load_state(adversary.discriminator, weights, where)
     return adversary.state_dict() | {"optimizer": None}
 
 
-def _lm(settings: LMTrainingConfig, tensors: Mapping[str, Tensor], where: Path) -> State:
-    weights = _of("weights.", tensors)
+def _lm(settings: LMTrainingConfig, arrays: Arrays, where: Path) -> State:
+    weights = _of("weights.", arrays)
     codec = settings.codec
     size = weights["outward"].shape[1] if weights.get("outward") is not None else codec.dimension
     network = LMNetwork(
-        LMConfig(settings.model, settings.dim, settings.layers).build(),
+        LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
         torch.zeros(codec.num_codebooks, codec.bins, size),
         torch.ones(codec.num_codebooks, codec.bins),
     )
@@ -135,8 +138,8 @@ def _settings(kind: str, values: Any) -> Settings:
         raise SettingsError(f"not the settings of a run: {error}") from error
 
 
-def _of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+def _of(prefix: str, arrays: Arrays) -> Arrays:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _floating(module: nn.Module) -> dict[str, Tensor]:

@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...checkpoints.files import read_bytes, read_json, read_metadata
-from ...checkpoints.partial import replace_with
+from ...checkpoints.files import read_bytes, read_json, read_metadata, replace_with
 from ...errors import WeightsError
 
 FORMAT = "encodec-carry-1"

@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from ...model import EncodecModel
 from ...nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
+from ...nn.network import EncodecNetwork
 
 
-def start_loud(model: EncodecModel) -> None:
+def start_loud(model: EncodecNetwork) -> None:
     """Give weight-normed layers gains that carry the signal through the depth, and no bias.
 
     With torch's own start the signal dies on the way and what reaches the decoder is bias. A

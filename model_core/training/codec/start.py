@@ -4,7 +4,7 @@ import torch
 
 from ...config import ModelConfig
 from ...errors import WeightsError
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..source import load_source
 from .widen import doubled
 
@@ -28,7 +28,7 @@ def require_fitting(source: str, config: ModelConfig) -> None:
     _require_equal(source, found.with_filters(wanted), config)
 
 
-def from_weights(model: EncodecModel, source: str) -> None:
+def from_weights(model: EncodecNetwork, source: str) -> None:
     """Copy the weights of `source` (see `load_source`) into `model`, ready to be trained on.
 
     Those of a network of half the width, or a quarter, grow into it (see `widen`). Raises
@@ -51,7 +51,7 @@ def _require_equal(source: str, found: ModelConfig, wanted: ModelConfig) -> None
 
 
 @torch.no_grad()
-def fill_statistics(model: EncodecModel) -> None:
+def fill_statistics(model: EncodecNetwork) -> None:
     """Give codebooks without training statistics (files seldom carry them) such as keep them.
 
     Every entry counts as used alike, as often as in a batch of the paper and well above what is

@@ -13,8 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from ... import distrib
 from ...balancer import Balancer
 from ...metrics import si_snr
-from ...model import EncodecModel
 from ...nn.lstm import SLSTM
+from ...nn.network import EncodecNetwork
 from ..optimizer import adam, step_if_finite
 from ..processes import autocast, seed_of
 from .adversary import Adversary
@@ -30,7 +30,7 @@ class CodecStep:
     works on this one; `float` waits for it.
     """
 
-    def __init__(self, settings: CodecSettings, model: EncodecModel, device: torch.device):
+    def __init__(self, settings: CodecSettings, model: EncodecNetwork, device: torch.device):
         self.settings = settings
         self.model = model
         self.device = device

@@ -18,7 +18,7 @@ from torch import Tensor
 from ... import distrib
 from ...config import config_of
 from ...errors import SettingsError
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ...nn.rvq import dead_code_threshold
 from ..average import Average
 from ..clock import RunClock
@@ -55,7 +55,7 @@ class CodecTrainer:
         self.device = torch.device(device)
         self.cache = cache
         torch.manual_seed(seed_of(settings.seed, "network"))
-        self.model = EncodecModel(config_of(settings.model).with_filters(settings.n_filters))
+        self.model = EncodecNetwork(config_of(settings.model).with_filters(settings.n_filters))
         self.quantising = False
         resumes = (folder / STATE).exists()
         if settings.start_from is None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...metrics import log_mel_distance, si_snr
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..data.cache import AudioCache
 from ..data.sampler import validation_clips
 from .usage import code_counts, usage
@@ -24,7 +24,7 @@ class Validation:
 
 @torch.no_grad()
 def validate(
-    model: EncodecModel,
+    model: EncodecNetwork,
     cache: AudioCache,
     bandwidth: float | None,
     seconds: float = 2.0,

@@ -8,17 +8,17 @@ al., "Net2Net", arXiv 1511.05641.
 import torch
 from torch import Tensor, nn
 
-from ...model import EncodecModel
 from ...nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
+from ...nn.network import EncodecNetwork
 
 NOISE = 0.1  # of a copy's weights, against their standard deviation
 
 
 @torch.no_grad()
-def doubled(narrow: EncodecModel, generator: torch.Generator) -> EncodecModel:
+def doubled(narrow: EncodecNetwork, generator: torch.Generator) -> EncodecNetwork:
     """A model with twice the `n_filters`, the same codebooks and the same output."""
     config = narrow.config.with_filters(2 * narrow.config.n_filters)
-    wide = EncodecModel(config)
+    wide = EncodecNetwork(config)
     wide.quantizer.load_state_dict(narrow.quantizer.state_dict())
     theirs = dict(wide.named_modules())
     for name, module in narrow.named_modules():

@@ -19,12 +19,12 @@ import torch
 from torchaudio.functional import resample
 from tqdm import tqdm
 
-from ...checkpoints.partial import replace_with
+from ...checkpoints.files import replace_with
 from ...codec import Codec, Encoder, Runner, Work, run_now
 from ...codec.work import Inline
 from ...engine import EncodedBlock
 from ...errors import WeightsError
-from ...model import EncodecModel
+from ...nn.network import EncodecNetwork
 from ..data.cache import AudioCache, Recording
 
 GAINS = (-10.0, 6.0)  # dB
@@ -188,7 +188,7 @@ def _load(path: Path) -> CodeStreams:
         raise WeightsError(f"{path}: not the codes of a training run: {error}") from error
 
 
-def codebook_entries(model: EncodecModel) -> torch.Tensor:
+def codebook_entries(model: EncodecNetwork) -> torch.Tensor:
     """The codec's codebooks, float32 `[K, card, D]`."""
     books = model.quantizer.codebooks
     return torch.stack([book.codebook.embed.detach().float().cpu() for book in books])

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ...ecdc import ArithmeticCoder, build_stable_quantized_cdf
-from ...lm import LMModel
+from ...nn.lm import LMModel
 from .codes import CodeStreams
 
 CHUNK = 256  # frames that go through at once

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import torch
 
-from ...checkpoints import Registry, save_lm, shared_registry, write_index
-from ...checkpoints.netconfig import LMConfig
+from ...checkpoints import Registry, shared_registry, write_index
+from ...checkpoints.load import load_network
+from ...checkpoints.save import save_lm
+from ...config import LMConfig
 from ...errors import WeightsError, WeightsUnavailableError
-from ...lm import LMModel
+from ...nn.lm import LMModel
+from ...nn.network import EncodecNetwork
 from ..state import STATE, kind_of, load_state
 from .codes import codebook_entries
 from .network import LMNetwork
@@ -27,10 +30,10 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
     registry = shared_registry(settings.weights)
-    model = registry.load(registry.find_exact(made_for))
+    model = load_network(registry.find_exact(made_for), EncodecNetwork)
     entries = codebook_entries(model)
     network = LMNetwork(
-        LMConfig(settings.model, settings.dim, settings.layers).build(),
+        LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
         entries,
         torch.ones(entries.shape[:2]),
     )

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ... import distrib
-from ...checkpoints.netconfig import LMConfig
 from ...codec import Codec
+from ...config import LMConfig
 from ...engine import EngineOptions
 from ...errors import SettingsError
+from ...nn.lm import LMModel
 from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
@@ -64,7 +65,7 @@ class LMTrainer:
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
-            LMConfig(settings.model, settings.dim, settings.layers).build(),
+            LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
             codebook_entries(codec.engine.model),
             _counts(self.train_streams, settings.codec.bins),
             settings.dropout,

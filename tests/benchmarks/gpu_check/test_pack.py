@@ -25,7 +25,7 @@ def test_the_tree_travels_with_one_set_of_weights_that_its_index_names(tmp_path:
     for path in (
         "scripts/gpu_check.sh",
         "benchmarks/gpu_check/command.py",
-        "model_core/engine/fixed/engine.py",
+        "model_core/engine/cuda/engine.py",
         "service/scheduler.py",
         "tests/model_core/engine/test_cuda.py",
         "pyproject.toml",

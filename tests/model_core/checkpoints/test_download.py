@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import close_session
 
-from model_core.checkpoints import hub
 from model_core.checkpoints.download import Patience, fetch, unreachable
+from model_core.checkpoints.published import fetch_hub_folder
 from model_core.errors import WeightsError, WeightsUnavailableError
 from tests.model_core.checkpoints.conftest import FileServer
 
@@ -186,7 +186,7 @@ def test_a_proxy_that_cannot_be_used_is_said_at_once(path: Path) -> None:
 def test_the_hub_behind_a_proxy_that_cannot_be_used(tmp_path: Path) -> None:
     close_session()  # which has seen another environment
     with pytest.raises(WeightsUnavailableError, match=UNUSABLE):
-        hub.fetch("encodec_24khz", tmp_path, None)
+        fetch_hub_folder("encodec_24khz", tmp_path, None)
 
 
 def test_certificates_that_are_not_there(

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
-from model_core import checkpoints
-from model_core.checkpoints import Registry, files, hub_config, read
+from model_core.checkpoints import Registry, files
+from model_core.checkpoints.config import config_from_hub, config_to_hub, read_own_lm
+from model_core.checkpoints.load import load_network, load_state
+from model_core.checkpoints.save import save_weights
 from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from tests.model_core.checkpoints.conftest import save_th
 
 NAME = "encodec_24khz"
@@ -37,11 +40,11 @@ def narrow() -> EncodecModel:
 
 @pytest.fixture
 def own(narrow: EncodecModel, tmp_path: Path) -> Path:
-    return checkpoints.save_weights(narrow, tmp_path)
+    return save_weights(narrow, tmp_path)
 
 
 def load(path: Path) -> EncodecModel:
-    return checkpoints.load_model(NAME, str(path.parent))
+    return load_model(NAME, str(path.parent))
 
 
 def refused(path: Path, fault: str) -> None:
@@ -120,7 +123,7 @@ def test_keys_and_shapes_are_named(narrow: EncodecModel, tmp_path: Path) -> None
     state["surplus"] = bias
     state["decoder.model.0.conv.conv.bias"] = torch.zeros(7)
     with pytest.raises(WeightsError) as caught:
-        files.load_state(narrow, state, Path("some.th"))
+        load_state(narrow, state, Path("some.th"))
     assert str(caught.value) == (
         "some.th: missing: encoder.model.0.conv.conv.bias; unexpected: surplus; "
         "of another shape: decoder.model.0.conv.conv.bias [7] instead of [32]"
@@ -163,13 +166,13 @@ def test_own_file_with_another_configuration(
 ) -> None:
     config = json.dumps({**narrow.config.to_dict(), field: value})
     metadata = {"format": "encodec-service", "kind": "model", "config": config}
-    save_file(files.read_safetensors(own), own, metadata)
+    save_arrays(files.read_safetensors(own), own, metadata)
     refused(own, fault)
 
 
 def test_own_configuration_that_is_no_json(own: Path) -> None:
     metadata = {"format": "encodec-service", "kind": "model", "config": "{"}
-    save_file(files.read_safetensors(own), own, metadata)
+    save_arrays(files.read_safetensors(own), own, metadata)
     refused(own, "not JSON")
 
 
@@ -185,10 +188,10 @@ def test_own_configuration_that_is_no_json(own: Path) -> None:
         ("num_filters", None, "n_filters"),
     ],
 )
-def test_hub_configuration_of_another_network(field: str, value: object, fault: str) -> None:
-    data = {**hub_config.config_to_hub(ENCODEC_24KHZ), field: value}
+def test_configuration_of_another_network(field: str, value: object, fault: str) -> None:
+    data = {**config_to_hub(ENCODEC_24KHZ), field: value}
     with pytest.raises(WeightsError, match=f"here/config.json: .*{fault}"):
-        hub_config.config_from_hub(data, "here/config.json")
+        config_from_hub(data, "here/config.json")
 
 
 def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
@@ -204,7 +207,7 @@ def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
         metadata = {"format": "encodec-service", "kind": "lm", "config": json.dumps(config)}
         save_file({"x": torch.zeros(1)}, path, metadata)
         with pytest.raises(WeightsError, match=str(path)):
-            read.read_own_lm(path)
+            read_own_lm(path)
 
 
 def test_file_that_changes_after_it_was_found(th24: Path, tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_file_that_changes_after_it_was_found(th24: Path, tmp_path: Path) -> Non
     path.unlink()
     torch.save({}, path)
     with pytest.raises(WeightsError, match="wrong checksum"):
-        read.build_model(found)
+        load_network(found, EncodecModel)
 
 
 def test_weights_of_the_other_model(own: Path) -> None:

@@ -11,14 +11,16 @@ import pytest
 import torch
 
 from model_core import checkpoints
-from model_core.checkpoints import Registry
-from model_core.checkpoints.digest import State, weights_id
-from model_core.checkpoints.read import read_state
-from model_core.checkpoints.sets import Layout
+from model_core.checkpoints import Registry, State
+from model_core.checkpoints.convert import read_state
+from model_core.checkpoints.load import load_lm, load_network, state_of
+from model_core.checkpoints.names import Layout, weights_id
+from model_core.checkpoints.save import save_hub, save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
+from model_core.nn.network import EncodecNetwork
 from tests.model_core.checkpoints.conftest import FileServer
 
 NAME = "encodec_24khz"
@@ -39,11 +41,11 @@ def small_lm(seed: int) -> LMModel:
 def package(tmp_path: Path) -> Path:
     """Bundled weights: a current model with its language model, and an older one."""
     folder = tmp_path / "package"
-    checkpoints.save_weights(narrow(1), folder)
-    current = checkpoints.save_weights(narrow(2), folder)
+    save_weights(narrow(1), folder)
+    current = save_weights(narrow(2), folder)
     header = f"{NAME}:{current.stem[-8:]}"
-    checkpoints.save_lm(small_lm(1), header, folder)
-    lm = checkpoints.save_lm(small_lm(2), header, folder)
+    save_lm(small_lm(1), header, folder)
+    lm = save_lm(small_lm(2), header, folder)
     checkpoints.write_index(folder, {NAME: (current, lm)})
     return folder
 
@@ -77,9 +79,9 @@ def test_bundled_follows_the_index(make: Make, package: Path) -> None:
     assert found.lm is not None
     assert found.lm.path.name == index["lm"]
     assert found.lm_header_name == f"{NAME}:{found.id}+{found.lm.id}"
-    model = make("bundled").load(found)
+    model = load_network(found, EncodecNetwork)
     assert (model.name, model.weights) == (found.header_name, "bundled")
-    assert weights_id(model.state_dict()) == found.id
+    assert weights_id(state_of(model)) == found.id
 
 
 def test_older_weights_and_language_models_stay_loadable(make: Make, package: Path) -> None:
@@ -87,13 +89,13 @@ def test_older_weights_and_language_models_stay_loadable(make: Make, package: Pa
     current = registry.find(NAME)
     for path in package.glob(f"{NAME}-*.safetensors"):
         header = f"{NAME}:{path.stem[-8:]}"
-        assert registry.load(registry.find_exact(header)).name == header
+        assert load_network(registry.find_exact(header), EncodecNetwork).name == header
         assert registry.find(header).path == path
     for path in package.glob("encodec_lm_24khz-*.safetensors"):
         found = registry.find_exact(f"{current.header_name}+{path.stem[-8:]}")
         assert found.lm is not None
         assert found.lm.path == path
-        assert weights_id(registry.load_lm(found).state_dict()) == path.stem[-8:]
+        assert weights_id(state_of(load_lm(registry.fetch_lm(found)))) == path.stem[-8:]
 
 
 def test_model_without_language_model(make: Make, package: Path) -> None:
@@ -102,7 +104,7 @@ def test_model_without_language_model(make: Make, package: Path) -> None:
     found = registry.find(f"{NAME}:{other.stem[-8:]}")
     assert (found.lm, found.lm_header_name) == (None, None)
     with pytest.raises(WeightsUnavailableError, match="no language model"):
-        registry.load_lm(found)
+        load_lm(registry.fetch_lm(found))
 
 
 @pytest.mark.parametrize("weights", ["bundled", "auto", "official", "hf"])
@@ -144,11 +146,11 @@ def test_official_is_downloaded_once(
     assert (found.source, found.published, found.header_name) == ("official", True, NAME)
     assert found.path == tmp_path / "cache" / th24.name
     assert found.lm_header_name == NAME
-    assert registry.load(found).name == NAME
+    assert load_network(found, EncodecNetwork).name == NAME
     assert [path for _, path, _ in published.requests] == [f"/{th24.name}"], "no LM before its use"
-    assert isinstance(registry.load_lm(found), LMModel)
+    assert isinstance(load_lm(registry.fetch_lm(found)), LMModel)
     for weights in ("official", "auto"):
-        make(weights).load_lm(make(weights).find(NAME))
+        load_lm(make(weights).fetch_lm(make(weights).find(NAME)))
         make(weights).find_exact(NAME)
     assert len(published.requests) == 2
 
@@ -214,7 +216,7 @@ def test_published_file_in_a_folder(
     shutil.copy(th_lm, folder)
     found = make(str(folder)).find(NAME)
     assert found.header_name == found.lm_header_name == NAME
-    assert make(str(folder)).load(found).name == NAME
+    assert load_network(found, EncodecNetwork).name == NAME
     assert make(str(folder)).find_exact(NAME) == found
 
 
@@ -223,7 +225,7 @@ def test_published_model_with_another_language_model(
 ) -> None:
     folder = tmp_path / "folder"
     shutil.copytree(th24.parent, folder)
-    lm = checkpoints.save_lm(small_lm(7), NAME, folder)
+    lm = save_lm(small_lm(7), NAME, folder)
     registry = make(str(folder))
     found = registry.find(NAME)
     assert found.header_name == NAME
@@ -264,7 +266,7 @@ def test_ids_are_read_once(make: Make, th24: Path, monkeypatch: pytest.MonkeyPat
 
 def test_folder_with_several_weights(make: Make, tmp_path: Path) -> None:
     folder = tmp_path / "several"
-    paths = [checkpoints.save_weights(narrow(seed), folder) for seed in (5, 6)]
+    paths = [save_weights(narrow(seed), folder) for seed in (5, 6)]
     registry = make(str(folder))
     with pytest.raises(WeightsError, match="several weights"):
         registry.find(NAME)
@@ -293,9 +295,9 @@ def test_what_lies_beside_weights_does_not_keep_them_from_decoding(
 ) -> None:
     """Two language models to choose from, a broken one, somebody else's model folder."""
     folder = tmp_path / "crowded"
-    weights = checkpoints.save_weights(narrow(3), folder)
+    weights = save_weights(narrow(3), folder)
     header = f"{NAME}:{weights.stem[-8:]}"
-    lms = [checkpoints.save_lm(small_lm(seed), header, folder) for seed in (1, 2)]
+    lms = [save_lm(small_lm(seed), header, folder) for seed in (1, 2)]
     registry = make(str(folder))
     with pytest.raises(WeightsError, match="several language models"):
         registry.find(NAME)
@@ -336,7 +338,7 @@ def test_environment(
 ) -> None:
     monkeypatch.setenv("ENCODEC_WEIGHTS", "official")
     monkeypatch.setenv("ENCODEC_CACHE_DIR", str(th24.parent))
-    assert checkpoints.load_model(NAME).name == NAME
+    assert load_model(NAME).name == NAME
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsUnavailableError):
         Registry().find(NAME)
@@ -346,7 +348,7 @@ def test_further_folders_are_for_headers_alone(
     make: Make, tmp_path: Path, th24: Path, th_lm: Path, as_published: None
 ) -> None:
     folder = tmp_path / "elsewhere"
-    header = f"{NAME}:{checkpoints.save_weights(narrow(8), folder).stem[-8:]}"
+    header = f"{NAME}:{save_weights(narrow(8), folder).stem[-8:]}"
     registry = make("bundled", also=[folder, tmp_path / "gone", th24.parent])
     assert registry.find_exact(header).path.parent == folder
     assert registry.find_exact(NAME).path == th24
@@ -356,7 +358,7 @@ def test_further_folders_are_for_headers_alone(
 
 
 def hub_files(server: FileServer, model: EncodecModel, name: str, folder: Path) -> None:
-    checkpoints.save_hub(model, folder, "weight_g")
+    save_hub(model, folder, "weight_g")
     for path in folder.iterdir():
         server.files[f"/facebook/{name}/resolve/main/{path.name}"] = path.read_bytes()
     server.headers = {"X-Repo-Commit": "0" * 40}
@@ -369,9 +371,9 @@ def test_hub(make: Make, server: FileServer, tmp_path: Path) -> None:
     registry = make("hf")
     found = registry.find("encodec_48khz")
     assert (found.source, found.published, found.lm) == ("hf", True, None)
-    loaded = registry.load(found)
+    loaded = load_network(found, EncodecNetwork)
     assert loaded.name == "encodec_48khz"
-    assert weights_id(loaded.state_dict()) == weights_id(model.state_dict())
+    assert weights_id(state_of(loaded)) == weights_id(state_of(model))
     server.requests.clear()
     assert make("hf").find("encodec_48khz") == found
     assert make("bundled").find_exact("encodec_48khz") == found

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_core import checkpoints
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
+from model_core.model import load_model
+from model_core.nn.network import EncodecNetwork
 from tests.peers import signal
 from tests.releases import NAME, release_first, release_next
 
@@ -26,8 +28,8 @@ def test_the_index_moves_on_and_headers_do_not(tmp_path: Path) -> None:
         assert found.path.name == f"{NAME}-{release.weights}.safetensors"
         assert found.lm_header_name == release.lm, "each with its own language model"
         assert registry.find_exact(release.lm) == found
-        assert registry.load(found).name == release.model
-        registry.load_lm(found)
+        assert load_network(found, EncodecNetwork).name == release.model
+        load_lm(registry.fetch_lm(found))
     elsewhere = Registry(str(tmp_path), package=package, cache_dir=tmp_path / "cache")
     assert elsewhere.find_exact(releases[0].lm).lm_header_name == releases[0].lm
 
@@ -39,7 +41,7 @@ def test_older_files_decode_as_before(
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(tmp_path))
     first = release_first(tmp_path)
     x = signal(1, 6_000, 24_000)
-    model = checkpoints.load_model(NAME)
+    model = load_model(NAME)
     model.set_target_bandwidth(3.0)
     file = compress(model, x, use_lm=lm)
     assert read_header(io.BytesIO(file)).model == (first.lm if lm else first.model)
@@ -50,7 +52,7 @@ def test_older_files_decode_as_before(
     assert (old.name, old.lm_name) == (first.model, first.lm)
     again, _ = decompress(file)
     assert torch.equal(again, expected)
-    newer = checkpoints.load_model(NAME)
+    newer = load_model(NAME)
     newer.set_target_bandwidth(3.0)
     other, _ = decompress(compress(newer, x, use_lm=lm))
     assert not torch.equal(other, expected)

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from model_core.audio import WavWriter
-from model_core.checkpoints import save_lm, save_weights
-from model_core.checkpoints.netconfig import LMConfig
+from model_core.checkpoints.save import save_lm, save_weights
 from model_core.cli import main
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, LMConfig
 from model_core.ecdc import ModelName
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from tests.peers import signal
 
 
@@ -42,7 +42,9 @@ def small_weights(folder: Path, gain: float) -> Path:
                     tensor.mul_(gain)
             path = save_weights(model, folder)
             owner = ModelName(config.name, path.stem.rsplit("-", 1)[1])
-            save_lm(LMConfig(config.name, dim=16, num_layers=1).build(), str(owner), folder)
+            save_lm(
+                LMModel.from_config(LMConfig(config.name, dim=16, num_layers=1)), str(owner), folder
+            )
     return folder
 
 

@@ -14,8 +14,8 @@ from model_core.codec.entropy import LMEncoder
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
 from model_core.errors import BitstreamError, InvalidAudioError, WeightsUnavailableError
-from model_core.lm import LMModel
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 
 NAMES = tuple(CONFIGS)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model_core.codec.entropy import LMDecoder, LMEncoder
 from model_core.codec.lm_steps import FrameByFrame, frame_by_frame, rows_stand_alone
-from model_core.lm import LMModel
+from model_core.nn.lm import LMModel
 from tests.peers import NAMES, Peers
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")

@@ -9,6 +9,7 @@ import torch
 from model_core.config import CONFIGS
 from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, Engine, StreamState
 from model_core.model import EncodecModel
+from model_core.nn.network import EncodecNetwork
 from tests.signals import signal
 
 
@@ -24,7 +25,7 @@ def narrow_model(name: str, dtype: torch.dtype = torch.float32) -> EncodecModel:
     return model
 
 
-def streams_of(model: EncodecModel, lengths: Sequence[int]) -> list[np.ndarray]:
+def streams_of(model: EncodecNetwork, lengths: Sequence[int]) -> list[np.ndarray]:
     """A signal `[C, n]` of each length, each another one."""
     config = model.config
     return [signal(config.channels, n, config.sample_rate, seed=n).numpy() for n in lengths]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from model_core import checkpoints
 from model_core.codec import Codec
 from model_core.config import CONFIGS
 from model_core.engine import (
@@ -21,7 +20,7 @@ from model_core.engine import (
 )
 from model_core.engine.native.library import BUILDS, NativeLibrary, find_library
 from model_core.errors import EncodecError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from tests.peers import NAMES, Peers, signal
 
 _FOUND = [found for found in map(find_library, BUILDS) if found is not None]
@@ -39,7 +38,7 @@ def library() -> NativeLibrary:
 def _model(weights: str, name: str, peers: Peers) -> EncodecModel:
     if weights == "seeded":
         return peers.pair(name).ours
-    return checkpoints.load_model(name, "bundled")
+    return load_model(name, "bundled")
 
 
 def _encoded(engine: NativeEngine, seconds: float, codebooks: int, seed: int = 0) -> EncodedBlock:

@@ -40,8 +40,7 @@ def test_torch_when_it_is_asked_for(model: EncodecModel, monkeypatch: pytest.Mon
 
 def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
     double = peers.pair("encodec_24khz", torch.float64).ours
-    deep = EncodecModel(CONFIGS["encodec_24khz"].with_filters(2))
-    deep.config = type(deep.config)(**(deep.config.to_dict() | {"n_residual_layers": 2}))
+    deep = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, n_residual_layers=2))
     narrow = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, ratios=(16, 20)))
     for model in (double, deep, narrow):
         assert not NativeEngine.supports(model, torch.device("cpu"))

@@ -18,16 +18,16 @@ import torch
 from benchmarks.models import seeded_model
 from model_core.config import CONFIGS
 from model_core.engine import (
+    CudaEngine,
     EncodedBlock,
     EncodeItem,
     Engine,
     EngineOptions,
-    FixedEngine,
     Precision,
     TorchEngine,
     make_engine,
 )
-from model_core.engine.fixed import capture
+from model_core.engine.cuda import capture
 from model_core.model import EncodecModel
 from tests.model_core.engine.narrow import decode_items, encode_items, streams_of
 
@@ -47,11 +47,11 @@ def full_model(name: str) -> EncodecModel:
 
 
 @lru_cache
-def full_engine(name: str, precision: Precision = "float32", rows: int = 4) -> FixedEngine:
+def full_engine(name: str, precision: Precision = "float32", rows: int = 4) -> CudaEngine:
     """Prepared; encoding is in TF32 where decoding is."""
     encode: Any = "tf32" if precision == "tf32" else "float32"
     options = EngineOptions(max_batch=rows, precision=precision, encode_precision=encode)
-    engine = FixedEngine(full_model(name), DEVICE, options)
+    engine = CudaEngine(full_model(name), DEVICE, options)
     engine.prepare()
     return engine
 
@@ -236,7 +236,7 @@ def test_a_model_is_loaded_while_another_runs(caplog: pytest.LogCaptureFixture) 
                 assert_equal(blocks, wanted)
 
     with caplog.at_level(logging.WARNING), all_at_once(work, work):
-        made = [FixedEngine(full_model(name), DEVICE, EngineOptions(max_batch=2)) for name in NAMES]
+        made = [CudaEngine(full_model(name), DEVICE, EngineOptions(max_batch=2)) for name in NAMES]
         for engine in made:
             engine.prepare()
     assert not caplog.records
@@ -291,10 +291,10 @@ def test_want_of_memory_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> N
     stream = streams(name)[0]
     kept = full_engine(name, rows=32)
     wanted = encoded(kept, [stream])[0]
-    late = FixedEngine(full_model(name), DEVICE, EngineOptions(max_batch=32))
+    late = CudaEngine(full_model(name), DEVICE, EngineOptions(max_batch=32))
     with little_more_memory():
         with pytest.raises(torch.OutOfMemoryError):
-            FixedEngine(full_model(name), DEVICE, EngineOptions(max_batch=256))
+            CudaEngine(full_model(name), DEVICE, EngineOptions(max_batch=256))
         late.prepare()
         found = [late.captured]
         with pytest.raises(torch.OutOfMemoryError):

@@ -1,52 +1,91 @@
-"""The layers an engine runs are those that the network has, in its order."""
+"""The layers listed from a configuration are those that the network has, in its order."""
+
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from model_core.engine.plan import Layer, Residual, convolutions, plan_of
+from model_core.config import CONFIGS, ModelConfig
+from model_core.engine.modules import Modules
+from model_core.engine.plan import Layer, Plan, Residual, decoder_plan, encoder_plan
 from model_core.nn.conv import SConv1d, SConvTranspose1d
+from model_core.nn.lstm import SLSTM
+from model_core.nn.network import EncodecNetwork
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
 
+SHAPES: list[dict[str, object]] = [
+    {},
+    {"lstm": 0},
+    {"lstm": 1, "n_residual_layers": 3},
+    {"n_residual_layers": 0, "ratios": (5, 2)},
+]
 
-def _run(layers: tuple[Layer, ...], x: torch.Tensor) -> torch.Tensor:
+
+def _run(network: nn.Module, layers: Iterable[Layer], x: torch.Tensor) -> torch.Tensor:
     for layer in layers:
         if isinstance(layer, Residual):
-            x = _run((layer.shortcut,), x) + _run(layer.block, x)
+            x = _run(network, [layer.shortcut], x) + _run(network, layer.block, x)
         else:
-            x = layer.module(F.elu(x) if layer.elu else x)
+            x = network.get_submodule(layer.name)(F.elu(x) if layer.elu else x)
     return x
+
+
+def _both(model: EncodecNetwork) -> list[tuple[Plan, nn.Module, torch.Tensor]]:
+    config = model.config
+    return [
+        (encoder_plan(config), model.encoder, torch.randn(2, config.channels, 6400)),
+        (decoder_plan(config), model.decoder, torch.randn(2, config.dimension, 20)),
+    ]
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan_computes_what_the_network_does(name: str) -> None:
     model = narrow_model(name)
-    config = model.config
-    for network, x in (
-        (model.encoder, torch.randn(2, config.channels, 6400)),
-        (model.decoder, torch.randn(2, config.dimension, 20)),
-    ):
-        plan = plan_of(network.model)
+    for plan, network, x in _both(model):
+        y = _run(model, plan.before, x)
         assert plan.lstm is not None
-        given = _run(plan.after, plan.lstm(_run(plan.before, x)))
-        assert torch.equal(given, network(x))
-        found = [layer.module for layer in convolutions((*plan.before, *plan.after))]
-        here = [m for m in network.modules() if isinstance(m, SConv1d | SConvTranspose1d)]
-        assert len(found) == len(here)
-        assert set(map(id, found)) == set(map(id, here))
+        y = model.get_submodule(plan.lstm.name)(y)
+        assert torch.equal(_run(model, plan.after, y), network(x))
 
 
-def test_a_network_without_an_lstm_has_all_its_layers_before_it() -> None:
-    conv = SConv1d(1, 1, 3, causal=True, norm="weight_norm")
-    plan = plan_of(nn.Sequential(nn.ELU(), conv))
-    assert [layer.module for layer in convolutions(plan.before)] == [conv]
-    assert plan.lstm is None
-    assert plan.after == ()
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_has_the_sizes_of_its_module(name: str, shape: dict[str, object]) -> None:
+    config: ModelConfig = replace(CONFIGS[name], n_filters=4, dimension=16, **shape)  # type: ignore[arg-type]
+    model = EncodecNetwork(config)
+    for plan, network, _ in _both(model):
+        modules = Modules(model, plan)
+        seen = set()
+        for layer in plan.convolutions:
+            outer, inner = model.get_submodule(layer.name), modules.convolution(layer)
+            assert isinstance(outer, SConvTranspose1d if layer.transposed else SConv1d)
+            assert (layer.stride, layer.padding) == (outer.stride, outer.padding_total)
+            assert (layer.in_channels, layer.out_channels) == (
+                inner.in_channels,
+                inner.out_channels,
+            )
+            assert inner.kernel_size == (layer.kernel,)
+            assert inner.dilation == (layer.dilation,)
+            assert isinstance(outer, SConvTranspose1d) or outer.window == layer.window
+            assert (modules.norm(layer) is None) == (config.norm == "weight_norm")
+            seen.add(outer)
+        assert seen == {m for m in network.modules() if isinstance(m, SConv1d | SConvTranspose1d)}
+        lstms = [m for m in network.modules() if isinstance(m, SLSTM)]
+        assert lstms == ([] if modules.lstm is None else [modules.lstm])
+        if plan.lstm is None or modules.lstm is None:
+            assert plan.lstm is None
+            assert plan.after == ()
+        else:
+            lstm = modules.lstm.lstm
+            assert (plan.lstm.size, plan.lstm.num_layers) == (lstm.hidden_size, lstm.num_layers)
 
 
-def test_what_no_network_has_is_refused() -> None:
-    with pytest.raises(TypeError, match="Tanh"):
-        plan_of(nn.Sequential(nn.Tanh(), *narrow_model("encodec_24khz").encoder.model))
+def test_a_network_of_another_shape_is_refused() -> None:
+    model = narrow_model("encodec_24khz")
+    with pytest.raises(AttributeError):
+        Modules(model, encoder_plan(replace(model.config, n_residual_layers=2)))

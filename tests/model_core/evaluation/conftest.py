@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from model_core.audio import WavWriter
-from model_core.checkpoints import save_lm, save_weights
-from model_core.checkpoints.netconfig import LMConfig
-from model_core.config import ENCODEC_24KHZ
+from model_core.checkpoints.save import save_lm, save_weights
+from model_core.config import ENCODEC_24KHZ, LMConfig
 from model_core.ecdc import ModelName
 from model_core.model import EncodecModel
+from model_core.nn.lm import LMModel
 from tests.peers import signal
 
 RATE = 24_000
@@ -28,7 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 tensor.normal_(0, 0.3)
         path = save_weights(model, folder)
         owner = ModelName(model.config.name, path.stem.rsplit("-", 1)[1])
-        lm = LMConfig(model.config.name, dim=16, num_layers=1).build()
+        lm = LMModel.from_config(LMConfig(model.config.name, dim=16, num_layers=1))
         save_lm(lm, str(owner), folder)
     return folder
 

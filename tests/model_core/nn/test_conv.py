@@ -7,8 +7,8 @@ import pytest
 import torch
 from encodec.modules import conv as reference
 
+from model_core.config import Norm
 from model_core.nn.conv import (
-    Norm,
     SConv1d,
     SConvTranspose1d,
     WeightNormConv1d,

@@ -20,7 +20,7 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
-from model_core.lm import LMModel
+from model_core.nn.lm import LMModel
 from model_core.training.average import Average
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from model_core import checkpoints
 from model_core.checkpoints import Registry
-from model_core.checkpoints.digest import weights_id
-from model_core.checkpoints.netconfig import LMConfig
+from model_core.checkpoints.load import state_of
+from model_core.checkpoints.names import weights_id
+from model_core.checkpoints.save import save_lm
 from model_core.codec import Codec
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, LMConfig
 from model_core.errors import SettingsError, WeightsError
-from model_core.lm import LMModel
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
+from model_core.nn.lm import LMModel
 from model_core.training import export as command
 from model_core.training.export import export
 from model_core.training.source import load_run, load_source
@@ -39,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncodecModel]
     """Narrow models whose codebooks fit what reaches them, with values float16 cannot hold."""
     folder = tmp_path_factory.mktemp("narrow")
     write_narrow_models(folder)
-    return {name: checkpoints.load_model(name, str(folder)) for name in NAMES}
+    return {name: load_model(name, str(folder)) for name in NAMES}
 
 
 def write_run(trained: EncodecModel, folder: Path, **changes: object) -> Path:
@@ -92,7 +93,7 @@ def test_all_peers_code_the_same(
     source = write_run(trained[name], tmp_path / "run")
     out = tmp_path / "out"
     run(source, out, "--format", *ALL, "--dtype", dtype)
-    ours = checkpoints.load_model(name, str(out))
+    ours = load_model(name, str(out))
     x = heard(ours)
     ours.set_target_bandwidth(6.0)
     (codes, scale), *_ = frames = ours.encode(x)[:1]
@@ -131,7 +132,7 @@ def test_each_format_can_be_served(
     run(source, tmp_path / "out", "--format", *only.split())
     expected = copy.deepcopy(trained[name]).half().float()
     codec = Codec.load(name, str(tmp_path / "out"))
-    assert codec.name == f"{name}:{weights_id(expected.state_dict())}"
+    assert codec.name == f"{name}:{weights_id(state_of(expected))}"
     later = {key: t * 1.01 for key, t in trained[name].state_dict().items()}
     run(
         write_run(trained[name], source, model=later, step=8),
@@ -149,10 +150,10 @@ def test_the_average_is_preferred(trained: dict[str, EncodecModel], tmp_path: Pa
     model = trained[NAMES[0]]
     average = {key: tensor * 0.5 for key, tensor in model.state_dict().items()}
     loaded = load_run(write_run(model, tmp_path, average=average))
-    assert weights_id(loaded.model.state_dict()) == weights_id(average)
+    assert weights_id(state_of(loaded.model)) == weights_id(average)
     assert loaded.step == 7
     loaded = load_run(write_run(model, tmp_path))
-    assert weights_id(loaded.model.state_dict()) == weights_id(model.state_dict())
+    assert weights_id(state_of(loaded.model)) == weights_id(state_of(model))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_values_out_of_range(trained: dict[str, EncodecModel], tmp_path: Path) -
 
 def lm_of(width: int = 16, layers: int = 1) -> LMModel:
     torch.manual_seed(3)
-    return LMConfig(NAMES[0], width, layers).build().eval()
+    return LMModel.from_config(LMConfig(NAMES[0], width, layers)).eval()
 
 
 def test_a_language_model_stays_with_its_weights(
@@ -195,8 +196,8 @@ def test_a_language_model_stays_with_its_weights(
     name, out = NAMES[0], tmp_path / "out"
     source = write_run(trained[name], tmp_path / "run")
     run(source, out)
-    header = checkpoints.load_model(name, str(out)).name
-    lm = checkpoints.save_lm(lm_of(), header, out)
+    header = load_model(name, str(out)).name
+    lm = save_lm(lm_of(), header, out)
     run(source, out)
     found = Registry(str(out)).find(name)
     assert found.lm is not None
@@ -228,7 +229,7 @@ def test_finished_weights_keep_their_identity(
 
 
 def test_the_bundled_weights_for_the_others(tmp_path: Path) -> None:
-    bundled = checkpoints.load_model(NAMES[0], "bundled")
+    bundled = load_model(NAMES[0], "bundled")
     run("bundled", tmp_path, "--model", NAMES[0], "--format", *ALL)
     x = heard(bundled)
     bundled.set_target_bandwidth(6.0)
@@ -248,8 +249,8 @@ def test_a_language_model_goes_along(trained: dict[str, EncodecModel], tmp_path:
     made = tmp_path / "made"
     run(write_run(trained[name], tmp_path / "run"), made)
     lm = lm_of(200, 5)
-    header = checkpoints.load_model(name, str(made)).name
-    own = checkpoints.save_lm(lm, header, made)
+    header = load_model(name, str(made)).name
+    own = save_lm(lm, header, made)
     checkpoints.write_index(made, {name: (Path(f"{name}-{header[-8:]}.safetensors"), own)})
     expected = Registry(str(made)).find(name).lm_header_name
     out = tmp_path / "out"
@@ -266,8 +267,8 @@ def test_rounding_makes_other_weights(trained: dict[str, EncodecModel], tmp_path
     """Then the language model would have been made for others than these."""
     name = NAMES[0]
     run(write_run(trained[name], tmp_path / "run"), tmp_path / "made", "--dtype", "float32")
-    header = checkpoints.load_model(name, str(tmp_path / "made")).name
-    checkpoints.save_lm(lm_of(), header, tmp_path / "made")
+    header = load_model(name, str(tmp_path / "made")).name
+    save_lm(lm_of(), header, tmp_path / "made")
     (tmp_path / "made" / "index.json").unlink()
     for dtype in ("float16", None):
         out = tmp_path / str(dtype)

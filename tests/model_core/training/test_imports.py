@@ -17,7 +17,7 @@ class Without(importlib.abc.MetaPathFinder):
             raise ImportError(f"there is no {name}")
 
 sys.meta_path.insert(0, Without())
-names = ["model_core.model", "model_core.lm"]
+names = ["model_core.model", "model_core.nn.lm"]
 for package in ("model_core.nn", "model_core.training"):
     path = importlib.import_module(package).__path__
     names += [package, *(part.name for part in pkgutil.walk_packages(path, package + "."))]

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "field.h"
+#include "normalized_activations.h"
 #include "jobs.h"
 #include "lstm_pass.h"
 #include "narrow.h"
@@ -16,7 +16,7 @@
 
 constexpr int SCRATCH_ROWS = 16 * TILE_ROWS;
 
-// A convolution and the normalising of its output. Fields are floats; the windows that are gathered
+// A convolution and the normalising of its output. Activations are floats; the windows that are gathered
 // from them and the weights are stored as T.
 template <class T>
 struct NormedConv {
@@ -107,8 +107,8 @@ class SegmentWorker {
   private:
     // Calls source(first, count, to) for rows of the input; `rows` of them there are.
     template <class Source>
-    Field& convolve(const NormedConv<T>& conv, int rows, Source source) {
-        Field& out = other();
+    NormalizedActivations& convolve(const NormedConv<T>& conv, int rows, Source source) {
+        NormalizedActivations& out = other();
         if (conv.transposed)
             scale_up(conv, rows, source, out);
         else
@@ -121,7 +121,7 @@ class SegmentWorker {
     // Padding: reflection, the larger part of what is fixed on the left, what fills the last
     // window on the right (`nn.conv.SConv1d`).
     template <class Source>
-    void scale_down(const NormedConv<T>& conv, int rows, Source source, Field& out) {
+    void scale_down(const NormedConv<T>& conv, int rows, Source source, NormalizedActivations& out) {
         const int total = conv.kernel - conv.stride, left = total - total / 2;
         const int windows = (rows + conv.stride - 1) / conv.stride;
         const int right = total / 2 + windows * conv.stride - rows;
@@ -137,7 +137,7 @@ class SegmentWorker {
 
     // Rows -1 and `rows` are zeros; the trimmed rows count for the normalising.
     template <class Source>
-    void scale_up(const NormedConv<T>& conv, int rows, Source source, Field& out) {
+    void scale_up(const NormedConv<T>& conv, int rows, Source source, NormalizedActivations& out) {
         out.begin((rows + 1) * conv.stride, conv.out);
         for (int first = 0; first < rows + 1; first += conv.rows_at_once()) {
             const int some = std::min(rows + 1 - first, conv.rows_at_once());
@@ -157,7 +157,7 @@ class SegmentWorker {
     }
 
     static void run(const NormedConv<T>& conv, const T* windows, int count, int first,
-                    Field& out) {
+                    NormalizedActivations& out) {
         const ptrdiff_t stride = static_cast<ptrdiff_t>(conv.stride) * conv.in;
         if (conv.narrow.channels) {
             conv.narrow.run(windows, stride, count, out.row(first), conv.out, &out.moments);
@@ -190,8 +190,8 @@ class SegmentWorker {
         for (int at = inner_end; at < begin + count; at++) pad(at);
     }
 
-    // From the normalised field to the two whose sum goes on: `back_` and `skip_`.
-    void residual(const NormedResidual<T>& unit, const Field& x) {
+    // From normalised activations to the two whose sum goes on: `back_` and `skip_`.
+    void residual(const NormedResidual<T>& unit, const NormalizedActivations& x) {
         hidden_.begin(x.rows, unit.wide.out);
         skip_.begin(x.rows, unit.skip.out);
         back_.begin(x.rows, unit.back.out);
@@ -215,7 +215,7 @@ class SegmentWorker {
     }
 
     // The activated sum that `residual` has left, into the next convolution.
-    Field& after_residual(const NormedConv<T>& conv) {
+    NormalizedActivations& after_residual(const NormedConv<T>& conv) {
         return convolve(conv, back_.rows, [this](int first, int count, T* to) {
             copy_activated_sum(back_, skip_, first, count, to);
         });
@@ -244,7 +244,7 @@ class SegmentWorker {
     }
 
     void encode_back(const EncodecJob& job, int frames) {
-        const Field& latent = convolve(net_.last[0], frames, plain(rows_.get(), net_.width));
+        const NormalizedActivations& latent = convolve(net_.last[0], frames, plain(rows_.get(), net_.width));
         latent_.resize(static_cast<size_t>(frames) * spec_.dimension + LANES);
         copy_rows(latent, 0, frames, latent_.get());
         quantizer_.encode(latent_.get(), frames, job.books, job.codes, job.frames, scores_);
@@ -261,13 +261,13 @@ class SegmentWorker {
         int rows = frames;
         for (size_t i = 0; i < net_.scaling.size(); i++) {
             const NormedConv<T>& up = net_.scaling[i];
-            Field& y = i == 0 ? convolve(up, rows, plain(rows_.get(), net_.width))
+            NormalizedActivations& y = i == 0 ? convolve(up, rows, plain(rows_.get(), net_.width))
                               : after_residual(up);
             y.trim(up.stride - up.stride / 2, up.stride / 2);
             rows = y.rows;
             residual(net_.residual[i], y);
         }
-        const Field& y = after_residual(net_.last[0]);
+        const NormalizedActivations& y = after_residual(net_.last[0]);
         rows_.resize(static_cast<size_t>(rows) * spec_.channels + LANES);
         copy_rows(y, 0, rows, rows_.get());
         for (size_t i = 0; i < static_cast<size_t>(rows) * spec_.channels; i++)
@@ -275,14 +275,14 @@ class SegmentWorker {
         from_rows(job, rows, 0, rows, spec_.channels, rows_.get());
     }
 
-    Field& other() { return current_ == &fields_[0] ? fields_[1] : fields_[0]; }
+    NormalizedActivations& other() { return current_ == &activations_[0] ? activations_[1] : activations_[0]; }
 
     const NormedNetwork<T>& net_;
     const Quantizer& quantizer_;
     const EncodecSpec& spec_;
     bool encoder_;
-    Field fields_[2], hidden_, skip_, back_;
-    Field* current_ = &fields_[0];
+    NormalizedActivations activations_[2], hidden_, skip_, back_;
+    NormalizedActivations* current_ = &activations_[0];
     Buffer<T> scratch_, one_;
     Floats rows_, latent_, states_, scores_;
     std::vector<std::unique_ptr<LstmFrames<T>>> frames_;

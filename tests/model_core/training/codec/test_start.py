@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core import checkpoints
-from model_core.checkpoints.digest import weights_id
+from model_core.checkpoints.load import state_of
+from model_core.checkpoints.names import weights_id
+from model_core.checkpoints.save import save_reference, save_weights
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import WeightsError
-from model_core.model import EncodecModel
+from model_core.model import EncodecModel, load_model
 from model_core.training.codec.start import from_weights
 from tests.peers import signal
 from tests.service.narrow import write_narrow_models
@@ -31,7 +32,7 @@ def test_the_weights_are_there(form: str, folder: Path) -> None:
     (file,) = folder.glob(f"{NAME}-*.safetensors")
     model = EncodecModel(ENCODEC_24KHZ.with_filters(2))
     from_weights(model, str(folder if form == "folder" else file))
-    assert weights_id(model.state_dict()) == file.stem[-8:]
+    assert weights_id(state_of(model)) == file.stem[-8:]
     assert model.training
 
 
@@ -42,7 +43,7 @@ def test_one_step_hardly_moves_the_codebooks(tmp_path: Path) -> None:
     for layer in trained.quantizer.codebooks:
         layer.codebook.kmeans_iters = 5
     step(trained, clips)
-    checkpoints.save_weights(trained, tmp_path, torch.float32)
+    save_weights(trained, tmp_path, torch.float32)
 
     model = EncodecModel(trained.config).train()
     from_weights(model, str(tmp_path))
@@ -50,7 +51,7 @@ def test_one_step_hardly_moves_the_codebooks(tmp_path: Path) -> None:
     assert 0 < moved.mean() < 0.01
     assert moved.max() < 0.1
 
-    unprepared = checkpoints.load_model(NAME, str(tmp_path)).train()
+    unprepared = load_model(NAME, str(tmp_path)).train()
     assert step(unprepared, clips).mean() > 0.3, "files carry no statistics: books would be lost"
 
 
@@ -70,7 +71,7 @@ def test_statistics_that_are_there_are_kept(folder: Path, tmp_path: Path) -> Non
     trained = EncodecModel(ENCODEC_24KHZ.with_filters(2))
     from_weights(trained, str(folder))
     trained.quantizer.codebooks[3].codebook.cluster_size.fill_(3.5)
-    path = checkpoints.save_reference(trained, NAME, "model", tmp_path)
+    path = save_reference(trained, NAME, "model", tmp_path)
     model = EncodecModel(ENCODEC_24KHZ.with_filters(2))
     from_weights(model, str(path))
     assert (model.quantizer.codebooks[3].codebook.cluster_size == 3.5).all()
@@ -82,10 +83,10 @@ def test_another_network(folder: Path) -> None:
 
 
 def test_bundled() -> None:
-    bundled = checkpoints.load_model(NAME, "bundled")
+    bundled = load_model(NAME, "bundled")
     model = EncodecModel(bundled.config)
     from_weights(model, "bundled")
-    assert weights_id(model.state_dict()) == bundled.name[-8:]
+    assert weights_id(state_of(model)) == bundled.name[-8:]
 
 
 @torch.no_grad()

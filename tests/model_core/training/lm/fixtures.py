@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_core.checkpoints import save_weights
+from model_core.checkpoints.save import save_weights
 from model_core.config import config_of
 from model_core.model import EncodecModel
 from tests.peers import signal

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model_core.lm import LMModel
+from model_core.nn.lm import LMModel
 from model_core.training.lm.loss import linear_bits
 from model_core.training.lm.network import LMNetwork
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.checkpoints import Registry, load_model
+from model_core.checkpoints import Registry
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
 from model_core.errors import SettingsError, WeightsError
+from model_core.model import load_model
 from model_core.training.data.cache import AudioCache
 from model_core.training.lm import command as lm_command
 from model_core.training.lm.evaluation import bits_per_code

@@ -1,0 +1,131 @@
+"""Networks with the weights of a checkpoint, and whether they still have them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..ecdc import parse_model_name
+from ..errors import WeightsError
+from ..nn.lm import LMModel
+from ..nn.network import EncodecNetwork
+from .convert import read_state
+from .names import LMSet, State, WeightSet, is_statistic, weights_id
+from .registry import shared_registry
+
+Network = TypeVar("Network", bound=EncodecNetwork)
+
+_NAMED = 3  # how many wrong keys a message names
+
+
+def load_network(
+    weights: WeightSet, kind: type[Network], device: torch.device | str = "cpu"
+) -> Network:
+    """A network of class `kind` with these weights, in eval mode, named as a header names it.
+
+    Raises `WeightsError` naming the file.
+    """
+    state, own_id = _read(weights)
+    with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
+        network = kind(weights.config, weights.header_name)
+    load_state(network, state, weights.path)
+    network.weights = weights.origin
+    network.weights_id = own_id
+    return network.to(device).eval()
+
+
+def load_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
+    """The language model with these weights, in eval mode. Raises `WeightsError`."""
+    state, _ = _read(weights)
+    with torch.random.fork_rng(devices=[]):
+        lm = LMModel.from_config(weights.config)
+    load_state(lm, state, weights.path)
+    return lm.to(device).eval()
+
+
+def _read(weights: WeightSet | LMSet) -> tuple[State, str]:
+    """The tensors and their id. Raises `WeightsError` where another id was expected."""
+    state = read_state(weights.path, weights.layout)
+    own = weights_id(state)
+    if weights.id not in (None, own):
+        raise WeightsError(
+            f"{weights.path}: the file has changed: it no longer holds weights {weights.id}"
+        )
+    return state, own
+
+
+def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path: Path) -> None:
+    """Load tensors with reference names into `module`, every one of the right shape.
+
+    Training statistics of codebooks may be missing: `inited` is then set, the rest zero.
+    Raises `WeightsError` with the first missing, unexpected and misshaped names.
+    """
+    own: dict[str, Tensor] = module.state_dict()
+    full = {name: torch.as_tensor(values) for name, values in state.items()}
+    for name, tensor in own.items():
+        if is_statistic(name) and name not in full:
+            full[name] = torch.full_like(tensor, 1.0 if name.endswith(".inited") else 0.0)
+    problems = [
+        _listing("missing", [name for name in own if name not in full]),
+        _listing("unexpected", [name for name in full if name not in own]),
+        _listing(
+            "of another shape",
+            [
+                f"{name} {list(full[name].shape)} instead of {list(tensor.shape)}"
+                for name, tensor in own.items()
+                if name in full and full[name].shape != tensor.shape
+            ],
+        ),
+    ]
+    if any(problems):
+        raise WeightsError(f"{path}: {'; '.join(filter(None, problems))}")
+    module.load_state_dict(full)
+
+
+def _listing(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{what}: {', '.join(names[:_NAMED])}{more}"
+
+
+def state_of(module: nn.Module) -> State:
+    """The tensors of `module`, float32 on the CPU."""
+    return {
+        name: tensor.detach().cpu().float().contiguous().numpy()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def check_unchanged(network: EncodecNetwork) -> None:
+    """Raises `WeightsError` where what `network` codes would be decoded with other weights.
+
+    The weights it should have are those that its name gives the id of or, for a plain name, those
+    it was loaded with. Where there are neither, whoever gave the name answers for it. Weights
+    rounded to half precision are still the same: the originals are looked for, which raises as
+    `Registry.find_exact`.
+    """
+    # A model pickled by an earlier version has no such attribute.
+    expected = parse_model_name(network.name).weights or getattr(network, "weights_id", None)
+    if expected is None:
+        return
+    own = weights_id(state_of(network))
+    if own == expected or own == _rounded_id(network):
+        return
+    raise WeightsError(
+        f"the weights of this model are no longer those of {network.name}, with which its files "
+        "would be decoded: save them (model_core.checkpoints.save.save_weights) and load a model "
+        "from there"
+    )
+
+
+def _rounded_id(network: EncodecNetwork) -> str | None:
+    """The id of the weights that `network` is named after, rounded as it is; None in float32."""
+    dtype = next(network.parameters()).dtype
+    if dtype not in (torch.float16, torch.bfloat16):
+        return None
+    found = shared_registry(network.weights).find_exact(network.name)
+    return weights_id(state_of(load_network(found, EncodecNetwork).to(dtype)))

@@ -1,0 +1,57 @@
+"""The codecs of one run, each loaded once; language models only where they are used."""
+
+import torch
+
+from ..checkpoints import Registry, WeightSet
+from ..checkpoints.load import load_lm
+from ..codec import Codec
+from ..ecdc import Header
+from ..engine import EngineOptions
+from .errors import CommandError
+
+
+class NamedCodecs:
+    """Codecs by model name or header, on one device."""
+
+    def __init__(self, weights: str | None, device: str):
+        """Raises `WeightsUnavailableError` for an unknown source, `CommandError` for a device."""
+        self._registry = Registry(weights)
+        self._device = _device(device)
+        self._chosen: dict[str, WeightSet] = {}
+        self._codecs: dict[tuple[str, str | None], Codec] = {}
+
+    def for_compression(self, name: str, lm: bool) -> Codec:
+        """The model `name` with the weights to code with.
+
+        Raises `WeightsError` and `WeightsUnavailableError`, also for want of a language model.
+        """
+        if name not in self._chosen:
+            self._chosen[name] = self._registry.find(name)
+        return self._codec(self._chosen[name], lm)
+
+    def for_header(self, header: Header) -> Codec:
+        """The model with exactly the weights that a file names. Raises as `for_compression`, and
+        `UnknownModelError`."""
+        return self._codec(self._registry.find_exact(header.model), header.lm)
+
+    def _codec(self, weights: WeightSet, lm: bool) -> Codec:
+        key = (weights.header_name, weights.lm_header_name if lm else None)
+        if key not in self._codecs:
+            language_model = load_lm(self._registry.fetch_lm(weights)) if lm else None
+            options = EngineOptions(threads=torch.get_num_threads())
+            self._codecs[key] = Codec.from_weights(weights, language_model, self._device, options)
+        return self._codecs[key]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise CommandError(f"there is no device {name!r}; use cpu, auto, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return device
+    if device.type == "cpu":
+        return device
+    raise CommandError(f"device {name} is not available here")

@@ -1,0 +1,54 @@
+"""The codecs of models that a caller holds, each made once."""
+
+import itertools
+import threading
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..checkpoints.load import check_unchanged
+from ..engine import EngineOptions
+from ..nn.network import EncodecNetwork
+from .codec import Codec
+
+_Stamp = tuple[object, ...]
+
+
+class CodecCache:
+    """One codec for each model object, made again when the model's weights change or move.
+
+    It does not keep a model alive: the codec is dropped with its model.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._codecs: WeakKeyDictionary[EncodecNetwork, tuple[_Stamp, Codec]] = WeakKeyDictionary()
+
+    def of(self, model: EncodecNetwork) -> Codec:
+        """The codec of `model`, on the model's device, without a language model.
+
+        Raises `WeightsError` where a codec has to be made and the model's name no longer says
+        which weights it has (see `check_unchanged`).
+        """
+        threads = torch.get_num_threads()
+        stamp = (threads, *_stamps(model))
+        with self._lock:
+            kept = self._codecs.get(model)
+            if kept is not None and kept[0] == stamp:
+                return kept[1]
+        check_unchanged(model)
+        codec = Codec(
+            model, device=next(model.parameters()).device, options=EngineOptions(threads=threads)
+        )
+        with self._lock:
+            self._codecs[model] = (stamp, codec)
+        return codec
+
+
+def _stamps(model: EncodecNetwork) -> list[object]:
+    """What changes when a weight is written to or replaced."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return [
+        model.name,
+        *((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in tensors),
+    ]

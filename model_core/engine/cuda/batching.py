@@ -1,0 +1,126 @@
+"""How many rows a batch has on a device, and which items are the rows of which batch."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from statistics import median
+
+import numpy as np
+import torch
+
+from ..blocks import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream
+from ..protocol import Engine
+from .recorder import let_go
+
+logger = logging.getLogger(__name__)
+
+CHOICES = (8, 32, 128)
+"""Far apart, so that a measurement that is a little off chooses the same."""
+
+ENOUGH = 0.8
+"""Of the most audio a second: fewer rows that reach this answer sooner."""
+
+MEMORY_SHARE = 0.4
+"""Most of a device's memory that the batches of one model may take."""
+
+_RUNS = 5
+
+
+def choose_rows(make: Callable[[int], Engine], choices: Sequence[int] = CHOICES) -> int:
+    """The fewest rows of `choices`, in rising order, that code nearly as much audio a second as
+    any; `make` makes an engine of so many rows.
+
+    What finds no memory, or would take more than its share, is left out. Raises what the first
+    choice raises.
+    """
+    rates: dict[int, float] = {}
+    for rows in choices:
+        try:
+            rates[rows], memory = _measured(make, rows)
+        except torch.OutOfMemoryError:
+            if not rates:
+                raise
+            break
+        if memory > MEMORY_SHARE / 4:  # the next choice takes about four times as much
+            break
+    chosen = fewest_nearly_as_fast(rates)
+    logger.info("batches of %d rows; blocks a second by rows: %s", chosen, rates)
+    return chosen
+
+
+def fewest_nearly_as_fast(rates: Mapping[int, float]) -> int:
+    """The fewest rows whose rate is `ENOUGH` of the highest; they come in rising order."""
+    return next(rows for rows, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
+
+
+def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
+    """Blocks a second through encoder and decoder, in full batches of different streams, and the
+    share of the device's memory that this takes beside what others have taken."""
+    engine = make(rows)
+    rate, device = _rate(engine, rows), engine.device
+    taken = _memory_share(device)
+    del engine
+    let_go()
+    return rate, taken - _memory_share(device)
+
+
+def _rate(engine: Engine, rows: int) -> float:
+    """Blocks a second."""
+    config = engine.config
+    books = config.codebooks_for(6.0) if 6.0 in config.target_bandwidths else config.num_codebooks
+    samples = np.zeros((config.channels, engine.block_samples), np.float32)
+    codes = np.zeros((books, engine.block_frames), np.int64)
+    block = EncodedBlock(codes, 1.0 if config.normalize else None)
+
+    def run() -> float:
+        start = time.perf_counter()
+        engine.encode([EncodeItem(samples, books, last=False) for _ in range(rows)])
+        engine.decode([DecodeItem(block, last=False) for _ in range(rows)])
+        return time.perf_counter() - start
+
+    run()  # chooses algorithms, captures graphs
+    return rows / median(run() for _ in range(_RUNS))
+
+
+def _memory_share(device: torch.device) -> float:
+    """Of a CUDA device's memory, what this process has taken."""
+    if device.type != "cuda":
+        return 0.0
+    total: int = torch.cuda.get_device_properties(device).total_memory
+    return torch.cuda.memory_reserved(device) / total
+
+
+def batches_of(items: Sequence[Item], rows: int, causal: bool) -> list[list[int]]:
+    """The numbers of the items of each batch of at most so many rows, in the order of the rows.
+
+    A batch takes the first block that is left of each stream, then the second of each: so batches
+    are full, and the runs of blocks of one stream are short. Within a batch, the blocks of a
+    stream are neighbours.
+    """
+    numbered = [
+        (depth, stream, number)
+        for stream, numbers in enumerate(by_stream(items, causal))
+        for depth, number in enumerate(numbers)
+    ]
+    numbered.sort()
+    batches = [numbered[start : start + rows] for start in range(0, len(numbered), rows)]
+    return [
+        [number for _, _, number in sorted(batch, key=lambda place: (place[1], place[0]))]
+        for batch in batches
+    ]
+
+
+def continuing(items: Sequence[Item], causal: bool) -> list[bool]:
+    """For each row whether it goes on where the row before it ends."""
+    before = [None, *items[:-1]]
+    return [
+        causal and last is not None and last.state is item.state
+        for last, item in zip(before, items, strict=True)
+    ]
+
+
+def longest_run(continues: Sequence[bool]) -> int:
+    """The most rows that follow one another, the one that they continue counted."""
+    runs = [len(list(group)) for goes_on, group in groupby(continues) if goes_on]
+    return 1 + max(runs, default=0)

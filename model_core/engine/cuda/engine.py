@@ -1,0 +1,196 @@
+"""The engine of fixed shapes: every batch is the same work, whoever is in it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import InvalidAudioError
+from ...nn.conv import fold_weight_norm
+from ...nn.network import EncodecNetwork
+from ..arithmetic import Multiplication
+from ..blocks import (
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    Item,
+    check_decode_item,
+    check_encode_item,
+    states_kept,
+)
+from ..protocol import EngineOptions
+from .batching import batches_of, continuing, longest_run
+from .graph import GraphRunner
+from .handover import handover
+from .network import with_bfloat16_decoder
+from .recorder import same_workspaces
+from .runner import Batch, HostRunner, Runner, Stage
+from .steps import Step, Variant, decode_step, encode_step
+
+Result = TypeVar("Result")
+
+ROWS = 32
+"""Rows of a batch where nothing else is said."""
+
+
+class CudaEngine:
+    """An `Engine` for CUDA devices, as captured graphs; on the CPU it is for comparison.
+
+    A batch always has `max_batch` rows of one block each, of which some may be unused, and blocks
+    that end early are computed to the end. So a result depends on its own stream alone. Rows may
+    be of different streams or follow one another in one: a lone stream fills batches as many do.
+    """
+
+    def __init__(
+        self,
+        model: EncodecNetwork,
+        device: torch.device | str,
+        options: EngineOptions = EngineOptions(),
+    ):
+        """TF32 means something on a CUDA device alone.
+
+        Raises `ValueError` for a network without an LSTM (see `supports`) and for less than a row.
+        """
+        if options.max_batch is not None and options.max_batch < 1:
+            raise ValueError(f"a batch has a row or more, not {options.max_batch}")
+        self.config = model.config
+        self.device = torch.device(device)
+        self.max_batch = self.blocks_at_once = options.max_batch or ROWS
+        self.precision = options.precision
+        self.encode_precision = options.encode_precision
+        self.block_samples = self.config.block_samples
+        self.block_frames = self.config.frames(self.block_samples)
+        self.name = "cuda" if self.device.type == "cuda" else "cuda-on-host"
+        if self.device.type == "cuda":
+            same_workspaces()
+        self.model = copy.deepcopy(model).eval()
+        fold_weight_norm(self.model)
+        decoding = self.model
+        if self.precision == "bfloat16":
+            decoding = with_bfloat16_decoder(self.model)
+        self._searches = sorted(map(self.config.codebooks_for, self.config.target_bandwidths))
+        with handover.in_a_gap():
+            self.model.to(self.device)
+            decoding.to(self.device)
+            encode = encode_step(self.model, self.block_samples)
+            decode = decode_step(decoding, self.block_frames)
+        self._encoder = self._runner(encode, "tf32" if self.encode_precision == "tf32" else "ieee")
+        self._decoder = self._runner(decode, "tf32" if self.precision == "tf32" else "ieee")
+
+    @staticmethod
+    def supports(model: EncodecNetwork) -> bool:
+        """Whether the model's network is one that can be run in these steps."""
+        return model.config.lstm > 0
+
+    @property
+    def captured(self) -> bool | None:
+        """As `Engine`."""
+        both = self._encoder.captured, self._decoder.captured
+        return None if None in both else all(both)
+
+    def _runner(self, step: Step, multiplication: Multiplication) -> Runner:
+        if self.device.type != "cuda":
+            return HostRunner(step, self.max_batch)
+        return GraphRunner(step, self.max_batch, self.device, multiplication)
+
+    def prepare(self) -> None:
+        """As `Engine`: capture what any call may need."""
+        for whole in (False,) if self.config.causal else (True, False):
+            self._decoder.prepare(Variant(whole))
+            for searched in self._searches:
+                self._encoder.prepare(Variant(whole, searched))
+
+    def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
+        """As `Engine`. Raises `InvalidAudioError` for no or too many samples, `ValueError` for a
+        block that is neither full nor the last, and as `check_encode_item`."""
+        for item in items:
+            if item.samples.ndim == 2 and not 0 < item.samples.shape[1] <= self.block_samples:
+                raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
+            check_encode_item(item, self.config)
+            self._check_full(item, item.samples.shape[1] == self.block_samples)
+        return self._in_batches(items, self._encode)
+
+    @torch.inference_mode()
+    def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
+        most = max(item.num_codebooks for item in items)
+        searched = min(n for n in self._searches if n >= most)
+        lengths = [item.samples.shape[1] for item in items]
+        with self._encoder.stage() as stage:
+            given = {name: x.numpy() for name, x in stage.inputs.items()}
+            for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
+                given["samples"][row, :, :length] = item.samples
+                given["samples"][row, :, length:] = 0
+                given["length"][row] = length
+            variant = self._variant(min(lengths) == self.block_samples, searched)
+            self._run(self._encoder, stage, variant, items)
+            codes, scales = stage.outputs["codes"].numpy(), stage.outputs.get("scale")
+            return [
+                EncodedBlock(
+                    codes[row, : item.num_codebooks, : self.config.frames(length)].astype(np.int64),
+                    None if scales is None else float(scales[row]),
+                )
+                for row, (item, length) in enumerate(zip(items, lengths, strict=True))
+            ]
+
+    def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
+        """As `Engine`. Raises `ValueError` for blocks of no or too many frames and for one that is
+        neither full nor the last, and as `check_decode_item`."""
+        for item in items:
+            if item.block.codes.ndim != 2:
+                raise ValueError(f"codes are [K, T], not {list(item.block.codes.shape)}")
+            frames = item.block.codes.shape[1]
+            if not 0 < frames <= self.block_frames:
+                raise ValueError(f"a block has 1 to {self.block_frames} frames")
+            check_decode_item(item, self.config)
+            self._check_full(item, frames == self.block_frames)
+        return self._in_batches(items, self._decode)
+
+    @torch.inference_mode()
+    def _decode(self, items: Sequence[DecodeItem]) -> list[np.ndarray]:
+        hop = self.config.hop_length
+        lengths = [item.block.codes.shape[1] for item in items]
+        with self._decoder.stage() as stage:
+            given = {name: x.numpy() for name, x in stage.inputs.items()}
+            for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
+                books = len(item.block.codes)
+                given["codes"][row, :books, :length] = item.block.codes
+                given["codes"][row, :books, length:] = 0
+                given["num_codebooks"][row] = books
+                given["length"][row] = length
+                given["scale"][row] = 1.0 if item.block.scale is None else item.block.scale
+            self._run(self._decoder, stage, self._variant(min(lengths) == self.block_frames), items)
+            samples = stage.outputs["samples"].numpy()
+            return [samples[row, :, : length * hop].copy() for row, length in enumerate(lengths)]
+
+    def _variant(self, whole: bool, searched: int = 0) -> Variant:
+        return Variant(whole and not self.config.causal, searched)
+
+    def _run(self, runner: Runner, stage: Stage, variant: Variant, items: Sequence[Item]) -> None:
+        """Run what is in `stage` and renew the streams' states."""
+        continues = continuing(items, self.config.causal)
+        stage.inputs["continues"][:] = False
+        stage.inputs["continues"][: len(items)] = torch.tensor(continues)
+        carried: list[Tensor | None] = [
+            None if goes_on or item.state.is_new else item.state.slots[0]
+            for item, goes_on in zip(items, continues, strict=True)
+        ]
+        after = runner.run(stage, Batch(variant, longest_run(continues), carried))
+        for item, row in zip(items, after, strict=bool(after)):
+            item.state.slots = [row]
+
+    def _check_full(self, item: EncodeItem | DecodeItem, full: bool) -> None:
+        if self.config.causal and not (full or item.last):
+            raise ValueError("a block that is not the last is a full one here")
+
+    def _in_batches(
+        self, items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]]
+    ) -> list[Result]:
+        results: dict[int, Result] = {}
+        with states_kept(items):
+            for numbers in batches_of(items, self.max_batch, self.config.causal):
+                done = run([items[number] for number in numbers])
+                results.update(zip(numbers, done, strict=True))
+        return [results[number] for number in range(len(items))]

@@ -1,0 +1,158 @@
+"""Convolutions and codebooks on blocks whose shape is fixed and whose contents are not.
+
+Where streams begin, go on and end in a batch differs from row to row. So every layer looks at the
+data, and not at the shapes, for what comes before a row and where it ends, and the work is the
+same whatever the rows are: it can be captured once.
+
+A layer's input is written once, behind its ELU, into a buffer with room for what surrounds it:
+
+    [ past | x x x x x x x x | end ]
+"""
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...nn.network import EncodecNetwork
+from ..modules import Modules
+from ..plan import Convolution, Layer, Residual, decoder_plan
+from .rows import Past, RowNorm, Rows, only_inside, reflect_end, reflected_start, windows
+
+
+def run_layers(layers: Iterable[Layer], modules: Modules, rows: Rows, past: Past | None) -> Rows:
+    """`rows` through the layers, which compute in the type of their weights.
+
+    `past` is for a causal network, whose rows need lengths; without it each row is a whole signal.
+    """
+    for layer in layers:
+        if isinstance(layer, Residual):
+            skip = run_layers([layer.shortcut], modules, rows, past)
+            back = run_layers(layer.block, modules, rows, past)
+            rows = Rows(skip.x + back.x, rows.length)
+        elif layer.transposed:
+            rows = _transposed(layer, modules, rows, past)
+        else:
+            rows = _convolved(layer, modules, rows, past)
+    return rows
+
+
+def _convolved(layer: Convolution, modules: Modules, rows: Rows, past: Past | None) -> Rows:
+    conv, norm, length = modules.convolution(layer), modules.norm(layer), rows.length
+    ahead = layer.padding // 2 if past is None else 0
+    left, right = layer.padding - ahead, ahead + layer.stride - 1
+    padded, signal = _buffer(layer, rows.x, conv.weight.dtype, left, right)
+    size = signal.shape[-1]
+    if left:
+        before = reflected_start(signal, length, left)
+        if past is not None:
+            carried = past.exchange(signal[..., size - left :])
+            before = torch.where(past.begins[:, None, None], before, carried)
+        padded[..., :left] = before
+    if length is None:
+        reach = ahead + -size % layer.stride
+        padded[..., left + size : left + size + reach] = signal[..., size - 1 - reach : -1].flip(-1)
+        padded[..., left + size + reach :] = 0
+    else:
+        padded[..., left + size :] = 0
+        begins = torch.ones_like(length, dtype=torch.bool) if past is None else past.begins
+        reflect_end(padded, left, length, begins, ahead, layer.stride)
+        length = windows(length, layer.stride)
+    y = conv(padded)
+    if norm is not None:
+        y = y if length is None else only_inside(y, length)
+        y = RowNorm(norm, y, length)(0, y.shape[-1])
+    return Rows(y, length)
+
+
+def _transposed(layer: Convolution, modules: Modules, rows: Rows, past: Past | None) -> Rows:
+    conv, norm, length = modules.convolution(layer), modules.norm(layer), rows.length
+    stride, total = layer.stride, layer.padding
+    padded, signal = _buffer(layer, rows.x, conv.weight.dtype, 0 if past is None else 1, 0)
+    size = signal.shape[-1] * stride
+    longer = None if length is None else length * stride
+    if past is not None:  # whose row of zeros is what comes before a stream
+        padded[..., :1] = past.exchange(signal[..., -1:])
+        # What the padding takes off at either end belongs to the blocks beside this one.
+        y = F.conv_transpose1d(padded, conv.weight, conv.bias, stride, padding=stride)
+        return Rows(y, longer)
+    y = conv(signal if length is None else only_inside(signal, length))
+    first = total - total // 2
+    if norm is not None:  # over what is trimmed, too
+        counted = None if longer is None else longer + total
+        y = y if counted is None else only_inside(y, counted)
+        return Rows(RowNorm(norm, y, counted)(first, first + size), longer)
+    return Rows(y[..., first : first + size], longer)
+
+
+def _buffer(
+    layer: Convolution, x: Tensor, dtype: torch.dtype, left: int, right: int
+) -> tuple[Tensor, Tensor]:
+    """A buffer `[B, C, left + T + right]` whose middle, also returned, is the layer's input."""
+    if not (left or right):
+        x = (F.elu(x) if layer.elu else x).to(dtype)
+        return x, x
+    size = x.shape[-1]
+    padded = x.new_empty(*x.shape[:2], left + size + right, dtype=dtype)
+    middle = padded[..., left : left + size]
+    if layer.elu:
+        torch.ops.aten.elu.out(x.to(dtype), out=middle)
+    else:
+        middle.copy_(x)
+    return padded, middle
+
+
+def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
+    """A copy whose decoder convolves in bfloat16, and so hands that from layer to layer.
+
+    Sums stay in float32 (the devices' own convolutions add in that), and so do the LSTM, the
+    codebooks and the last convolution, whose output would otherwise be the audio rounded.
+    """
+    model = copy.deepcopy(model)
+    for layer in decoder_plan(model.config).convolutions[:-1]:
+        model.get_submodule(layer.weights).to(torch.bfloat16)
+    return model
+
+
+class Codebooks:
+    """All the codebooks of a model, `[K, bins, D]`, with what their search needs made once."""
+
+    def __init__(self, model: EncodecNetwork):
+        """The codebooks as they are now, on the model's device."""
+        entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
+        self._count, self._bins, _ = entries.shape
+        self._entries = entries.flatten(0, 1).contiguous()
+        self._transposed = (-2 * entries).transpose(1, 2).contiguous()  # [K, D, bins]
+        self._norms = entries.square().sum(2)  # [K, bins]
+        self._first = torch.arange(0, self._count * self._bins, self._bins, device=entries.device)
+
+    def search(self, latent: Tensor, count: int) -> Tensor:
+        """Codes `[B, count, T]` of `latent` `[B, D, T]`, each book coding what the last left.
+
+        The entry with the least `|e|^2 - 2 x e`, the first of equals.
+        """
+        batch, dimension, frames = latent.shape
+        residual = latent.transpose(1, 2).reshape(-1, dimension)
+        codes = residual.new_empty(count, len(residual), dtype=torch.int64)
+        for book in range(count):
+            distance = torch.addmm(self._norms[book], residual, self._transposed[book])
+            torch.argmin(distance, dim=1, out=codes[book])
+            residual = residual - self._entries[codes[book] + book * self._bins]
+        return codes.view(count, batch, frames).transpose(0, 1)
+
+    def look_up(self, codes: Tensor, count: Tensor) -> Tensor:
+        """`[B, D, T]`: the sum of the entries of `codes` `[B, K, T]` in the first `count` `[B]`
+        books."""
+        batch, _, frames = codes.shape
+        used = torch.arange(self._count, device=codes.device) < count[:, None]  # [B, K]
+        weights = used.to(self._entries.dtype)[:, None].expand(-1, frames, -1)
+        numbers = codes.transpose(1, 2) + self._first
+        summed = F.embedding_bag(
+            numbers.reshape(-1, self._count),
+            self._entries,
+            mode="sum",
+            per_sample_weights=weights.reshape(-1, self._count),
+        )
+        return summed.view(batch, frames, -1).transpose(1, 2)

@@ -1,0 +1,131 @@
+"""What goes from layer to layer: rows of one length, of which a part may be a stream's; what came
+before each, how each ends, and the norm over what counts of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..plan import Layer, convolutions
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are a stream's.
+
+    What lies beyond is arbitrary but finite, and nothing that counts may depend on it. None is for
+    blocks that are a stream's all along.
+    """
+
+    x: Tensor
+    length: Tensor | None = None
+
+
+def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
+    """`x` `[B, C, T]`, whose first column is number `first`, with zeros where it does not count."""
+    columns = torch.arange(first, first + x.shape[-1], device=x.device)
+    return torch.where((columns < length[:, None])[:, None], x, 0)
+
+
+def windows(length: Tensor, stride: int) -> Tensor:
+    """How many windows a convolution of `length` samples has, the last one filled up."""
+    return -torch.div(-length, stride, rounding_mode="floor")
+
+
+def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
+    """What comes before a signal that begins here: its own first samples, or zeros where it is
+    too short, the other way round (`nn.conv.reflect_pad`). `[B, C, size]`."""
+    start = x[..., 1 : size + 1]
+    return (start if length is None else only_inside(start, length, first=1)).flip(-1)
+
+
+def reflect_end(
+    padded: Tensor, left: int, length: Tensor, begins: Tensor, ahead: int, stride: int
+) -> None:
+    """Reflect each row at its end, in place, as far as a convolution looks: `ahead` samples, and
+    those that fill the last window.
+
+    `padded` `[B, C, left + T + n]` has `left` columns of what came before, then the signal. A
+    signal that `begins` here `[B]` and is too short to reflect is extended by zeros first, and
+    reflected where these end, as in `nn.conv.reflect_pad`.
+    """
+    size = ahead + stride - 1
+    if not size:
+        return
+    filling = windows(length, stride) * stride - length
+    reach = torch.clamp(ahead + filling, min=left)
+    end = torch.where(begins, torch.maximum(length, reach + 1), length)[:, None]
+    to = length[:, None] + torch.arange(size, device=padded.device)
+    source = 2 * (end - 1) - to
+    counts = (to >= end) & (source < length[:, None])
+    columns = (source + left).clamp(min=0)[:, None].expand(-1, padded.shape[1], -1)
+    values = torch.where(counts[:, None], padded.gather(2, columns), 0)
+    padded.scatter_(2, (to + left)[:, None].expand_as(values), values)
+
+
+def past_size(layers: Iterable[Layer]) -> int:
+    """Numbers that the convolutions of `layers` carry from a stream's block to its next."""
+    return sum(layer.carried for layer in convolutions(layers))
+
+
+class Past:
+    """Takes what the streams carried `[B, S]` apart, layer by layer, and collects what they carry
+    on.
+
+        row 0   stream a, block 4    its past: what a carried from its batch before
+        row 1   stream a, block 5    its past: the end of row 0
+        row 2   stream b, block 0    its past: none, it begins
+
+    `continues` `[B]` says which rows go on where the row before them ends, `begins` `[B]` which
+    are a stream's first. What a row carries on counts for the last row of its stream alone.
+    """
+
+    def __init__(self, carried: Tensor, continues: Tensor, begins: Tensor):
+        self.begins = begins
+        self._continues = continues[:, None, None]
+        self._carried = carried
+        self._position = 0
+        self._ends: list[Tensor] = []
+
+    def exchange(self, end: Tensor) -> Tensor:
+        """Leaves the `end` `[B, C, n]` of a layer's rows to what follows them; gives what came
+        before the rows there, of the same shape: arbitrary where a stream begins."""
+        size = end[0].numel()
+        carried = self._carried[:, self._position : self._position + size].view(end.shape)
+        self._position += size
+        self._ends.append(end.flatten(1).to(carried.dtype))
+        return torch.where(self._continues, end.roll(1, 0), carried.to(end.dtype))
+
+    def ends(self) -> Tensor:
+        """What the streams carry on, `[B, S]`."""
+        return torch.cat(self._ends, dim=1) if self._ends else self._carried
+
+
+class RowNorm:
+    """`nn.GroupNorm` of one group over the first columns of each row of `x` `[B, C, T]`.
+
+    The sums are taken once, over the whole row, in which what does not count must be zeros; what
+    those zeros did to the mean and the variance is then taken out again. In a row that counts all
+    along there is nothing to take out, so it gets the same bits in company of shorter ones as
+    without. In float32 at least.
+    """
+
+    def __init__(self, norm: nn.GroupNorm, x: Tensor, length: Tensor | None):
+        """`length` `[B]` is how many columns count; None for all."""
+        self._type = x.dtype
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(wide, (1, 2), correction=0, keepdim=True)
+        if length is not None:
+            # With r = all / counted: the mean is r m, the variance r (v + m^2 (1 - r)).
+            more = (x.shape[-1] / length.to(wide.dtype))[:, None, None]
+            variance = (more * (variance + mean.square() * (1 - more))).clamp(min=0)
+            mean = mean * more
+        self._gain = norm.weight[:, None] * (variance + norm.eps).rsqrt()  # [B, C, 1]
+        self._shift = norm.bias[:, None] - mean * self._gain
+        self._wide = wide
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        """The columns from `first` to before `last`, normalised."""
+        part = self._wide[..., first:last]
+        return torch.addcmul(self._shift, part, self._gain).to(self._type)
