@@ -90,7 +90,7 @@ def read_reference(path: Path) -> State:
 def state_from_tensors(content: Mapping[Any, Any], path: Path) -> State:
     """`content`, torch tensors by name, as float32. Raises `WeightsError` for anything else in it.
 
-    Every value must stand in the file: a small one must not ask for endless memory.
+    Every value must be stored in the file: a small file must not take unbounded memory.
     """
     import torch
 

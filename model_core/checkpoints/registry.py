@@ -44,7 +44,7 @@ _loaded_from: dict[Path, None] = {}  # in the order in which models came from th
 
 
 class Registry:
-    """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others that lie here.
+    """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others on this machine.
 
     Holds no weights, only what it has learned of files: their ids and checksums (by path, size
     and time of change) and whether the official server can be reached.
@@ -62,7 +62,7 @@ class Registry:
         also: Iterable[Path] = (),
     ):
         """`weights` None reads `ENCODEC_WEIGHTS`; `cache_dir` None reads `ENCODEC_CACHE_DIR`.
-        `also` are further folders for `find_exact`, gone through anew at every call.
+        `also` are further folders for `find_exact`, searched again at every call.
 
         Raises `WeightsUnavailableError` where `weights` is neither a known word nor a folder.
         """
@@ -121,7 +121,7 @@ class Registry:
         raise WeightsUnavailableError(f"the weights of {header_name} are not available here")
 
     def fetch_lm(self, weights: WeightSet) -> LMSet:
-        """The language model of these weights, its file here; the published one is downloaded.
+        """The language model of these weights; the published one is downloaded if it is not here.
 
         Raises `WeightsUnavailableError` where there is none and `WeightsError` for a wrong file.
         """
@@ -263,5 +263,5 @@ def _path_from(variable: str) -> Path | None:
 def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # ~ of somebody who has no home: then it is a name like any other
+    except RuntimeError:  # the home of an unknown user: then ~ is an ordinary character
         return Path(path)

@@ -90,7 +90,7 @@ Item = TypeVar("Item", EncodeItem, DecodeItem)
 
 @contextmanager
 def states_kept(items: Sequence[EncodeItem | DecodeItem]) -> Iterator[None]:
-    """Put the streams' states back if what happens inside fails."""
+    """Put the streams' states back if the block fails."""
     before = [item.state.slots for item in items]
     try:
         yield

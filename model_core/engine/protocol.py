@@ -20,7 +20,7 @@ EncodePrecision = Literal["float32", "tf32"]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a model is to be run."""
+    """How to run a model."""
 
     backend: str | None = None
     """`torch` runs anywhere; `native` (or one build of it, such as `native-avx2`) on a CPU in
@@ -74,12 +74,12 @@ class Engine(Protocol):
         """Whether its steps run as captured graphs; None where the backend has none."""
 
     def prepare(self) -> None:
-        """Do now what would otherwise be done when it is first needed."""
+        """Do now what would otherwise delay the first calls."""
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """On so many threads at most, where the backend has any to choose; the result is the same.
 
-        When it raises, the streams stand where they stood, so that each can be tried alone.
+        When it raises, no stream has moved, so that each can be tried alone.
         """
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:

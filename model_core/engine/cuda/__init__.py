@@ -1,4 +1,4 @@
-"""Fixed shapes: a step of many streams that is the same work each time, and its CUDA graphs."""
+"""The CUDA backend: batches of one fixed shape, whose steps run as captured CUDA graphs."""
 
 from .engine import CudaEngine
 from .graph import BATCHES_AT_ONCE

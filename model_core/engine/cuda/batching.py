@@ -11,12 +11,12 @@ import torch
 
 from ..blocks import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream
 from ..protocol import Engine
-from .recorder import let_go
+from .recorder import free_unused_memory
 
 logger = logging.getLogger(__name__)
 
 CHOICES = (8, 32, 128)
-"""Far apart, so that a measurement that is a little off chooses the same."""
+"""Far apart, so that a slightly wrong measurement chooses the same."""
 
 ENOUGH = 0.8
 """Of the most audio a second: fewer rows that reach this answer sooner."""
@@ -31,8 +31,8 @@ def choose_rows(make: Callable[[int], Engine], choices: Sequence[int] = CHOICES)
     """The fewest rows of `choices`, in rising order, that code nearly as much audio a second as
     any; `make` makes an engine of so many rows.
 
-    What finds no memory, or would take more than its share, is left out. Raises what the first
-    choice raises.
+    A choice that does not fit in memory, or takes more than its share, is left out. Raises what the
+    first choice raises.
     """
     rates: dict[int, float] = {}
     for rows in choices:
@@ -61,7 +61,7 @@ def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
     rate, device = _rate(engine, rows), engine.device
     taken = _memory_share(device)
     del engine
-    let_go()
+    free_unused_memory()
     return rate, taken - _memory_share(device)
 
 
@@ -112,7 +112,7 @@ def batches_of(items: Sequence[Item], rows: int, causal: bool) -> list[list[int]
 
 
 def continuing(items: Sequence[Item], causal: bool) -> list[bool]:
-    """For each row whether it goes on where the row before it ends."""
+    """For each row, whether it continues the row before it."""
     before = [None, *items[:-1]]
     return [
         causal and last is not None and last.state is item.state

@@ -1,5 +1,5 @@
-"""The parts of a step, recorded once and replayed for each batch, and what is done where that
-fails."""
+"""The parts of a step: recorded once, replayed for each batch, and run kernel by kernel where
+recording fails."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ Replay = Callable[[int], Tensors]
 """A whole step, given the length of the longest run of rows that follow one another."""
 
 RETRY_SECONDS = 60.0
-"""After which a capture that failed for want of memory is tried again."""
+"""After which a capture that ran out of memory is tried again."""
 
 
 class CaptureError(RuntimeError):
@@ -30,7 +30,7 @@ class CaptureError(RuntimeError):
 
 @dataclass(frozen=True)
 class Recording:
-    """`replay` does again what was recorded, into `outputs`."""
+    """`replay` runs what was recorded once more, into `outputs`."""
 
     replay: Callable[[], None]
     outputs: Tensors
@@ -40,14 +40,14 @@ class Recorder(Protocol):
     """Makes recordings of functions that do the same work each time."""
 
     def in_new_thread(self, function: Callable[[], T]) -> T:
-        """Call it where no attempt before has left anything that another would go by."""
+        """Call it where the algorithms of earlier attempts are not remembered."""
 
     def launch(self, function: Callable[[], object]) -> None:
-        """Call it and wait until what it has launched is done."""
+        """Call it and wait for what it launches."""
 
     def record(self, function: Callable[[], Tensors]) -> Recording:
-        """A recording of `function`, of which nothing need be computed now. Raises `CaptureError`,
-        and `torch.OutOfMemoryError` for want of memory."""
+        """A recording of `function`, which need not compute anything now. Raises `CaptureError`,
+        and `torch.OutOfMemoryError` where memory is short."""
 
     def release(self) -> None:
         """Give back memory that nothing uses."""
@@ -63,7 +63,7 @@ class Capturing:
         self._recorder = recorder
         self._beginnings: dict[bool, tuple[Recording, Recording]] = {}  # first and again, by whole
         self._replays: dict[Variant, Replay | None] = {}
-        self._retries: dict[Variant, float] = {}  # when to try again, for want of memory
+        self._retries: dict[Variant, float] = {}  # when to try again, after running out of memory
 
     @property
     def complete(self) -> bool:
@@ -76,7 +76,7 @@ class Capturing:
         return variant in self._replays and (due is None or time.monotonic() < due)
 
     def replay_of(self, variant: Variant) -> Replay | None:
-        """None for a variant whose kernels are to be launched one by one."""
+        """None for a variant whose kernels are launched one by one."""
         return self._replays.get(variant)
 
     def prepare(self, variant: Variant) -> None:
@@ -84,19 +84,19 @@ class Capturing:
         if self.knows(variant):
             return
         self._retries.pop(variant, None)
-        replay, wanting = self._tried(variant)
-        if wanting is not None:
+        replay, shortage = self._attempt(variant)
+        if shortage is not None:
             self._recorder.release()
-            replay, wanting = self._tried(variant)
-        if wanting is not None:
+            replay, shortage = self._attempt(variant)
+        if shortage is not None:
             self._recorder.release()
             self._retries[variant] = time.monotonic() + RETRY_SECONDS
-            _warn(variant, wanting)
+            _warn(variant, shortage)
         self._replays[variant] = replay
 
-    def _tried(self, variant: Variant) -> tuple[Replay | None, str | None]:
-        """A replay, if the variant can be recorded, and what was said for want of memory. The error
-        itself is not handed on: it would hold on to all that was computed up to it."""
+    def _attempt(self, variant: Variant) -> tuple[Replay | None, str | None]:
+        """A replay, if the variant can be recorded, and the message if memory ran out. The error
+        itself is not returned: it would keep alive all that was computed before it."""
         try:
             return self._recorder.in_new_thread(lambda: self._recorded(variant)), None
         except torch.OutOfMemoryError as error:

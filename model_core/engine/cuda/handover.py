@@ -1,7 +1,7 @@
-"""Who may hand work to the device: one thread at a time, and those with a batch before others.
+"""One thread at a time launches work on the device, and batches go before loading.
 
 While a graph is captured, no other thread may use the device: torch allows one capture in a
-process, and what others do meanwhile would end up in it or spoil it. Loading and capturing a model
+process, and the work of others would end up in it or break it. Loading and capturing a model
 takes seconds, so it is cut into pieces of milliseconds that fit between batches.
 
     batches   |b1|   |b2|b3|    |b4|
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 1.0
-"""Seconds that a piece of loading lets batches go first, so that it gets on under full load."""
+"""Seconds that a piece of loading lets batches go first; then it takes its turn."""
 
 
 class Handover:
-    """A lock that knows who is in a hurry. It is not to be taken twice by one thread."""
+    """A lock that batches take before pieces of loading. One thread must not take it twice."""
 
     def __init__(self, patience: float = PATIENCE):
         self._patience = patience
@@ -33,7 +33,7 @@ class Handover:
 
     @contextmanager
     def of_a_batch(self) -> Iterator[None]:
-        """Held while a batch is handed over, not while it is computed."""
+        """Held while a batch is launched, not while it is computed."""
         with self._changed:
             self._batches += 1
             self._changed.wait_for(lambda: not (self._taken or self._impatient))

@@ -1,8 +1,8 @@
 """Convolutions and codebooks on blocks whose shape is fixed and whose contents are not.
 
-Where streams begin, go on and end in a batch differs from row to row. So every layer looks at the
-data, and not at the shapes, for what comes before a row and where it ends, and the work is the
-same whatever the rows are: it can be captured once.
+Where streams begin, continue and end differs from row to row of a batch. So every layer reads from
+the data, and not from the shapes, what comes before a row and where it ends. The work is the same
+for any rows: it can be captured once.
 
 A layer's input is written once, behind its ELU, into a buffer with room for what surrounds it:
 
@@ -105,7 +105,7 @@ def _buffer(
 
 
 def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
-    """A copy whose decoder convolves in bfloat16, and so hands that from layer to layer.
+    """A copy whose decoder convolves in bfloat16, which is then also the type between layers.
 
     Sums stay in float32 (the devices' own convolutions add in that), and so do the LSTM, the
     codebooks and the last convolution, whose output would otherwise be the audio rounded.

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 class CudaRecorder:
     """A `Recorder` on one stream of a device; its graphs share one pool of memory, so they must
-    run one after another. Each launch and each capture takes the device for itself, in a gap."""
+    run one after another. Each launch and each capture waits for a gap between batches and has
+    the device to itself."""
 
     def __init__(
         self, device: torch.device, stream: torch.cuda.Stream, multiplication: Multiplication
@@ -34,7 +35,7 @@ class CudaRecorder:
 
     @contextmanager
     def launching(self) -> Iterator[None]:
-        """What kernels are launched in, whether they are captured or run."""
+        """The settings in which kernels are launched, whether they are captured or run."""
         with (
             torch.inference_mode(),
             torch.cuda.device(self._device),
@@ -44,26 +45,26 @@ class CudaRecorder:
             yield
 
     @contextmanager
-    def nothing_wanting(self) -> Iterator[None]:
-        """Raises `torch.OutOfMemoryError` where memory was wanting inside, whatever came of it.
+    def every_allocation_succeeds(self) -> Iterator[None]:
+        """Raises `torch.OutOfMemoryError` if an allocation fails inside, even one that torch hides.
 
-        torch then has cuDNN take another algorithm, and so gives other bits, without a word; where
-        there is none, it says that no engine was found.
+        torch then lets cuDNN take another algorithm, and so other bits, without an error; where
+        there is no other, it reports that no engine was found.
         """
-        before = self._wants()
+        before = self._failed_allocations()
         try:
             yield
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            if self._wants() > before:
+            if self._failed_allocations() > before:
                 raise torch.OutOfMemoryError(str(error)) from error
             raise
-        if self._wants() > before:
+        if self._failed_allocations() > before:
             raise torch.OutOfMemoryError("there is no memory for cuDNN's own choice of algorithm")
 
-    def _wants(self) -> int:
-        """How often memory was asked for in vain."""
+    def _failed_allocations(self) -> int:
+        """How many allocations have failed so far."""
         return int(torch.cuda.memory_stats_as_nested_dict(self._device).get("num_ooms", 0))
 
     def in_new_thread(self, function: Callable[[], T]) -> T:
@@ -72,7 +73,7 @@ class CudaRecorder:
 
     def launch(self, function: Callable[[], object]) -> None:
         """As `Recorder`."""
-        with handover.in_a_gap(), self.launching(), self.nothing_wanting():
+        with handover.in_a_gap(), self.launching(), self.every_allocation_succeeds():
             function()
             self._done.record(self._stream)
         self._done.synchronize()
@@ -83,7 +84,7 @@ class CudaRecorder:
         with handover.in_a_gap(), self.launching():
             capture = torch.cuda.graph(graph, self._pool, self._stream, "thread_local")
             try:
-                with capture, self.nothing_wanting():
+                with capture, self.every_allocation_succeeds():
                     outputs = function()
             except RuntimeError as error:
                 self._give_up(graph)
@@ -97,8 +98,9 @@ class CudaRecorder:
         return Recording(graph.replay, outputs)
 
     def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
-        """A capture that failed may leave the allocator recording into the pool, which ends here,
-        and calling back to its graph, which is therefore kept. The next has a pool of its own."""
+        """After a capture that failed. The allocator may still record into the pool: that ends
+        here. It may still call back into the graph: that is kept. The next capture gets a new
+        pool."""
         self._failed.append(graph)
         device = self._stream.device_index
         with contextlib.suppress(RuntimeError):  # where it did end the recording
@@ -111,19 +113,19 @@ class CudaRecorder:
 
     def release(self) -> None:
         """As `Recorder`."""
-        let_go()
+        free_unused_memory()
 
 
-def let_go() -> None:
+def free_unused_memory() -> None:
     """Give memory that nothing uses back to the device."""
-    gc.collect()  # errors that name each other hold on to what led to them
+    gc.collect()  # errors in reference cycles keep tensors alive
     with handover.in_a_gap():
         torch.cuda.empty_cache()
 
 
 def same_workspaces() -> None:
-    """cuBLAS, and so LSTMs, then sum in one order in every stream; before the device is first used
-    (the notes on `torch.nn.LSTM`)."""
+    """Make cuBLAS, and so LSTMs, sum in one order in every stream. Call it before the device is
+    first used (see the notes on `torch.nn.LSTM`)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
 
 

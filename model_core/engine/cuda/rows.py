@@ -14,8 +14,8 @@ from ..plan import Layer, convolutions
 class Rows:
     """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are a stream's.
 
-    What lies beyond is arbitrary but finite, and nothing that counts may depend on it. None is for
-    blocks that are a stream's all along.
+    What lies beyond is arbitrary but finite, and no result may depend on it. None is for blocks
+    that belong to a stream to their end.
     """
 
     x: Tensor
@@ -70,15 +70,14 @@ def past_size(layers: Iterable[Layer]) -> int:
 
 
 class Past:
-    """Takes what the streams carried `[B, S]` apart, layer by layer, and collects what they carry
-    on.
+    """Unpacks the states `[B, S]` that streams carried, layer by layer, and packs the new ones.
 
         row 0   stream a, block 4    its past: what a carried from its batch before
         row 1   stream a, block 5    its past: the end of row 0
         row 2   stream b, block 0    its past: none, it begins
 
-    `continues` `[B]` says which rows go on where the row before them ends, `begins` `[B]` which
-    are a stream's first. What a row carries on counts for the last row of its stream alone.
+    `continues` `[B]` says which rows continue the row before them, `begins` `[B]` which are a
+    stream's first. Of the new states only that of a stream's last row is used.
     """
 
     def __init__(self, carried: Tensor, continues: Tensor, begins: Tensor):
@@ -89,7 +88,7 @@ class Past:
         self._ends: list[Tensor] = []
 
     def exchange(self, end: Tensor) -> Tensor:
-        """Leaves the `end` `[B, C, n]` of a layer's rows to what follows them; gives what came
+        """Keep the `end` `[B, C, n]` of a layer's rows for what follows them; returns what came
         before the rows there, of the same shape: arbitrary where a stream begins."""
         size = end[0].numel()
         carried = self._carried[:, self._position : self._position + size].view(end.shape)
@@ -98,17 +97,16 @@ class Past:
         return torch.where(self._continues, end.roll(1, 0), carried.to(end.dtype))
 
     def ends(self) -> Tensor:
-        """What the streams carry on, `[B, S]`."""
+        """The new states, `[B, S]`."""
         return torch.cat(self._ends, dim=1) if self._ends else self._carried
 
 
 class RowNorm:
     """`nn.GroupNorm` of one group over the first columns of each row of `x` `[B, C, T]`.
 
-    The sums are taken once, over the whole row, in which what does not count must be zeros; what
-    those zeros did to the mean and the variance is then taken out again. In a row that counts all
-    along there is nothing to take out, so it gets the same bits in company of shorter ones as
-    without. In float32 at least.
+    The sums are taken once, over the whole row, in which columns that do not count must be zeros;
+    mean and variance are then corrected for those zeros. A row that counts to its end needs no
+    correction, so it gets the same bits beside shorter rows as alone. In float32 at least.
     """
 
     def __init__(self, norm: nn.GroupNorm, x: Tensor, length: Tensor | None):

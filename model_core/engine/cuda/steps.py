@@ -3,7 +3,7 @@
     first    everything up to the LSTM                       once a batch
     again    the LSTM over the rows                          as often as the longest run of rows of
                                                              one stream
-    last     everything behind it                            once a batch
+    last     everything after it                             once a batch
 
 The rows of one stream go through the convolutions side by side; only the LSTM needs them one after
 another. Each `again` runs it over all rows and then hands the state in which a row ends to the row
@@ -64,7 +64,7 @@ class Step:
 class _Network:
     """An encoder's or decoder's layers, and the row of numbers that a causal one carries:
 
-    whether the stream has begun | the pasts before the LSTM | h and c | the pasts behind it
+    whether the stream has begun | the pasts before the LSTM | h and c | the pasts after it
     """
 
     def __init__(self, model: EncodecNetwork, plan: Plan):
@@ -121,7 +121,7 @@ class _Network:
         return {"out": y, "end": end}
 
     def last(self, held: Mapping[str, Tensor]) -> tuple[Rows, Tensor | None]:
-        """What comes behind the LSTM, and what the streams carry on."""
+        """The layers after the LSTM, and the new states of the streams."""
         past = None
         if self._causal:
             past = Past(held["after"], held["continues"], held["begins"])

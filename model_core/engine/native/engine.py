@@ -23,27 +23,27 @@ from ..protocol import EncodePrecision, EngineOptions
 from .library import Job, NativeLibrary, Spec
 from .weights import flat_weights
 
-# Of one stream in one item, where several threads may share it: enough that none waits long for
-# another, few where other streams wait meanwhile.
+# Blocks of one stream in one call, for each thread that shares it: enough that no thread waits long
+# for another; few where other streams wait.
 _BLOCKS_A_THREAD = 16
 _BLOCKS_SHARED = 3
 
 # The LSTM's width is a multiple of this: the lanes of the widest vectors.
 _LSTM_UNITS = 16
 
-# Streams that go through the LSTM in step; its weights are read once for all of them.
+# Streams that share one pass over the LSTM's weights, for each thread.
 _STREAMS_A_THREAD = 6
 
 
 class NativeEngine:
-    """An `Engine` on the CPU, with results that are the same bits for any company, any cut of a
-    stream into blocks and any number of threads (on one kind of processor).
+    """An `Engine` on the CPU. On one kind of processor, results have the same bits whatever else is
+    in the batch, however a stream is cut into blocks, and on any number of threads.
 
     It computes in float32. Decoding may be in bfloat16: weights and what goes from layer to layer
     are rounded to that, sums and the LSTM's state are not.
 
-    Streams and segments may have any length. What a stream that goes on begins with must have
-    seven frames, of which the padding before it is made.
+    Streams and segments may have any length. The first block of a stream that continues must have
+    seven frames, from which the padding before it is made.
 
     With several threads, each takes some items of a batch; of a single item, each takes a block,
     and follows the block before it through the network.
@@ -58,7 +58,7 @@ class NativeEngine:
         library: NativeLibrary,
         options: EngineOptions = EngineOptions(),
     ):
-        """`model` must be one that `supports` says yes to. Raises `EncodecError` for a precision
+        """`model` must be one that `supports` accepts. Raises `EncodecError` for a precision
         that the library does not have."""
         self.config = model.config
         self.device = torch.device("cpu")
@@ -67,8 +67,8 @@ class NativeEngine:
         self.name = f"native-{library.build}"
         self.threads = options.threads
         self.precision = options.precision
-        together = 1 if options.shared else self.threads
-        self.max_batch = options.max_batch or _STREAMS_A_THREAD * together
+        streaming = 1 if options.shared else self.threads
+        self.max_batch = options.max_batch or _STREAMS_A_THREAD * streaming
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
         several = _BLOCKS_SHARED if options.shared else _BLOCKS_A_THREAD * self.threads
@@ -80,7 +80,7 @@ class NativeEngine:
 
     @staticmethod
     def supports(model: EncodecNetwork, device: torch.device) -> bool:
-        """Whether the C++ knows this network: the paper's, of any width, in float32."""
+        """Whether the C++ code has this network: the paper's, of any width, in float32."""
         config = model.config
         dtypes = {parameter.dtype for parameter in model.parameters()}
         return (
@@ -162,7 +162,7 @@ def _state_of(model: EncodecNetwork) -> dict[str, np.ndarray]:
 
 
 def _joined(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
-    """One after another, as C++ wants it."""
+    """One after another and contiguous, as C++ reads them."""
     whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     return np.ascontiguousarray(whole, dtype)
 

@@ -5,10 +5,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
+from torch import Tensor
 
 from model_core.checkpoints import Registry, files
 from model_core.checkpoints.config import config_from_hub, config_to_hub, read_own_lm
@@ -128,6 +130,32 @@ def test_keys_and_shapes_are_named(narrow: EncodecModel, tmp_path: Path) -> None
         "some.th: missing: encoder.model.0.conv.conv.bias; unexpected: surplus; "
         "of another shape: decoder.model.0.conv.conv.bias [7] instead of [32]"
     )
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_every_floating_type_is_read_as_float32(kind: torch.dtype, tmp_path: Path) -> None:
+    tensor = torch.tensor([[1.5, -2.25], [0.1, 3e4]], dtype=kind)
+    save_file({"x": tensor}, tmp_path / "x.safetensors")
+    for state in (
+        files.read_safetensors(tmp_path / "x.safetensors"),
+        files.read_reference(save_th({"x": tensor}, tmp_path, NAME)),
+    ):
+        assert state["x"].dtype == np.float32
+        np.testing.assert_array_equal(state["x"], tensor.float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("tensor", "fault"),
+    [
+        (torch.tensor([1e300], dtype=torch.float64), "not finite"),
+        (torch.tensor([float("nan")]), "not finite"),
+        (torch.zeros(2, dtype=torch.int64), "I64, not floating point"),
+    ],
+)
+def test_safetensors_of_no_finite_numbers(tensor: Tensor, fault: str, tmp_path: Path) -> None:
+    save_file({"x": tensor}, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError, match=fault):
+        files.read_safetensors(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("key", ["state_dict", "best_state"])

@@ -19,7 +19,7 @@ def _watched(monkeypatch: pytest.MonkeyPatch, wants: int) -> Iterator[None]:
     )
     recorder = object.__new__(CudaRecorder)
     recorder._device = torch.device("cuda")
-    with recorder.nothing_wanting():
+    with recorder.every_allocation_succeeds():
         yield
 
 
