@@ -1,7 +1,9 @@
-# Everything lives in .venv; it is rebuilt when pyproject.toml or the C++ changes.
-#   make serve   set up and start the service on 127.0.0.1:8000
-#   make test    set up and run all tests (WORKERS=4: in four processes; otherwise two)
-#   make check   formatting, lint, types (of the tests too), import rules
+# Everything lives in .venv; it is rebuilt when pyproject.toml, constraints.txt or the C++ changes.
+#   make serve     set up and start the service on 127.0.0.1:8000. Settings come from the environment
+#                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
+#   make test      set up and run all tests (WORKERS=4: in four processes; otherwise two)
+#   make check     formatting, lint, types (of the tests too), import rules
+#   make upgrade   take the newest versions that pyproject.toml allows into constraints.txt
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -14,15 +16,18 @@ UV := $(shell command -v uv 2>/dev/null)
 ifneq ($(UV),)
   MAKE_VENV = test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
   INSTALL   = $(UV) pip install -q --python $(BIN)/python $(PIP_ARGS)
+  INSTALLED = $(UV) pip list --python $(BIN)/python
 else
   MAKE_VENV = test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
   INSTALL   = $(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS)
+  INSTALLED = $(BIN)/python -m pip list --disable-pip-version-check
 endif
 
-.PHONY: serve test check format openapi clean
+.PHONY: serve test check format openapi upgrade clean
 
+serve: export ENCODEC_LOG_FORMAT ?= console
 serve: $(VENV)/.serve
-	$(BIN)/encodec-serve --host 127.0.0.1 --port 8000 --log-format console $(SERVE_ARGS)
+	$(BIN)/encodec-serve $(SERVE_ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(TEST_ARGS)
@@ -42,11 +47,13 @@ openapi: $(VENV)/.dev
 	$(BIN)/python -m service.openapi --write openapi.json
 
 # The native engine is compiled while the package is installed, where there is a compiler.
-SOURCES := pyproject.toml setup.py $(wildcard model_core/engine/native/csrc/*)
+SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)
+# PESQ is built from source.
+DEV      := .[dev,train$(if $(shell command -v cc),$(COMMA)pesq)]
 
 $(VENV)/.serve: $(SOURCES)
 	$(MAKE_VENV)
-	$(INSTALL) -e .
+	$(INSTALL) -c constraints.txt -e .
 	@touch $@
 
 # The reference implementation is the peer the tests compare with. It also brings a console script
@@ -54,8 +61,15 @@ $(VENV)/.serve: $(SOURCES)
 $(VENV)/.dev: $(SOURCES)
 	$(MAKE_VENV)
 	$(INSTALL) --no-deps encodec==0.1.1
-	$(INSTALL) -e '.[dev,train$(if $(shell command -v cc),$(COMMA)pesq)]'
+	$(INSTALL) -c constraints.txt -e '$(DEV)'
 	@touch $@ $(VENV)/.serve
+
+# The libraries of CUDA are left out: torch names their exact versions itself.
+upgrade: clean
+	$(MAKE_VENV)
+	$(INSTALL) -e '$(DEV)'
+	$(INSTALLED) --format freeze --exclude-editable | tr 'A-Z_' 'a-z-' | \
+	    grep -Ev '^(encodec|pip|triton|nvidia-.*|cuda-.*)==' | LC_ALL=C sort > constraints.txt
 
 clean:
 	rm -rf $(VENV)
