@@ -15,9 +15,9 @@ from model_core import __version__
 from . import openapi, problem_handlers
 from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
-from .audio import AudioProcessError, AudioProcesses
 from .auth import require_key
 from .coding.spool import check_spool
+from .decoder import DecoderError, DecoderPool
 from .device_probe import device_probe
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Linger, Observe, RequestId
@@ -66,7 +66,7 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if models.state == "ready" else None,
     )
-    app.state.audio = AudioProcesses(settings.spool_dir, on_fatal)
+    app.state.audio = DecoderPool(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
     for router in OPEN_ROUTERS:
         app.include_router(router)
@@ -100,7 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _start_audio(app: FastAPI) -> None:
     try:
         await app.state.audio.start()
-    except AudioProcessError as error:
+    except DecoderError as error:
         logger.critical("audio cannot be decoded", error=str(error))
         app.state.on_fatal()
 

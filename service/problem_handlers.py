@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from model_core.errors import EncodecError
 
-from .audio import AudioProcessError
+from .decoder import DecoderError
 from .problems import PROBLEM_JSON, ParameterProblem, Problem, ProblemCode
 from .scheduler import SchedulerError
 
@@ -52,7 +52,7 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, SchedulerError):
         code = ProblemCode.SHUTTING_DOWN if error.stopping else ProblemCode.UNAVAILABLE
         return Problem(code, str(error))
-    if isinstance(error, AudioProcessError):
+    if isinstance(error, DecoderError):
         return Problem(ProblemCode.UNAVAILABLE, str(error))
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         detail = "there is no room on the disk for what the request needs"

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from ..audio import AudioProcesses
+from ..decoder import DecoderPool
 from ..models import Models
 from ..problems import Problem, ProblemCode, problem_responses
 from ..scheduler import Scheduler
@@ -38,7 +38,7 @@ async def ready(request: Request) -> Health:
     and while all workers live and the device works; else 503."""
     models: Models = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
-    audio: AudioProcesses = request.app.state.audio
+    audio: DecoderPool = request.app.state.audio
     if models.state == "failed":
         raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
     if models.state == "starting":

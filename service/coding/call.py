@@ -10,8 +10,8 @@ from fastapi import Depends, Request
 from model_core.codec import Codec, Steps
 
 from ..admission import Admission
-from ..audio import AudioProcesses
 from ..batch import StreamKey
+from ..decoder import DecoderPool
 from ..facts import facts_of
 from ..models import Models
 from ..scheduler import Scheduler
@@ -48,8 +48,8 @@ class Call:
         return models
 
     @property
-    def audio(self) -> AudioProcesses:
-        audio: AudioProcesses = self.request.app.state.audio
+    def audio(self) -> DecoderPool:
+        audio: DecoderPool = self.request.app.state.audio
         return audio
 
     async def run(self, steps: Steps[T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.service.decoders import children, decoding
+from tests.service.decoder.processes import children, decoding
 from tests.service.live import Live, wait_for
 from tests.service.sounds import wav
 from tests.service.test_calls import compressed, long_file

@@ -13,7 +13,7 @@ import structlog
 
 from model_core.errors import EncodecError
 
-from .wire import MAX_TEXT
+from .protocol import MAX_TEXT
 
 logger = structlog.get_logger(__name__)
 
@@ -32,11 +32,11 @@ STARTING = 60.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
 
-class AudioProcessError(EncodecError):
+class DecoderError(EncodecError):
     """No decoding process can be had: the server's trouble, not the upload's."""
 
 
-class WarmProcess:
+class ForkServer:
     """Forks and kills children on request, and tells how they ended."""
 
     def __init__(
@@ -58,8 +58,8 @@ class WarmProcess:
         self._loop.add_reader(commands.fileno(), self._hear)
 
     @classmethod
-    async def start(cls, on_lost: Callable[[], None]) -> "WarmProcess":
-        """Raises `AudioProcessError` when it does not come up; `on_lost` is called when it ends
+    async def start(cls, on_lost: Callable[[], None]) -> "ForkServer":
+        """Raises `DecoderError` when it does not come up; `on_lost` is called when it ends
         later without having been told to, or had to be killed."""
         process, commands = await _launch()
         zygote = cls(process, commands, on_lost)
@@ -69,7 +69,7 @@ class WarmProcess:
         except TimeoutError:
             process.kill()
             await zygote.close()
-            raise AudioProcessError("the audio decoder did not start in time") from None
+            raise DecoderError("the audio decoder did not start in time") from None
         except BaseException:
             await zygote.close()
             raise
@@ -77,7 +77,7 @@ class WarmProcess:
 
     async def fork(self, connection: int) -> tuple[int, asyncio.Future[int]]:
         """A child with that socket: its number, and its exit status to come (minus the signal's
-        number if a signal ended it, or `LOST`). Raises `AudioProcessError` when there is none to be
+        number if a signal ended it, or `LOST`). Raises `DecoderError` when there is none to be
         had: the zygote is gone, hangs, or cannot fork."""
         self._numbers += 1
         number = self._numbers
@@ -87,7 +87,7 @@ class WarmProcess:
             await self._send({"fork": number}, [connection])
             await self.answer(forked)
             if ended.done() and ended.result() == LOST:
-                raise AudioProcessError("the audio decoder is not running")
+                raise DecoderError("the audio decoder is not running")
         except BaseException:
             self._forked.pop(number, None)
             self._ended.pop(number, None)
@@ -96,7 +96,7 @@ class WarmProcess:
 
     async def kill(self, number: int) -> None:
         """Kills that child if it still runs."""
-        with contextlib.suppress(AudioProcessError):
+        with contextlib.suppress(DecoderError):
             await self._send({"kill": number})
 
     async def answer(self, answer: asyncio.Future[T]) -> T:
@@ -106,7 +106,7 @@ class WarmProcess:
             heard = self._heard
             await asyncio.wait([answer], timeout=SILENCE)
             if not answer.done() and self._heard == heard:
-                with contextlib.suppress(AudioProcessError):
+                with contextlib.suppress(DecoderError):
                     await self._send({"ping": heard})
                 await asyncio.wait([answer], timeout=SILENCE)
                 if self._heard == heard:
@@ -136,7 +136,7 @@ class WarmProcess:
                     except OSError:
                         self._lost()
         self._give_up()
-        raise AudioProcessError("the audio decoder is not running")
+        raise DecoderError("the audio decoder is not running")
 
     def _hear(self) -> None:
         try:
@@ -180,7 +180,7 @@ class WarmProcess:
         self._loop.remove_reader(self._commands.fileno())
         self._commands.close()
         if not self._ready.done():
-            self._ready.set_exception(AudioProcessError("the audio decoder did not start"))
+            self._ready.set_exception(DecoderError("the audio decoder did not start"))
         for ended in self._ended.values():
             _tell(ended, LOST)
         for forked in self._forked.values():
@@ -190,7 +190,7 @@ class WarmProcess:
 
 
 async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """The process and our end of its commands. Raises `AudioProcessError` where the system has no
+    """The process and our end of its commands. Raises `DecoderError` where the system has no
     room for it."""
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -199,7 +199,7 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
-                    *("-m", "service.audio.zygote", str(theirs.fileno()), str(os.getpid())),
+                    *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
@@ -209,7 +209,7 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
                 ours.close()
                 raise
     except OSError as error:
-        raise AudioProcessError(f"the audio decoder cannot be started: {error}") from error
+        raise DecoderError(f"the audio decoder cannot be started: {error}") from error
     return process, ours
 
 

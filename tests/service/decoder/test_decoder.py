@@ -12,9 +12,9 @@ import pytest
 
 from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
-from service.audio import AudioProcess, AudioProcesses
+from service.decoder import Decoder, DecoderPool
 from tests.media import Floats, encode, float_wav, tone
-from tests.service.decoders import decoding
+from tests.service.decoder.processes import decoding
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -33,12 +33,12 @@ def spool_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesses]:
+def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[DecoderPool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENCODEC_API_KEY", "very-secret")
 
-        async def started() -> AudioProcesses:
-            made = AudioProcesses(spool_dir)
+        async def started() -> DecoderPool:
+            made = DecoderPool(spool_dir)
             await made.start()
             return made
 
@@ -48,7 +48,7 @@ def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesse
 
 
 @pytest.fixture
-def run(runner: asyncio.Runner, processes: AudioProcesses) -> Run[Any]:
+def run(runner: asyncio.Runner, processes: DecoderPool) -> Run[Any]:
     def bounded(work: Coroutine[Any, Any, Any]) -> Any:
         async def within() -> Any:
             async with asyncio.timeout(TIMEOUT):
@@ -62,7 +62,7 @@ def run(runner: asyncio.Runner, processes: AudioProcesses) -> Run[Any]:
 
 
 async def decode(
-    processes: AudioProcesses,
+    processes: DecoderPool,
     data: bytes,
     rate: int = 24_000,
     channels: int = 1,
@@ -77,23 +77,23 @@ async def decode(
             feeding.cancel()
 
 
-async def feed(process: AudioProcess, data: bytes, chunk: int = 10_000) -> None:
+async def feed(process: Decoder, data: bytes, chunk: int = 10_000) -> None:
     for start in range(0, len(data), chunk):
         await process.feed(data[start : start + chunk])
     await process.end_of_input()
 
 
-def zygote_pid(processes: AudioProcesses) -> int:
+def zygote_pid(processes: DecoderPool) -> int:
     zygote = processes._zygote
     assert zygote is not None
     return zygote._process.pid
 
 
-def child_pids(processes: AudioProcesses) -> set[int]:
+def child_pids(processes: DecoderPool) -> set[int]:
     return decoding(zygote_pid(processes))
 
 
-async def new_child(processes: AudioProcesses, old: frozenset[int] | set[int] = frozenset()) -> int:
+async def new_child(processes: DecoderPool, old: frozenset[int] | set[int] = frozenset()) -> int:
     """The child that is not among `old`, once it has been forked and has confined itself."""
     while not (new := child_pids(processes) - old):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
@@ -120,7 +120,7 @@ def files() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", files())
 @pytest.mark.parametrize(("rate", "channels"), [(24_000, 1), (48_000, 2)])
 def test_the_same_samples_as_in_process(
-    processes: AudioProcesses, run: Run[Floats], name: str, rate: int, channels: int
+    processes: DecoderPool, run: Run[Floats], name: str, rate: int, channels: int
 ) -> None:
     data = files()[name]
     want = np.concatenate(list(open_audio(io.BytesIO(data), rate, channels)), axis=1)
@@ -129,7 +129,7 @@ def test_the_same_samples_as_in_process(
     assert np.array_equal(known, want)
 
 
-def test_raw_samples(processes: AudioProcesses, run: Run[Floats]) -> None:
+def test_raw_samples(processes: DecoderPool, run: Run[Floats]) -> None:
     data = np.rint(tone(1.0, 8_000, 2) * 32767).T.astype(">i2").tobytes()
     raw = RawFormat(8_000, 2)
     want = np.concatenate(list(open_audio(io.BytesIO(data), 24_000, 1, raw=raw)), axis=1)
@@ -141,7 +141,7 @@ def test_raw_samples(processes: AudioProcesses, run: Run[Floats]) -> None:
     [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("ogg", "libopus")],
 )
 def test_blocks_come_while_the_upload_arrives(
-    processes: AudioProcesses, run: Run[None], container: str, codec: str
+    processes: DecoderPool, run: Run[None], container: str, codec: str
 ) -> None:
     """The rest is only sent when a block of the first part has been heard."""
     data = encode(tone(20.0, 48_000, 2), 48_000, container, codec)
@@ -161,12 +161,12 @@ def test_blocks_come_while_the_upload_arrives(
     run(conversation())
 
 
-async def feed_without_end(process: AudioProcess, data: bytes) -> None:
+async def feed_without_end(process: Decoder, data: bytes) -> None:
     for start in range(0, len(data), 10_000):
         await process.feed(data[start : start + 10_000])
 
 
-def test_a_slow_reader_stops_the_decoder(processes: AudioProcesses, run: Run[None]) -> None:
+def test_a_slow_reader_stops_the_decoder(processes: DecoderPool, run: Run[None]) -> None:
     data = float_wav(np.zeros((1, 8_000 * 600), np.float32), 8_000)
 
     async def slow() -> None:
@@ -201,7 +201,7 @@ def cpu_ticks(pid: int) -> float:
     return float(stat[11]) + float(stat[12])
 
 
-def test_typed_errors(processes: AudioProcesses, run: Run[Floats]) -> None:
+def test_typed_errors(processes: DecoderPool, run: Run[Floats]) -> None:
     whole = float_wav(tone(2.0, 8_000), 8_000)
     for data in (b"", b"x", np.random.default_rng(1).bytes(100_000), whole[:-1000]):
         with pytest.raises(InvalidAudioError):
@@ -215,7 +215,7 @@ def test_typed_errors(processes: AudioProcesses, run: Run[Floats]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
 def test_a_child_that_dies_is_an_error_of_its_upload_only(
-    processes: AudioProcesses, run: Run[None], number: signal.Signals
+    processes: DecoderPool, run: Run[None], number: signal.Signals
 ) -> None:
     async def killed() -> None:
         data = float_wav(tone(2.0, 24_000), 24_000)
@@ -244,7 +244,7 @@ async def settled_descriptors() -> int:
 
 
 def test_leaving_early_kills_the_child_and_frees_everything(
-    processes: AudioProcesses, run: Run[None], spool_dir: Path
+    processes: DecoderPool, run: Run[None], spool_dir: Path
 ) -> None:
     async def leave() -> None:
         descriptors = await settled_descriptors()
@@ -267,7 +267,7 @@ def test_leaving_early_kills_the_child_and_frees_everything(
     run(leave())
 
 
-def test_a_child_holds_nothing_it_does_not_need(processes: AudioProcesses, run: Run[None]) -> None:
+def test_a_child_holds_nothing_it_does_not_need(processes: DecoderPool, run: Run[None]) -> None:
     async def look() -> None:
         async with processes.open(24_000, 1) as process:
             await process.feed(b"RIFF")
@@ -286,7 +286,7 @@ def test_a_child_holds_nothing_it_does_not_need(processes: AudioProcesses, run: 
     run(look())
 
 
-def test_many_at_once(processes: AudioProcesses, run: Run[list[Floats]]) -> None:
+def test_many_at_once(processes: DecoderPool, run: Run[list[Floats]]) -> None:
     async def together() -> list[Floats]:
         uploads = [float_wav(tone(0.1 * (n + 1), 24_000), 24_000) for n in range(12)]
         return await asyncio.gather(*[decode(processes, data) for data in uploads])
@@ -296,7 +296,7 @@ def test_many_at_once(processes: AudioProcesses, run: Run[list[Floats]]) -> None
 
 
 def test_what_ends_the_server_is_not_for_the_warm_process(
-    processes: AudioProcesses, run: Run[None]
+    processes: DecoderPool, run: Run[None]
 ) -> None:
     async def signalled() -> None:
         zygote = processes._zygote

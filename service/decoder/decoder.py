@@ -14,10 +14,10 @@ from model_core.audio import SourceInfo
 from model_core.audio.samples import Samples
 from model_core.errors import EncodecError, InvalidAudioError
 
+from .fork_client import LOST, DecoderError
 from .forked import Child
-from .spool import ALL, MORE, Spool
-from .warm import LOST, AudioProcessError
-from .wire import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
+from .growing_file import ALL, MORE, Spool
+from .protocol import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
 
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
@@ -25,7 +25,7 @@ Begin = Callable[[Job, int], Awaitable[Child]]
 """A child that has begun with a job, given the descriptor of the upload."""
 
 
-class AudioProcess:
+class Decoder:
     """One upload in, float32 blocks `[channels, n]` out, at the model's rate.
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
@@ -92,14 +92,14 @@ class AudioProcess:
         """The blocks in order, as they are decoded; a slow reader stops the decoder.
 
         Raises `InvalidAudioError` (`AudioTooLongError` past `max_seconds`) for audio that cannot be
-        read or that ends the child, `AudioProcessError` when no child could run.
+        read or that ends the child, `DecoderError` when no child could run.
         """
         begun_again = False
         here = given = 0  # blocks of this child, and of any
         while True:
             try:
                 kind, payload = await self._message()
-            except AudioProcessError:
+            except DecoderError:
                 if begun_again:
                     raise
                 begun_again, here = True, 0
@@ -121,7 +121,7 @@ class AudioProcess:
                 return
 
     async def _connect(self) -> None:
-        """Gives the upload, from its beginning, to a child. Raises `AudioProcessError`."""
+        """Gives the upload, from its beginning, to a child. Raises `DecoderError`."""
         self._child = await self._begin(self._job, self._spool.reader)
         try:
             self._reader, self._writer = await asyncio.open_connection(
@@ -164,7 +164,7 @@ def _info(payload: bytes) -> SourceInfo:
 def _death(status: int) -> EncodecError:
     """Why a child ended without saying so."""
     if status == LOST:
-        return AudioProcessError("the audio decoder is not running")
+        return DecoderError("the audio decoder is not running")
     if status == -signal.SIGXCPU:
         return InvalidAudioError("the audio takes too much computing to decode")
     if status < 0:

@@ -14,24 +14,24 @@ import numpy as np
 import pytest
 
 from model_core.errors import InvalidAudioError
-from service.audio import AudioProcess, AudioProcessError, AudioProcesses
+from service.decoder import Decoder, DecoderError, DecoderPool
 from tests.media import Floats, float_wav, tone
-from tests.service.audio.test_process import TIMEOUT, decode, feed, names, zygote_pid
-from tests.service.decoders import children, decoding
+from tests.service.decoder.processes import children, decoding
+from tests.service.decoder.test_decoder import TIMEOUT, decode, feed, names, zygote_pid
 
 SOUND = tone(20.0, 24_000)
 DATA = float_wav(SOUND, 24_000)
 PART = len(DATA) * 3 // 4  # enough for the first block
 
-Test = Callable[[AudioProcesses], Coroutine[Any, Any, None]]
+Test = Callable[[DecoderPool], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[AudioProcesses]:
+async def started(folder: Path) -> AsyncIterator[DecoderPool]:
     """Nothing of it is left afterwards: no process, no descriptor, no file."""
     gc.collect()  # or what earlier tests left would be missed below
     descriptors, before = len(names("/proc/self/fd")), zygotes()
-    processes = AudioProcesses(folder)
+    processes = DecoderPool(folder)
     await processes.start()
     try:
         yield processes
@@ -66,7 +66,7 @@ def zygotes() -> set[int]:
 def is_helper(pid: int) -> bool:
     """Whether it is another child of the test run (multiprocessing's, say)."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return bool(command) and b"service.audio.zygote" not in command
+    return bool(command) and b"service.decoder.fork_server" not in command
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -74,7 +74,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def waiting(processes: AudioProcesses) -> int:
+async def waiting(processes: DecoderPool) -> int:
     """The child forked ahead, once it is confined and no other is there."""
     while True:
         found = children(zygote_pid(processes))
@@ -89,7 +89,7 @@ def open_files(pid: int) -> list[str]:
     return []
 
 
-async def to_the_end(process: AudioProcess) -> Floats:
+async def to_the_end(process: Decoder) -> Floats:
     return np.concatenate([block async for block in process.blocks()], axis=1)
 
 
@@ -98,7 +98,7 @@ def same(samples: Floats) -> bool:
 
 
 def test_each_upload_has_the_child_forked_ahead_and_no_other(check: Callable[[Test], None]) -> None:
-    async def one(processes: AudioProcesses) -> int:
+    async def one(processes: DecoderPool) -> int:
         ahead = await waiting(processes)
         async with processes.open(24_000, 1) as process:
             await until(lambda: decoding(zygote_pid(processes)) == {ahead})
@@ -107,14 +107,14 @@ def test_each_upload_has_the_child_forked_ahead_and_no_other(check: Callable[[Te
         await until(lambda: ahead not in children(zygote_pid(processes)))
         return ahead
 
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         assert len({await one(processes) for _ in range(3)}) == 3
 
     check(test)
 
 
 def test_what_waits_is_confined_already(check: Callable[[Test], None]) -> None:
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         root = Path(f"/proc/{await waiting(processes)}")
         await until(lambda: "Max open files            5 " in (root / "limits").read_text())
         assert "NoNewPrivs:\t1" in (root / "status").read_text()
@@ -123,7 +123,7 @@ def test_what_waits_is_confined_already(check: Callable[[Test], None]) -> None:
 
 
 def test_one_that_dies_while_it_waits_is_nobodys_error(check: Callable[[Test], None]) -> None:
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         ahead = await waiting(processes)
         os.kill(ahead, signal.SIGKILL)
         await until(lambda: ahead not in children(zygote_pid(processes)))
@@ -139,7 +139,7 @@ def test_uploads_survive_the_warm_process(
 ) -> None:
     """One in the middle of its upload, one when nothing of it has arrived, and those that come."""
 
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         old = zygote_pid(processes)
         others = zygotes() - {old}
         async with processes.open(24_000, 1) as middle, processes.open(24_000, 1) as start:
@@ -163,7 +163,7 @@ def test_uploads_survive_the_warm_process(
 
 
 def test_idle_it_comes_back_by_itself(check: Callable[[Test], None]) -> None:
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         os.kill(old := zygote_pid(processes), signal.SIGKILL)
         await until(lambda: not processes.running)
         await until(lambda: processes.running and zygote_pid(processes) != old)
@@ -173,7 +173,7 @@ def test_idle_it_comes_back_by_itself(check: Callable[[Test], None]) -> None:
 
 
 def test_an_upload_is_tried_again_only_once(check: Callable[[Test], None]) -> None:
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         async with processes.open(24_000, 1) as process:
             await process.feed(DATA[:PART])
             hearing = asyncio.create_task(to_the_end(process))
@@ -181,7 +181,7 @@ def test_an_upload_is_tried_again_only_once(check: Callable[[Test], None]) -> No
                 await until(lambda: processes.running and bool(decoding(zygote_pid(processes))))
                 os.kill(zygote_pid(processes), signal.SIGKILL)
                 await until(lambda: not processes.running)
-            with pytest.raises(AudioProcessError):
+            with pytest.raises(DecoderError):
                 await hearing
 
     check(test)
@@ -192,7 +192,7 @@ def test_nothing_comes_back_after_the_end(check: Callable[[Test], None], steps: 
     """The warm process is lost and the service ends while it comes back, at whatever step."""
     failures: list[None] = []
 
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         processes._on_failure = lambda: failures.append(None)
         os.kill(zygote_pid(processes), signal.SIGKILL)
         await until(lambda: not processes.running)
@@ -203,14 +203,14 @@ def test_nothing_comes_back_after_the_end(check: Callable[[Test], None], steps: 
         await asyncio.sleep(0.1)
         assert not processes.running
         assert not failures
-        with pytest.raises(AudioProcessError):
+        with pytest.raises(DecoderError):
             await decode(processes, DATA)
 
     check(test)
 
 
 def test_where_every_one_hangs_there_is_an_error(check: Callable[[Test], None]) -> None:
-    async def hang(processes: AudioProcesses) -> None:
+    async def hang(processes: DecoderPool) -> None:
         seen = set()
         while True:
             if processes.running and (pid := zygote_pid(processes)) not in seen:
@@ -218,12 +218,12 @@ def test_where_every_one_hangs_there_is_an_error(check: Callable[[Test], None]) 
                 os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(0)
 
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         await waiting(processes)
         hanging = asyncio.create_task(hang(processes))
         await asyncio.sleep(0)
         assert same(await decode(processes, DATA))  # by the child forked ahead
-        with pytest.raises(AudioProcessError):
+        with pytest.raises(DecoderError):
             await decode(processes, DATA)
         hanging.cancel()
 
@@ -235,7 +235,7 @@ def test_a_child_that_hangs_without_its_socket_does_not_make_the_zygote_one_that
 ) -> None:
     """A child that has closed its socket and does not end is killed: it alone."""
 
-    async def test(processes: AudioProcesses) -> None:
+    async def test(processes: DecoderPool) -> None:
         old = zygote_pid(processes)
         ahead = await waiting(processes)
         async with processes.open(24_000, 1) as process:

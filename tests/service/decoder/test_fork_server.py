@@ -7,7 +7,7 @@ import sys
 def test_no_torch_in_it() -> None:
     """With torch, a fork and its end take ten times as long, and each child has more to attack."""
     program = (
-        "import sys; from service.audio import zygote; zygote.warm_up(); "
+        "import sys; from service.decoder import fork_server; fork_server.warm_up(); "
         "print(sorted({'torch', 'torchaudio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -14,8 +14,8 @@ forked ahead; `forked` is the server's end of a child, `warm` that of the zygote
 that dies or hangs is replaced, and the uploads that it had are decoded again from the beginning.
 """
 
-from .process import AudioProcess
-from .processes import AudioProcesses
-from .warm import AudioProcessError
+from .decoder import Decoder
+from .fork_client import DecoderError
+from .pool import DecoderPool
 
-__all__ = ["AudioProcess", "AudioProcessError", "AudioProcesses"]
+__all__ = ["Decoder", "DecoderError", "DecoderPool"]

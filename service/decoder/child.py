@@ -8,9 +8,9 @@ import socket
 from model_core.audio import open_audio
 from model_core.errors import InvalidAudioError
 
-from .limits import allow_cpu, confine, die_with
-from .spool import GrowingFile
-from .wire import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message, receive_job
+from .growing_file import GrowingFile
+from .protocol import AUDIO, END, ERROR, INFO, PREFIX, Job, error_message, receive_job
+from .sandbox import allow_cpu, confine, die_with
 
 _SOCKET = 3  # the descriptor that a child holds besides 0, 1 and 2 until it has an upload
 

@@ -9,15 +9,15 @@ import structlog
 
 from model_core.audio import RawFormat
 
+from .decoder import Decoder
+from .fork_client import DecoderError, ForkServer
 from .forked import Child
-from .process import AudioProcess
-from .warm import AudioProcessError, WarmProcess
-from .wire import Job
+from .protocol import Job
 
 logger = structlog.get_logger(__name__)
 
 
-class AudioProcesses:
+class DecoderPool:
     """The source of decoding processes; one for the server, used from one event loop.
 
     One child is forked ahead and waits for its job, so that an upload that comes alone does not
@@ -33,7 +33,7 @@ class AudioProcesses:
         self.spool_dir = spool_dir
         self._on_failure = on_failure
         self._restart: asyncio.Task[None] | None = None
-        self._zygote: WarmProcess | None = None
+        self._zygote: ForkServer | None = None
         self._closed = False
         self._starting = asyncio.Lock()
         self._ahead: asyncio.Task[Child] | None = None
@@ -41,7 +41,7 @@ class AudioProcesses:
     async def start(self) -> None:
         """Starts the warm process and waits until it is ready (seconds).
 
-        Raises `AudioProcessError` when it does not come up.
+        Raises `DecoderError` when it does not come up.
         """
         await self._warm()
         self._fork_ahead()
@@ -70,25 +70,25 @@ class AudioProcesses:
         raw: RawFormat | None = None,
         max_seconds: float | None = None,
         size: int | None = None,
-    ) -> AsyncIterator[AudioProcess]:
+    ) -> AsyncIterator[Decoder]:
         """A decoding process for one upload.
 
         `size` is the length of the upload in bytes where it is known beforehand. Raises
-        `AudioProcessError` when there is none to be had.
+        `DecoderError` when there is none to be had.
         """
         job = Job(sample_rate, channels, raw, max_seconds, size)
         try:
-            async with AudioProcess(self._begin, self.spool_dir, job) as process:
+            async with Decoder(self._begin, self.spool_dir, job) as process:
                 yield process
         finally:
             self._fork_ahead()
 
     async def _begin(self, job: Job, upload: int) -> Child:
-        """A child with that job. Raises `AudioProcessError` when there is none to be had, even
+        """A child with that job. Raises `DecoderError` when there is none to be had, even
         after the warm process has been replaced."""
         try:
             return await self._begin_once(job, upload)
-        except AudioProcessError:
+        except DecoderError:
             return await self._begin_once(job, upload)
 
     async def _begin_once(self, job: Job, upload: int) -> Child:
@@ -114,16 +114,16 @@ class AudioProcesses:
     async def _fork(self) -> Child:
         return await Child.fork(await self._warm())
 
-    async def _warm(self) -> WarmProcess:
-        """The warm process, started again if it has gone. Raises `AudioProcessError`."""
+    async def _warm(self) -> ForkServer:
+        """The warm process, started again if it has gone. Raises `DecoderError`."""
         async with self._starting:
             if self._closed:
-                raise AudioProcessError("the audio decoder is not running")
+                raise DecoderError("the audio decoder is not running")
             if self._zygote is not None and self._zygote.gone:
                 await self._zygote.close()
                 self._zygote = None
             if self._zygote is None:
-                self._zygote = await WarmProcess.start(self._lost)
+                self._zygote = await ForkServer.start(self._lost)
             return self._zygote
 
     def _lost(self) -> None:
@@ -134,7 +134,7 @@ class AudioProcesses:
     async def _start_again(self) -> None:
         try:
             await self.start()
-        except AudioProcessError as error:
+        except DecoderError as error:
             if self._closed:
                 return
             logger.critical("audio cannot be decoded", error=str(error))

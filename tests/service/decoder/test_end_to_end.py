@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.decoders import children
+from tests.service.decoder.processes import children
 from tests.service.sounds import wav
 from tests.service.test_process import _SERVICE, Process, started
 

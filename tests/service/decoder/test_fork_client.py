@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from service.audio import AudioProcessError
-from service.audio.warm import WarmProcess
-from tests.service.audio.test_process import TIMEOUT, names
-from tests.service.decoders import children
+from service.decoder import DecoderError
+from service.decoder.fork_client import ForkServer
+from tests.service.decoder.processes import children
+from tests.service.decoder.test_decoder import TIMEOUT, names
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -17,7 +17,7 @@ def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
 
     async def test() -> None:
         before = names("/proc/self/fd"), children(os.getpid())
-        starting = asyncio.create_task(WarmProcess.start(lambda: None))
+        starting = asyncio.create_task(ForkServer.start(lambda: None))
         for _ in range(steps):
             await asyncio.sleep(0)
         starting.cancel()
@@ -28,7 +28,7 @@ def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
                 await asyncio.sleep(0.01)
 
     async def warmed_up() -> None:
-        await (await WarmProcess.start(lambda: None)).close()
+        await (await ForkServer.start(lambda: None)).close()
         await test()
 
     asyncio.run(warmed_up())
@@ -40,8 +40,8 @@ def test_a_system_without_room_for_it_is_a_typed_error(monkeypatch: pytest.Monke
 
     async def test() -> None:
         before = names("/proc/self/fd")
-        with pytest.raises(AudioProcessError, match="cannot be started") as caught:
-            await WarmProcess.start(lambda: None)
+        with pytest.raises(DecoderError, match="cannot be started") as caught:
+            await ForkServer.start(lambda: None)
         assert names("/proc/self/fd") == before
         assert isinstance(caught.value.__cause__, OSError)
 

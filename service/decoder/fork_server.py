@@ -31,12 +31,12 @@ from model_core.audio import open_audio, pcm16, wav_header
 from model_core.audio.channels import stereo_matrix
 
 from . import child
-from .limits import die_with
+from .sandbox import die_with
 
 MAX_COMMAND = 1 << 16  # bytes
 
 
-class Zygote:
+class Forker:
     """Forks children as `commands` says until it is closed."""
 
     def __init__(self, commands: socket.socket) -> None:
@@ -144,14 +144,14 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """`python -m service.audio.zygote FD PID`: the command socket, and the server."""
+    """`python -m service.decoder.fork_server FD PID`: the command socket, and the server."""
     die_with(int(sys.argv[2]))
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
         signal.signal(number, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
-    Zygote(commands).serve()
+    Forker(commands).serve()
     os._exit(0)  # taking the interpreter apart takes a while
 
 

@@ -5,8 +5,8 @@ import contextlib
 import socket
 from dataclasses import dataclass
 
-from .warm import AudioProcessError, WarmProcess
-from .wire import Job, send_job
+from .fork_client import DecoderError, ForkServer
+from .protocol import Job, send_job
 
 _LINGER = 1.0  # seconds that a child may take to end when it has closed its socket
 _PATIENCE = 10.0  # seconds that the end of a killed child is waited for
@@ -16,7 +16,7 @@ _PATIENCE = 10.0  # seconds that the end of a killed child is waited for
 class Child:
     """A forked child: it waits for its one job, does it, and ends."""
 
-    zygote: WarmProcess
+    zygote: ForkServer
     number: int
     connection: socket.socket
     """Ours: blocks come from it. The child ends when it is closed."""
@@ -24,8 +24,8 @@ class Child:
     """Its exit status to come (minus the signal's number if a signal ended it), or `LOST`."""
 
     @classmethod
-    async def fork(cls, zygote: WarmProcess) -> "Child":
-        """Raises `AudioProcessError` when there is none to be had."""
+    async def fork(cls, zygote: ForkServer) -> "Child":
+        """Raises `DecoderError` when there is none to be had."""
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -37,13 +37,13 @@ class Child:
         return cls(zygote, number, ours, ended)
 
     def begin(self, job: Job, upload: int) -> None:
-        """Gives it the job and the descriptor of the upload. Raises `AudioProcessError` when it
+        """Gives it the job and the descriptor of the upload. Raises `DecoderError` when it
         has ended meanwhile; it is closed then."""
         try:
             send_job(self.connection, job, upload)
         except OSError as error:
             self.connection.close()
-            raise AudioProcessError("the audio decoder is not running") from error
+            raise DecoderError("the audio decoder is not running") from error
 
     async def status(self) -> int:
         """How it ended, now that it has closed its socket."""
