@@ -17,7 +17,8 @@ from .admission import Admission
 from .api import OPEN_ROUTERS, ROUTERS
 from .auth import require_key
 from .coding.spool import check_spool
-from .decoder import DecoderError, DecoderPool
+from .decoder.pool import DecoderPool
+from .decoder.protocol import DecoderError
 from .device_probe import device_probe
 from .metrics import Metrics
 from .middleware import ErrorBoundary, Linger, Observe, RequestId

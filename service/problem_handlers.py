@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from model_core.errors import EncodecError
 
-from .decoder import DecoderError
+from .decoder.protocol import DecoderError
 from .problems import PROBLEM_JSON, ParameterProblem, Problem, ProblemCode
 from .scheduler import SchedulerError
 

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from ..decoder import DecoderPool
+from ..decoder.pool import DecoderPool
 from ..models import Models
 from ..problems import Problem, ProblemCode, problem_responses
 from ..scheduler import Scheduler

@@ -11,7 +11,7 @@ from model_core.codec import Codec, Steps
 
 from ..admission import Admission
 from ..batch import StreamKey
-from ..decoder import DecoderPool
+from ..decoder.pool import DecoderPool
 from ..facts import facts_of
 from ..models import Models
 from ..scheduler import Scheduler

@@ -1,21 +1,31 @@
-r"""Decoding uploads in processes of their own: FFmpeg's parsers never run inside the server.
+r"""Decoding uploads outside the server: FFmpeg's parsers only ever run in confined child processes.
 
-Each upload is decoded, converted and resampled by a fresh child (`child`), forked from a warm
-process (`zygote`), bounded (`limits`), fed through a file (`spool`), heard over a socket (`wire`),
-and dropped after that one upload. A child that crashes is an `InvalidAudioError` of that upload and
-nothing else.
+    server ------ commands -----> fork server --fork--> child
+      | \__ upload: temporary file ________________________/ |
+      |_____ socket: the job in, blocks of samples out ______|
 
-    server --commands--> zygote --fork--> child
-       |  \______ upload: temporary file ____/ |
-       |_______________ socket: blocks ________|
+Each upload gets a child of its own, which ends after it. A child that crashes is an
+`InvalidAudioError` of that upload and nothing else. The children are forked from a process that
+has everything imported and tried out (`fork_server`), so one starts in milliseconds; `pool` keeps
+one forked ahead. A fork server that dies or hangs is replaced, and its uploads are decoded again
+from the beginning.
 
-`process` is one upload as the server sees it, `processes` hands out the children, one of them
-forked ahead; `forked` is the server's end of a child, `warm` that of the zygote. A zygote
-that dies or hangs is replaced, and the uploads that it had are decoded again from the beginning.
+    pool          hands out decoders and replaces a lost fork server
+    decoder       one upload as the server sees it: bytes in, blocks out
+    fork_client   the server's end of the fork server and of each child
+    fork_server   the process that forks
+    child         one decoding child, from its fork to its end
+    sandbox       what a child may use
+    protocol      what these processes say to each other
+    growing_file  the upload, read while it is still being written
+
+Why not the fork server of `multiprocessing`? Tried on Python 3.11: it hands the server's whole
+environment, API key included, to the fork server and so to every child; each child imports the
+server's main module again (190 ms instead of 2) and inherits a dozen descriptors; SIGTERM ends it,
+and it stays in the terminal's session; nothing tells that it has died, starting a child blocks the
+event loop for as long as it hangs, its children outlive it, and one that is killed by its pid may
+have been replaced by a stranger. Nothing of that can be changed through its public interface.
+
+This package imports nothing here: the fork server is one of its modules, and what it imports is
+copied into every child.
 """
-
-from .decoder import Decoder
-from .fork_client import DecoderError
-from .pool import DecoderPool
-
-__all__ = ["Decoder", "DecoderError", "DecoderPool"]

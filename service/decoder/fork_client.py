@@ -1,197 +1,235 @@
-"""The server's end of the warm process from which decoding children are forked."""
+"""The server's end of the fork server, and of each child that it forks."""
 
 import asyncio
 import contextlib
-import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
 
-from model_core.errors import EncodecError
-
-from .protocol import MAX_TEXT
+from .protocol import FORK, READY, REPORT, DecoderError, Job, send_job
 
 logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-LOST = -1_000
-"""Status of a child whose zygote is gone or could not fork."""
-
-SILENCE = 2.0
-"""Seconds that a zygote may say nothing while something is waited for (forking takes some
-milliseconds). Then it is asked whether it lives, and killed when it takes as long to say so."""
-
-STARTING = 60.0
-"""Seconds until a zygote is given up that is not ready (importing takes a second or two)."""
+_STARTING = 60.0  # s until a fork server that is not ready is given up (it takes less than one)
+_PATIENCE = 3.0  # s that a fork server may take to answer (it takes milliseconds)
+_LINGER = 1.0  # s that a child may take to end once it has closed its socket
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 
 
-class DecoderError(EncodecError):
-    """No decoding process can be had: the server's trouble, not the upload's."""
-
-
 class ForkServer:
-    """Forks and kills children on request, and tells how they ended."""
+    """Forks children on request. One that hangs is killed; its children end with it."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        commands: socket.socket,
-        on_lost: Callable[[], None],
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
         self._process = process
-        self._on_lost = on_lost
         self._commands = commands
-        self._loop = asyncio.get_running_loop()
-        self._forked: dict[int, asyncio.Future[None]] = {}
-        self._ended: dict[int, asyncio.Future[int]] = {}
-        self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._numbers = 0
-        self._heard = 0  # messages so far
-        self.gone = False
-        self._loop.add_reader(commands.fileno(), self._hear)
+        self._turn = asyncio.Lock()
+        self._children: set[Child] = set()
+        self._killed = False
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, on_lost: Callable[[], None]) -> "ForkServer":
-        """Raises `DecoderError` when it does not come up; `on_lost` is called when it ends
-        later without having been told to, or had to be killed."""
-        process, commands = await _launch()
-        zygote = cls(process, commands, on_lost)
+        """Starts one and waits until it is ready. Raises `DecoderError` when it does not come up.
+
+        `on_lost` is called when it ends later without `close`, by itself or because it hung.
+        """
+        server = cls(*await _launch())
         try:
-            async with asyncio.timeout(STARTING):
-                await zygote._ready
+            async with asyncio.timeout(_STARTING):
+                await _readable(server._commands)
+            if server._commands.recv(len(READY)) != READY:
+                raise DecoderError("the audio decoder did not start")
         except TimeoutError:
-            process.kill()
-            await zygote.close()
+            server._kill()
+            await server.close()
             raise DecoderError("the audio decoder did not start in time") from None
         except BaseException:
-            await zygote.close()
+            await server.close()
             raise
-        return zygote
+        server._watching = asyncio.create_task(server._watch(on_lost))
+        return server
 
-    async def fork(self, connection: int) -> tuple[int, asyncio.Future[int]]:
-        """A child with that socket: its number, and its exit status to come (minus the signal's
-        number if a signal ended it, or `LOST`). Raises `DecoderError` when there is none to be
-        had: the zygote is gone, hangs, or cannot fork."""
-        self._numbers += 1
-        number = self._numbers
-        forked = self._forked[number] = self._loop.create_future()
-        ended = self._ended[number] = self._loop.create_future()
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.returncode is not None
+
+    async def fork(self) -> "Child":
+        """A new child. Raises `DecoderError` when there is none to be had: the fork server is gone
+        or hangs, or the system has no room for a process."""
+        with contextlib.ExitStack() as stack:
+            connection, child_end = map(stack.enter_context, socket.socketpair())
+            kind = socket.AF_UNIX, socket.SOCK_SEQPACKET
+            report, report_end = map(stack.enter_context, socket.socketpair(*kind))
+            connection.setblocking(False)
+            report.setblocking(False)
+            # One at a time, so that many that wait are not taken for a fork server that hangs.
+            async with self._turn:
+                pidfd = await self.answer(self._request(child_end, report_end, report))
+            stack.pop_all()
+        return Child(self, self._children, pidfd, connection, report)
+
+    async def answer(self, answer: Awaitable[T]) -> T:
+        """Waits for what only the fork server can tell. Raises `DecoderError` where it does not:
+        it is killed then."""
         try:
-            await self._send({"fork": number}, [connection])
-            await self.answer(forked)
-            if ended.done() and ended.result() == LOST:
-                raise DecoderError("the audio decoder is not running")
-        except BaseException:
-            self._forked.pop(number, None)
-            self._ended.pop(number, None)
-            raise
-        return number, ended
-
-    async def kill(self, number: int) -> None:
-        """Kills that child if it still runs."""
-        with contextlib.suppress(DecoderError):
-            await self._send({"kill": number})
-
-    async def answer(self, answer: asyncio.Future[T]) -> T:
-        """Waits for what only the zygote can tell. One that hangs is killed, after which all that
-        was waited for is known."""
-        while not answer.done():
-            heard = self._heard
-            await asyncio.wait([answer], timeout=SILENCE)
-            if not answer.done() and self._heard == heard:
-                with contextlib.suppress(DecoderError):
-                    await self._send({"ping": heard})
-                await asyncio.wait([answer], timeout=SILENCE)
-                if self._heard == heard:
-                    self._give_up()
-        return answer.result()
+            async with asyncio.timeout(_PATIENCE):
+                return await answer
+        except TimeoutError:
+            if not self._killed:
+                logger.error("the audio decoder hangs and is killed", pid=self.pid)
+                self._kill()
+            await self._process.wait()
+            raise DecoderError("the audio decoder hung") from None
 
     async def close(self) -> None:
         """Ends the process (its children end with it), by force if it hangs."""
-        self._let_go()
+        if self._watching is not None:
+            self._watching.cancel()
+        self._commands.close()
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(_PATIENCE):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
+            self._kill()
             await self._process.wait()
+        for child in list(self._children):
+            child.lose()
 
-    async def _send(self, command: dict[str, int], fds: Sequence[int] = ()) -> None:
-        data = json.dumps(command).encode()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SILENCE):
-                while not self.gone:
-                    try:
-                        socket.send_fds(self._commands, [data], list(fds))
-                        return
-                    except BlockingIOError:
-                        await asyncio.sleep(0.005)
-                    except OSError:
-                        self._lost()
-        self._give_up()
-        raise DecoderError("the audio decoder is not running")
+    async def _request(
+        self, child_end: socket.socket, report_end: socket.socket, report: socket.socket
+    ) -> int:
+        """Has a child forked with these ends of sockets; its pidfd. Raises `DecoderError`."""
+        answer = b""
+        fds: list[int] = []
+        with contextlib.suppress(OSError):
+            with child_end, report_end:
+                ends = [child_end.fileno(), report_end.fileno()]
+                socket.send_fds(self._commands, [FORK], ends)
+            await _readable(report)
+            flags = socket.MSG_CMSG_CLOEXEC
+            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
+        if fds:
+            return fds[0]
+        if answer:
+            reason = os.strerror(*REPORT.unpack(answer))
+            raise DecoderError(f"no audio decoder can be started: {reason}")
+        await self._process.wait()
+        raise DecoderError("the audio decoder has died")
 
-    def _hear(self) -> None:
+    async def _watch(self, on_lost: Callable[[], None]) -> None:
+        await self._process.wait()
+        self._commands.close()
+        on_lost()
+
+    def _kill(self) -> None:
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+class Child:
+    """A forked child: it waits for its one job, does it, and ends."""
+
+    def __init__(
+        self,
+        server: ForkServer,
+        siblings: "set[Child]",
+        pidfd: int,
+        connection: socket.socket,
+        report: socket.socket,
+    ) -> None:
+        self._server = server
+        self._siblings = siblings
+        self._pidfd = pidfd
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._status: asyncio.Future[int | None] = self._loop.create_future()
+        self.connection = connection
+        """Ours: blocks come from it. The child ends when it is closed."""
+        siblings.add(self)
+        self._loop.add_reader(report, self._on_report)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself or by a signal, and is not lost with its fork server."""
+        return self._status.done() and self._status.result() is not None
+
+    def begin(self, job: Job, upload: int) -> None:
+        """Gives it the job and the descriptor of the upload. Raises `DecoderError`, and closes the
+        connection, when it has ended meanwhile."""
         try:
-            data = self._commands.recv(MAX_TEXT)
+            send_job(self.connection, job, upload)
+        except OSError as error:
+            self.connection.close()
+            raise DecoderError("the audio decoder has died") from error
+
+    def kill(self) -> None:
+        """Kills it if it still runs; does not wait for its end."""
+        if not self._status.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def exit_status(self) -> int:
+        """How it ended (minus the signal's number if a signal ended it), now that it has closed its
+        socket or has been killed. Raises `DecoderError` when nobody can tell: it is lost with its
+        fork server."""
+        await asyncio.wait([self._status], timeout=_LINGER)
+        self.kill()
+        status = await self._server.answer(asyncio.shield(self._status))
+        if status is None:
+            raise DecoderError("the audio decoder has died")
+        return status
+
+    def lose(self) -> None:
+        """Its fork server is gone: it is, or will be in a moment."""
+        self._end(None)
+
+    def _on_report(self) -> None:
+        try:
+            report = self._report.recv(REPORT.size)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
-            self._lost()
-            return
-        self._heard += 1
-        said = json.loads(data)
-        if "ready" in said:
-            _tell(self._ready, None)
-        elif "forked" in said:
-            _tell(self._forked.pop(said["forked"], None), None)
-        elif "ended" in said:
-            status = LOST if said["status"] is None else said["status"]
-            _tell(self._ended.pop(said["ended"], None), status)
-            _tell(self._forked.pop(said["ended"], None), None)
+            report = b""
+        self._end(REPORT.unpack(report)[0] if report else None)
 
-    def _give_up(self) -> None:
-        if self.gone:
-            return
-        logger.error("the audio decoder hangs and is killed", pid=self._process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._lost()
+    def _end(self, status: int | None) -> None:
+        if not self._status.done():
+            self._siblings.discard(self)
+            self._loop.remove_reader(self._report)
+            self._report.close()
+            os.close(self._pidfd)
+            self._status.set_result(status)
 
-    def _lost(self) -> None:
-        was_ready = self._ready.done()
-        self._let_go()
-        if was_ready:
-            self._on_lost()
 
-    def _let_go(self) -> None:
-        if self.gone:
-            return
-        self.gone = True
-        self._loop.remove_reader(self._commands.fileno())
-        self._commands.close()
-        if not self._ready.done():
-            self._ready.set_exception(DecoderError("the audio decoder did not start"))
-        for ended in self._ended.values():
-            _tell(ended, LOST)
-        for forked in self._forked.values():
-            _tell(forked, None)
-        self._ended.clear()
-        self._forked.clear()
+async def _readable(end: socket.socket) -> None:
+    """Waits until there is something to receive."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(end, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(end)
 
 
 async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """The process and our end of its commands. Raises `DecoderError` where the system has no
-    room for it."""
+    """The process and our end of its commands. Raises `DecoderError` where the system has no room
+    for it."""
     try:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -204,6 +242,7 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
                     stdout=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env=_environment(),
+                    start_new_session=True,  # Ctrl-C in the server's terminal is not for it
                 )
             except BaseException:
                 ours.close()
@@ -213,13 +252,14 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
     return process, ours
 
 
-def _tell(future: asyncio.Future[T] | None, result: T) -> None:
-    if future is not None and not future.done():
-        future.set_result(result)
-
-
 def _environment() -> dict[str, str]:
-    """What the zygote may know of the server's environment: where things are, nothing secret."""
+    """What the fork server may know of the server's environment: where things are, no secrets."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {
+        **kept,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "LD_BIND_NOW": "1",  # symbols are looked up once, not in every child
+    }

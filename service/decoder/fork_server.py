@@ -1,157 +1,207 @@
-"""The process from which decoding children are forked: everything imported, nothing decoded.
+"""The process from which decoding children are forked: everything is imported and tried out.
 
-Started by the server with an environment of its own (no secrets), it has one thread and one
-socket, over which come commands of JSON:
-
-    {"fork": number}, and a socket   forks a child with that socket; answers {"forked": number}
-    {"kill": number}                 kills that child
-    {"ping": number}                 answers the same
-
-and says {"ended": number, "status"} when a child has ended, or, with the status null, could not be
-forked. When the server goes, it and its children go.
+`python -m service.decoder.fork_server FD PID` is started by the server (of that pid) with an
+environment of its own, without secrets. It has one thread, receives its commands over the socket
+FD (`protocol`), and ends when the server closes that socket or ends; its children end with it.
 """
 
 import contextlib
+import errno
+import gc
 import importlib
-import json
 import os
+import pickle
 import pkgutil
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
+from typing import Self
 
 import av
 import numpy as np
 from av.audio.layout import AudioLayout
+from av.audio.stream import AudioStream
 
-from model_core.audio import open_audio, pcm16, wav_header
+from model_core.audio import pcm16, wav_header
 from model_core.audio.channels import stereo_matrix
 
 from . import child
-from .sandbox import die_with
+from .growing_file import ALL
+from .protocol import READY, REPORT, Job
+from .sandbox import confine_family, die_with
 
-MAX_COMMAND = 1 << 16  # bytes
+_UNUSED = ("av.__main__", "av.datasets")  # modules of PyAV that decoding never imports
+_USUAL = (  # what most uploads are: container, codec and rate (Hz)
+    *(("flac", "flac", 44_100), ("mp3", "libmp3lame", 44_100), ("ipod", "aac", 44_100)),
+    *(("ogg", "libopus", 48_000), ("ogg", "libvorbis", 44_100), ("webm", "libopus", 48_000)),
+)
 
 
-class Forker:
-    """Forks children as `commands` says until it is closed."""
+@dataclass(frozen=True)
+class Child:
+    """A forked child. The pidfd is readable once it has ended; `report` is for the server."""
 
-    def __init__(self, commands: socket.socket) -> None:
-        self._commands = commands
-        self._children: dict[int, int] = {}  # pid -> number
+    pid: int
+    pidfd: int
+    report: socket.socket
 
-    def serve(self) -> None:
-        """Says that it is ready and goes on until the server closes its end."""
-        self._tell({"ready": os.getpid()})
-        wake, waker = socket.socketpair()
-        waker.setblocking(False)
-        wake.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._commands, selectors.EVENT_READ)
-            selector.register(wake, selectors.EVENT_READ)
-            while True:
-                ready = {key.fileobj for key, _ in selector.select()}
-                if wake in ready:
-                    with contextlib.suppress(BlockingIOError):
-                        wake.recv(4096)
-                    self._reap()
-                if self._commands in ready and not self._command():
-                    break
-        signal.set_wakeup_fd(-1)  # or the ends of the children would be told to a closed socket
-        for pid in self._children:
+    @classmethod
+    def fork(cls, connection: int, report: socket.socket) -> Self:
+        """Forks one that talks over the socket `connection`. Raises `OSError`."""
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _live(connection, parent)
+        # Until it is waited for, the pid cannot be anybody else's.
+        try:
+            return cls(pid, os.pidfd_open(pid), report)
+        except OSError:
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
-    def _command(self) -> bool:
-        """One command: a child to fork or to kill; False when the server has gone."""
-        try:
-            data, fds, _, _ = socket.recv_fds(self._commands, MAX_COMMAND, 1)
-        except ConnectionResetError:  # it has gone and not heard all
-            return False
-        if not data:
-            return False
-        command = json.loads(data)
-        if "kill" in command:
-            for pid, number in self._children.items():
-                if number == command["kill"]:
-                    os.kill(pid, signal.SIGKILL)  # not reaped yet, so the pid is still its own
-        elif "ping" in command:
-            self._tell(command)
-        else:
-            self._fork(command["fork"], fds[0])
-        for fd in fds:
-            os.close(fd)
-        return True
+    def fileno(self) -> int:
+        """For `selectors`."""
+        return self.pidfd
 
-    def _fork(self, number: int, connection: int) -> None:
-        zygote = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError as error:
-            print(f"cannot start a decoder: {error}", file=sys.stderr)  # noqa: T201
-            self._tell({"ended": number, "status": None})
-            return
-        if pid:
-            self._children[pid] = number
-            self._tell({"forked": number})
-            return
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            status = child.run(connection, zygote)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
-            print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        finally:
-            os._exit(status)
+    def reap(self) -> None:
+        """Reports how it has ended."""
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        _send(self.report, os.waitstatus_to_exitcode(status))
+        self.report.close()
 
-    def _reap(self) -> None:
+
+def serve(commands: socket.socket) -> None:
+    """Forks a child for each command and reports its end, until the server closes `commands`."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(commands, selectors.EVENT_READ)
         while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            number = self._children.pop(pid, None)
-            if number is not None:
-                self._tell({"ended": number, "status": os.waitstatus_to_exitcode(status)})
+            for key, _ in selector.select():
+                if isinstance(key.fileobj, Child):
+                    selector.unregister(key.fileobj)
+                    key.fileobj.reap()
+                    continue
+                try:
+                    command, fds, _, _ = socket.recv_fds(commands, 64, 2)
+                except ConnectionResetError:  # the server is gone
+                    return
+                if not command:
+                    return
+                if (forked := _fork(fds)) is not None:
+                    selector.register(forked, selectors.EVENT_READ)
 
-    def _tell(self, news: Mapping[str, int | None]) -> None:
-        with contextlib.suppress(OSError):
-            self._commands.send(json.dumps(news).encode())
+
+def _fork(fds: list[int]) -> Child | None:
+    """A child with the connection and the report of a command, reported; None without one."""
+    connection, report = fds[0], socket.socket(fileno=fds[1])
+    try:
+        forked = Child.fork(connection, report)
+    except OSError as error:
+        _send(report, error.errno or errno.EAGAIN)
+        report.close()
+        return None
+    finally:
+        os.close(connection)
+    _send(report, 0, forked.pidfd)
+    return forked
 
 
-def warm_up() -> None:
-    """Decodes, mixes and resamples a little, so that nothing is imported or set up in a child.
+def _send(report: socket.socket, number: int, *fds: int) -> None:
+    with contextlib.suppress(OSError):  # the server no longer wants to know
+        socket.send_fds(report, [REPORT.pack(number)], fds)
+
+
+def _live(connection: int, parent: int) -> None:
+    """The life of a child; does not return."""
+    status = 1
+    try:
+        status = child.run(connection, parent)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
+        print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+    finally:
+        os._exit(status)
+
+
+def prepare() -> None:
+    """Does once what each child would otherwise do again, and confines this process.
 
     A child can open no file, so the modules that PyAV imports when it meets video or subtitles are
-    imported too.
+    imported too. Objects there are by now are put out of the garbage collector's sight: it writes
+    to each that it looks at, and a child pays for a copy of each page that it writes to.
     """
     for module in pkgutil.walk_packages(av.__path__, "av."):
-        if not module.name.endswith("__main__"):
+        if module.name not in _UNUSED:
             importlib.import_module(module.name)
-    noise = np.linspace(-0.5, 0.5, 2 * 44_100, dtype=np.float32).reshape(2, -1)
-    data = wav_header(44_100, 2, noise.shape[1]) + pcm16(noise)
-    for rate in (24_000, 24_001):
-        with open_audio(BytesIO(data), rate, 1) as source:
-            list(source)
     stereo_matrix(AudioLayout("5.1"))
+    samples = _made_elsewhere()
+    for rate, channels in ((24_000, 1), (48_000, 2), (24_001, 1)):
+        for data in samples:
+            _rehearse(data, Job(rate, channels, size=len(data)))
+    os.environ.clear()
+    confine_family()
+    gc.collect()
+    gc.freeze()
+
+
+def _made_elsewhere() -> list[bytes]:
+    """`_samples`, from a process of their own: encoders leave 12 MB that no fork need carry."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as sink:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                pickle.dump(list(_samples()), sink)
+                sink.flush()
+            finally:
+                os._exit(0)
+        sink.close()
+        samples: list[bytes] = pickle.load(source) if source.peek() else []
+    os.waitpid(pid, 0)
+    return samples
+
+
+def _samples() -> Iterator[bytes]:
+    """A quarter of a second in the usual formats, as far as this build of FFmpeg writes them."""
+    rising = np.linspace(-0.5, 0.5, 2 * 11_025, dtype=np.float32).reshape(2, -1)
+    yield wav_header(44_100, 2, rising.shape[1]) + pcm16(rising)
+    for container, codec, rate in _USUAL:
+        file = BytesIO()
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            with av.open(file, "w", format=container) as out:
+                stream = out.add_stream(codec, rate=rate)
+                assert isinstance(stream, AudioStream)
+                frame = av.AudioFrame.from_ndarray(rising, format="fltp", layout="stereo")
+                frame.sample_rate = rate
+                out.mux(stream.encode(frame))
+                out.mux(stream.encode(None))
+            yield file.getvalue()
+
+
+def _rehearse(data: bytes, job: Job) -> None:
+    """Decodes an upload as a child does, so that a child finds all tables and caches filled."""
+    ours, theirs = socket.socketpair()
+    upload = os.memfd_create("rehearsal")
+    with ours, theirs:
+        os.write(upload, data)
+        ours.send(ALL)
+        child.decode(job, theirs, upload)
+    os.close(upload)
 
 
 def main() -> None:
-    """`python -m service.decoder.fork_server FD PID`: the command socket, and the server."""
+    """Prepares, says that it is ready, and serves."""
     die_with(int(sys.argv[2]))
-    os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
         signal.signal(number, signal.SIG_IGN)
     commands = socket.socket(fileno=int(sys.argv[1]))
-    warm_up()
-    Forker(commands).serve()
+    prepare()
+    commands.send(READY)
+    serve(commands)
     os._exit(0)  # taking the interpreter apart takes a while
 
 

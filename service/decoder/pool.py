@@ -1,4 +1,4 @@
-"""Where decoding children come from: a warm process, and one child forked ahead."""
+"""Where decoders come from: a fork server, and one child forked ahead."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,57 +10,56 @@ import structlog
 from model_core.audio import RawFormat
 
 from .decoder import Decoder
-from .fork_client import DecoderError, ForkServer
-from .forked import Child
-from .protocol import Job
+from .fork_client import Child, ForkServer
+from .protocol import DecoderError, Job
 
 logger = structlog.get_logger(__name__)
 
 
 class DecoderPool:
-    """The source of decoding processes; one for the server, used from one event loop.
+    """The source of decoders; one for the server, used from one event loop.
 
     One child is forked ahead and waits for its job, so that an upload that comes alone does not
-    wait for a fork; the next one is forked when that upload is done, not to compete with it.
+    wait for a fork. The next one is forked when that upload is done, not to compete with it.
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
-    unless given). The warm process is started again whenever it is lost; `on_failure` is called
+    unless given). The fork server is started again whenever it is lost; `on_failure` is called
     where it does not come back.
     """
 
     def __init__(
         self, spool_dir: Path | None = None, on_failure: Callable[[], None] = lambda: None
     ) -> None:
-        self.spool_dir = spool_dir
+        self._spool_dir = spool_dir
         self._on_failure = on_failure
-        self._restart: asyncio.Task[None] | None = None
-        self._zygote: ForkServer | None = None
-        self._closed = False
+        self._fork_server: ForkServer | None = None
         self._starting = asyncio.Lock()
+        self._restart: asyncio.Task[None] | None = None
         self._ahead: asyncio.Task[Child] | None = None
+        self._closed = False
 
     async def start(self) -> None:
-        """Starts the warm process and waits until it is ready (seconds).
+        """Starts the fork server and waits until it is ready (less than a second).
 
         Raises `DecoderError` when it does not come up.
         """
-        await self._warm()
+        await self._running_fork_server()
         self._fork_ahead()
 
     @property
     def running(self) -> bool:
-        """Whether the warm process is there."""
-        return self._zygote is not None and not self._zygote.gone
+        """Whether the fork server is there."""
+        return self._fork_server is not None and not self._fork_server.gone
 
     async def close(self) -> None:
-        """Ends the warm process and with it every child, for good."""
+        """Ends the fork server and with it every child, for good."""
         self._closed = True
         if self._restart is not None:
             self._restart.cancel()
         self._drop_ahead()
         async with self._starting:
-            if self._zygote is not None:
-                await self._zygote.close()
-                self._zygote = None
+            if self._fork_server is not None:
+                await self._fork_server.close()
+                self._fork_server = None
 
     @asynccontextmanager
     async def open(
@@ -71,34 +70,39 @@ class DecoderPool:
         max_seconds: float | None = None,
         size: int | None = None,
     ) -> AsyncIterator[Decoder]:
-        """A decoding process for one upload.
+        """A decoder for one upload, to blocks of that rate (Hz) and that many channels.
 
         `size` is the length of the upload in bytes where it is known beforehand. Raises
         `DecoderError` when there is none to be had.
         """
         job = Job(sample_rate, channels, raw, max_seconds, size)
         try:
-            async with Decoder(self._begin, self.spool_dir, job) as process:
-                yield process
+            async with Decoder(self._begin, self._spool_dir, job) as decoder:
+                yield decoder
         finally:
             self._fork_ahead()
 
     async def _begin(self, job: Job, upload: int) -> Child:
-        """A child with that job. Raises `DecoderError` when there is none to be had, even
-        after the warm process has been replaced."""
+        """A child that works on `job`, given the descriptor of its upload: the one forked ahead, or
+        a new one. Raises `DecoderError` when even a new fork server gives none."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            try:
+                child = await ahead
+                child.begin(job, upload)
+                return child
+            except DecoderError:
+                pass  # it has died while it waited
+            except BaseException:
+                _drop(ahead)
+                raise
         try:
-            return await self._begin_once(job, upload)
+            return await self._begin_anew(job, upload)
         except DecoderError:
-            return await self._begin_once(job, upload)
+            return await self._begin_anew(job, upload)
 
-    async def _begin_once(self, job: Job, upload: int) -> Child:
-        mine = self._ahead or asyncio.create_task(self._fork())
-        self._ahead = None
-        try:
-            child = await mine
-        except BaseException:
-            _drop(mine)
-            raise
+    async def _begin_anew(self, job: Job, upload: int) -> Child:
+        child = await self._fork()
         child.begin(job, upload)
         return child
 
@@ -112,19 +116,19 @@ class DecoderPool:
             self._ahead = None
 
     async def _fork(self) -> Child:
-        return await Child.fork(await self._warm())
+        return await (await self._running_fork_server()).fork()
 
-    async def _warm(self) -> ForkServer:
-        """The warm process, started again if it has gone. Raises `DecoderError`."""
+    async def _running_fork_server(self) -> ForkServer:
+        """The fork server, started again if it is gone. Raises `DecoderError`."""
         async with self._starting:
             if self._closed:
                 raise DecoderError("the audio decoder is not running")
-            if self._zygote is not None and self._zygote.gone:
-                await self._zygote.close()
-                self._zygote = None
-            if self._zygote is None:
-                self._zygote = await ForkServer.start(self._lost)
-            return self._zygote
+            if self._fork_server is not None and self._fork_server.gone:
+                await self._fork_server.close()
+                self._fork_server = None
+            if self._fork_server is None:
+                self._fork_server = await ForkServer.start(self._lost)
+            return self._fork_server
 
     def _lost(self) -> None:
         logger.error("the audio decoder was lost and is started again")

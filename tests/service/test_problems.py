@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from model_core import errors
-from service.decoder import DecoderError
+from service.decoder.protocol import DecoderError
 from service.problem_handlers import as_problem
 from service.problems import (
     PROBLEM_JSON,

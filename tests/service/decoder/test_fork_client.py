@@ -1,12 +1,14 @@
-"""Starting the warm process, given up in the middle or refused by the system."""
+"""Starting the fork server and forking, given up in the middle or refused by the system."""
 
 import asyncio
 import os
+import resource
+import signal
 
 import pytest
 
-from service.decoder import DecoderError
 from service.decoder.fork_client import ForkServer
+from service.decoder.protocol import DecoderError
 from tests.service.decoder.processes import children
 from tests.service.decoder.test_decoder import TIMEOUT, names
 
@@ -27,11 +29,11 @@ def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
             while (names("/proc/self/fd"), children(os.getpid())) != before:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
-    async def warmed_up() -> None:
+    async def after_a_first_start() -> None:
         await (await ForkServer.start(lambda: None)).close()
         await test()
 
-    asyncio.run(warmed_up())
+    asyncio.run(after_a_first_start())
 
 
 def test_a_system_without_room_for_it_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,5 +46,29 @@ def test_a_system_without_room_for_it_is_a_typed_error(monkeypatch: pytest.Monke
             await ForkServer.start(lambda: None)
         assert names("/proc/self/fd") == before
         assert isinstance(caught.value.__cause__, OSError)
+
+    asyncio.run(test())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what a confined process holds, root alone sees")
+def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
+    """The fork server may open no more files; when it may again, it forks again."""
+
+    async def test() -> None:
+        server = await ForkServer.start(lambda: None)
+        before = names("/proc/self/fd")
+        limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        opened = len(names(f"/proc/{server.pid}/fd"))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (opened + 2, limits[1]))
+        with pytest.raises(DecoderError, match="Too many open files"):
+            await server.fork()
+        assert names("/proc/self/fd") == before
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+        child = await server.fork()
+        child.kill()
+        assert await child.exit_status() == -signal.SIGKILL
+        child.connection.close()
+        assert names("/proc/self/fd") == before
+        await server.close()
 
     asyncio.run(test())
