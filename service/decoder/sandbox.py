@@ -31,20 +31,21 @@ def die_with(parent: int) -> None:
 
 def confine_family() -> None:
     """Bounds this process and all that it forks, irrevocably: no new privileges, no core dump, no
-    debugger, no file written, and memory."""
+    file written, and memory."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_DATA, _data_bytes() + _MEMORY)
 
 
 def confine(most_files: int) -> None:
-    """Bounds this process irrevocably: its CPU time, and no descriptor above those it holds.
+    """Bounds this process irrevocably: its CPU time, no debugger, and no descriptor above those it
+    holds.
 
     All descriptors below `most_files` are meant to be in use, so nothing more can be opened: no
     file, no socket.
     """
+    _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
     resource.setrlimit(resource.RLIMIT_CPU, (_FIRST_CPU, _MOST_CPU))
 
