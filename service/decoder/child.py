@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def run(connection: int, parent: int) -> int:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=_SOCKET) as end:
             job, upload = receive_job(end)
-            decode(job, end, upload)
+            decode(job, end, upload, allow_cpu)
             # The server may still be saying that there are more bytes. If nobody were there to
             # receive it, it would lose what this child has sent and it has not read yet.
             while end.recv(4096):
@@ -49,9 +50,9 @@ def run(connection: int, parent: int) -> int:
     return 0
 
 
-def decode(job: Job, connection: socket.socket, upload: int) -> None:
+def decode(job: Job, connection: socket.socket, upload: int, made: Callable[[float], None]) -> None:
     """Decodes the file `upload` (a descriptor) to blocks on `connection`, until the end or the
-    first error.
+    first error; calls `made` with the seconds sent so far after each block.
 
     A slow reader of the socket stops it; a reader that is gone raises `OSError` or `EOFError`.
     """
@@ -69,7 +70,7 @@ def decode(job: Job, connection: socket.socket, upload: int) -> None:
             for block in source:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]
-                allow_cpu(samples / job.sample_rate)
+                made(samples / job.sample_rate)
         send(END)
     except InvalidAudioError as error:
         send(ERROR, error_message(error))

@@ -131,8 +131,8 @@ def prepare() -> None:
     """Does once what each child would otherwise do again, and confines this process.
 
     A child can open no file, so the modules that PyAV imports when it meets video or subtitles are
-    imported too. Objects there are by now are put out of the garbage collector's sight: it writes
-    to each that it looks at, and a child pays for a copy of each page that it writes to.
+    imported too. All objects made so far are hidden from the garbage collector: it writes to each
+    one it looks at, and a child pays for a copy of each page that is written to.
     """
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if module.name not in _UNUSED:
@@ -155,19 +155,23 @@ def _made_elsewhere() -> list[bytes]:
         pid = os.fork()
         if pid == 0:
             try:
-                pickle.dump(list(_samples()), sink)
+                for sample in _samples():
+                    pickle.dump(sample, sink)
                 sink.flush()
             finally:
                 os._exit(0)
         sink.close()
-        samples: list[bytes] = pickle.load(source) if source.peek() else []
+        samples = []
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                samples.append(pickle.load(source))
     os.waitpid(pid, 0)
     return samples
 
 
 def _samples() -> Iterator[bytes]:
-    """A quarter of a second in the usual formats, as far as this build of FFmpeg writes them."""
-    rising = np.linspace(-0.5, 0.5, 2 * 11_025, dtype=np.float32).reshape(2, -1)
+    """A tenth of a second in the usual formats, as far as this build of FFmpeg writes them."""
+    rising = np.linspace(-0.5, 0.5, 2 * 4_410, dtype=np.float32).reshape(2, -1)
     yield wav_header(44_100, 2, rising.shape[1]) + pcm16(rising)
     for container, codec, rate in _USUAL:
         file = BytesIO()
@@ -183,13 +187,14 @@ def _samples() -> Iterator[bytes]:
 
 
 def _rehearse(data: bytes, job: Job) -> None:
-    """Decodes an upload as a child does, so that a child finds all tables and caches filled."""
+    """Decodes an upload as a child does, so that a child finds all tables and caches filled. Its
+    blocks are left in the socket's buffer, so it must be short."""
     ours, theirs = socket.socketpair()
     upload = os.memfd_create("rehearsal")
     with ours, theirs:
         os.write(upload, data)
         ours.send(ALL)
-        child.decode(job, theirs, upload)
+        child.decode(job, theirs, upload, lambda seconds: None)
     os.close(upload)
 
 

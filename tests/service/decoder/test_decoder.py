@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import io
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -283,6 +284,10 @@ def test_a_child_has_no_secrets_privileges_or_spare_descriptors(
                 assert b"very-secret" not in environment.read_bytes()
             assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
             assert names(root / "fd") == ["0", "1", "2", "3", "4"]
+            processor = resource.RLIMIT_CPU
+            assert resource.prlimit(pid, processor)[0] == 30
+            mine = resource.getrlimit(processor)  # what bounds one upload bounds no fork server
+            assert resource.prlimit(fork_server_pid(pool), processor) == mine
             flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
             assert int(flags, 8) & os.O_ACCMODE == os.O_RDONLY
 
