@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from model_core.errors import InvalidAudioError
 from service.decoder.decoder import Decoder
+from service.decoder.fork_client import ForkServer
 from service.decoder.pool import DecoderPool
 from service.decoder.protocol import DecoderError
 from tests.media import Floats, float_wav, tone
@@ -221,23 +222,23 @@ def test_a_closed_pool_starts_nothing_again(check: Callable[[Test], None], steps
     check(test)
 
 
-def test_when_every_fork_server_hangs_there_is_an_error(check: Callable[[Test], None]) -> None:
-    async def hang(pool: DecoderPool) -> None:
-        seen = set()
-        while True:
-            if pool.running and (pid := fork_server_pid(pool)) not in seen:
-                seen.add(pid)
-                os.kill(pid, signal.SIGSTOP)
-            await asyncio.sleep(0)
+def test_when_every_fork_server_hangs_there_is_an_error(
+    check: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ForkServer.start
+
+    async def start_one_that_hangs(on_lost: Callable[[], None]) -> ForkServer:
+        server = await start(on_lost)
+        os.kill(server.pid, signal.SIGSTOP)
+        return server
 
     async def test(pool: DecoderPool) -> None:
         await waiting(pool)
-        hanging = asyncio.create_task(hang(pool))
-        await asyncio.sleep(0)
+        monkeypatch.setattr(ForkServer, "start", start_one_that_hangs)
+        os.kill(fork_server_pid(pool), signal.SIGSTOP)
         assert same(await decode(pool, DATA))  # by the child forked ahead
         with pytest.raises(DecoderError):
             await decode(pool, DATA)
-        hanging.cancel()
 
     check(test)
 
