@@ -10,17 +10,17 @@ from .footprint import Fit
 from .models import seeded_model
 from .plan import DEFAULT_BANDWIDTH, Plan
 from .results import Row, Section
-from .serving import beside, load, long, servers, soak
+from .serving import beside, decoders, load, long, servers, soak
 from .serving.servers import ServerError
 from .serving.trial import Trial
 from .table import Table
 
-_PARTS = {part.KIND: part for part in (load, long, soak, beside)}
-_STRESS = (soak.KIND, beside.KIND)
+_PARTS = {part.KIND: part for part in (load, long, decoders, soak, beside)}
+_STRESS = (decoders.KIND, soak.KIND, beside.KIND)
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """Rows of four kinds for each model, of two for a model that is not stressed.
+    """Rows of five kinds for each model, of two for a model that is not stressed.
 
     Raises `ServerError` where ours does not come up.
     """

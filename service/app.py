@@ -12,7 +12,8 @@ from model_core import __version__
 
 from .api import OPEN_ROUTERS, ROUTERS
 from .api.errors import KNOWN, to_problem
-from .audio import AudioProcessError, AudioProcesses
+from .decoder.pool import DecoderPool
+from .decoder.protocol import DecoderError
 from .http import errors, openapi
 from .http.auth import require_key
 from .http.middleware import DrainBody, RequestId, RequestLog
@@ -65,7 +66,7 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if models.state == "ready" else None,
     )
-    app.state.decoders = AudioProcesses(settings.spool_dir, on_fatal)
+    app.state.decoders = DecoderPool(settings.spool_dir, on_fatal)
     app.state.on_fatal = on_fatal
     openapi.install(app)
     for router in OPEN_ROUTERS:
@@ -100,6 +101,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _start_decoders(app: FastAPI) -> None:
     try:
         await app.state.decoders.start()
-    except AudioProcessError as error:
+    except DecoderError as error:
         logger.critical("audio cannot be decoded", error=str(error))
         app.state.on_fatal()

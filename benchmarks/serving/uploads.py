@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
 
 from model_core.audio import pcm16, wav_header
@@ -29,6 +31,21 @@ def clip(seconds: float, rate: int, channels: int, seed: int = 0) -> Upload:
     """One clip."""
     samples = sound(channels, round(seconds * rate), rate, seed)
     return Upload(wav_header(rate, channels, samples.shape[1]) + pcm16(samples), seconds)
+
+
+def encoded(seconds: float, container: str, codec: str, rate: int) -> bytes:
+    """A mono clip in another format, as FFmpeg writes it."""
+    file = BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        samples = sound(1, round(seconds * rate), rate, seed=0)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = rate
+        stream.codec_context.layout = "mono"
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def short_clips(config: ModelConfig) -> Sequence[Upload]:

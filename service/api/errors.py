@@ -14,7 +14,7 @@ from model_core.errors import (
     WeightsUnavailableError,
 )
 
-from ..audio import AudioProcessError
+from ..decoder.protocol import DecoderError
 from ..http.problems import Problem, ProblemCode
 from ..inference.scheduler import SchedulerError
 
@@ -30,7 +30,7 @@ _FROM_CODEC: tuple[tuple[type[EncodecError], ProblemCode], ...] = (
     (TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
     (BitstreamError, ProblemCode.BROKEN_ECDC),
     (WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
-    (AudioProcessError, ProblemCode.UNAVAILABLE),
+    (DecoderError, ProblemCode.UNAVAILABLE),
 )
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)

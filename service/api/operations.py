@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
-from ..audio import AudioProcesses
+from ..decoder.pool import DecoderPool
 from ..http.problems import Problem, ProblemCode, problem_responses
 from ..inference.admission import Admission
 from ..inference.model_pool import ModelPool
@@ -44,7 +44,7 @@ async def ready(request: Request) -> Health:
     and while all workers live and the device works; else 503."""
     models: ModelPool = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
-    decoders: AudioProcesses = request.app.state.decoders
+    decoders: DecoderPool = request.app.state.decoders
     if models.state == "failed":
         raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
     if models.state == "starting":

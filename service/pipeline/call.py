@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 
 from model_core.codec import Codec
 
-from ..audio import AudioProcesses
 from ..cancellation import alongside
+from ..decoder.pool import DecoderPool
 from ..http.connection import CONNECTION_LOST
 from ..http.middleware import request_stats
 from ..inference.admission import Admission
@@ -32,7 +32,7 @@ class Call:
     stack: AsyncExitStack
     settings: Settings
     models: ModelPool
-    decoders: AudioProcesses
+    decoders: DecoderPool
     stream: Stream
     """Runs the call's works in the queue, in their fair order among those of other calls."""
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.service.calls import compressed, long_file
-from tests.service.decoders import children, decoding
+from tests.service.decoder.processes import children, decoding
 from tests.service.live import Live, wait_for
 from tests.service.sounds import wav
 

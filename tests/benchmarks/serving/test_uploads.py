@@ -5,7 +5,8 @@ import wave
 
 import pytest
 
-from benchmarks.serving.uploads import Upload, short_clips
+from benchmarks.serving.uploads import Upload, encoded, short_clips
+from model_core.audio import open_audio
 from model_core.config import CONFIGS
 
 
@@ -33,3 +34,13 @@ def test_a_stereo_model_gets_its_own_form_and_a_mono_model_many() -> None:
     mono = {form(clip)[:2] for clip in short_clips(CONFIGS["encodec_24khz"])}
     assert {channels for channels, _ in mono} == {1, 2}
     assert {rate for _, rate in mono} == {16_000, 24_000, 44_100, 48_000}
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [("wav", "pcm_s16le", 44_100), ("flac", "flac", 44_100), ("ogg", "libopus", 48_000)],
+)
+def test_an_encoded_clip_is_as_long_as_it_says(container: str, codec: str, rate: int) -> None:
+    with open_audio(io.BytesIO(encoded(1.0, container, codec, rate)), rate, 1) as source:
+        assert source.info.channels == 1
+        assert sum(block.shape[1] for block in source) == pytest.approx(rate, rel=0.01)

@@ -6,7 +6,7 @@ import pytest
 
 from model_core import errors
 from service.api.errors import to_problem
-from service.audio import AudioProcessError
+from service.decoder.protocol import DecoderError
 from service.http.problems import (
     PROBLEM_JSON,
     PROBLEMS,
@@ -56,7 +56,7 @@ def test_a_problem_says_its_kind(code: ProblemCode) -> None:
         (ZeroDivisionError("x"), ProblemCode.INTERNAL_ERROR),
         (SchedulerError("x"), ProblemCode.UNAVAILABLE),
         (SchedulerError("x", stopping=True), ProblemCode.SHUTTING_DOWN),
-        (AudioProcessError("x"), ProblemCode.UNAVAILABLE),
+        (DecoderError("x"), ProblemCode.UNAVAILABLE),
         (OSError(errno.ENOSPC, "no space", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
         (OSError(errno.EDQUOT, "quota", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
         (OSError(errno.EMFILE, "too many", "/secret"), ProblemCode.UNAVAILABLE),

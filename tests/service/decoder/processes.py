@@ -18,9 +18,9 @@ def children(parent: int) -> set[int]:
     return found
 
 
-def decoding(zygote: int) -> set[int]:
-    """Children of a zygote that hold an upload; one more may wait for the next."""
-    return {pid for pid in children(zygote) if _holds_upload(pid)}
+def decoding(fork_server: int) -> set[int]:
+    """Children of a fork server that hold an upload; one more may wait for the next."""
+    return {pid for pid in children(fork_server) if _holds_upload(pid)}
 
 
 def _holds_upload(pid: int) -> bool:

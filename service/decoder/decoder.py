@@ -1,7 +1,6 @@
-"""One upload, decoded in a process of its own."""
+"""One upload as the server sees it: bytes in, blocks of samples out."""
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,46 +8,59 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import structlog
 
 from model_core.audio import SourceInfo
 from model_core.audio.samples import Samples
-from model_core.errors import EncodecError, InvalidAudioError
+from model_core.errors import InvalidAudioError
 
-from .forked import Child
-from .spool import ALL, MORE, Spool
-from .warm import LOST, AudioProcessError
-from .wire import AUDIO, END, ERROR, INFO, MAX_TEXT, PREFIX, Job, received_error
+from .fork_client import Child
+from .growing_file import ALL, MORE, GrowingFileWriter
+from .protocol import (
+    AUDIO,
+    END,
+    ERROR,
+    INFO,
+    MAX_TEXT,
+    PREFIX,
+    DecoderError,
+    Job,
+    received_error,
+    received_info,
+)
+
+logger = structlog.get_logger(__name__)
 
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
 Begin = Callable[[Job, int], Awaitable[Child]]
-"""A child that has begun with a job, given the descriptor of the upload."""
+"""Gives a child that works on a job, given the descriptor of the upload. Raises `DecoderError`."""
 
 
-class AudioProcess:
+class Decoder:
     """One upload in, float32 blocks `[channels, n]` out, at the model's rate.
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
-    context kills the child and frees everything. `info` tells what the upload is, from the
-    first block on. Where the child is lost with its zygote, another begins again with what there
-    is of the upload, once.
+    context kills the child and frees everything. `info` says what the upload is, from the first
+    block on. If the child is lost with its fork server, another one decodes the upload from the
+    beginning, once.
     """
 
     def __init__(self, begin: Begin, spool_dir: Path | None, job: Job) -> None:
         self._begin = begin
         self._spool_dir = spool_dir
         self._job = job
-        self._spooling: asyncio.Future[None] | None = None
-        self._whole = False
-        self._ended = False
+        self._writing: asyncio.Future[None] | None = None
+        self._whole = False  # all of the upload is in the file
+        self._done = False  # the child has said that this was the last block
         self.info: SourceInfo | None = None
 
     async def __aenter__(self) -> Self:
-        self._spool = await asyncio.to_thread(Spool, self._spool_dir)
+        self._file = await asyncio.to_thread(GrowingFileWriter, self._spool_dir)
         try:
             await self._connect()
         except BaseException:
-            self._spool.close()
+            self._file.close()
             raise
         return self
 
@@ -59,26 +71,28 @@ class AudioProcess:
         trace: TracebackType | None,
     ) -> None:
         self._writer.transport.abort()
+        self._child.kill()
         try:
-            await self._child.kill()
-            if not self._ended:  # else it is on its way out, which takes some milliseconds
-                await self._child.gone()
+            if not self._done:  # else it is about to end by itself
+                await self._child.exit_status()
+        except DecoderError:
+            pass  # it has ended with its fork server
         finally:
-            if self._spooling is not None and not self._spooling.done():
-                self._spooling.add_done_callback(lambda _: self._spool.close())
+            if self._writing is not None and not self._writing.done():
+                self._writing.add_done_callback(lambda _: self._file.close())
             else:
-                self._spool.close()
+                self._file.close()
 
     async def feed(self, chunk: bytes) -> None:
         """The next bytes of the upload; they go to disk, so this never waits for the decoder.
 
         Bytes after the decoder has ended are dropped. Raises `OSError` when the disk is full.
         """
-        if not chunk or (self._child.ended.done() and self._child.ended.result() != LOST):
+        if not chunk or self._child.ended:
             return
         loop = asyncio.get_running_loop()
-        self._spooling = loop.run_in_executor(None, self._spool.append, bytes(chunk))
-        await asyncio.shield(self._spooling)
+        self._writing = loop.run_in_executor(None, self._file.append, bytes(chunk))
+        await asyncio.shield(self._writing)
         # One unread word is enough: the child looks at the size of the file when it reads it.
         if self._writer.transport.get_write_buffer_size() == 0:
             self._say(MORE)
@@ -92,37 +106,42 @@ class AudioProcess:
         """The blocks in order, as they are decoded; a slow reader stops the decoder.
 
         Raises `InvalidAudioError` (`AudioTooLongError` past `max_seconds`) for audio that cannot be
-        read or that ends the child, `AudioProcessError` when no child could run.
+        read or that ends the child, `DecoderError` when no child could run.
         """
-        begun_again = False
-        here = given = 0  # blocks of this child, and of any
+        given = 0
+        try:
+            async for block in self._decoded():
+                given += 1
+                yield block
+            return
+        except DecoderError as error:
+            logger.warning("an upload is decoded again from the beginning", reason=str(error))
+        self._writer.transport.abort()
+        await self._connect()
+        again = 0
+        async for block in self._decoded():
+            again += 1
+            if again > given:  # the same upload has the same blocks
+                yield block
+
+    async def _decoded(self) -> AsyncIterator[Samples]:
+        """The blocks that the current child sends."""
         while True:
-            try:
-                kind, payload = await self._message()
-            except AudioProcessError:
-                if begun_again:
-                    raise
-                begun_again, here = True, 0
-                self._writer.transport.abort()
-                await self._connect()
-                continue
+            kind, payload = await self._message()
             if kind == AUDIO:
-                here += 1
-                if here > given:  # the same upload has the same blocks
-                    given = here
-                    flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
-                    yield flat.reshape(self._job.channels, -1)
+                flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
+                yield flat.reshape(self._job.channels, -1)
             elif kind == INFO:
-                self.info = _info(payload)
+                self.info = received_info(payload)
             elif kind == ERROR:
                 raise received_error(payload)
             else:
-                self._ended = True
+                self._done = True
                 return
 
     async def _connect(self) -> None:
-        """Gives the upload, from its beginning, to a child. Raises `AudioProcessError`."""
-        self._child = await self._begin(self._job, self._spool.reader)
+        """Gives the upload, from its beginning, to a child. Raises `DecoderError`."""
+        self._child = await self._begin(self._job, self._file.reader)
         try:
             self._reader, self._writer = await asyncio.open_connection(
                 sock=self._child.connection, limit=_READ_AHEAD
@@ -135,40 +154,26 @@ class AudioProcess:
 
     async def _message(self) -> tuple[bytes, bytes]:
         """The next message, held to what a child may send: the child is not trusted."""
-        most = 4 * self._job.channels * self._job.sample_rate
-        sizes = {AUDIO: most, INFO: MAX_TEXT, ERROR: MAX_TEXT, END: 0}
+        frame = 4 * self._job.channels  # bytes
+        longest = {AUDIO: frame * self._job.sample_rate, INFO: MAX_TEXT, ERROR: MAX_TEXT, END: 0}
         try:
             kind, length = PREFIX.unpack(await self._reader.readexactly(PREFIX.size))
-            if length > sizes.get(kind, -1) or (kind == AUDIO and length % (most // self._rate)):
+            if length > longest.get(kind, -1) or (kind == AUDIO and length % frame):
                 raise InvalidAudioError("the audio decoder failed on this input")
             return kind, await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise _death(await self._child.status()) from error
-
-    @property
-    def _rate(self) -> int:
-        return self._job.sample_rate
+            raise _failure(await self._child.exit_status()) from error
 
     def _say(self, word: bytes) -> None:
-        if not self._child.ended.done() and not self._writer.is_closing():
+        if not self._writer.is_closing():
             self._writer.write(word)
 
 
-def _info(payload: bytes) -> SourceInfo:
-    try:
-        return SourceInfo(**json.loads(payload))
-    except (ValueError, TypeError):
-        raise InvalidAudioError("the audio decoder failed on this input") from None
-
-
-def _death(status: int) -> EncodecError:
+def _failure(status: int) -> InvalidAudioError:
     """Why a child ended without saying so."""
-    if status == LOST:
-        return AudioProcessError("the audio decoder is not running")
     if status == -signal.SIGXCPU:
         return InvalidAudioError("the audio takes too much computing to decode")
     if status < 0:
-        return InvalidAudioError(
-            f"the audio decoder was ended by {signal.Signals(-status).name} on this input"
-        )
+        name = signal.Signals(-status).name
+        return InvalidAudioError(f"the audio decoder was ended by {name} on this input")
     return InvalidAudioError(f"the audio decoder failed on this input (status {status})")

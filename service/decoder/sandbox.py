@@ -1,18 +1,25 @@
-"""What a decoding child may use. Linux only, as the isolation of decoding is."""
+"""What the fork server and its children may use. Linux only, as the isolation of decoding is.
+
+What a child inherits is set once, in the fork server (`confine_family`); the rest costs every child
+a few system calls (`confine`).
+"""
 
 import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
-_MEMORY = 1 << 30  # bytes over what the child has when it starts
+_MEMORY = 1 << 30  # bytes above what the fork server has
 _FIRST_CPU = 30  # s of CPU before the first second of audio
 _CPU_SHARE = 0.5  # s of CPU per second of audio after that: 60 times what decoding takes
 _MOST_CPU = 24 * 3600  # s
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with(parent: int) -> None:
@@ -22,17 +29,23 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def confine(most_files: int) -> None:
-    """Bounds this process for good: memory, CPU, no file written, no descriptor above those held.
-
-    Descriptors below `most_files` are meant to be all in use, so nothing more can be opened: no
-    file, no socket.
-    """
+def confine_family() -> None:
+    """Bounds this process and all that it forks, irrevocably: no new privileges, no core dump, no
+    file written, and memory."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_DATA, _data_bytes() + _MEMORY)
+
+
+def confine(most_files: int) -> None:
+    """Bounds this process irrevocably: its CPU time, no debugger, and no descriptor above those it
+    holds.
+
+    All descriptors below `most_files` are meant to be in use, so nothing more can be opened: no
+    file, no socket.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
     resource.setrlimit(resource.RLIMIT_CPU, (_FIRST_CPU, _MOST_CPU))
 
@@ -49,15 +62,13 @@ def _limit(kind: int, value: int) -> None:
 
 def _data_bytes() -> int:
     """Private memory mapped now (what RLIMIT_DATA counts)."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
+    for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
     return 0
 
 
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -1,11 +1,17 @@
-"""What the server and a decoding child say to each other.
+"""What the server, the fork server and a child say to each other.
 
-Messages have one kind byte, a 32-bit little-endian length, and as many bytes. The server sends one,
-and then nothing but the words of `spool`:
+The server sends the fork server `FORK` and two descriptors: the child's end of its socket, and the
+report, on which the fork server says what becomes of the child:
+
+    int32  0 and with it the child's pidfd: it has been forked; or the errno that says why not
+    int32  when it has ended: its exit status, or minus the number of the signal that ended it
+
+On the child's socket, a message is one byte for its kind, a 32-bit little-endian length, and as
+many bytes. The server sends one, and after it only the words of `growing_file`:
 
     J  JSON of `Job`, and with it the descriptor of the upload
 
-The child answers with:
+The child answers:
 
     I  JSON of `SourceInfo`, once, before the first block
     A  one block, float32 little-endian `[channels, n]`
@@ -13,18 +19,24 @@ The child answers with:
     E  JSON {"error": name, "message": text}: why it is not
 """
 
-import dataclasses
 import json
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from model_core.audio import RawFormat
-from model_core.errors import AudioTooLongError, InvalidAudioError
+from model_core.audio import RawFormat, SourceInfo
+from model_core.errors import AudioTooLongError, EncodecError, InvalidAudioError
+
+READY, FORK = b"ready", b"fork"
+REPORT = struct.Struct("<i")
 
 JOB, INFO, AUDIO, END, ERROR = b"J", b"I", b"A", b"Z", b"E"
 PREFIX = struct.Struct("<cI")
 MAX_TEXT = 1 << 16  # bytes of an I or E message
+
+
+class DecoderError(EncodecError):
+    """No decoder can be had: the server's fault, not the upload's."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Job:
 
     def to_bytes(self) -> bytes:
         """JSON."""
-        return json.dumps(dataclasses.asdict(self)).encode()
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Job":
@@ -52,7 +64,7 @@ class Job:
 
 
 def send_job(connection: socket.socket, job: Job, upload: int) -> None:
-    """Says a child what to do, the first thing said to it. Raises `OSError` when it is gone."""
+    """Tells a child what to do; the first message to it. Raises `OSError` when it is gone."""
     data = job.to_bytes()
     socket.send_fds(connection, [PREFIX.pack(JOB, len(data)), data], [upload])
 
@@ -65,6 +77,19 @@ def receive_job(connection: socket.socket) -> tuple[Job, int]:
         raise EOFError("the server closed the connection")
     data = connection.recv(PREFIX.unpack(head)[1], socket.MSG_WAITALL)
     return Job.from_bytes(data), fds[0]
+
+
+def info_message(info: SourceInfo) -> bytes:
+    """The payload of an I message."""
+    return json.dumps(vars(info)).encode()
+
+
+def received_info(payload: bytes) -> SourceInfo:
+    """What an I message says. Raises `InvalidAudioError`: the child is not trusted."""
+    try:
+        return SourceInfo(**json.loads(payload))
+    except (ValueError, TypeError):
+        raise InvalidAudioError("the audio decoder failed on this input") from None
 
 
 def error_message(error: InvalidAudioError) -> bytes:

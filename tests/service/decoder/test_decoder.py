@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import io
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
-from service.audio import AudioProcess, AudioProcesses
+from service.decoder.decoder import Decoder
+from service.decoder.pool import DecoderPool
 from tests.media import Floats, encode, float_wav, tone
-from tests.service.decoders import decoding
+from tests.service.decoder.processes import decoding
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -33,12 +35,12 @@ def spool_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesses]:
+def pool(runner: asyncio.Runner, spool_dir: Path) -> Iterator[DecoderPool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENCODEC_API_KEY", "very-secret")
 
-        async def started() -> AudioProcesses:
-            made = AudioProcesses(spool_dir)
+        async def started() -> DecoderPool:
+            made = DecoderPool(spool_dir)
             await made.start()
             return made
 
@@ -48,11 +50,11 @@ def processes(runner: asyncio.Runner, spool_dir: Path) -> Iterator[AudioProcesse
 
 
 @pytest.fixture
-def run(runner: asyncio.Runner, processes: AudioProcesses) -> Run[Any]:
+def run(runner: asyncio.Runner, pool: DecoderPool) -> Run[Any]:
     def bounded(work: Coroutine[Any, Any, Any]) -> Any:
         async def within() -> Any:
             async with asyncio.timeout(TIMEOUT):
-                while child_pids(processes):  # noqa: ASYNC110 - of the test before, on its way out
+                while child_pids(pool):  # noqa: ASYNC110 - of the test before, on its way out
                     await asyncio.sleep(0.005)
                 return await work
 
@@ -62,40 +64,39 @@ def run(runner: asyncio.Runner, processes: AudioProcesses) -> Run[Any]:
 
 
 async def decode(
-    processes: AudioProcesses,
+    pool: DecoderPool,
     data: bytes,
     rate: int = 24_000,
     channels: int = 1,
     chunk: int = 10_000,
     **options: Any,
 ) -> Floats:
-    async with processes.open(rate, channels, **options) as process:
-        feeding = asyncio.create_task(feed(process, data, chunk))
+    async with pool.open(rate, channels, **options) as decoder:
+        feeding = asyncio.create_task(feed(decoder, data, chunk))
         try:
-            return np.concatenate([block async for block in process.blocks()], axis=1)
+            return np.concatenate([block async for block in decoder.blocks()], axis=1)
         finally:
             feeding.cancel()
 
 
-async def feed(process: AudioProcess, data: bytes, chunk: int = 10_000) -> None:
+async def feed(decoder: Decoder, data: bytes, chunk: int = 10_000) -> None:
     for start in range(0, len(data), chunk):
-        await process.feed(data[start : start + chunk])
-    await process.end_of_input()
+        await decoder.feed(data[start : start + chunk])
+    await decoder.end_of_input()
 
 
-def zygote_pid(processes: AudioProcesses) -> int:
-    zygote = processes._zygote
-    assert zygote is not None
-    return zygote._process.pid
+def fork_server_pid(pool: DecoderPool) -> int:
+    assert pool._fork_server is not None
+    return pool._fork_server.pid
 
 
-def child_pids(processes: AudioProcesses) -> set[int]:
-    return decoding(zygote_pid(processes))
+def child_pids(pool: DecoderPool) -> set[int]:
+    return decoding(fork_server_pid(pool))
 
 
-async def new_child(processes: AudioProcesses, old: frozenset[int] | set[int] = frozenset()) -> int:
+async def new_child(pool: DecoderPool, old: frozenset[int] | set[int] = frozenset()) -> int:
     """The child that is not among `old`, once it has been forked and has confined itself."""
-    while not (new := child_pids(processes) - old):  # noqa: ASYNC110 - nothing tells of it
+    while not (new := child_pids(pool) - old):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
     (pid,) = new
     await settled(pid)
@@ -119,21 +120,21 @@ def files() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", files())
 @pytest.mark.parametrize(("rate", "channels"), [(24_000, 1), (48_000, 2)])
-def test_the_same_samples_as_in_process(
-    processes: AudioProcesses, run: Run[Floats], name: str, rate: int, channels: int
+def test_the_samples_are_those_of_decoding_in_this_process(
+    pool: DecoderPool, run: Run[Floats], name: str, rate: int, channels: int
 ) -> None:
     data = files()[name]
     want = np.concatenate(list(open_audio(io.BytesIO(data), rate, channels)), axis=1)
-    assert np.array_equal(run(decode(processes, data, rate, channels)), want)
-    known = run(decode(processes, data, rate, channels, chunk=777, size=len(data)))
+    assert np.array_equal(run(decode(pool, data, rate, channels)), want)
+    known = run(decode(pool, data, rate, channels, chunk=777, size=len(data)))
     assert np.array_equal(known, want)
 
 
-def test_raw_samples(processes: AudioProcesses, run: Run[Floats]) -> None:
+def test_raw_samples_are_decoded(pool: DecoderPool, run: Run[Floats]) -> None:
     data = np.rint(tone(1.0, 8_000, 2) * 32767).T.astype(">i2").tobytes()
     raw = RawFormat(8_000, 2)
     want = np.concatenate(list(open_audio(io.BytesIO(data), 24_000, 1, raw=raw)), axis=1)
-    assert np.array_equal(run(decode(processes, data, raw=raw)), want)
+    assert np.array_equal(run(decode(pool, data, raw=raw)), want)
 
 
 @pytest.mark.parametrize(
@@ -141,42 +142,42 @@ def test_raw_samples(processes: AudioProcesses, run: Run[Floats]) -> None:
     [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("ogg", "libopus")],
 )
 def test_blocks_come_while_the_upload_arrives(
-    processes: AudioProcesses, run: Run[None], container: str, codec: str
+    pool: DecoderPool, run: Run[None], container: str, codec: str
 ) -> None:
-    """The rest is only sent when a block of the first part has been heard."""
+    """The rest is only sent when a block of the first part has been received."""
     data = encode(tone(20.0, 48_000, 2), 48_000, container, codec)
     part = len(data) * 3 // 4
 
     async def conversation() -> None:
-        async with processes.open(24_000, 1) as process:
-            await feed_without_end(process, data[:part])
-            blocks = process.blocks()
+        async with pool.open(24_000, 1) as decoder:
+            await feed_without_end(decoder, data[:part])
+            blocks = decoder.blocks()
             assert (await anext(blocks)).shape == (1, 24_000)
-            await feed(process, data[part:])
+            await feed(decoder, data[part:])
             rest = sum([block.shape[1] async for block in blocks])
             assert abs(rest - 19 * 24_000) < 2_000
-            assert process.info is not None
-            assert process.info.codec.startswith(codec.removeprefix("lib")[:3])
+            assert decoder.info is not None
+            assert decoder.info.codec.startswith(codec.removeprefix("lib")[:3])
 
     run(conversation())
 
 
-async def feed_without_end(process: AudioProcess, data: bytes) -> None:
+async def feed_without_end(decoder: Decoder, data: bytes) -> None:
     for start in range(0, len(data), 10_000):
-        await process.feed(data[start : start + 10_000])
+        await decoder.feed(data[start : start + 10_000])
 
 
-def test_a_slow_reader_stops_the_decoder(processes: AudioProcesses, run: Run[None]) -> None:
+def test_a_slow_reader_stops_the_decoder(pool: DecoderPool, run: Run[None]) -> None:
     data = float_wav(np.zeros((1, 8_000 * 600), np.float32), 8_000)
 
     async def slow() -> None:
-        async with processes.open(48_000, 2) as process:
-            await feed(process, data, 1 << 20)
-            blocks = process.blocks()
+        async with pool.open(48_000, 2) as decoder:
+            await feed(decoder, data, 1 << 20)
+            blocks = decoder.blocks()
             await anext(blocks)
-            await new_child(processes)
-            assert len(process._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
-            assert not process._child.ended.done()  # it waits with most of the 600 s undone
+            await new_child(pool)
+            assert len(decoder._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
+            assert not decoder._child.ended  # it waits with most of the 600 s undone
             assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
 
     run(slow())
@@ -201,32 +202,32 @@ def cpu_ticks(pid: int) -> float:
     return float(stat[11]) + float(stat[12])
 
 
-def test_typed_errors(processes: AudioProcesses, run: Run[Floats]) -> None:
+def test_audio_that_cannot_be_decoded_is_a_typed_error(pool: DecoderPool, run: Run[Floats]) -> None:
     whole = float_wav(tone(2.0, 8_000), 8_000)
     for data in (b"", b"x", np.random.default_rng(1).bytes(100_000), whole[:-1000]):
         with pytest.raises(InvalidAudioError):
-            run(decode(processes, data))
+            run(decode(pool, data))
     with pytest.raises(InvalidAudioError, match="NaN"):
-        run(decode(processes, float_wav(np.full((1, 9), np.nan, np.float32), 8_000)))
+        run(decode(pool, float_wav(np.full((1, 9), np.nan, np.float32), 8_000)))
     with pytest.raises(AudioTooLongError):
-        run(decode(processes, whole, max_seconds=1))
-    assert run(decode(processes, whole, max_seconds=2)).shape == (1, 48_000)
+        run(decode(pool, whole, max_seconds=1))
+    assert run(decode(pool, whole, max_seconds=2)).shape == (1, 48_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
 def test_a_child_that_dies_is_an_error_of_its_upload_only(
-    processes: AudioProcesses, run: Run[None], number: signal.Signals
+    pool: DecoderPool, run: Run[None], number: signal.Signals
 ) -> None:
     async def killed() -> None:
         data = float_wav(tone(2.0, 24_000), 24_000)
-        async with processes.open(24_000, 1) as other:
+        async with pool.open(24_000, 1) as other:
             await other.feed(data[:1000])
-            others = {await new_child(processes)}
-            async with processes.open(24_000, 1) as process:
-                await process.feed(data[:1000])
-                os.kill(await new_child(processes, others), number)
+            others = {await new_child(pool)}
+            async with pool.open(24_000, 1) as decoder:
+                await decoder.feed(data[:1000])
+                os.kill(await new_child(pool, others), number)
                 with pytest.raises(InvalidAudioError):
-                    async for _ in process.blocks():
+                    async for _ in decoder.blocks():
                         pass
             await feed(other, data[1000:])
             assert len([block async for block in other.blocks()]) == 2
@@ -244,67 +245,74 @@ async def settled_descriptors() -> int:
 
 
 def test_leaving_early_kills_the_child_and_frees_everything(
-    processes: AudioProcesses, run: Run[None], spool_dir: Path
+    pool: DecoderPool, run: Run[None], spool_dir: Path
 ) -> None:
     async def leave() -> None:
         descriptors = await settled_descriptors()
         for _ in range(5):
             with contextlib.suppress(ZeroDivisionError):
-                async with processes.open(24_000, 1) as process:
-                    await process.feed(b"RIFF")
-                    await new_child(processes)
+                async with pool.open(24_000, 1) as decoder:
+                    await decoder.feed(b"RIFF")
+                    await new_child(pool)
                     raise ZeroDivisionError
-            assert child_pids(processes) == set()
-        waiting = asyncio.create_task(decode(processes, b"RIFF" + bytes(5), size=1000))
+            assert child_pids(pool) == set()
+        waiting = asyncio.create_task(decode(pool, b"RIFF" + bytes(5), size=1000))
         await asyncio.sleep(0.2)
         waiting.cancel()
         with pytest.raises((asyncio.CancelledError, InvalidAudioError)):
             await waiting
-        assert not child_pids(processes)
+        assert not child_pids(pool)
         assert names(spool_dir) == []
         assert await settled_descriptors() == descriptors
 
     run(leave())
 
 
-def test_a_child_holds_nothing_it_does_not_need(processes: AudioProcesses, run: Run[None]) -> None:
+def test_a_child_has_no_secrets_privileges_or_spare_descriptors(
+    pool: DecoderPool, run: Run[None]
+) -> None:
     async def look() -> None:
-        async with processes.open(24_000, 1) as process:
-            await process.feed(b"RIFF")
-            pid = await new_child(processes)
+        async with pool.open(24_000, 1) as decoder:
+            await decoder.feed(b"RIFF")
+            pid = await new_child(pool)
             root = Path(f"/proc/{pid}")
             limits = root.joinpath("limits").read_text()
             assert "Max open files            5 " in limits
             assert "Max core file size        0 " in limits
             assert "Max file size             0 " in limits
-            assert b"very-secret" not in root.joinpath("environ").read_bytes()
+            for environment in (root / "environ", Path(f"/proc/{fork_server_pid(pool)}/environ")):
+                assert b"very-secret" not in environment.read_bytes()
             assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
             assert names(root / "fd") == ["0", "1", "2", "3", "4"]
+            processor = resource.RLIMIT_CPU
+            assert resource.prlimit(pid, processor)[0] == 30
+            mine = resource.getrlimit(processor)  # what bounds one upload bounds no fork server
+            assert resource.prlimit(fork_server_pid(pool), processor) == mine
             flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
             assert int(flags, 8) & os.O_ACCMODE == os.O_RDONLY
 
     run(look())
 
 
-def test_many_at_once(processes: AudioProcesses, run: Run[list[Floats]]) -> None:
+def test_many_uploads_at_once(pool: DecoderPool, run: Run[list[Floats]]) -> None:
     async def together() -> list[Floats]:
         uploads = [float_wav(tone(0.1 * (n + 1), 24_000), 24_000) for n in range(12)]
-        return await asyncio.gather(*[decode(processes, data) for data in uploads])
+        return await asyncio.gather(*[decode(pool, data) for data in uploads])
 
     lengths = [samples.shape[1] for samples in run(together())]
     assert lengths == [2_400 * (n + 1) for n in range(12)]
 
 
-def test_what_ends_the_server_is_not_for_the_warm_process(
-    processes: AudioProcesses, run: Run[None]
+def test_signals_that_end_the_server_do_not_end_the_fork_server(
+    pool: DecoderPool, run: Run[None]
 ) -> None:
     async def signalled() -> None:
-        zygote = processes._zygote
-        assert zygote is not None
+        before = fork_server_pid(pool)
         for number in (signal.SIGINT, signal.SIGTERM):
-            zygote._process.send_signal(number)
+            os.kill(before, number)
         data = float_wav(tone(1.0, 24_000), 24_000)
-        assert (await decode(processes, data)).shape == (1, 24_000)
-        assert processes._zygote is zygote
+        assert (await decode(pool, data)).shape == (1, 24_000)
+        assert fork_server_pid(pool) == before
+        assert os.getsid(before) == before  # nor is the server's terminal its own
 
     run(signalled())

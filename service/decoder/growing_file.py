@@ -1,8 +1,8 @@
-"""The upload as a file that grows: written by the server, read by the decoding child.
+"""The upload as a file that grows: the server writes it, a child reads it.
 
-The body goes to a temporary file without a name. The child has its own read-only descriptor: the
-size of the file tells what is there, and a byte on its socket that there is more (`MORE`) or that
-this is all (`ALL`), so it can begin while the rest still arrives.
+The body goes to a temporary file without a name. The child has its own read-only descriptor. The
+size of the file says how much is there; a byte on the child's socket says that there is more
+(`MORE`) or that this is all (`ALL`). So the child begins while the rest still arrives.
 """
 
 import os
@@ -14,8 +14,8 @@ MORE = b"."
 ALL = b"$"
 
 
-class Spool:
-    """The writing side. Blocking (disk), so call it from a thread."""
+class GrowingFileWriter:
+    """The writing side. Its calls block (disk): make them from a thread."""
 
     def __init__(self, folder: Path | None) -> None:
         self._write, name = tempfile.mkstemp(prefix="encodec-", dir=folder)
@@ -26,15 +26,12 @@ class Spool:
             raise
         finally:
             Path(name).unlink()
-        self.size = 0
 
     def append(self, data: bytes) -> None:
         """Writes `data` after what is there. Raises `OSError` when the disk is full."""
         view = memoryview(data)
         while view:
-            written = os.write(self._write, view)
-            view = view[written:]
-            self.size += written
+            view = view[os.write(self._write, view) :]
 
     def close(self) -> None:
         """Gives the disk space back as soon as the child is gone too; may be called twice."""
@@ -44,24 +41,25 @@ class Spool:
             self._write = -1
 
 
-class GrowingFile:
+class GrowingFileReader:
     """The reading side: a seekable binary file whose `read` waits for bytes still to come.
 
-    `receive()` waits for what the server says and gives it; none when the server is gone. `size`
-    is the length of the whole where it is known from the start (Content-Length); otherwise a seek
-    from the end waits for the whole upload. `EOFError` when the server is gone before the end.
+    `receive()` waits for the next words of the server and returns them, or nothing when the server
+    is gone. `size` is the length of the whole in bytes where it is known from the start
+    (Content-Length); otherwise a seek from the end waits for the whole upload. Raises `EOFError`
+    when the server is gone before the end.
     """
 
     def __init__(self, fd: int, receive: Callable[[], bytes], size: int | None = None) -> None:
         self._fd = fd
         self._receive = receive
         self._total = size
-        self._there = 0
+        self._available = 0
         self._complete = False
         self._position = 0
 
     def seekable(self) -> bool:
-        """Always: what is not there yet is waited for."""
+        """Always: it waits for what is not there yet."""
         return True
 
     def tell(self) -> int:
@@ -70,11 +68,11 @@ class GrowingFile:
 
     def read(self, size: int, /) -> bytes:
         """Between 1 and `size` bytes, waiting for them; none at the end of the upload."""
-        while self._position >= self._there and not self._complete:
-            self._there = os.fstat(self._fd).st_size
-            if self._position >= self._there:
+        while self._position >= self._available and not self._complete:
+            self._available = os.fstat(self._fd).st_size
+            if self._position >= self._available:
                 self._wait()
-        count = min(size, self._there - self._position)
+        count = min(size, self._available - self._position)
         if count <= 0:
             return b""
         data = os.pread(self._fd, count, self._position)
@@ -82,7 +80,7 @@ class GrowingFile:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves; only a seek from the end may have to wait."""
+        """Moves; only a seek from the end may have to wait. Raises `OSError` before the start."""
         if whence == os.SEEK_CUR:
             offset += self._position
         elif whence == os.SEEK_END:
@@ -97,11 +95,11 @@ class GrowingFile:
             if self._total is not None:
                 return self._total
             self._wait()
-        return self._there
+        return self._available
 
     def _wait(self) -> None:
-        said = self._receive()
-        if not said:
+        words = self._receive()
+        if not words:
             raise EOFError("the server closed the connection")
-        self._complete = ALL in said
-        self._there = os.fstat(self._fd).st_size
+        self._complete = ALL in words
+        self._available = os.fstat(self._fd).st_size

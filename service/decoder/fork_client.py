@@ -1,0 +1,265 @@
+"""The server's end of the fork server, and of each child that it forks."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from .protocol import FORK, READY, REPORT, DecoderError, Job, send_job
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_STARTING = 60.0  # s until a fork server that is not ready is given up (it takes less than one)
+_PATIENCE = 3.0  # s that a fork server may take to answer (it takes milliseconds)
+_LINGER = 1.0  # s that a child may take to end once it has closed its socket
+
+_KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
+
+
+class ForkServer:
+    """Forks children on request. One that hangs is killed; its children end with it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, commands: socket.socket) -> None:
+        self._process = process
+        self._commands = commands
+        self._turn = asyncio.Lock()
+        self._children: set[Child] = set()
+        self._killed = False
+        self._watching: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, on_lost: Callable[[], None]) -> "ForkServer":
+        """Starts one and waits until it is ready. Raises `DecoderError` when it does not come up.
+
+        `on_lost` is called when it ends later without `close`, by itself or because it hung.
+        """
+        server = cls(*await _launch())
+        try:
+            async with asyncio.timeout(_STARTING):
+                await _readable(server._commands)
+            if server._commands.recv(len(READY)) != READY:
+                raise DecoderError("the audio decoder did not start")
+        except TimeoutError:
+            server._kill()
+            await server.close()
+            raise DecoderError("the audio decoder did not start in time") from None
+        except BaseException:
+            await server.close()
+            raise
+        server._watching = asyncio.create_task(server._watch(on_lost))
+        return server
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.returncode is not None
+
+    async def fork(self) -> "Child":
+        """A new child. Raises `DecoderError` when there is none to be had: the fork server is gone
+        or hangs, or the system has no room for a process."""
+        with contextlib.ExitStack() as stack:
+            connection, child_end = map(stack.enter_context, socket.socketpair())
+            kind = socket.AF_UNIX, socket.SOCK_SEQPACKET
+            report, report_end = map(stack.enter_context, socket.socketpair(*kind))
+            connection.setblocking(False)
+            report.setblocking(False)
+            # One at a time, so that many that wait are not taken for a fork server that hangs.
+            async with self._turn:
+                pidfd = await self.answer(self._request(child_end, report_end, report))
+            stack.pop_all()
+        return Child(self, self._children, pidfd, connection, report)
+
+    async def answer(self, answer: Awaitable[T]) -> T:
+        """Waits for what only the fork server can tell. Raises `DecoderError` where it does not:
+        it is killed then."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await answer
+        except TimeoutError:
+            if not self._killed:
+                logger.error("the audio decoder hangs and is killed", pid=self.pid)
+                self._kill()
+            await self._process.wait()
+            raise DecoderError("the audio decoder hung") from None
+
+    async def close(self) -> None:
+        """Ends the process (its children end with it), by force if it hangs."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._commands.close()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._process.wait()
+        except TimeoutError:
+            self._kill()
+            await self._process.wait()
+        for child in list(self._children):
+            child.lose()
+
+    async def _request(
+        self, child_end: socket.socket, report_end: socket.socket, report: socket.socket
+    ) -> int:
+        """Has a child forked with these ends of sockets; its pidfd. Raises `DecoderError`."""
+        answer = b""
+        fds: list[int] = []
+        with contextlib.suppress(OSError):
+            with child_end, report_end:
+                ends = [child_end.fileno(), report_end.fileno()]
+                socket.send_fds(self._commands, [FORK], ends)
+            await _readable(report)
+            flags = socket.MSG_CMSG_CLOEXEC
+            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
+        if fds:
+            return fds[0]
+        if answer:
+            reason = os.strerror(*REPORT.unpack(answer))
+            raise DecoderError(f"no audio decoder can be started: {reason}")
+        await self._process.wait()
+        raise DecoderError("the audio decoder has died")
+
+    async def _watch(self, on_lost: Callable[[], None]) -> None:
+        await self._process.wait()
+        self._commands.close()
+        on_lost()
+
+    def _kill(self) -> None:
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+class Child:
+    """A forked child: it waits for its one job, does it, and ends."""
+
+    def __init__(
+        self,
+        server: ForkServer,
+        siblings: "set[Child]",
+        pidfd: int,
+        connection: socket.socket,
+        report: socket.socket,
+    ) -> None:
+        self._server = server
+        self._siblings = siblings
+        self._pidfd = pidfd
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._status: asyncio.Future[int | None] = self._loop.create_future()
+        self.connection = connection
+        """Ours: blocks come from it. The child ends when it is closed."""
+        siblings.add(self)
+        self._loop.add_reader(report, self._on_report)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself or by a signal, and is not lost with its fork server."""
+        return self._status.done() and self._status.result() is not None
+
+    def begin(self, job: Job, upload: int) -> None:
+        """Gives it the job and the descriptor of the upload. Raises `DecoderError`, and closes the
+        connection, when it has ended meanwhile."""
+        try:
+            send_job(self.connection, job, upload)
+        except OSError as error:
+            self.connection.close()
+            raise DecoderError("the audio decoder has died") from error
+
+    def kill(self) -> None:
+        """Kills it if it still runs; does not wait for its end."""
+        if not self._status.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def exit_status(self) -> int:
+        """How it ended (minus the signal's number if a signal ended it), now that it has closed its
+        socket or has been killed. Raises `DecoderError` when nobody can tell: it is lost with its
+        fork server."""
+        await asyncio.wait([self._status], timeout=_LINGER)
+        self.kill()
+        status = await self._server.answer(asyncio.shield(self._status))
+        if status is None:
+            raise DecoderError("the audio decoder has died")
+        return status
+
+    def lose(self) -> None:
+        """Its fork server is gone: it is, or will be in a moment."""
+        self._end(None)
+
+    def _on_report(self) -> None:
+        try:
+            report = self._report.recv(REPORT.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            report = b""
+        self._end(REPORT.unpack(report)[0] if report else None)
+
+    def _end(self, status: int | None) -> None:
+        if not self._status.done():
+            self._siblings.discard(self)
+            self._loop.remove_reader(self._report)
+            self._report.close()
+            os.close(self._pidfd)
+            self._status.set_result(status)
+
+
+async def _readable(end: socket.socket) -> None:
+    """Waits until there is something to receive."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(end, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(end)
+
+
+async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """The process and our end of its commands. Raises `DecoderError` where the system has no room
+    for it."""
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setblocking(False)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=_environment(),
+                    start_new_session=True,  # Ctrl-C in the server's terminal is not for it
+                )
+            except BaseException:
+                ours.close()
+                raise
+    except OSError as error:
+        raise DecoderError(f"the audio decoder cannot be started: {error}") from error
+    return process, ours
+
+
+def _environment() -> dict[str, str]:
+    """What the fork server may know of the server's environment: where things are, no secrets."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {
+        **kept,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "LD_BIND_NOW": "1",  # symbols are looked up once, not in every child
+    }
