@@ -38,7 +38,7 @@ class PlainBytes(Protocol):
 
 def streamable(head: bytes) -> bool:
     """Whether the container that begins with these 16 bytes is read from front to back."""
-    if head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+    if _is_wav(head):
         return True
     if head[:4] in (b"fLaC", b"OggS", b"riff", b".snd", b"\x1aE\xdf\xa3", b"FLV\x01"):
         return True
@@ -46,6 +46,10 @@ def streamable(head: bytes) -> bool:
         return True
     # MPEG audio and ADTS: 11 or 12 set bits, then a layer and a version that exist
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08
+
+
+def _is_wav(head: bytes) -> bool:
+    return head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
 class MediaInput:
@@ -63,6 +67,7 @@ class MediaInput:
             and (can_seek is None or bool(can_seek()))
             and not streamable(self._head)
         )
+        self.is_wav = _is_wav(self._head)
         self._is_ogg = self._head[:4] == b"OggS"
         # Of a pipe: how many bytes came, the first of them, and the last of an Ogg file.
         self._total = 0

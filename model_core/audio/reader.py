@@ -24,6 +24,9 @@ MIN_RATE = 4_000  # Hz
 MAX_RATE = 768_000  # Hz
 MAX_CHANNELS = 64
 
+# Packets of a WAV in which FFmpeg looks for a codec in the place of PCM (AC-3, DTS), 4 KB each: eight
+# hold the frames that it takes to find one; its default would cost more than decoding the PCM.
+_WAV_PROBES = "8"
 # Demuxers that would open something else than the bytes they are given, or that are no files.
 _REFUSED = {
     *("concat", "dash", "hds", "hls", "image2", "image2pipe", "imf", "live_flv", "mpjpeg"),
@@ -65,13 +68,11 @@ class MediaReader:
         self._file = file
         if file.empty:
             raise InvalidAudioError("the audio is empty (0 bytes)")
+        options = {"protocol_whitelist": "none", "format_whitelist": _admitted()}
+        if file.is_wav:
+            options["max_probe_packets"] = _WAV_PROBES
         try:
-            self._container = av.open(
-                file,
-                mode="r",
-                metadata_errors="replace",
-                options={"protocol_whitelist": "none", "format_whitelist": _admitted()},
-            )
+            self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
         except (av.FFmpegError, IndexError, ValueError) as error:
             raise InvalidAudioError(f"not readable as audio: {_reason(error)}") from error
         try:

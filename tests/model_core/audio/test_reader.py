@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from model_core.audio import open_audio
+from model_core.audio import open_audio, wav_header
 from model_core.audio.input import MediaInput
 from model_core.audio.reader import MediaReader
 from model_core.errors import InvalidAudioError
@@ -40,6 +40,15 @@ def test_every_pcm_format_has_its_full_scale(codec: str, step: float) -> None:
     assert np.abs(got - samples).max() <= step
     assert (reader.info.sample_rate, reader.info.channels) == (44_100, 2)
     assert reader.info.codec == codec
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5])
+def test_ac3_in_the_place_of_a_wavs_samples_is_found(seconds: float) -> None:
+    """As on discs with surround sound: a WAV that says PCM and holds the frames of a codec."""
+    coded = encode(tone(seconds, 44_100, 2), 44_100, "ac3", "ac3")
+    coded = coded[: len(coded) // 4 * 4]
+    _, reader = decoded(wav_header(44_100, 2, len(coded) // 4) + coded)
+    assert reader.info.codec == "ac3"
 
 
 def test_s16_is_exact_to_the_bit() -> None:
