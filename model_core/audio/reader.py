@@ -24,8 +24,8 @@ MIN_RATE = 4_000  # Hz
 MAX_RATE = 768_000  # Hz
 MAX_CHANNELS = 64
 
-# Packets of a WAV, of 4 KB, in which FFmpeg looks for a codec in the place of PCM (AC-3, DTS). Eight
-# hold the frames that it takes to find one; by default it looks longer than decoding the PCM takes.
+# Packets of a WAV, 4 KB each, in which FFmpeg looks for a codec in the place of PCM (AC-3, DTS).
+# Eight hold the frames that it takes to find one; by default it looks for longer than it decodes.
 _WAV_PROBES = "8"
 # Demuxers that would open something else than the bytes they are given, or that are no files.
 _REFUSED = {
