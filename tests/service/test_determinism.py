@@ -47,9 +47,10 @@ def on_cpu(name: str, weights: Path) -> Codec:
     return Codec.load(name, str(weights))
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("load", "device"), [(on_cpu, CPU), (on_device, CUDA)])
-def test_streams_that_share_the_queue_do_not_share_results(
+async def test_streams_that_share_the_queue_do_not_share_results(
     weights: Path, load: Callable[[str, Path], Codec], device: torch.device
 ) -> None:
     mono, stereo = load("encodec_24khz", weights), load("encodec_48khz", weights)
@@ -67,13 +68,10 @@ def test_streams_that_share_the_queue_do_not_share_results(
     ]
     alone = [run_now(compressed(*stream)) for stream in streams]
     assert len(set(alone)) == len(alone)
-
-    async def together() -> list[bytes]:
-        scheduler = Scheduler(3, device, Metrics())
-        scheduler.start()
-        try:
-            return await asyncio.gather(*(compressed(*s, scheduler.stream()) for s in streams))
-        finally:
-            await scheduler.stop()
-
-    assert asyncio.run(together()) == alone
+    scheduler = Scheduler(3, device, Metrics())
+    scheduler.start()
+    try:
+        together = await asyncio.gather(*(compressed(*s, scheduler.stream()) for s in streams))
+    finally:
+        await scheduler.stop()
+    assert together == alone

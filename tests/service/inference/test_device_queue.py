@@ -15,6 +15,8 @@ from service.inference.worker_queue import DeviceQueue
 from service.metrics import Metrics
 from tests.service.inference.queueing import CUDA, Stepwise, running, same, task
 
+pytestmark = pytest.mark.anyio
+
 _Put = Callable[..., Job]
 
 
@@ -128,86 +130,70 @@ async def _on_device(rows: int) -> AsyncIterator[tuple[Scheduler, Stepwise]]:
             stepwise.go(1000)
 
 
-def test_an_idle_device_waits_for_no_batch_to_fill() -> None:
-    async def run() -> None:
-        async with _on_device(rows=8) as (scheduler, device):
-            (work,) = device.works(1)
-            done = asyncio.ensure_future(scheduler.submit(work))
-            await device.begun()
-            device.go()
-            assert await done == 1
-            assert device.batches == [[1]]
-
-    asyncio.run(run())
+async def test_an_idle_device_waits_for_no_batch_to_fill() -> None:
+    async with _on_device(rows=8) as (scheduler, device):
+        (work,) = device.works(1)
+        done = asyncio.ensure_future(scheduler.submit(work))
+        await device.begun()
+        device.go()
+        assert await done == 1
+        assert device.batches == [[1]]
 
 
-def test_who_comes_while_a_batch_runs_is_in_the_next_one() -> None:
-    async def run() -> None:
-        async with _on_device(rows=8) as (scheduler, device):
-            first, *others = device.works("first", "second", "third", "fourth")
-            done = [asyncio.ensure_future(scheduler.submit(first))]
-            await device.begun()
-            for work in others:  # one after another, not all at once
-                done.append(asyncio.ensure_future(scheduler.submit(work)))
-                await asyncio.sleep(0.005)
-            assert scheduler.depth == 3
-            assert device.batches == [["first"]]
-            device.go()
-            await device.begun()
-            device.go()
-            assert await asyncio.gather(*done) == ["first", "second", "third", "fourth"]
-            assert device.batches == [["first"], ["second", "third", "fourth"]]
-
-    asyncio.run(run())
+async def test_who_comes_while_a_batch_runs_is_in_the_next_one() -> None:
+    async with _on_device(rows=8) as (scheduler, device):
+        first, *others = device.works("first", "second", "third", "fourth")
+        done = [asyncio.ensure_future(scheduler.submit(first))]
+        await device.begun()
+        for work in others:  # one after another, not all at once
+            done.append(asyncio.ensure_future(scheduler.submit(work)))
+            await asyncio.sleep(0.005)
+        assert scheduler.depth == 3
+        assert device.batches == [["first"]]
+        device.go()
+        await device.begun()
+        device.go()
+        assert await asyncio.gather(*done) == ["first", "second", "third", "fourth"]
+        assert device.batches == [["first"], ["second", "third", "fourth"]]
 
 
-def test_a_full_batch_is_taken_while_another_runs() -> None:
-    async def run() -> None:
-        async with _on_device(rows=2) as (scheduler, device):
-            first, *others = device.works(1, 2, 3)
-            done = [asyncio.ensure_future(scheduler.submit(first))]
-            await device.begun()
-            done += [asyncio.ensure_future(scheduler.submit(work)) for work in others]
-            await device.begun()  # although the first is not done
-            assert device.batches == [[1], [2, 3]]
-            device.go(2)
-            assert await asyncio.gather(*done) == [1, 2, 3]
-
-    asyncio.run(run())
+async def test_a_full_batch_is_taken_while_another_runs() -> None:
+    async with _on_device(rows=2) as (scheduler, device):
+        first, *others = device.works(1, 2, 3)
+        done = [asyncio.ensure_future(scheduler.submit(first))]
+        await device.begun()
+        done += [asyncio.ensure_future(scheduler.submit(work)) for work in others]
+        await device.begun()  # although the first is not done
+        assert device.batches == [[1], [2, 3]]
+        device.go(2)
+        assert await asyncio.gather(*done) == [1, 2, 3]
 
 
-def test_the_next_batch_is_taken_when_the_one_that_runs_is_about_to_end() -> None:
+async def test_the_next_batch_is_taken_when_the_one_that_runs_is_about_to_end() -> None:
     """How long one takes is known from those before: here, next to nothing."""
-
-    async def run() -> None:
-        async with _on_device(rows=8) as (scheduler, device):
-            before, held, next_one = device.works("before", "held", "next")
-            device.go()
-            await scheduler.submit(before)
-            await device.begun()
-            done = [asyncio.ensure_future(scheduler.submit(held))]
-            await device.begun()
-            done.append(asyncio.ensure_future(scheduler.submit(next_one)))
-            await device.begun()  # although the other one is not done
-            device.go(2)
-            assert await asyncio.gather(*done) == ["held", "next"]
-            assert device.batches == [["before"], ["held"], ["next"]]
-
-    asyncio.run(run())
+    async with _on_device(rows=8) as (scheduler, device):
+        before, held, next_one = device.works("before", "held", "next")
+        device.go()
+        await scheduler.submit(before)
+        await device.begun()
+        done = [asyncio.ensure_future(scheduler.submit(held))]
+        await device.begun()
+        done.append(asyncio.ensure_future(scheduler.submit(next_one)))
+        await device.begun()  # although the other one is not done
+        device.go(2)
+        assert await asyncio.gather(*done) == ["held", "next"]
+        assert device.batches == [["before"], ["held"], ["next"]]
 
 
-def test_results_in_order_come_when_all_are_done() -> None:
-    async def run() -> None:
-        async with _on_device(rows=4) as (scheduler, device):
-            device.go(1000)
-            works = device.works(*range(10))
-            assert await scheduler.run(works, in_order=True) == list(range(10))
-            assert device.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-
-    asyncio.run(run())
+async def test_results_in_order_come_when_all_are_done() -> None:
+    async with _on_device(rows=4) as (scheduler, device):
+        device.go(1000)
+        works = device.works(*range(10))
+        assert await scheduler.run(works, in_order=True) == list(range(10))
+        assert device.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-def test_an_error_withdraws_what_was_to_follow() -> None:
+async def test_an_error_withdraws_what_was_to_follow() -> None:
     done: list[Any] = []
 
     def invert(items: list[Any]) -> list[Any]:
@@ -220,58 +206,46 @@ def test_an_error_withdraws_what_was_to_follow() -> None:
     def works(*items: int) -> list[Work]:
         return [Work(inverting, item, 1.0) for item in items]
 
-    async def run() -> None:
-        async with running(device=CUDA) as (scheduler, _):
-            with pytest.raises(ZeroDivisionError):
-                await scheduler.run(works(1, 2, 4, 0, 5, 6), in_order=True)
-            assert done == [1, 2]
-            assert await scheduler.run(works(8), in_order=True) == [0.125]
-            assert scheduler.depth == 0
-
-    asyncio.run(run())
+    async with running(device=CUDA) as (scheduler, _):
+        with pytest.raises(ZeroDivisionError):
+            await scheduler.run(works(1, 2, 4, 0, 5, 6), in_order=True)
+        assert done == [1, 2]
+        assert await scheduler.run(works(8), in_order=True) == [0.125]
+        assert scheduler.depth == 0
 
 
-def test_a_client_that_leaves_withdraws_what_was_to_follow() -> None:
-    async def run() -> None:
-        async with _on_device(rows=2) as (scheduler, device):
-            works = device.works(*range(6))
-            leaving = asyncio.ensure_future(scheduler.run(works, in_order=True))
-            await device.begun()
-            leaving.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await leaving
-            staying = asyncio.ensure_future(scheduler.submit(Work(device.task, "here", 1.0)))
-            device.go(2)
-            assert await staying == "here"
-            assert device.batches == [[0, 1], ["here"]]
-
-    asyncio.run(run())
+async def test_a_client_that_leaves_withdraws_what_was_to_follow() -> None:
+    async with _on_device(rows=2) as (scheduler, device):
+        works = device.works(*range(6))
+        leaving = asyncio.ensure_future(scheduler.run(works, in_order=True))
+        await device.begun()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        staying = asyncio.ensure_future(scheduler.submit(Work(device.task, "here", 1.0)))
+        device.go(2)
+        assert await staying == "here"
+        assert device.batches == [[0, 1], ["here"]]
 
 
-def test_used_and_empty_rows_are_counted() -> None:
-    async def run() -> None:
-        metrics = Metrics()
-        scheduler = Scheduler(1, CUDA, metrics)
-        scheduler.start()
-        on_device, on_cpu = task(same, batch=4, device=CUDA), task(same, batch=4)
-        await scheduler.run([Work(on_device, n, 1.0) for n in range(6)], in_order=True)
-        await scheduler.submit(Work(on_cpu, 0, 1.0))
-        await scheduler.stop()
-        for state, count in (("used", 6), ("empty", 2)):
-            labels = {"task": "encode", "state": state}
-            assert metrics.registry.get_sample_value("encodec_batch_rows_total", labels) == count
-
-    asyncio.run(run())
+async def test_used_and_empty_rows_are_counted() -> None:
+    metrics = Metrics()
+    scheduler = Scheduler(1, CUDA, metrics)
+    scheduler.start()
+    on_device, on_cpu = task(same, batch=4, device=CUDA), task(same, batch=4)
+    await scheduler.run([Work(on_device, n, 1.0) for n in range(6)], in_order=True)
+    await scheduler.submit(Work(on_cpu, 0, 1.0))
+    await scheduler.stop()
+    for state, count in (("used", 6), ("empty", 2)):
+        labels = {"task": "encode", "state": state}
+        assert metrics.registry.get_sample_value("encodec_batch_rows_total", labels) == count
 
 
-def test_nothing_of_it_is_held_back_by_work_for_the_cpu() -> None:
-    async def run() -> None:
-        async with _on_device(rows=2) as (scheduler, device):
-            (work,) = device.works("on the device")
-            held = asyncio.ensure_future(scheduler.submit(work))
-            await device.begun()
-            assert await scheduler.submit(Work(task(same), "on the CPU", 1.0)) == "on the CPU"
-            device.go()
-            await held
-
-    asyncio.run(run())
+async def test_nothing_of_it_is_held_back_by_work_for_the_cpu() -> None:
+    async with _on_device(rows=2) as (scheduler, device):
+        (work,) = device.works("on the device")
+        held = asyncio.ensure_future(scheduler.submit(work))
+        await device.begun()
+        assert await scheduler.submit(Work(task(same), "on the CPU", 1.0)) == "on the CPU"
+        device.go()
+        await held
