@@ -1,4 +1,4 @@
-"""Permits: as many as there are, then a bounded wait, then a refusal."""
+"""Permits: so many requests at a time, a bounded line of waiting ones, and refusals."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from service.inference.admission import Admission
 pytestmark = pytest.mark.anyio
 
 
-async def test_permits_are_handed_on_in_order() -> None:
+async def test_permits_are_given_first_come_first_served() -> None:
     admission = Admission(max_requests=2, max_waiting=9, timeout=20)
     order: list[int] = []
     active: list[int] = []
@@ -27,7 +27,7 @@ async def test_permits_are_handed_on_in_order() -> None:
     assert (admission.active, admission.waiting) == (0, 0)
 
 
-async def test_too_many_are_told_to_come_back() -> None:
+async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
     admission = Admission(max_requests=1, max_waiting=1, timeout=20)
     async with admission.permit():
         second = asyncio.ensure_future(_once(admission))
@@ -40,7 +40,7 @@ async def test_too_many_are_told_to_come_back() -> None:
     await second
 
 
-async def test_none_may_wait_where_none_is_allowed_to() -> None:
+async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
     admission = Admission(max_requests=1, max_waiting=0, timeout=20)
     async with admission.permit():
         with pytest.raises(Problem):
@@ -48,7 +48,7 @@ async def test_none_may_wait_where_none_is_allowed_to() -> None:
     await _once(admission)
 
 
-async def test_a_wait_is_bounded() -> None:
+async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
     admission = Admission(max_requests=1, max_waiting=5, timeout=0.05)
     async with admission.permit():
         with pytest.raises(Problem) as refused:
@@ -70,7 +70,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
     await _once(admission)
 
 
-async def test_an_error_gives_the_permit_back() -> None:
+async def test_a_request_that_fails_gives_its_permit_back() -> None:
     admission = Admission(max_requests=1, max_waiting=0, timeout=20)
     with pytest.raises(ZeroDivisionError):
         async with admission.permit():
@@ -78,7 +78,7 @@ async def test_an_error_gives_the_permit_back() -> None:
     await _once(admission)
 
 
-async def test_a_stopping_service_admits_nobody() -> None:
+async def test_a_closed_service_admits_no_request() -> None:
     admission = Admission(max_requests=1, max_waiting=0, timeout=20)
     admission.close()
     with pytest.raises(Problem) as refused:
@@ -86,7 +86,7 @@ async def test_a_stopping_service_admits_nobody() -> None:
     assert refused.value.code is ProblemCode.SHUTTING_DOWN
 
 
-async def test_who_waits_when_it_stops_is_told_at_once() -> None:
+async def test_waiting_requests_are_refused_at_once_when_the_service_closes() -> None:
     admission = Admission(max_requests=1, max_waiting=5, timeout=20)
     async with admission.permit():
         waiting = [asyncio.ensure_future(_once(admission)) for _ in range(3)]
@@ -103,8 +103,8 @@ async def test_who_waits_when_it_stops_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_permit_handed_to_one_that_leaves_goes_on(late: bool) -> None:
-    """In the very moment in which it leaves."""
+async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late: bool) -> None:
+    """At the very moment when the client leaves."""
     admission = Admission(max_requests=1, max_waiting=5, timeout=20)
     held = admission.permit()
     await held.__aenter__()

@@ -1,4 +1,4 @@
-"""A device that hangs or dies ends the service, whether it is used or not."""
+"""A device that hangs or dies ends the service, whether it is busy or idle."""
 
 import asyncio
 import threading
@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import torch
 
@@ -18,6 +17,7 @@ from service.inference import device_watch
 from service.inference.device_watch import device_probe
 from service.inference.scheduler import Scheduler, SchedulerError
 from service.settings import Settings
+from tests.service.in_process import get, wait_for_answer
 from tests.service.inference.queueing import CUDA, Gate, Seen, same, task
 
 pytestmark = pytest.mark.anyio
@@ -68,7 +68,7 @@ async def test_a_batch_that_never_ends_fails_everything() -> None:
     never.set()
 
 
-async def test_batches_in_time_are_left_alone() -> None:
+async def test_batches_that_end_in_time_are_no_failure() -> None:
     async with _watched(step_timeout=1) as (scheduler, died):
         for _ in range(15):  # longer together than one may take
             await scheduler.submit(_on_device(lambda items: [threading.Event().wait(0.1)]))
@@ -77,7 +77,7 @@ async def test_batches_in_time_are_left_alone() -> None:
 
 
 @pytest.mark.usefixtures("_idle_soon")
-async def test_an_idle_device_is_tried_again_and_again_and_left_alone_before_it_is_ready() -> None:
+async def test_an_idle_device_is_probed_repeatedly_once_there_is_a_probe() -> None:
     tried: list[str] = []
     enough = threading.Event()
 
@@ -115,7 +115,7 @@ async def test_a_device_that_dies_while_it_is_idle_is_noticed(error: Exception) 
 
 
 @pytest.mark.usefixtures("_idle_soon")
-async def test_want_of_memory_is_no_death() -> None:
+async def test_a_probe_that_runs_out_of_memory_is_no_failure() -> None:
     tried = threading.Semaphore(0)
 
     def starve(items: list[Any]) -> list[Any]:
@@ -130,7 +130,7 @@ async def test_want_of_memory_is_no_death() -> None:
 
 
 @pytest.mark.usefixtures("_idle_soon")
-async def test_health_says_so(weights: Path) -> None:
+async def test_readiness_fails_when_the_device_is_lost(weights: Path) -> None:
     fatal = asyncio.Event()
     app = create_app(Settings(device="cpu", weights=str(weights), threads=1), fatal.set)
 
@@ -140,22 +140,16 @@ async def test_health_says_so(weights: Path) -> None:
     app.state.scheduler = Scheduler(
         1, CUDA, app.state.metrics, fatal.set, probe=lambda: _on_device(fail)
     )
-    transport = httpx.ASGITransport(app)
-    async with (
-        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
-        app.router.lifespan_context(app),
-    ):
+    async with app.router.lifespan_context(app):
         await asyncio.wait_for(fatal.wait(), 60)
-        for _ in range(1200):  # until only the device is amiss
-            answer = await client.get("/health/ready")
-            if answer.json()["code"] != "starting":
-                break
-            await asyncio.sleep(0.05)
+        answer = await wait_for_answer(  # the models are ready; the device alone is lost
+            app, "/health/ready", lambda answer: answer.json().get("code") != "starting"
+        )
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert (await client.get("/health/live")).status_code == 200
+        assert (await get(app, "/health/live")).status_code == 200
 
 
-def test_the_probe_works_where_the_device_does() -> None:
+def test_the_probe_computes_a_sum_on_its_device() -> None:
     probe = device_probe(CPU)
     assert probe.task.run([probe.item]) == [28]
     if not torch.cuda.is_available():

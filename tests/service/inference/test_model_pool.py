@@ -1,4 +1,4 @@
-"""Loading models: ready, failed, others on demand, and what is said of them."""
+"""Loading models: warm ones at the start, others on demand, and what is refused."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,6 @@ from model_core.ecdc import Header
 from model_core.errors import EncodecError
 from model_core.model import EncodecModel
 from service.api.errors import to_problem
-from service.api.models import describe
 from service.http.problems import Problem, ProblemCode
 from service.inference.model_pool import ModelPool, choose_device
 from service.settings import Settings
@@ -43,7 +42,7 @@ async def loaded(folder: Path, **settings: Any) -> AsyncIterator[ModelPool]:
         models.stop()
 
 
-async def test_nothing_is_given_out_before_the_models_are_warm(weights: Path) -> None:
+async def test_requests_are_refused_until_the_models_are_warm(weights: Path) -> None:
     models = ModelPool(Settings(weights=str(weights)), CPU)
     assert models.state == "starting"
     assert [m.state for m in models.served()] == ["starting", "starting"]
@@ -53,37 +52,27 @@ async def test_nothing_is_given_out_before_the_models_are_warm(weights: Path) ->
     assert "Retry-After" in refused.value.headers
 
 
-async def test_a_precision_that_does_not_work_here_is_said_at_the_start(weights: Path) -> None:
+async def test_a_precision_that_does_not_work_here_fails_the_start(weights: Path) -> None:
     async with loaded(weights, backend="torch", decode_precision="bfloat16") as models:
         assert models.state == "failed"
         assert models.error is not None
         assert "bfloat16 does not work here" in models.error
 
 
-async def test_warm_models_are_given_out_and_described(weights: Path) -> None:
+async def test_a_warm_model_has_one_codec_for_all_requests(weights: Path) -> None:
     async with loaded(weights) as models:
         assert models.state == "ready"
         mono = await models.for_compression("encodec_24khz", lm=True)
         assert mono is await models.for_compression("encodec_24khz")
         assert mono.header_name(lm=False).startswith("encodec_24khz:")
-        first, second = map(describe, models.served())
-        assert first.ready
-        assert second.ready
-        assert [b.codebooks for b in first.bandwidths] == [2, 4, 8, 16, 32]
-        assert [b.kbps for b in second.bandwidths] == [3, 6, 12, 24]
-        assert first.max_batch == mono.engine.max_batch
-        assert first.captured is None  # there are no graphs on a CPU
-        assert first.weights is not None
-        assert (first.weights.name, first.weights.source) == (mono.name, "folder")
-        assert first.weights.id == mono.name.partition(":")[2]
-        assert first.network is not None
-        assert first.network.n_filters == mono.config.n_filters
-        assert first.language_model is not None
-        assert first.language_model.name == mono.lm_name
-        assert second.language_model is None
+        assert [m.state for m in models.served()] == ["ready", "ready"]
+        first, second = (m.codec for m in models.served())
+        assert first is mono
+        assert second is not None
+        assert (second.config.name, second.has_lm) == ("encodec_48khz", False)
 
 
-async def test_what_cannot_be_had_is_said(weights: Path) -> None:
+async def test_every_missing_codec_is_refused_with_its_own_problem(weights: Path) -> None:
     async with loaded(weights) as models:
         cases = [
             (models.for_compression("encodec_96khz"), ProblemCode.UNKNOWN_MODEL),
@@ -109,7 +98,7 @@ async def test_what_cannot_be_had_is_said(weights: Path) -> None:
             assert not await models.available(header)
 
 
-async def test_a_file_gets_the_codec_that_made_it(weights: Path) -> None:
+async def test_a_file_is_decoded_by_the_codec_that_made_it(weights: Path) -> None:
     async with loaded(weights) as models:
         for name, lm in (("encodec_24khz", False), ("encodec_24khz", True)):
             codec = await models.for_compression(name, lm=lm)
@@ -120,7 +109,7 @@ async def test_a_file_gets_the_codec_that_made_it(weights: Path) -> None:
             assert await models.for_header(compressor.header) is codec
 
 
-async def test_other_weights_are_loaded_once_and_forgotten_in_turn(
+async def test_extra_weights_are_loaded_once_and_the_oldest_are_dropped(
     weights: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "weights"
@@ -159,7 +148,7 @@ async def test_a_client_that_leaves_does_not_stop_the_loading(weights: Path) -> 
         assert (await staying).config.name == "encodec_48khz"
 
 
-async def test_models_that_cannot_be_loaded_are_a_failure(tmp_path: Path) -> None:
+async def test_models_that_cannot_be_loaded_fail_the_pool(tmp_path: Path) -> None:
     async with loaded(tmp_path) as models:
         assert models.state == "failed"
         assert models.error is not None
@@ -172,7 +161,9 @@ async def test_models_that_cannot_be_loaded_are_a_failure(tmp_path: Path) -> Non
         assert str(tmp_path) not in refused.value.detail
 
 
-async def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path: Path) -> None:
+async def test_weights_that_give_infinite_samples_fail_the_pool(
+    weights: Path, tmp_path: Path
+) -> None:
     registry = Registry(str(weights))
     broken = registry.load(registry.find("encodec_24khz"))
     with torch.no_grad():
@@ -186,7 +177,7 @@ async def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path:
         assert "finite" in models.error
 
 
-def test_the_device() -> None:
+def test_auto_is_cuda_where_there_is_one_and_a_missing_device_is_refused() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="cuda:99"):
