@@ -38,7 +38,7 @@ class Process:
                 if found:
                     return int(found[1])
             time.sleep(0.02)
-        pytest.fail("the server said no port: " + "\n".join(self.lines))
+        pytest.fail("the server logged no port: " + "\n".join(self.lines))
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[httpx.Client]:

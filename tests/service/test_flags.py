@@ -33,12 +33,12 @@ def test_help_lists_every_setting_with_its_variable(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as left:
         flags.parse(["--help"])
     assert left.value.code == 0
-    said = "".join(capsys.readouterr().out.split())
+    text = "".join(capsys.readouterr().out.split())
     for name, field in Settings.model_fields.items():
-        assert flags.flag(name) in said
-        assert f"[ENCODEC_{name.upper()},default:" in said
+        assert flags.flag(name) in text
+        assert f"[ENCODEC_{name.upper()},default:" in text
         assert field.description
-        assert "".join(field.description.split()) in said
+        assert "".join(field.description.split()) in text
 
 
 @pytest.mark.parametrize("arguments", [["--port", "many"], ["--colour", "red"], ["--device", "x"]])
@@ -58,6 +58,6 @@ def test_a_wrong_variable_is_named_and_keys_are_never_shown(
     monkeypatch.setenv("ENCODEC_API_KEYS", "very-secret")
     with pytest.raises(SystemExit):
         flags.parse([])
-    said = capsys.readouterr().err
-    assert "ENCODEC_THREADS" in said
-    assert "very-secret" not in said
+    text = capsys.readouterr().err
+    assert "ENCODEC_THREADS" in text
+    assert "very-secret" not in text

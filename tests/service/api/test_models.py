@@ -11,7 +11,7 @@ from tests.service.live import Live
 
 
 def served(server: Live, client: httpx.Client, number: int) -> tuple[ModelInfo, Codec]:
-    """What is said of a model, and its codec."""
+    """The description of a model, and its codec."""
     listed = ModelList.model_validate_json(client.get("/models").content)
     codec = server.app.state.models.served()[number].codec
     assert isinstance(codec, Codec)
