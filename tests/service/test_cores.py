@@ -68,7 +68,12 @@ def test_a_quota_is_rounded_down_to_at_least_one_core(
     assert usable_cores(system(tmp_path, files)) == 1
 
 
-def test_systems_without_an_affinity_count_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= usable_cores() <= SEEN
+def test_systems_without_an_affinity_count_all_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert usable_cores(tmp_path) == os.cpu_count()
+
+
+def test_the_real_system_has_at_least_one_core() -> None:
+    assert 1 <= usable_cores() <= SEEN
