@@ -21,6 +21,12 @@ def peers() -> Peers:
     return Peers()
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests (`@pytest.mark.anyio`) run on asyncio, as the service does."""
+    return "asyncio"
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One torch thread: sums are then taken in one order, and bits can be compared."""

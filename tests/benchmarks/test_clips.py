@@ -1,4 +1,4 @@
-"""What the contenders are given is the same audio and the same codes for all of them."""
+"""The clips that all contenders get: the same audio, the same codes."""
 
 import io
 

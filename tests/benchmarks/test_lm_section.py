@@ -1,4 +1,4 @@
-"""Section `lm`: both write the same file, and read the same audio from it."""
+"""Section `lm`: ours and the reference write the same file and decode the same audio."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,8 +44,8 @@ def test_rows_of_both_models_directions_and_contenders(
         assert lm_section.TABLE.line(lm_section.cells(row)).startswith(row["model"])
 
 
-def test_the_same_file_and_the_same_audio(measured: tuple[list[Row], Section]) -> None:
-    """Short enough for no code to be a near tie, on one thread: the reference's bytes."""
+def test_ours_and_the_reference_agree(measured: tuple[list[Row], Section]) -> None:
+    """Bytes are equal: the clips are so short that no two codes are nearly as near."""
     for row in measured[0]:
         if row["contender"] == "ours":
             assert row["agreement"] is None
@@ -58,7 +58,7 @@ def test_the_same_file_and_the_same_audio(measured: tuple[list[Row], Section]) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_language_model_that_has_preferences_and_is_always_the_same(name: str) -> None:
+def test_the_seeded_language_model_is_peaked_and_always_the_same(name: str) -> None:
     lm = seeded_lm(name)
     with torch.no_grad():
         probabilities = lm(torch.zeros(1, 4, 1, dtype=torch.long))[0]

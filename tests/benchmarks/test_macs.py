@@ -7,7 +7,7 @@ from model_core.config import CONFIGS, ENCODEC_24KHZ, ENCODEC_48KHZ
 
 
 def search(name: str, bandwidth: float) -> float:
-    """What the codebooks' search costs: 1024 entries of 128 values a codebook and frame."""
+    """The cost of the codebook search: 1024 entries of 128 values for each codebook and frame."""
     return CONFIGS[name].codebooks_for(bandwidth) * 1024 * 128 * CONFIGS[name].frame_rate
 
 
@@ -20,7 +20,7 @@ def test_networks_at_24_khz(direction: Direction) -> None:
 
 
 @pytest.mark.parametrize("direction", ["encode", "decode"])
-def test_networks_at_48_khz_where_a_hundredth_is_coded_twice(direction: Direction) -> None:
+def test_networks_at_48_khz_which_code_a_hundredth_twice(direction: Direction) -> None:
     macs = macs_per_second(ENCODEC_48KHZ, direction, 6.0)
     macs *= 47_520 / 48_000
     if direction == "encode":

@@ -23,9 +23,9 @@ _CHILD = "held = bytearray(b'1') * (200 * 2**20); print('there', flush=True); in
 
 
 def test_the_peak_is_remembered_until_it_is_forgotten() -> None:
-    gc.collect()  # what earlier tests have left is not to go meanwhile
+    gc.collect()  # what earlier tests left must not be freed meanwhile
     before = resident()
-    with mmap.mmap(-1, 100 * _MIB) as block:  # new memory, not what was freed and is still held
+    with mmap.mmap(-1, 100 * _MIB) as block:  # new memory, not what was freed and kept
         for page in range(0, len(block), mmap.PAGESIZE):
             block[page] = 1
         assert resident() > before + 90 * _MIB
@@ -46,5 +46,5 @@ def test_children_are_counted() -> None:
     assert tree_bytes(child.pid) == 0
 
 
-def test_the_machine_has_some() -> None:
+def test_available_memory_is_part_of_the_total() -> None:
     assert 0 < available_memory() < total_memory()

@@ -1,4 +1,4 @@
-"""What a run measures, from the command line on."""
+"""Which cases a run measures, by its command line."""
 
 from benchmarks.command import parser, plan_of
 from benchmarks.plan import Case, Plan
@@ -8,7 +8,7 @@ def planned(*arguments: str) -> Plan:
     return plan_of(parser().parse_args(arguments))
 
 
-def test_quick_is_few_cases_of_both_models_and_directions() -> None:
+def test_quick_has_short_cases_of_both_models_and_directions() -> None:
     cases = list(planned().cases())
     assert {(c.model, c.direction) for c in cases} == {
         ("encodec_24khz", "encode"),
@@ -31,7 +31,7 @@ def test_full_has_every_length_on_every_number_of_threads_and_every_bandwidth_on
         assert sum(c.seconds == 10 and c.threads == 1 for c in mine) == bandwidths
 
 
-def test_what_is_chosen_is_what_is_measured() -> None:
+def test_chosen_cases_alone_are_measured() -> None:
     plan = planned(
         "speed", "--models", "encodec_48khz", "--directions", "decode", "--lengths", "2.5",
         "--threads", "3", "--bandwidths", "1.5", "24", "--runs", "2",

@@ -1,4 +1,4 @@
-"""Results come back from their file, and a section that runs again leaves the others alone."""
+"""Results: kept as JSON, read back, found by their values."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ def some_results() -> Results:
     return Results({"speed": speed, "memory": Section(this_machine("native"))})
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_results_are_read_back_as_written(tmp_path: Path) -> None:
     results = some_results()
     path = tmp_path / "kept" / "results.json"
     results.writer(path)()
     assert Results.read(path) == results
 
 
-def test_no_file_is_no_results(tmp_path: Path) -> None:
+def test_a_missing_file_is_empty_results(tmp_path: Path) -> None:
     assert Results.read(tmp_path / "none.json") == Results()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"speed": 1}', '{"speed": {"machine": {"cpu": 1}}}'])
-def test_something_else_is_refused(text: str) -> None:
+def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(ResultsError):
         Results.from_json(text)
 

@@ -29,7 +29,7 @@ def _narrow() -> EncodecModel:
 
 
 @torch.inference_mode()
-def test_more_bits_are_nearer_and_nearly_all_are_the_model_itself() -> None:
+def test_more_bits_are_nearer_to_the_unrounded_model() -> None:
     model = _narrow()
     x = torch.randn(1, 1, 6400, generator=torch.Generator().manual_seed(2))
     expected = model.encoder(x)

@@ -1,11 +1,11 @@
-"""Lines of figures."""
+"""Tables of figures as text."""
 
 import pytest
 
 from benchmarks.table import Column, Table, length
 
 
-def test_lines_stand_under_their_titles() -> None:
+def test_cells_are_aligned_under_their_titles() -> None:
     table = Table([Column("who", 6), Column("time s", 8, 2), Column("kbps", 5, 1)])
     assert table.header() == "who      time s  kbps"
     assert table.line(["ours", 1.234, 6]) == "ours       1.23   6.0"
@@ -13,7 +13,7 @@ def test_lines_stand_under_their_titles() -> None:
     assert table.line(["ours", "12.00x", 3]) == "ours     12.00x   3.0"
 
 
-def test_another_number_of_cells_is_refused() -> None:
+def test_a_line_with_too_few_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         Table([Column("one", 3)]).line(["a", "b"])
 
@@ -23,5 +23,5 @@ def test_another_number_of_cells_is_refused() -> None:
     [(0.5, "0.5 s"), (1, "1 s"), (60, "60 s"), (90, "90 s"), (600, "10 min"), (3600, "1 h"),
      (5400, "90 min"), (36_000, "10 h")],
 )  # fmt: skip
-def test_lengths_as_people_say_them(seconds: float, text: str) -> None:
+def test_lengths_of_audio_in_words(seconds: float, text: str) -> None:
     assert length(seconds) == text

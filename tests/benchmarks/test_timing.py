@@ -1,4 +1,4 @@
-"""Turns, ratios and percentiles."""
+"""Timing: jobs take turns; ratios and percentiles of their times."""
 
 import time
 
@@ -15,7 +15,7 @@ def test_jobs_take_turns() -> None:
     assert {name: len(t) for name, t in times.items()} == {"a": 3, "b": 3, "c": 3}
 
 
-def test_no_round_begins_after_the_budget_but_each_is_finished() -> None:
+def test_no_round_begins_after_the_budget_and_a_begun_one_is_finished() -> None:
     times = take_turns({"a": lambda: time.sleep(0.02), "b": lambda: None}, runs=50, budget=0.01)
     assert [len(t) for t in times.values()] == [1, 1]
 

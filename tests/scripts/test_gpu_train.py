@@ -56,7 +56,7 @@ def narrow_weights(folder: Path) -> Path:
     return folder
 
 
-def test_a_run_starts_and_goes_on(tmp_path: Path, without: Path) -> None:
+def test_a_run_trains_and_a_second_one_continues_it(tmp_path: Path, without: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     pack_cache(small_cache("encodec_24khz", tmp_path / "cache"), data, noise_db=45)
     weights = narrow_weights(tmp_path / "weights")
@@ -85,10 +85,10 @@ def test_a_run_starts_and_goes_on(tmp_path: Path, without: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_told_to_stop_it_packs_what_there_is(
+def test_a_signal_ends_the_run_with_its_progress_packed(
     tmp_path: Path, number: signal.Signals, without: Path
 ) -> None:
-    """Said to all of its processes at once, as a terminal does."""
+    """Sent to all of its processes at once, as a terminal does."""
     data, out, work = tmp_path / "data", tmp_path / "out", tmp_path / "work"
     pack_cache(small_cache("encodec_24khz", tmp_path / "cache"), data, noise_db=45)
     work.mkdir()
@@ -130,13 +130,13 @@ def test_told_to_stop_it_packs_what_there_is(
         (["1", "--data", "x", "--out", "y", "--minutes", "3"], "--minutes"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], says: str) -> None:
+def test_wrong_arguments_are_exit_status_2(arguments: list[str], says: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert says in done.stderr
 
 
-def test_parts_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "part").write_text("nothing")
     out = tmp_path / "out"
     done = run("1", "--data", tmp_path, "--out", out, "--carry", tmp_path / "part")

@@ -1,13 +1,28 @@
-"""A running service with narrow models, shared by the tests that only ask it things."""
+"""A running service with narrow models, shared by the tests that only send requests."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from tests.service.live import Live, live
 from tests.service.narrow import write_narrow_models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """Logged tracebacks show no values of variables: printing those takes seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,12 @@ class Live:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60)
 
+    def connect(self, sent: str | bytes = b"") -> socket.socket:
+        """A new connection on which `sent` was sent."""
+        connection = socket.create_connection((self.host, self.port), timeout=20)
+        connection.sendall(sent.encode() if isinstance(sent, str) else sent)
+        return connection
+
     @property
     def active(self) -> int:
         """Permits that are held."""
@@ -44,16 +50,24 @@ class Live:
         return active
 
     def wait_until_idle(self) -> None:
-        """Until no permit is held and nothing is queued. Fails after a while."""
+        """Until no permit is held and nothing waits in the queue."""
         wait_for(lambda: self.active == 0 and self.app.state.scheduler.depth == 0)
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
-    """Fails when `condition()` does not become true."""
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Until `condition()` is true; fails where it does not become so in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    received = b""
+    while more := connection.recv(65_536):
+        received += more
+    return received
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How many cores may be used, on systems of every kind."""
+"""How many cores the service may use, with and without a container's quota."""
 
 import os
 from pathlib import Path
@@ -34,7 +34,9 @@ def system(root: Path, files: dict[str, str]) -> Path:
         },
     ],
 )
-def test_without_a_quota_it_is_those_it_may_run_on(tmp_path: Path, files: dict[str, str]) -> None:
+def test_without_a_quota_all_cores_of_the_process_count(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
     assert usable_cores(system(tmp_path, files)) == SEEN
 
 
@@ -60,11 +62,18 @@ def test_without_a_quota_it_is_those_it_may_run_on(tmp_path: Path, files: dict[s
         },
     ],
 )
-def test_a_quota_is_kept_to(tmp_path: Path, files: dict[str, str]) -> None:
+def test_a_quota_is_rounded_down_to_at_least_one_core(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
     assert usable_cores(system(tmp_path, files)) == 1
 
 
-def test_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= usable_cores() <= SEEN
+def test_systems_without_an_affinity_count_all_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert usable_cores(tmp_path) == os.cpu_count()
+
+
+def test_the_real_system_has_at_least_one_core() -> None:
+    assert 1 <= usable_cores() <= SEEN

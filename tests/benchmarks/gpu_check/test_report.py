@@ -1,4 +1,4 @@
-"""Rows are written as they come, and what a stage that was killed has left is read."""
+"""The report of a stage: rows written one by one, readable after the stage was killed."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def _fail(what: str) -> None:
     raise RuntimeError(what)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_rows_are_read_as_written(tmp_path: Path) -> None:
     report = Report("speed", tmp_path, 10)
     report.done("one", "3 ms", milliseconds=3)
     report.skipped("two", "needs CUDA")
@@ -23,19 +23,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_half_a_line_is_left_out(tmp_path: Path) -> None:
+def test_an_unfinished_line_is_ignored(tmp_path: Path) -> None:
     Report("speed", tmp_path, 10).done("one", "3 ms")
     with (tmp_path / ROWS).open("a") as file:
         file.write('{"stage": "speed", "wh')
     assert [row.what for row in read_rows(tmp_path)] == ["one"]
 
 
-def test_nothing_written_is_nothing_read(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(tmp_path) == []
     assert summary([]).endswith("0 done, 0 failed, 0 skipped\n")
 
 
-def test_an_error_is_a_row_with_its_whole_text_and_the_stage_goes_on(tmp_path: Path) -> None:
+def test_an_error_is_a_failed_row_and_the_stage_goes_on(tmp_path: Path) -> None:
     report = Report("captures", tmp_path, 10)
     with report.part("a layer"):
         _fail("not permitted\nwhile capturing")
@@ -46,7 +46,7 @@ def test_an_error_is_a_row_with_its_whole_text_and_the_stage_goes_on(tmp_path: P
     assert done.outcome == "done"
 
 
-def test_a_device_that_works_no_more_ends_the_stage(tmp_path: Path) -> None:
+def test_an_error_of_the_device_ends_the_stage(tmp_path: Path) -> None:
     def dead() -> None:
         raise OSError("the device is gone")
 
@@ -56,14 +56,14 @@ def test_a_device_that_works_no_more_ends_the_stage(tmp_path: Path) -> None:
     assert [row.outcome for row in read_rows(tmp_path)] == ["failed"]
 
 
-def test_what_does_not_hold_has_failed(tmp_path: Path) -> None:
+def test_a_check_that_does_not_hold_is_a_failed_row(tmp_path: Path) -> None:
     report = Report("bits", tmp_path, 10)
     report.check("alone", True, "equal")
     report.check("in company", False, "DIFFER")
     assert [row.outcome for row in read_rows(tmp_path)] == ["done", "failed"]
 
 
-def test_what_there_is_no_time_for_is_left_out(tmp_path: Path) -> None:
+def test_a_part_without_time_left_is_skipped(tmp_path: Path) -> None:
     report = Report("bits", tmp_path, 0.0)
     assert not report.in_time("the rest", 1)
     assert read_rows(tmp_path)[0].outcome == "skipped"
@@ -74,7 +74,7 @@ def test_values_that_json_lacks_are_written_as_text(tmp_path: Path) -> None:
     assert json.loads((tmp_path / ROWS).read_text())["values"] == {"path": "a"}
 
 
-def test_the_table_has_every_row_and_ends_with_what_failed() -> None:
+def test_the_table_has_every_row_and_ends_with_the_failures() -> None:
     rows = [
         Row("captures", "first", "3 ms"),
         Row("captures", "last", "RuntimeError: " + 300 * "x", "failed"),

@@ -1,4 +1,4 @@
-"""The time of a run and how it is shared out."""
+"""How the time of a run is divided among its stages."""
 
 import pytest
 
@@ -7,22 +7,22 @@ from benchmarks.gpu_check.stages import NAMES, STAGES, Stage, chosen, share
 FIRST, SECOND, THIRD = (Stage(name, "", 60, 20) for name in "abc")
 
 
-def test_a_stage_has_its_most_where_there_is_enough() -> None:
+def test_a_stage_gets_its_maximum_where_time_allows() -> None:
     assert share(FIRST, [SECOND, THIRD], 500) == 60
 
 
-def test_what_later_ones_are_to_have_is_kept_for_them() -> None:
+def test_the_minimum_of_later_stages_is_reserved() -> None:
     assert share(FIRST, [SECOND, THIRD], 70) == 30
     assert share(THIRD, [], 45) == 45
 
 
-def test_too_little_is_shared_by_what_each_needs() -> None:
+def test_too_little_time_is_divided_by_need() -> None:
     assert share(FIRST, [SECOND, THIRD], 30) == 10
     assert share(THIRD, [], 3) == 3
 
 
 @pytest.mark.parametrize("seconds", [10, 90, 300, 500, 1000])
-def test_all_of_them_end_in_time_though_each_takes_all_it_may(seconds: float) -> None:
+def test_all_stages_fit_even_if_each_uses_its_whole_share(seconds: float) -> None:
     left = seconds
     for number, stage in enumerate(STAGES):
         taken = share(stage, STAGES[number + 1 :], left)
@@ -31,7 +31,7 @@ def test_all_of_them_end_in_time_though_each_takes_all_it_may(seconds: float) ->
     assert left >= -1e-9
 
 
-def test_in_500_seconds_every_stage_has_what_it_needs() -> None:
+def test_in_500_seconds_every_stage_gets_its_minimum() -> None:
     left = 500.0
     for number, stage in enumerate(STAGES):
         taken = share(stage, STAGES[number + 1 :], left)

@@ -1,4 +1,4 @@
-"""What clients post is what people have for that model."""
+"""The clips that the clients of a load test post."""
 
 import io
 import wave
@@ -10,7 +10,7 @@ from model_core.audio import open_audio
 from model_core.config import CONFIGS
 
 
-def form(upload: Upload) -> tuple[int, int, float]:
+def format_of(upload: Upload) -> tuple[int, int, float]:
     """Channels, Hz and seconds."""
     with wave.open(io.BytesIO(upload.body)) as file:
         return file.getnchannels(), file.getframerate(), file.getnframes() / file.getframerate()
@@ -21,17 +21,17 @@ def test_short_clips_are_as_long_as_they_say_and_always_the_same(name: str) -> N
     clips = short_clips(CONFIGS[name])
     assert clips == short_clips(CONFIGS[name])
     for clip in clips:
-        assert form(clip)[2] == pytest.approx(clip.seconds, abs=1e-3)
+        assert format_of(clip)[2] == pytest.approx(clip.seconds, abs=1e-3)
     lengths = sorted(clip.seconds for clip in clips)
     assert lengths[0] >= 0.5
     assert lengths[-1] <= 10
     assert 2 < lengths[len(lengths) // 2] < 3
 
 
-def test_a_stereo_model_gets_its_own_form_and_a_mono_model_many() -> None:
-    stereo = {form(clip)[:2] for clip in short_clips(CONFIGS["encodec_48khz"])}
+def test_the_stereo_model_gets_one_format_and_the_mono_model_many() -> None:
+    stereo = {format_of(clip)[:2] for clip in short_clips(CONFIGS["encodec_48khz"])}
     assert stereo == {(2, 48_000)}
-    mono = {form(clip)[:2] for clip in short_clips(CONFIGS["encodec_24khz"])}
+    mono = {format_of(clip)[:2] for clip in short_clips(CONFIGS["encodec_24khz"])}
     assert {channels for channels, _ in mono} == {1, 2}
     assert {rate for _, rate in mono} == {16_000, 24_000, 44_100, 48_000}
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: stable, typed, and kept by what the service really does."""
+"""The OpenAPI document of the calls that take a file: names, bodies, answers, problems."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ BYTES = {
 
 @pytest.fixture(scope="module")
 def document(server: Live) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{server.url}/openapi.json").json()
-    return found
+    received: dict[str, Any] = httpx.get(f"{server.url}/openapi.json").json()
+    return received
 
 
 def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ def test_bytes_are_typed_as_bytes(document: dict[str, Any]) -> None:
     assert schema["properties"]["file"]["contentMediaType"] == "application/octet-stream"
 
 
-def test_problems_on_errors_only(document: dict[str, Any]) -> None:
+def test_each_call_lists_its_own_problems(document: dict[str, Any]) -> None:
     for path in IDS:
         responses = document["paths"][path]["post"]["responses"]
         for status, response in responses.items():

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from tests.service.decoder.processes import children
+from tests.service.process import SERVICE as _SERVICE
+from tests.service.process import Process, started
 from tests.service.sounds import wav
-from tests.service.test_process import _SERVICE, Process, started
 
 
 def family(process: Process) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A queue with real threads, what it told, and work for it."""
+"""A scheduler with real threads, an observer of it, and works for it."""
 
 import asyncio
 import contextlib
@@ -74,7 +74,7 @@ class Stepwise:
         return [Work(self.task, item, 1.0) for item in items]
 
 
-CUDA = torch.device("cuda")  # no such device is used: it says which workers take a task
+CUDA = torch.device("cuda")  # none is used: it chooses the workers that run a task
 
 
 def task(

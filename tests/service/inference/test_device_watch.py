@@ -1,4 +1,4 @@
-"""A device that hangs or dies ends the service, whether it is used or not."""
+"""A device that hangs or dies ends the service, whether it is busy or idle."""
 
 import asyncio
 import threading
@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import torch
 
@@ -18,7 +17,10 @@ from service.inference import device_watch
 from service.inference.device_watch import device_probe
 from service.inference.scheduler import Scheduler, SchedulerError
 from service.settings import Settings
+from tests.service.in_process import get, wait_for_answer
 from tests.service.inference.queueing import CUDA, Gate, Seen, same, task
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -44,44 +46,38 @@ def _on_device(function: Callable[[list[Any]], list[Any]]) -> Work:
     return Work(task(function, device=CUDA), None, 1.0)
 
 
-def test_a_batch_that_never_ends_fails_everything() -> None:
+async def test_a_batch_that_never_ends_fails_everything() -> None:
     never = threading.Event()
 
     def hang(items: list[Any]) -> list[Any]:
         never.wait(60)
         return items
 
-    async def run() -> None:
-        async with _watched(step_timeout=0.2) as (scheduler, died):
-            gate = Gate()  # on the CPU
-            works = [gate.work, *(_on_device(hang) for _ in range(4))]
-            handed_in = asyncio.gather(*map(scheduler.submit, works), return_exceptions=True)
-            for result in await asyncio.wait_for(handed_in, 20):
-                assert isinstance(result, SchedulerError)
-                assert not result.stopping
-            assert died.is_set()
-            assert not scheduler.healthy
-            with pytest.raises(SchedulerError, match="device"):
-                await scheduler.submit(_on_device(same))
-            gate.opened.set()
-
-    asyncio.run(run())
+    async with _watched(step_timeout=0.2) as (scheduler, died):
+        gate = Gate()  # on the CPU
+        works = [gate.work, *(_on_device(hang) for _ in range(4))]
+        handed_in = asyncio.gather(*map(scheduler.submit, works), return_exceptions=True)
+        for result in await asyncio.wait_for(handed_in, 20):
+            assert isinstance(result, SchedulerError)
+            assert not result.stopping
+        assert died.is_set()
+        assert not scheduler.healthy
+        with pytest.raises(SchedulerError, match="device"):
+            await scheduler.submit(_on_device(same))
+        gate.opened.set()
     never.set()
 
 
-def test_batches_in_time_are_left_alone() -> None:
-    async def run() -> None:
-        async with _watched(step_timeout=1) as (scheduler, died):
-            for _ in range(15):  # longer together than one may take
-                await scheduler.submit(_on_device(lambda items: [threading.Event().wait(0.1)]))
-            assert not died.is_set()
-            assert scheduler.healthy
-
-    asyncio.run(run())
+async def test_batches_that_end_in_time_are_no_failure() -> None:
+    async with _watched(step_timeout=1) as (scheduler, died):
+        for _ in range(15):  # longer together than one may take
+            await scheduler.submit(_on_device(lambda items: [threading.Event().wait(0.1)]))
+        assert not died.is_set()
+        assert scheduler.healthy
 
 
 @pytest.mark.usefixtures("_idle_soon")
-def test_an_idle_device_is_tried_again_and_again_and_left_alone_before_it_is_ready() -> None:
+async def test_an_idle_device_is_probed_repeatedly_once_there_is_a_probe() -> None:
     tried: list[str] = []
     enough = threading.Event()
 
@@ -97,81 +93,63 @@ def test_an_idle_device_is_tried_again_and_again_and_left_alone_before_it_is_rea
             enough.set()
         return items
 
-    async def run() -> None:
-        async with _watched(probe=probe) as (scheduler, died):
-            assert await asyncio.to_thread(enough.wait, 20)
-            assert scheduler.healthy
-            assert not died.is_set()
-
-    asyncio.run(run())
+    async with _watched(probe=probe) as (scheduler, died):
+        assert await asyncio.to_thread(enough.wait, 20)
+        assert scheduler.healthy
+        assert not died.is_set()
     assert tried[0] == "not ready"
     assert all(name.startswith("device-worker") for name in tried[1:])
 
 
 @pytest.mark.usefixtures("_idle_soon")
 @pytest.mark.parametrize("error", [RuntimeError("lost"), torch.AcceleratorError("lost")])
-def test_a_device_that_dies_while_it_is_idle_is_noticed(error: Exception) -> None:
+async def test_a_device_that_dies_while_it_is_idle_is_noticed(error: Exception) -> None:
     def fail(items: list[Any]) -> list[Any]:
         raise error
 
-    async def run() -> None:
-        async with _watched(probe=lambda: _on_device(fail)) as (scheduler, died):
-            await asyncio.wait_for(died.wait(), 20)
-            assert not scheduler.healthy
-            with pytest.raises(SchedulerError):
-                await scheduler.submit(Work(task(same), None, 1.0))
-
-    asyncio.run(run())
+    async with _watched(probe=lambda: _on_device(fail)) as (scheduler, died):
+        await asyncio.wait_for(died.wait(), 20)
+        assert not scheduler.healthy
+        with pytest.raises(SchedulerError):
+            await scheduler.submit(Work(task(same), None, 1.0))
 
 
 @pytest.mark.usefixtures("_idle_soon")
-def test_want_of_memory_is_no_death() -> None:
+async def test_a_probe_that_runs_out_of_memory_is_no_failure() -> None:
     tried = threading.Semaphore(0)
 
     def starve(items: list[Any]) -> list[Any]:
         tried.release()
         raise torch.OutOfMemoryError("others have it")
 
-    async def run() -> None:
-        async with _watched(probe=lambda: _on_device(starve)) as (scheduler, died):
-            for _ in range(2):
-                assert await asyncio.to_thread(tried.acquire, timeout=20)
-            assert not died.is_set()
-            assert scheduler.healthy
-
-    asyncio.run(run())
+    async with _watched(probe=lambda: _on_device(starve)) as (scheduler, died):
+        for _ in range(2):
+            assert await asyncio.to_thread(tried.acquire, timeout=20)
+        assert not died.is_set()
+        assert scheduler.healthy
 
 
 @pytest.mark.usefixtures("_idle_soon")
-def test_health_says_so(weights: Path) -> None:
-    async def run() -> None:
-        fatal = asyncio.Event()
-        app = create_app(Settings(device="cpu", weights=str(weights), threads=1), fatal.set)
+async def test_readiness_fails_when_the_device_is_lost(weights: Path) -> None:
+    fatal = asyncio.Event()
+    app = create_app(Settings(device="cpu", weights=str(weights), threads=1), fatal.set)
 
-        def fail(items: list[Any]) -> list[Any]:
-            raise torch.AcceleratorError("the device has fallen off the bus")
+    def fail(items: list[Any]) -> list[Any]:
+        raise torch.AcceleratorError("the device has fallen off the bus")
 
-        app.state.scheduler = Scheduler(
-            1, CUDA, app.state.metrics, fatal.set, probe=lambda: _on_device(fail)
+    app.state.scheduler = Scheduler(
+        1, CUDA, app.state.metrics, fatal.set, probe=lambda: _on_device(fail)
+    )
+    async with app.router.lifespan_context(app):
+        await asyncio.wait_for(fatal.wait(), 60)
+        answer = await wait_for_answer(  # the models are ready; the device alone is lost
+            app, "/health/ready", lambda answer: answer.json().get("code") != "starting"
         )
-        transport = httpx.ASGITransport(app)
-        async with (
-            httpx.AsyncClient(transport=transport, base_url="http://service") as client,
-            app.router.lifespan_context(app),
-        ):
-            await asyncio.wait_for(fatal.wait(), 60)
-            for _ in range(1200):  # until only the device is amiss
-                answer = await client.get("/health/ready")
-                if answer.json()["code"] != "starting":
-                    break
-                await asyncio.sleep(0.05)
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert (await client.get("/health/live")).status_code == 200
-
-    asyncio.run(run())
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (await get(app, "/health/live")).status_code == 200
 
 
-def test_the_probe_works_where_the_device_does() -> None:
+def test_the_probe_computes_a_sum_on_its_device() -> None:
     probe = device_probe(CPU)
     assert probe.task.run([probe.item]) == [28]
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Loading models: ready, failed, others on demand, and what is said of them."""
+"""Loading models: warm ones at the start, others on demand, and what is refused."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,11 @@ from model_core.errors import EncodecError
 from model_core.model import EncodecModel
 from model_core.nn.network import EncodecNetwork
 from service.api.errors import to_problem
-from service.api.models import describe
 from service.http.problems import Problem, ProblemCode
 from service.inference.model_pool import ModelPool, choose_device
 from service.settings import Settings
+
+pytestmark = pytest.mark.anyio
 
 CPU = torch.device("cpu")
 
@@ -44,99 +45,76 @@ async def loaded(folder: Path, **settings: Any) -> AsyncIterator[ModelPool]:
         models.stop()
 
 
-def test_nothing_is_given_out_before_the_models_are_warm(weights: Path) -> None:
-    async def run() -> None:
-        models = ModelPool(Settings(weights=str(weights)), CPU)
-        assert models.state == "starting"
-        assert [m.state for m in models.served()] == ["starting", "starting"]
-        with pytest.raises(Problem) as refused:
-            await models.for_compression("encodec_24khz")
-        assert refused.value.code is ProblemCode.STARTING
-        assert "Retry-After" in refused.value.headers
-
-    asyncio.run(run())
+async def test_requests_are_refused_until_the_models_are_warm(weights: Path) -> None:
+    models = ModelPool(Settings(weights=str(weights)), CPU)
+    assert models.state == "starting"
+    assert [m.state for m in models.served()] == ["starting", "starting"]
+    with pytest.raises(Problem) as refused:
+        await models.for_compression("encodec_24khz")
+    assert refused.value.code is ProblemCode.STARTING
+    assert "Retry-After" in refused.value.headers
 
 
-def test_a_precision_that_does_not_work_here_is_said_at_the_start(weights: Path) -> None:
-    async def run() -> None:
-        async with loaded(weights, backend="torch", decode_precision="bfloat16") as models:
-            assert models.state == "failed"
-            assert models.error is not None
-            assert "bfloat16 does not work here" in models.error
-
-    asyncio.run(run())
+async def test_a_precision_that_does_not_work_here_fails_the_start(weights: Path) -> None:
+    async with loaded(weights, backend="torch", decode_precision="bfloat16") as models:
+        assert models.state == "failed"
+        assert models.error is not None
+        assert "bfloat16 does not work here" in models.error
 
 
-def test_warm_models_are_given_out_and_described(weights: Path) -> None:
-    async def run() -> None:
-        async with loaded(weights) as models:
-            assert models.state == "ready"
-            mono = await models.for_compression("encodec_24khz", lm=True)
-            assert mono is await models.for_compression("encodec_24khz")
-            assert mono.header_name(lm=False).startswith("encodec_24khz:")
-            first, second = map(describe, models.served())
-            assert first.ready
-            assert second.ready
-            assert [b.codebooks for b in first.bandwidths] == [2, 4, 8, 16, 32]
-            assert [b.kbps for b in second.bandwidths] == [3, 6, 12, 24]
-            assert first.max_batch == mono.engine.max_batch
-            assert first.captured is None  # there are no graphs on a CPU
-            assert first.weights is not None
-            assert (first.weights.name, first.weights.source) == (mono.name, "folder")
-            assert first.weights.id == mono.name.partition(":")[2]
-            assert first.network is not None
-            assert first.network.n_filters == mono.config.n_filters
-            assert first.language_model is not None
-            assert first.language_model.name == mono.lm_name
-            assert second.language_model is None
-
-    asyncio.run(run())
+async def test_a_warm_model_has_one_codec_for_all_requests(weights: Path) -> None:
+    async with loaded(weights) as models:
+        assert models.state == "ready"
+        mono = await models.for_compression("encodec_24khz", lm=True)
+        assert mono is await models.for_compression("encodec_24khz")
+        assert mono.header_name(lm=False).startswith("encodec_24khz:")
+        assert [m.state for m in models.served()] == ["ready", "ready"]
+        first, second = (m.codec for m in models.served())
+        assert first is mono
+        assert second is not None
+        assert (second.config.name, second.has_lm) == ("encodec_48khz", False)
 
 
-def test_what_cannot_be_had_is_said(weights: Path) -> None:
-    async def run() -> None:
-        async with loaded(weights) as models:
-            cases = [
-                (models.for_compression("encodec_96khz"), ProblemCode.UNKNOWN_MODEL),
-                (models.for_compression("encodec_48khz", lm=True), ProblemCode.LM_UNAVAILABLE),
-            ]
-            mono = await models.for_compression("encodec_24khz")
-            elsewhere = Header("encodec_24khz:00000000", 24_000, 8, lm=False)
-            published = Header("encodec_24khz", 24_000, 8, lm=False)
-            unnamed_lm = Header(mono.name, 24_000, 8, lm=True)
-            other_lm = Header(f"{mono.name}+00000000", 24_000, 8, lm=True)
-            cases += [
-                (models.for_header(elsewhere), ProblemCode.WEIGHTS_UNAVAILABLE),
-                (models.for_header(published), ProblemCode.WEIGHTS_UNAVAILABLE),
-                (models.for_header(unnamed_lm), ProblemCode.LM_UNAVAILABLE),
-                (models.for_header(other_lm), ProblemCode.WEIGHTS_UNAVAILABLE),
-                (models.for_header(Header("other", 9, 8, lm=False)), ProblemCode.BROKEN_ECDC),
-            ]
-            for asked, code in cases:
-                with pytest.raises((Problem, EncodecError)) as refused:
-                    await asked
-                assert to_problem(refused.value).code is code
-            for header in (elsewhere, published, unnamed_lm, other_lm):
-                assert not await models.available(header)
-
-    asyncio.run(run())
+async def test_every_missing_codec_is_refused_with_its_own_problem(weights: Path) -> None:
+    async with loaded(weights) as models:
+        cases = [
+            (models.for_compression("encodec_96khz"), ProblemCode.UNKNOWN_MODEL),
+            (models.for_compression("encodec_48khz", lm=True), ProblemCode.LM_UNAVAILABLE),
+        ]
+        mono = await models.for_compression("encodec_24khz")
+        elsewhere = Header("encodec_24khz:00000000", 24_000, 8, lm=False)
+        published = Header("encodec_24khz", 24_000, 8, lm=False)
+        unnamed_lm = Header(mono.name, 24_000, 8, lm=True)
+        other_lm = Header(f"{mono.name}+00000000", 24_000, 8, lm=True)
+        cases += [
+            (models.for_header(elsewhere), ProblemCode.WEIGHTS_UNAVAILABLE),
+            (models.for_header(published), ProblemCode.WEIGHTS_UNAVAILABLE),
+            (models.for_header(unnamed_lm), ProblemCode.LM_UNAVAILABLE),
+            (models.for_header(other_lm), ProblemCode.WEIGHTS_UNAVAILABLE),
+            (models.for_header(Header("other", 9, 8, lm=False)), ProblemCode.BROKEN_ECDC),
+        ]
+        for asked, code in cases:
+            with pytest.raises((Problem, EncodecError)) as refused:
+                await asked
+            assert to_problem(refused.value).code is code
+        for header in (elsewhere, published, unnamed_lm, other_lm):
+            assert not await models.available(header)
 
 
-def test_a_file_gets_the_codec_that_made_it(weights: Path) -> None:
-    async def run() -> None:
-        async with loaded(weights) as models:
-            for name, lm in (("encodec_24khz", False), ("encodec_24khz", True)):
-                codec = await models.for_compression(name, lm=lm)
-                compressor = Compressor(codec, 6.0, lm=lm)
-                run_now(compressor.push(np.zeros((1, 700), np.float32)))
-                run_now(compressor.finish())
-                assert await models.available(compressor.header)
-                assert await models.for_header(compressor.header) is codec
-
-    asyncio.run(run())
+async def test_a_file_is_decoded_by_the_codec_that_made_it(weights: Path) -> None:
+    async with loaded(weights) as models:
+        for name, lm in (("encodec_24khz", False), ("encodec_24khz", True)):
+            codec = await models.for_compression(name, lm=lm)
+            compressor = Compressor(codec, 6.0, lm=lm)
+            run_now(compressor.push(np.zeros((1, 700), np.float32)))
+            run_now(compressor.finish())
+            assert await models.available(compressor.header)
+            assert await models.for_header(compressor.header) is codec
 
 
-def test_other_weights_are_loaded_once_and_forgotten_in_turn(weights: Path, tmp_path: Path) -> None:
+async def test_extra_weights_are_loaded_once_and_the_oldest_are_dropped(
+    weights: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "weights"
     shutil.copytree(weights, folder)
     (current,) = folder.glob("encodec_24khz-*")
@@ -150,53 +128,45 @@ def test_other_weights_are_loaded_once_and_forgotten_in_turn(weights: Path, tmp_
         Header(f"encodec_24khz:{path.stem.rpartition('-')[2]}", 24_000, 8, lm=False)
         for path in others
     ]
-
-    async def run() -> None:
-        async with loaded(folder, extra_models=2, models="encodec_24khz") as models:
-            assert all([await models.available(header) for header in headers])
-            twice = await asyncio.gather(*(models.for_header(headers[0]) for _ in range(3)))
-            assert twice[0].name == headers[0].model
-            assert twice[0] is twice[1] is twice[2]
-            for header in headers[1:]:
-                assert (await models.for_header(header)).name == header.model
-            assert await models.for_header(headers[0]) is not twice[0]
-            # a model that is not kept warm can be compressed with all the same
-            assert (await models.for_compression("encodec_48khz")).config.channels == 2
-
-    asyncio.run(run())
+    async with loaded(folder, extra_models=2, models="encodec_24khz") as models:
+        assert all([await models.available(header) for header in headers])
+        twice = await asyncio.gather(*(models.for_header(headers[0]) for _ in range(3)))
+        assert twice[0].name == headers[0].model
+        assert twice[0] is twice[1] is twice[2]
+        for header in headers[1:]:
+            assert (await models.for_header(header)).name == header.model
+        assert await models.for_header(headers[0]) is not twice[0]
+        # a model that is not kept warm can be compressed with all the same
+        assert (await models.for_compression("encodec_48khz")).config.channels == 2
 
 
-def test_a_client_that_leaves_does_not_stop_the_loading(weights: Path) -> None:
-    async def run() -> None:
-        async with loaded(weights, models="encodec_24khz") as models:
-            leaving = asyncio.ensure_future(models.for_compression("encodec_48khz"))
-            staying = asyncio.ensure_future(models.for_compression("encodec_48khz"))
-            await asyncio.sleep(0)
-            leaving.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await leaving
-            assert (await staying).config.name == "encodec_48khz"
-
-    asyncio.run(run())
+async def test_a_client_that_leaves_does_not_stop_the_loading(weights: Path) -> None:
+    async with loaded(weights, models="encodec_24khz") as models:
+        leaving = asyncio.ensure_future(models.for_compression("encodec_48khz"))
+        staying = asyncio.ensure_future(models.for_compression("encodec_48khz"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert (await staying).config.name == "encodec_48khz"
 
 
-def test_models_that_cannot_be_loaded_are_a_failure(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with loaded(tmp_path) as models:
-            assert models.state == "failed"
-            assert models.error is not None
-            assert str(tmp_path) in models.error
-            assert "--models" in models.error  # a folder need not hold every model
-            assert [m.state for m in models.served()] == ["failed", "failed"]
-            with pytest.raises(Problem) as refused:
-                await models.for_compression("encodec_24khz")
-            assert refused.value.code is ProblemCode.UNAVAILABLE
-            assert str(tmp_path) not in refused.value.detail
-
-    asyncio.run(run())
+async def test_models_that_cannot_be_loaded_fail_the_pool(tmp_path: Path) -> None:
+    async with loaded(tmp_path) as models:
+        assert models.state == "failed"
+        assert models.error is not None
+        assert str(tmp_path) in models.error
+        assert "--models" in models.error  # a folder need not hold every model
+        assert [m.state for m in models.served()] == ["failed", "failed"]
+        with pytest.raises(Problem) as refused:
+            await models.for_compression("encodec_24khz")
+        assert refused.value.code is ProblemCode.UNAVAILABLE
+        assert str(tmp_path) not in refused.value.detail
 
 
-def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path: Path) -> None:
+async def test_weights_that_give_infinite_samples_fail_the_pool(
+    weights: Path, tmp_path: Path
+) -> None:
     registry = Registry(str(weights))
     broken = load_network(registry.find("encodec_24khz"), EncodecNetwork)
     with torch.no_grad():
@@ -204,17 +174,13 @@ def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path: Path)
             if name.startswith("decoder") and name.endswith("weight_g"):
                 parameter.fill_(1e30)
     save_weights(broken, tmp_path, torch.float32)
-
-    async def run() -> None:
-        async with loaded(tmp_path, models="encodec_24khz") as models:
-            assert models.state == "failed"
-            assert models.error is not None
-            assert "finite" in models.error
-
-    asyncio.run(run())
+    async with loaded(tmp_path, models="encodec_24khz") as models:
+        assert models.state == "failed"
+        assert models.error is not None
+        assert "finite" in models.error
 
 
-def test_the_device() -> None:
+def test_auto_is_cuda_where_there_is_one_and_a_missing_device_is_refused() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="cuda:99"):

@@ -1,176 +1,269 @@
-"""The queue, with real threads: what a stream gets, and everything that can go wrong."""
+"""The scheduler with real threads: results, batches, and everything that can go wrong."""
 
 import asyncio
 from typing import Any
 
 import pytest
+import torch
 
 from model_core.codec import Work
-from model_core.codec.work import CPU
-from service.inference.scheduler import Scheduler, SchedulerError
+from model_core.codec.work import CPU, FunctionTask
+from service.inference.scheduler import WORKS_AT_ONCE, Scheduler, SchedulerError
 from tests.service.inference.queueing import Gate, Seen, running, same, task, work
 
+pytestmark = pytest.mark.anyio
 
-def test_results_come_in_the_order_of_their_works() -> None:
+
+async def test_results_are_in_the_order_of_their_works() -> None:
     double = task(lambda items: [2 * item for item in items])
-
-    async def run() -> None:
-        async with running(threads=2) as (scheduler, seen):
-            stream = scheduler.stream()
-            first = await stream.run([Work(double, n, 1.0) for n in (1, 2, 3)])
-            assert await stream.run([Work(double, n, 1.0) for n in first]) == [4, 8, 12]
-            assert await stream.run([]) == await stream.run([], in_order=True) == []
-            assert seen.audio == 6
-            assert scheduler.depth == 0
-
-    asyncio.run(run())
+    async with running(threads=2) as (scheduler, seen):
+        stream = scheduler.stream()
+        first = await stream.run([Work(double, n, 1.0) for n in (1, 2, 3)])
+        assert await stream.run([Work(double, n, 1.0) for n in first]) == [4, 8, 12]
+        assert await stream.run([]) == await stream.run([], in_order=True) == []
+        assert seen.audio == 6
+        assert scheduler.depth == 0
 
 
-def test_work_whose_client_has_gone_is_not_done() -> None:
+async def test_works_of_a_client_that_has_left_are_dropped() -> None:
     done: list[Any] = []
 
     def note(items: list[Any]) -> list[Any]:
         done.extend(items)
         return items
 
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            gate = Gate()
-            held = asyncio.ensure_future(scheduler.submit(gate.work))
-            await gate.wait_until_entered()
-            works = [work(note, "gone") for _ in range(3)]
-            leaving = asyncio.ensure_future(scheduler.run(works))
-            staying = asyncio.ensure_future(scheduler.submit(work(note, "here")))
-            await asyncio.sleep(0)
-            leaving.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await leaving
-            gate.opened.set()
-            assert await staying == "here"
-            await held
-
-    asyncio.run(run())
+    async with running() as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        works = [work(note, "gone") for _ in range(3)]
+        leaving = asyncio.ensure_future(scheduler.run(works))
+        staying = asyncio.ensure_future(scheduler.submit(work(note, "here")))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        gate.opened.set()
+        assert await staying == "here"
+        await held
     assert done == ["here"]
 
 
-def test_one_bad_item_fails_alone() -> None:
+async def test_one_bad_item_fails_alone() -> None:
     def invert(items: list[Any]) -> list[Any]:
         return [1 / item for item in items]
 
     divide = task(invert, batch=8)
-
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            gate = Gate()
-            held = asyncio.ensure_future(scheduler.submit(gate.work))
-            await gate.wait_until_entered()
-            waiting = asyncio.gather(
-                *(scheduler.submit(Work(divide, n, 1.0)) for n in (1, 0, 2)),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-            gate.opened.set()
-            good, bad, also_good = await waiting
-            await held
-            assert (good, also_good) == (1, 0.5)
-            assert isinstance(bad, ZeroDivisionError)
-            assert scheduler.healthy
-            assert await scheduler.submit(Work(divide, 4, 1.0)) == 0.25
-
-    asyncio.run(run())
+    async with running() as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        waiting = asyncio.gather(
+            *(scheduler.submit(Work(divide, n, 1.0)) for n in (1, 0, 2)),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0)
+        gate.opened.set()
+        good, bad, also_good = await waiting
+        await held
+        assert (good, also_good) == (1, 0.5)
+        assert isinstance(bad, ZeroDivisionError)
+        assert scheduler.healthy
+        assert await scheduler.submit(Work(divide, 4, 1.0)) == 0.25
 
 
-def test_an_error_of_a_work_is_raised_in_its_stream_which_can_go_on() -> None:
+async def test_an_error_is_raised_in_its_stream_which_can_be_used_further() -> None:
     def fail(items: list[Any]) -> list[Any]:
         raise LookupError("no such thing")
 
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            stream = scheduler.stream()
-            with pytest.raises(LookupError, match="no such thing"):
-                await stream.run([work(fail)])
-            with pytest.raises(LookupError):
-                await stream.run([work(same), work(fail)])
-            assert await stream.run([work(same, "still here")]) == ["still here"]
-
-    asyncio.run(run())
+    async with running() as (scheduler, _):
+        stream = scheduler.stream()
+        with pytest.raises(LookupError, match="no such thing"):
+            await stream.run([work(fail)])
+        with pytest.raises(LookupError):
+            await stream.run([work(same), work(fail)])
+        assert await stream.run([work(same, "still here")]) == ["still here"]
 
 
 @pytest.mark.parametrize("wrong", [StopIteration("x"), MemoryError("x")])
-def test_no_error_of_an_item_leaves_its_stream_waiting(wrong: Exception) -> None:
+async def test_any_exception_of_a_task_reaches_its_stream(wrong: Exception) -> None:
     def fail(items: list[Any]) -> list[Any]:
         raise wrong
 
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            with pytest.raises((RuntimeError, MemoryError)):
-                await asyncio.wait_for(scheduler.submit(work(fail)), 20)
-            assert scheduler.healthy
-
-    asyncio.run(run())
+    async with running() as (scheduler, _):
+        with pytest.raises((RuntimeError, MemoryError)):
+            await asyncio.wait_for(scheduler.submit(work(fail)), 20)
+        assert scheduler.healthy
 
 
-def test_too_few_results_are_an_error() -> None:
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            with pytest.raises(ValueError, match="not answered each"):
-                await asyncio.wait_for(scheduler.submit(work(lambda items: [])), 20)
-
-    asyncio.run(run())
+async def test_fewer_results_than_works_are_an_error() -> None:
+    async with running() as (scheduler, _):
+        with pytest.raises(ValueError, match="not answered each"):
+            await asyncio.wait_for(scheduler.submit(work(lambda items: [])), 20)
 
 
-def test_a_worker_that_dies_fails_everything_and_says_so() -> None:
+async def test_a_worker_that_dies_fails_all_works_and_calls_on_death() -> None:
     deaths: list[bool] = []
 
     def die(items: list[Any]) -> list[Any]:
         raise SystemExit(3)
 
-    async def run() -> None:
-        async with running(on_death=lambda: deaths.append(True)) as (scheduler, _):
-            gate = Gate()
-            held = asyncio.ensure_future(scheduler.submit(gate.work))
-            await gate.wait_until_entered()
-            waiting = asyncio.gather(
-                scheduler.submit(work(die)),
-                scheduler.submit(work(same)),
-                scheduler.submit(work(same)),
-                return_exceptions=True,
-            )
-            await asyncio.sleep(0)
-            gate.opened.set()
-            await held
-            for result in await asyncio.wait_for(waiting, 20):
-                assert isinstance(result, SchedulerError)
-                assert not result.stopping
-            assert not scheduler.healthy
-            assert deaths == [True]
-            with pytest.raises(SchedulerError):
-                await scheduler.submit(work(same))
-
-    asyncio.run(run())
+    async with running(on_death=lambda: deaths.append(True)) as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        waiting = asyncio.gather(
+            scheduler.submit(work(die)),
+            scheduler.submit(work(same)),
+            scheduler.submit(work(same)),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await held
+        for result in await asyncio.wait_for(waiting, 20):
+            assert isinstance(result, SchedulerError)
+            assert not result.stopping
+        assert not scheduler.healthy
+        assert deaths == [True]
+        with pytest.raises(SchedulerError):
+            await scheduler.submit(work(same))
 
 
-def test_stopping_fails_what_waits() -> None:
-    async def run() -> None:
-        async with running() as (scheduler, _):
-            gate = Gate()
-            held = asyncio.ensure_future(scheduler.submit(gate.work))
-            await gate.wait_until_entered()
-            waiting = asyncio.ensure_future(scheduler.submit(work(same)))
-            await asyncio.sleep(0)
-            stopping = asyncio.ensure_future(scheduler.stop())
-            with pytest.raises(SchedulerError) as refused:
-                await asyncio.wait_for(waiting, 20)
-            assert refused.value.stopping
-            gate.opened.set()
-            await held
-            await stopping
-
-    asyncio.run(run())
+async def test_stopping_fails_the_works_that_wait() -> None:
+    async with running() as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        waiting = asyncio.ensure_future(scheduler.submit(work(same)))
+        await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(scheduler.stop())
+        with pytest.raises(SchedulerError) as refused:
+            await asyncio.wait_for(waiting, 20)
+        assert refused.value.stopping
+        gate.opened.set()
+        await held
+        await stopping
 
 
-def test_nothing_is_taken_before_the_start() -> None:
+async def test_works_are_refused_before_the_start() -> None:
     scheduler = Scheduler(1, CPU, Seen())
     assert not scheduler.healthy
     with pytest.raises(SchedulerError):
-        asyncio.run(scheduler.submit(work(same)))
+        await scheduler.submit(work(same))
+
+
+async def test_one_stream_has_a_bounded_number_of_works_in_the_queue() -> None:
+    async with running(threads=2) as (scheduler, seen):
+        assert await scheduler.run([work(same, n) for n in range(200)]) == list(range(200))
+        assert max(seen.depths) <= WORKS_AT_ONCE
+
+
+async def test_a_batch_is_what_waits_for_the_same_task() -> None:
+    together = task(same, batch=4)
+    other = task(same, batch=4)
+    async with running() as (scheduler, seen):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        waiting = [scheduler.submit(Work(together, n, 0.5)) for n in range(6)]
+        waiting += [scheduler.submit(Work(other, n, 0.5)) for n in range(2)]
+        results = asyncio.gather(*waiting)
+        await asyncio.sleep(0)
+        assert scheduler.depth == 8
+        gate.opened.set()
+        assert await results == [0, 1, 2, 3, 4, 5, 0, 1]
+        await held
+        assert seen.batches[0] == 1
+        assert sorted(seen.batches[1:]) == [2, 2, 4]
+
+
+async def test_an_idle_worker_takes_a_batch_that_is_not_full() -> None:
+    async with running() as (scheduler, seen):
+        assert await scheduler.submit(Work(task(same, batch=64), 7, 1.0)) == 7
+        assert seen.batches == [1]
+
+
+async def test_a_late_short_stream_does_not_wait_for_a_long_one() -> None:
+    order: list[str] = []
+
+    def note(items: list[Any]) -> list[Any]:
+        order.extend(items)
+        return items
+
+    shared = task(note)
+
+    def works(name: str, count: int) -> list[Work]:
+        return [Work(shared, name, 1.0) for _ in range(count)]
+
+    async with running() as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        long = asyncio.ensure_future(scheduler.run(works("long", 20)))
+        await asyncio.sleep(0)
+        short = asyncio.ensure_future(scheduler.run(works("short", 2)))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(held, long, short)
+    assert order[:4] == ["long", "short", "long", "short"]
+    assert order[4:] == ["long"] * 18
+
+
+async def test_works_in_order_share_a_batch_when_alone_and_alternate_otherwise() -> None:
+    batches: list[list[Any]] = []
+
+    def note(items: list[Any]) -> list[Any]:
+        batches.append(items)
+        return [10 * item for item in items]
+
+    noting = task(note, batch=2)
+
+    def works(first: int) -> list[Work]:
+        return [Work(noting, first + n, 1.0) for n in range(6)]
+
+    async with running(threads=1) as (scheduler, _):
+        async with asyncio.timeout(20):
+            while [len(batch) for batch in batches] != [3, 3]:  # until the worker waits each time
+                batches.clear()
+                assert await scheduler.run(works(0), in_order=True) == [0, 10, 20, 30, 40, 50]
+        gate = Gate()
+        held = asyncio.create_task(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        batches.clear()
+        streams = [asyncio.create_task(scheduler.run(works(n), in_order=True)) for n in (100, 200)]
+        await asyncio.sleep(0)
+        assert scheduler.depth == 12  # both wait
+        gate.opened.set()
+        assert await streams[0] == [1000, 1010, 1020, 1030, 1040, 1050]
+        assert await streams[1] == [2000, 2010, 2020, 2030, 2040, 2050]
+        await held
+        assert batches[0] == [100, 200]
+
+
+async def test_a_task_gets_the_threads_of_idle_workers() -> None:
+    told: list[int | None] = []
+
+    def note(items: list[Any], threads: int | None) -> list[Any]:
+        told.append(threads)
+        return items
+
+    async with running(threads=3) as (scheduler, _):
+        gate = Gate()
+        noting = Work(FunctionTask("encode", "encodec_24khz", 1, note), None, 1.0)
+        async with asyncio.timeout(20):
+            while told[-1:] != [3]:  # until all three wait
+                await scheduler.submit(noting)
+        held = asyncio.create_task(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        async with asyncio.timeout(20):
+            while told[-1] != 2:  # a worker that has just ended its work does not wait yet
+                await scheduler.submit(noting)
+        gate.opened.set()
+        await held
+
+
+async def test_each_worker_uses_one_torch_thread() -> None:
+    async with running(threads=2) as (scheduler, _):
+        threads = work(lambda items: [torch.get_num_threads() for _ in items])
+        assert await scheduler.submit(threads) == 1

@@ -1,5 +1,5 @@
-"""The real server with a few calls more, which hold, release or kill a worker on request, or have
-what takes the place of a device hang, or the event loop.
+"""The real server with routes that hold, release or kill a worker, or make the device's worker or
+the event loop hang.
 
 python held_service.py --port 0 ...   as encodec-serve
 """
@@ -20,7 +20,7 @@ from service.app import create_app
 from service.inference.scheduler import Scheduler
 from service.settings import Settings
 
-CUDA = torch.device("cuda")  # no such device is used: its workers run what is for one
+CUDA = torch.device("cuda")  # none is used: the workers for it run its tasks
 
 
 def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
@@ -40,7 +40,7 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
     def hang(items: list[Any]) -> list[Any]:
         never = threading.Lock()
         never.acquire()
-        never.acquire()  # in C, and for ever
+        never.acquire()  # in C, forever
         return items
 
     async def run(

@@ -1,4 +1,4 @@
-"""Clients that leave in the middle, and answers that fail in the middle."""
+"""Requests that end early: clients that leave, answers that fail; everything is freed."""
 
 import os
 import socket
@@ -15,19 +15,18 @@ from tests.service.sounds import wav
 
 
 def decoders() -> list[int]:
-    """Processes that decode an upload: among the children of this process' children."""
+    """Processes that decode an upload: children of this process's children."""
     return [pid for child in children(os.getpid()) for pid in decoding(child)]
 
 
 def connect(server: Live, call: str, length: int, kind: str = "audio/wav") -> socket.socket:
-    connection = socket.create_connection((server.host, server.port), timeout=20)
+    """A connection on which the head of a request was sent."""
     head = f"POST {call} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
-    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
-    return connection
+    return server.connect(f"{head}Content-Length: {length}\r\n\r\n")
 
 
 def counted(server: Live, status: str) -> float:
-    """Requests that ended with it."""
+    """Requests that ended with this status."""
     return sum(
         sample.value
         for metric in server.app.state.metrics.registry.collect()
@@ -37,8 +36,8 @@ def counted(server: Live, status: str) -> float:
 
 
 @pytest.fixture
-def one_has_left(server: Live) -> Iterator[None]:
-    """Before its answer began."""
+def one_client_left(server: Live) -> Iterator[None]:
+    """One client leaves before its answer begins."""
     before = counted(server, "499")
     yield
     wait_for(lambda: counted(server, "499") == before + 1)
@@ -55,26 +54,26 @@ def everything_is_freed(server: Live) -> Iterator[None]:
         assert client.post("/compress", content=wav(0.5)).status_code == 200
 
 
-@pytest.mark.usefixtures("one_has_left")
+@pytest.mark.usefixtures("one_client_left")
 @pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes"])
-def test_in_the_middle_of_an_upload(server: Live, call: str) -> None:
+def test_a_client_leaves_in_the_middle_of_its_upload(server: Live, call: str) -> None:
     audio = wav(4)
     with connect(server, call, len(audio)) as connection:
         connection.sendall(audio[: len(audio) // 2])
         wait_for(lambda: server.active == 1 and len(decoders()) == 1)
 
 
-@pytest.mark.usefixtures("one_has_left")
+@pytest.mark.usefixtures("one_client_left")
 @pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("call", ["/compress", "/decompress", "/inspect"])
-def test_at_the_start_of_an_upload(server: Live, call: str, kind: str) -> None:
+def test_a_client_leaves_at_the_start_of_its_upload(server: Live, call: str, kind: str) -> None:
     with connect(server, call, 1000, kind) as connection:
         connection.sendall(b"--x\r\n")
         wait_for(lambda: server.active == 1)
 
 
-@pytest.mark.usefixtures("one_has_left")
-def test_while_it_is_encoded(server: Live) -> None:
+@pytest.mark.usefixtures("one_client_left")
+def test_a_client_leaves_while_its_audio_is_encoded(server: Live) -> None:
     audio = wav(30)
     with connect(server, "/compress?bandwidth=24&lm=true", len(audio)) as connection:
         connection.sendall(audio)
@@ -82,7 +81,7 @@ def test_while_it_is_encoded(server: Live) -> None:
 
 
 @pytest.mark.parametrize("call", ["/decompress", "/decompress?rescale=true"])
-def test_in_the_middle_of_a_download(server: Live, call: str) -> None:
+def test_a_client_leaves_in_the_middle_of_the_answer(server: Live, call: str) -> None:
     file = long_file(server, 200)
     with connect(server, call, len(file), "application/octet-stream") as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -92,8 +91,8 @@ def test_in_the_middle_of_a_download(server: Live, call: str) -> None:
         wait_for(lambda: server.active == 1)
 
 
-def test_more_than_four_gigabytes_have_a_length(server: Live) -> None:
-    """Ten hours of stereo at 48 kHz, of which only the beginning is fetched."""
+def test_a_wav_beyond_4_gib_has_a_length_and_an_rf64_header(server: Live) -> None:
+    """Ten hours of stereo at 48 kHz; the client reads the beginning alone."""
     file = long_file(server, 36_000, model="encodec_48khz", bandwidth=3)
     with (
         server.client() as client,
@@ -107,7 +106,7 @@ def test_more_than_four_gigabytes_have_a_length(server: Live) -> None:
     assert struct.unpack_from("<QQQ", head, 20) == (size - 8, size - 80, 36_000 * 48_000)
 
 
-def test_a_failure_in_the_middle_cuts_the_answer(server: Live) -> None:
+def test_a_failure_after_the_answer_began_cuts_it_short(server: Live) -> None:
     with server.client() as client:
         file = bytearray(compressed(client, wav(12), model="encodec_48khz"))
         whole = client.post("/decompress", content=bytes(file))
@@ -126,4 +125,4 @@ def test_a_failure_in_the_middle_cuts_the_answer(server: Live) -> None:
         assert 0 < len(got) < len(whole.content)
         assert whole.content.startswith(got)
         refused = client.post("/decompress?rescale=true", content=bytes(file))
-        assert refused.status_code == 400  # two passes: seen before the answer begins
+        assert refused.status_code == 400  # two passes: found before the answer begins

@@ -1,4 +1,4 @@
-"""Files that older weights made decompress after the service has moved on to newer ones."""
+"""Files made with older weights decompress on a service that has newer ones."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ BUNDLED = sorted(
 )
 
 
-def test_a_service_that_was_given_newer_weights(tmp_path: Path) -> None:
+def test_files_of_earlier_weights_decompress_to_the_same_audio(tmp_path: Path) -> None:
     first = release_first(tmp_path)
     before = {}
     with live(tmp_path, models="encodec_24khz") as server, server.client() as client:
@@ -40,7 +40,7 @@ def test_a_service_that_was_given_newer_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_files_of_every_bundled_release(name: str) -> None:
+def test_files_of_every_bundled_release_decompress(name: str) -> None:
     releases = [header for header in BUNDLED if header.startswith(f"{name}:")]
     current = Registry("bundled").find(name).header_name
     assert current in releases

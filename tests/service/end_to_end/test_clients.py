@@ -1,8 +1,9 @@
-"""A client generated from the OpenAPI document works against the running service."""
+"""Other people's clients: one generated from the OpenAPI document, and curl."""
 
 import importlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.service.calls import samples_of
+from tests.service.calls import compressed, samples_of
 from tests.service.live import Live
 from tests.service.sounds import wav
 
-CONFIG = Path(__file__).with_name("openapi_client.yaml")
+CONFIG = Path(__file__).parents[1] / "openapi_client.yaml"
 PACKAGE = "generated_encodec_client"
 
 
@@ -47,7 +49,9 @@ def _operation(name: str) -> Any:
     return importlib.import_module(f"{PACKAGE}.api.codec.{name}")
 
 
-def test_compress_and_decompress(server: Live, generated: ModuleType) -> None:
+def test_a_generated_client_compresses_and_decompresses(
+    server: Live, generated: ModuleType
+) -> None:
     client = generated.Client(base_url=server.url)
     file_type = importlib.import_module(f"{PACKAGE}.types").File
     file = _operation("compress").sync(
@@ -64,7 +68,7 @@ def test_compress_and_decompress(server: Live, generated: ModuleType) -> None:
     assert len(codes.segments[0].codes) == 8
 
 
-def test_upload(server: Live, generated: ModuleType) -> None:
+def test_a_generated_client_uploads_multipart(server: Live, generated: ModuleType) -> None:
     client = generated.Client(base_url=server.url)
     models = importlib.import_module(f"{PACKAGE}.models")
     file_type = importlib.import_module(f"{PACKAGE}.types").File
@@ -74,7 +78,7 @@ def test_upload(server: Live, generated: ModuleType) -> None:
     assert samples_of(back.payload.read()).shape == (24_000, 2)
 
 
-def test_problems_are_typed(server: Live, generated: ModuleType) -> None:
+def test_a_generated_client_gets_typed_problems(server: Live, generated: ModuleType) -> None:
     client = generated.Client(base_url=server.url)
     file_type = importlib.import_module(f"{PACKAGE}.types").File
     answer = _operation("compress").sync_detailed(
@@ -82,3 +86,17 @@ def test_problems_are_typed(server: Live, generated: ModuleType) -> None:
     )
     assert answer.status_code == 400
     assert answer.parsed.code == "undecodable_audio"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_curl_commands_of_the_readme(
+    server: Live, client: httpx.Client, tmp_path: Path
+) -> None:
+    audio = tmp_path / "speech.wav"
+    audio.write_bytes(wav(40))  # large enough for curl to ask before it sends
+    expected = compressed(client, audio.read_bytes())
+    for flags in (["-F", f"file=@{audio}"], ["--data-binary", f"@{audio}"]):
+        file = tmp_path / "speech.ecdc"
+        command = ["curl", "-sSf", *flags, f"{server.url}/compress?bandwidth=6", "-o", str(file)]
+        subprocess.run(command, check=True, timeout=60)
+        assert file.read_bytes() == expected

@@ -1,9 +1,11 @@
-"""The same input gives the same bytes, whatever else goes through the queue."""
+"""The same input gives the same bytes: beside other streams, under load, in another process."""
 
 import asyncio
+import concurrent.futures
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -17,10 +19,16 @@ from model_core.nn.network import EncodecNetwork
 from service.inference.scheduler import Scheduler
 from service.metrics import Metrics
 from tests.peers import signal
+from tests.service.calls import compressed, samples_of
 from tests.service.inference.queueing import CUDA
+from tests.service.live import Live
+from tests.service.process import SERVICE, started
+from tests.service.sounds import encoded, wav
 
 
-async def compressed(codec: Codec, samples: np.ndarray, lm: bool, runner: Runner = INLINE) -> bytes:
+async def compressed_by_codec(
+    codec: Codec, samples: np.ndarray, lm: bool, runner: Runner = INLINE
+) -> bytes:
     """Header and payload of a stream, pushed in pieces of no particular length."""
     compressor = Compressor(codec, 6.0, lm, runner)
     payload = b""
@@ -49,9 +57,10 @@ def on_cpu(name: str, weights: Path) -> Codec:
     return Codec.load(name, str(weights))
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("load", "device"), [(on_cpu, CPU), (on_device, CUDA)])
-def test_streams_that_share_the_queue_do_not_share_results(
+async def test_streams_in_one_queue_do_not_change_each_others_bytes(
     weights: Path, load: Callable[[str, Path], Codec], device: torch.device
 ) -> None:
     mono, stereo = load("encodec_24khz", weights), load("encodec_48khz", weights)
@@ -67,15 +76,44 @@ def test_streams_that_share_the_queue_do_not_share_results(
             (stereo, 47_700, False, 6),
         ]
     ]
-    alone = [run_now(compressed(*stream)) for stream in streams]
+    alone = [run_now(compressed_by_codec(*stream)) for stream in streams]
     assert len(set(alone)) == len(alone)
+    scheduler = Scheduler(3, device, Metrics())
+    scheduler.start()
+    try:
+        together = await asyncio.gather(
+            *(compressed_by_codec(*s, scheduler.stream()) for s in streams)
+        )
+    finally:
+        await scheduler.stop()
+    assert together == alone
 
-    async def together() -> list[bytes]:
-        scheduler = Scheduler(3, device, Metrics())
-        scheduler.start()
-        try:
-            return await asyncio.gather(*(compressed(*s, scheduler.stream()) for s in streams))
-        finally:
-            await scheduler.stop()
 
-    assert asyncio.run(together()) == alone
+def test_requests_at_the_same_time_get_the_bytes_they_get_alone(server: Live) -> None:
+    kinds = [("encodec_24khz", False), ("encodec_24khz", True), ("encodec_48khz", False)]
+    jobs = [(wav(1.7, seed=seed), model, lm) for seed in (1, 2) for model, lm in kinds]
+    with server.client() as client:
+
+        def once(job: tuple[bytes, str, bool]) -> bytes:
+            audio, model, lm = job
+            return compressed(client, audio, model=model, lm=lm)
+
+        alone = [once(job) for job in jobs]
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            together = list(pool.map(once, jobs * 3))
+    assert together == alone * 3
+    assert len(set(alone)) == len(alone)
+    server.wait_until_idle()
+
+
+def test_another_server_process_gives_the_same_bytes(client: httpx.Client, weights: Path) -> None:
+    with started(SERVICE, weights) as process, process.ready() as other:
+        for model, lm in (("encodec_24khz", True), ("encodec_48khz", False)):
+            audio = encoded("m4a")
+            params: dict[str, str | float] = {"model": model, "lm": lm}
+            file = compressed(other, audio, **params)
+            assert file == compressed(client, audio, **params)
+            back = other.post("/decompress", content=file)
+            assert back.content == client.post("/decompress", content=file).content
+            assert back.content == other.post("/roundtrip", content=audio, params=params).content
+            assert samples_of(back.content).std() > 0

@@ -1,16 +1,14 @@
 """Bodies that are too large, too long, too slow or too many."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.service.calls import compressed
-from tests.service.live import Live, live
+from tests.service.calls import compressed, ecdc, refused
+from tests.service.live import Live, live, wait_for
 from tests.service.sounds import wav
-from tests.service.test_bad_input import ecdc, refused
 
 MAX_BYTES = 200_000
 CALLS = ["/compress", "/roundtrip", "/codes", "/decompress", "/inspect"]
@@ -45,15 +43,15 @@ def client(small: Live) -> Iterator[httpx.Client]:
 
 
 def _pieces(size: int) -> Iterator[bytes]:
-    """A WAV that goes on and on."""
+    """A WAV longer than it says."""
     yield wav(0.1)[:44]
     for _ in range(size // 10_000):
         yield bytes(10_000)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_too_large(client: httpx.Client, call: str) -> None:
-    body = compressed(client, wav(0.1)) + bytes(MAX_BYTES)  # which is refused at once if it is none
+def test_a_file_that_is_too_large_is_a_413(client: httpx.Client, call: str) -> None:
+    body = compressed(client, wav(0.1)) + bytes(MAX_BYTES)  # a bad header would be refused first
     refused(client.post(call, content=body), 413, "too_large")
     refused(client.post(call, files={"file": body}), 413, "too_large")
     if call != "/inspect" and call != "/decompress":
@@ -63,15 +61,14 @@ def test_too_large(client: httpx.Client, call: str) -> None:
         refused(client.post(call, content=iter(pieces)), 413, "too_large")
 
 
-def test_refused_before_it_is_sent(small: Live) -> None:
+def test_an_announced_length_is_refused_before_the_body_is_sent(small: Live) -> None:
     head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n"
-    with socket.create_connection((small.host, small.port), timeout=20) as connection:
-        connection.sendall(head.encode())
+    with small.connect(head) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
     small.wait_until_idle()
 
 
-def test_as_large_as_it_may_be(client: httpx.Client) -> None:
+def test_a_file_of_exactly_the_limit_is_taken(client: httpx.Client) -> None:
     audio = wav(1)
     body = audio + bytes(MAX_BYTES - len(audio))  # what follows the samples is not audio
     for answer in (
@@ -83,13 +80,13 @@ def test_as_large_as_it_may_be(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes"])
-def test_too_long(client: httpx.Client, call: str) -> None:
+def test_audio_that_is_too_long_is_a_413(client: httpx.Client, call: str) -> None:
     assert client.post(call, content=wav(3)).status_code == 200
     problem = refused(client.post(call, content=wav(3.1)), 413, "too_long")
     assert "3" in problem["detail"]
 
 
-def test_too_long_to_decode(client: httpx.Client) -> None:
+def test_a_header_of_audio_that_is_too_long_is_a_413(client: httpx.Client) -> None:
     name = compressed(client, wav(0.1)).partition(b'"m": "')[2].partition(b'"')[0].decode()
     meta = {"m": name, "al": 3 * 24_000, "nc": 2, "lm": False}
     frames = 3 * 75 + 1
@@ -100,10 +97,9 @@ def test_too_long_to_decode(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["audio/wav", "multipart/form-data; boundary=x"])
-def test_too_slow(impatient: Live, kind: str) -> None:
+def test_a_body_that_stops_arriving_is_a_408(impatient: Live, kind: str) -> None:
     head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n"
-    with socket.create_connection((impatient.host, impatient.port), timeout=20) as connection:
-        connection.sendall(head.encode() + b"\r\n" + b"--x\r\n")
+    with impatient.connect(f"{head}\r\n--x\r\n") as connection:
         answer = b""
         while not answer.endswith(b"}") and (more := connection.recv(10_000)):
             answer += more
@@ -112,15 +108,10 @@ def test_too_slow(impatient: Live, kind: str) -> None:
     impatient.wait_until_idle()
 
 
-def test_too_many(small: Live) -> None:
+def test_a_request_beyond_the_permits_is_a_429(small: Live) -> None:
     head = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n" + wav(0.1)[:44]
-    with (
-        socket.create_connection((small.host, small.port), timeout=20) as connection,
-        small.client() as client,
-    ):
-        connection.sendall(head)
-        while not small.active:
-            pass
+    with small.connect(head), small.client() as client:
+        wait_for(lambda: small.active)
         answer = client.post("/compress", content=wav(0.1))
         assert int(answer.headers["retry-after"]) > 0
         refused(answer, 429, "busy")

@@ -1,0 +1,41 @@
+"""What the metrics count, by their names in `/metrics`."""
+
+import pytest
+
+from model_core.codec.work import FunctionTask
+from service.metrics import Metrics
+from tests.service.inference.queueing import CUDA, same, task
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_used_and_empty_rows_of_batches_on_a_device_are_counted() -> None:
+    metrics = Metrics()
+    on_device = task(same, batch=4, device=CUDA)
+    metrics.batch_started(on_device, [0.1] * 4)
+    metrics.batch_started(on_device, [0.1] * 2)
+    metrics.batch_started(task(same, batch=4), [0.1])  # batches on the CPU have no fixed rows
+    assert value(metrics, "encodec_batch_rows_total", task="encode", state="used") == 6
+    assert value(metrics, "encodec_batch_rows_total", task="encode", state="empty") == 2
+    assert value(metrics, "encodec_batch_size_count", task="encode") == 3
+    assert value(metrics, "encodec_queue_wait_seconds_count", task="encode") == 7
+    assert value(metrics, "encodec_queue_wait_seconds_sum", task="encode") == pytest.approx(0.7)
+
+
+def test_audio_is_counted_by_the_plain_name_of_its_model() -> None:
+    """Not by its weights: files of any weights may come."""
+    metrics = Metrics()
+    for model in ("encodec_24khz:12345678", "encodec_24khz"):
+        metrics.batch_done(FunctionTask("decode", model, 1, lambda i, _: i), 1.5, seconds=0.1)
+    labels = {"task": "decode", "model": "encodec_24khz"}
+    assert value(metrics, "encodec_audio_seconds_total", **labels) == 3
+
+
+def test_a_model_is_ready_or_not() -> None:
+    metrics = Metrics()
+    metrics.model_ready("encodec_24khz", False)
+    assert value(metrics, "encodec_model_ready", model="encodec_24khz") == 0
+    metrics.model_ready("encodec_24khz")
+    assert value(metrics, "encodec_model_ready", model="encodec_24khz") == 1
