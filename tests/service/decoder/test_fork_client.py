@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+from collections.abc import Iterable
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
         await ended(await server.fork())  # now it is in its loop
         before = names("/proc/self/fd")
         limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        opened = {int(name) for name in names(f"/proc/{server.pid}/fd")}
+        opened = {int(name) for name in await settled(f"/proc/{server.pid}/fd")}
         third_free = [number for number in range(100) if number not in opened][2]
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (third_free, limits[1]))
         with pytest.raises(DecoderError, match="Too many open files"):
@@ -68,6 +69,15 @@ def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
         assert await ended(await server.fork()) == -signal.SIGKILL
         assert names("/proc/self/fd") == before
         await server.close()
+
+    async def settled(folder: str) -> Iterable[str]:
+        """The child's end is told before its last descriptor is closed."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                found = names(folder)
+                await asyncio.sleep(0.2)
+                if names(folder) == found:
+                    return found
 
     async def ended(child: Child) -> int:
         child.kill()
