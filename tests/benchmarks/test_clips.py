@@ -12,7 +12,7 @@ from model_core.ecdc import BitUnpacker, payload_bytes, read_header, read_scale
 
 @pytest.mark.parametrize("name", list(CONFIGS))
 @pytest.mark.parametrize("seconds", [0.3, 10, 23.4])
-def test_pieces_make_the_whole(name: str, seconds: float) -> None:
+def test_the_pieces_of_a_clip_are_the_whole_clip(name: str, seconds: float) -> None:
     clip = Clip(CONFIGS[name], seconds)
     whole = clip.whole()
     assert whole.shape == (clip.config.channels, round(seconds * clip.config.sample_rate))

@@ -1,4 +1,4 @@
-"""Recordings made on the spot, in the containers people have."""
+"""Test recordings in the usual containers."""
 
 import io
 

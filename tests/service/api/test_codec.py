@@ -1,4 +1,4 @@
-"""Every call over a socket, on audio of every kind."""
+"""`POST /compress`, `/decompress` and `/roundtrip`, on audio in every container."""
 
 import io
 
@@ -9,10 +9,8 @@ import pytest
 from model_core.audio import open_audio
 from model_core.config import CONFIGS
 from model_core.ecdc import payload_bytes, read_header
-from tests.service.calls import compressed, samples_of
+from tests.service.calls import MODELS, compressed, samples_of
 from tests.service.sounds import FORMATS, encoded, wav
-
-MODELS = list(CONFIGS)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -39,7 +37,7 @@ def test_any_container_comes_back_at_its_length(
     assert np.abs(samples).max() <= round(0.99 * 32767)
 
 
-def test_an_upload_keeps_its_name(client: httpx.Client) -> None:
+def test_escaped_quotes_in_a_file_name_become_quotes(client: httpx.Client) -> None:
     """curl and browsers escape a quote in it as %22."""
     answer = client.post("/compress", files={"file": ('my "best" take.wav', wav(0.2))})
     disposition = answer.headers["content-disposition"]
@@ -50,7 +48,9 @@ def test_an_upload_keeps_its_name(client: httpx.Client) -> None:
     ("model", "bandwidth"),
     [(name, b) for name, config in CONFIGS.items() for b in config.target_bandwidths],
 )
-def test_headers_say_what_was_made(client: httpx.Client, model: str, bandwidth: float) -> None:
+def test_headers_describe_the_compressed_file(
+    client: httpx.Client, model: str, bandwidth: float
+) -> None:
     answer = client.post(
         "/compress", content=wav(1.5), params={"model": model, "bandwidth": bandwidth}
     )
@@ -82,7 +82,7 @@ def test_roundtrip_is_compress_then_decompress(client: httpx.Client, model: str)
     assert both.headers["x-compressed-kbps"] == back.headers["x-compressed-kbps"]
 
 
-def test_language_model_makes_the_same_audio_of_other_bytes(client: httpx.Client) -> None:
+def test_a_language_model_changes_the_bytes_not_the_audio(client: httpx.Client) -> None:
     audio = wav(1.1)
     plain, coded = compressed(client, audio), compressed(client, audio, lm=True)
     assert read_header(io.BytesIO(coded)).lm
@@ -102,7 +102,7 @@ def test_a_body_without_a_length_is_streamed(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("call", ["/compress", "/decompress", "/roundtrip"])
-def test_multipart_is_the_same(client: httpx.Client, call: str) -> None:
+def test_multipart_gives_the_same_answer_as_the_bare_body(client: httpx.Client, call: str) -> None:
     body = compressed(client, wav()) if call == "/decompress" else wav()
     raw = client.post(call, content=body)
     for path in (call, f"{call}/upload"):

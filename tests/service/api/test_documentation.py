@@ -36,7 +36,7 @@ def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
     assert {path: document["paths"][path]["post"]["operationId"] for path in IDS} == IDS
 
 
-def test_bytes_are_typed_as_bytes(document: dict[str, Any]) -> None:
+def test_files_have_binary_schemas(document: dict[str, Any]) -> None:
     for path, media_type in BYTES.items():
         for variant in (path, f"{path}/upload"):
             operation = document["paths"][variant]["post"]
