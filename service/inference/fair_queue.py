@@ -54,6 +54,8 @@ class FairQueue:
         """Have what is left of it wait."""
         job.waiting_since = time.monotonic()
         start = max(self._clock, self._ends.get(job.stream, 0.0))
+        if not self.jobs:
+            self._clock = start  # never behind all that wait
         end = start + job.works[job.done].cost
         self._ends[job.stream] = end
         line = self._lines.setdefault(id(job.task), [])

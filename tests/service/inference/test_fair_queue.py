@@ -182,3 +182,15 @@ def test_clear_gives_back_the_jobs_in_their_order(waiting: Waiting) -> None:
     assert (waiting.fair.jobs, waiting.fair.works) == (0, 0)
     with pytest.raises(ValueError, match="empty"):
         _ = waiting.fair.task
+
+
+def test_a_stream_that_had_the_queue_alone_takes_turns_with_a_new_one(waiting: Waiting) -> None:
+    """However much it had before: the new stream's works do not all go first."""
+    old, new = StreamKey(), StreamKey()
+    for _ in range(50):
+        waiting.put("old", stream=old)
+        assert waiting.next_one() == "old"
+    waiting.put("old", stream=old)
+    for _ in range(20):
+        waiting.put("new", stream=new)
+    assert "old" in [waiting.next_one() for _ in range(2)]
