@@ -92,13 +92,13 @@ class Settings(BaseSettings):
     """Longest audio, in seconds."""
 
     max_requests: Annotated[int, Field(ge=1)] = 64
-    """Requests that are worked on at the same time."""
+    """Requests that are worked on at the same time: permits."""
 
     max_waiting: Annotated[int, Field(ge=0)] = 128
-    """Requests that may wait for their turn; further ones are answered 429 at once."""
+    """Requests that may wait for a permit; further ones are answered 429 at once."""
 
     admission_timeout: Seconds = 30
-    """Longest wait for a turn, in seconds, before the answer is 504."""
+    """Longest wait for a permit, in seconds, before the answer is 504."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow

@@ -10,16 +10,6 @@ from ..pipeline.call import OpenCall
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Compressed, compress
 from ..pipeline.spool import contents
-from .documentation import (
-    AUDIO,
-    AUDIO_PROBLEMS,
-    ECDC,
-    ECDC_PROBLEMS,
-    ECDC_TYPE,
-    WAV_TYPE,
-    answer,
-    file_route,
-)
 from .parameters import (
     DEFAULT_BANDWIDTH,
     DEFAULT_MODEL,
@@ -29,6 +19,16 @@ from .parameters import (
     Rescale,
 )
 from .responses import attachment, audio_headers, require_wav, wav_response
+from .routes import (
+    AUDIO,
+    AUDIO_PROBLEMS,
+    ECDC,
+    ECDC_PROBLEMS,
+    ECDC_TYPE,
+    WAV_TYPE,
+    answer,
+    file_route,
+)
 
 router = APIRouter(tags=["codec"])
 
@@ -39,7 +39,7 @@ router = APIRouter(tags=["codec"])
     name="compress",
     summary="Compress audio",
     body=AUDIO,
-    answer=answer("The `.ecdc` file.", ECDC_TYPE),
+    response=answer("The `.ecdc` file.", ECDC_TYPE),
     problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
 )
 async def compress_file(
@@ -68,7 +68,7 @@ async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
     name="decompress",
     summary="Decompress to WAV",
     body=ECDC,
-    answer=answer("16-bit PCM.", WAV_TYPE),
+    response=answer("16-bit PCM.", WAV_TYPE),
     problems=(*ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
 )
 async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
@@ -86,7 +86,7 @@ async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     name="roundtrip",
     summary="Compress and decompress audio",
     body=AUDIO,
-    answer=answer("16-bit PCM.", WAV_TYPE),
+    response=answer("16-bit PCM.", WAV_TYPE),
     problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
 )
 async def roundtrip(

@@ -9,9 +9,9 @@ from ..http.problems import ProblemCode, problem_responses
 from ..pipeline.call import OpenCall
 from ..pipeline.codes import Codes, encode
 from ..pipeline.spool import contents, in_chunks
-from .documentation import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model, known_parameters
 from .responses import attachment, choose_type, duration, model_headers
+from .routes import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body
 
 JSON_TYPE = "application/json"
 

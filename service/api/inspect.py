@@ -13,8 +13,8 @@ from model_core.errors import BitstreamError
 from ..http.problems import problem_responses
 from ..pipeline.call import Call, OpenCall
 from ..pipeline.upload import Upload
-from .documentation import ECDC, INSPECT_PROBLEMS, raw_body
 from .parameters import known_parameters
+from .routes import ECDC, INSPECT_PROBLEMS, raw_body
 
 router = APIRouter(tags=["codec"])
 

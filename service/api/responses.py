@@ -16,7 +16,7 @@ from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
 from ..pipeline.decode import decode_to_wav
 from ..pipeline.encode import Compressed
-from .documentation import WAV_TYPE
+from .routes import WAV_TYPE
 
 _WAV_NAMES = (WAV_TYPE, "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream")
 _PLAIN = re.compile(r"[^A-Za-z0-9._ -]")

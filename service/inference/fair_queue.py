@@ -41,7 +41,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[int, list[_Place]] = {}  # a heap for each task's id
+        self._heaps: dict[int, list[_Place]] = {}  # by the task's id
         self._numbers = itertools.count()
         self._ends: WeakKeyDictionary[StreamKey, float] = WeakKeyDictionary()
         self._clock = 0.0
@@ -58,24 +58,24 @@ class FairQueue:
             self._clock = start  # never behind all that wait
         end = start + job.works[job.done].cost
         self._ends[job.stream] = end
-        line = self._lines.setdefault(id(job.task), [])
-        heapq.heappush(line, _Place(end, next(self._numbers), start, job, job.done))
+        heap = self._heaps.setdefault(id(job.task), [])
+        heapq.heappush(heap, _Place(end, next(self._numbers), start, job, job.done))
         self.jobs += 1
         self.works += job.left
 
     @property
     def task(self) -> Task:
         """Whose turn it is. Raises `ValueError` when nothing waits."""
-        return self._line()[0].job.task
+        return self._heap()[0].job.task
 
     @property
     def jobs_in_turn(self) -> int:
         """How many wait for that task."""
-        return len(self._line())
+        return len(self._heap())
 
     def has_in_turn(self, works: int) -> bool:
         """Whether so many works wait for that task."""
-        waiting = itertools.accumulate(place.job.left for place in self._line())
+        waiting = itertools.accumulate(place.job.left for place in self._heap())
         return any(count >= works for count in waiting)
 
     def take_one_each(self, most: int, seconds: float) -> list[Part]:
@@ -91,25 +91,25 @@ class FairQueue:
 
     def clear(self) -> list[Job]:
         """Nothing waits any longer; returns the jobs that did, in their order."""
-        left = [place.job for line in self._lines.values() for place in sorted(line)]
-        self._lines.clear()
+        left = [place.job for heap in self._heaps.values() for place in sorted(heap)]
+        self._heaps.clear()
         self.jobs = self.works = 0
         return left
 
-    def _line(self) -> list[_Place]:
+    def _heap(self) -> list[_Place]:
         """Of the task whose turn it is."""
-        return min(self._lines.values(), key=lambda line: line[0][:2])
+        return min(self._heaps.values(), key=lambda heap: heap[0][:2])
 
     def _take(self, most: int, seconds: float, again: bool) -> list[Part]:
-        line = self._line()
-        task_id = id(line[0].job.task)
-        taken, gone = self._pop(line, most, seconds, again)
-        standing = {job for job, count in taken.items() if again and count < job.left}
-        if standing:  # where their next work would have been
-            line[:] = [place for place in line if place.job not in standing]
-            heapq.heapify(line)
-        if not line:
-            del self._lines[task_id]
+        heap = self._heap()
+        task_id = id(heap[0].job.task)
+        taken, gone = self._pop(heap, most, seconds, again)
+        # The next works of jobs that were taken are not in the queue until those taken have run.
+        if again and any(count < job.left for job, count in taken.items()):
+            heap[:] = [place for place in heap if place.job not in taken]
+            heapq.heapify(heap)
+        if not heap:
+            del self._heaps[task_id]
         for job in (*gone, *taken):
             self.jobs -= 1
             self.works -= job.left
@@ -118,30 +118,30 @@ class FairQueue:
         return parts
 
     def _pop(
-        self, line: list[_Place], most: int, seconds: float, again: bool
+        self, heap: list[_Place], most: int, seconds: float, again: bool
     ) -> tuple[dict[Job, int], list[Job]]:
         """How many works of which jobs are next, and the jobs on the way whose clients have gone.
-        With `again`, a job's next work is put into the line each time one is taken."""
+        With `again`, a job's next work is put into the heap each time one is taken."""
         taken: dict[Job, int] = {}
         gone: list[Job] = []
         works, audio = 0, 0.0
-        while line and works < most:
-            place = line[0]
+        while heap and works < most:
+            place = heap[0]
             job, work = place.job, place.work
             if job.future.cancelled():
-                heapq.heappop(line)
+                heapq.heappop(heap)
                 taken.pop(job, None)  # it may go at any moment
                 gone.append(job)
                 continue
             audio += work.cost
             if works and audio > seconds:
                 break
-            heapq.heappop(line)
+            heapq.heappop(heap)
             works += 1
             taken[job] = taken.get(job, 0) + 1
             self._ends[job.stream] = max(self._ends[job.stream], place.end)
             if again and place.number_of_work + 1 < len(job.works):
-                heapq.heappush(line, self._after(place))
+                heapq.heappush(heap, self._after(place))
         return taken, gone
 
     def _after(self, place: _Place) -> _Place:
@@ -151,9 +151,9 @@ class FairQueue:
         return _Place(end, next(self._numbers), place.end, place.job, following)
 
     def _move_on(self, parts: list[Part]) -> None:
-        """Move the clock's hand, now that this is being done."""
+        """Advance the clock by what is taken, divided among all who wait."""
         done = sum(work.cost for part in parts for work in part.works)
         self._clock += done / (len(parts) + self.jobs + 1)
-        starts = [place.start for line in self._lines.values() for place in line]
+        starts = [place.start for heap in self._heaps.values() for place in heap]
         if starts:
             self._clock = max(self._clock, min(starts))

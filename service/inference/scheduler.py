@@ -280,9 +280,9 @@ def _succeed(jobs: Sequence[Job]) -> None:
 
 
 class Stream(StreamKey):
-    """The works of one client, in the queue; a `Runner`.
+    """Runs the works of one request in the queue: the `Runner` of its compressor or decompressor.
 
-    The queue is fair between streams, so all works of a call go through one.
+    The queue is fair between streams, so all works of a request go through one.
     """
 
     def __init__(self, scheduler: Scheduler):

@@ -33,8 +33,9 @@ class Call:
     settings: Settings
     models: ModelPool
     decoders: DecoderPool
-    stream: Stream
-    """Runs the call's works in the queue, in their fair order among those of other calls."""
+    runner: Stream
+    """Runs the works of this request in the queue (`Scheduler.stream`); for `Compressor` and the
+    like."""
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request. Raises `Problem` when there is none, and

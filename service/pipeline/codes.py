@@ -186,7 +186,7 @@ def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 async def encode(call: Call, upload: Upload, codec: Codec, num_codebooks: int) -> EncodedRecording:
     """Encode `upload`. Raises as `audio_blocks`."""
-    encoder = Encoder(codec, num_codebooks, call.stream)
+    encoder = Encoder(codec, num_codebooks, call.runner)
     spool = CodesSpool(call.spool(), num_codebooks)
     async with audio_blocks(call, upload, codec) as blocks:
         async for samples in blocks:

@@ -82,7 +82,7 @@ def _decode(call: Call, compressed: Compressed) -> AsyncIterator[np.ndarray]:
     """Blocks float32 `[C, n]`, from the beginning."""
     compressed.payload.seek(0)
     codec, header = compressed.codec, compressed.header
-    return Decompressor(codec, header, compressed.payload, call.stream).blocks()
+    return Decompressor(codec, header, compressed.payload, call.runner).blocks()
 
 
 async def _peak(blocks: AsyncIterator[np.ndarray]) -> float:

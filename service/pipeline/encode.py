@@ -46,7 +46,7 @@ async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compre
     codec.config.codebooks_for(bandwidth)
     await call.admit()
     upload = await call.upload()
-    compressor = Compressor(codec, bandwidth, lm, call.stream)
+    compressor = Compressor(codec, bandwidth, lm, call.runner)
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as blocks:
         async for samples in blocks:

@@ -1,4 +1,4 @@
-"""How the calls that take a file are documented: their bodies, answers and problems."""
+"""The routes of calls that take a file, with their documentation: bodies, answers, problems."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -128,16 +128,16 @@ def file_route(
     name: str,
     summary: str,
     body: str,
-    answer: dict[str, Any],
+    response: dict[str, Any],
     problems: Sequence[ProblemCode],
 ) -> Callable[[Handler], Handler]:
-    """Have `path` answered by the function below it, and `path`/upload too.
+    """Register the function below it for `path` and `path`/upload.
 
     `path` takes the bare bytes as well as multipart/form-data. `path`/upload takes only the
     latter, so that a generated client has one operation (`name`, `name`Upload) for each body.
-    `body` describes the file, `answer` the response, `problems` what there may be instead.
+    `body` describes the file, `response` the answer, `problems` what there may be instead.
     """
-    responses: dict[int | str, dict[str, Any]] = {200: answer, **problem_responses(*problems)}
+    responses: dict[int | str, dict[str, Any]] = {200: response, **problem_responses(*problems)}
 
     def add(handler: Handler) -> Handler:
         router.post(
