@@ -20,6 +20,7 @@ from model_core.audio.completeness import (
 
 _LEAD = 1 << 20  # first bytes in which sizes are looked for (past a cover picture)
 _HEAD = 16  # bytes that tell the container
+_WAV_HEAD = 4096  # bytes in which the size of a WAV's samples is looked for beforehand
 
 
 class SeekableBytes(Protocol):
@@ -68,6 +69,10 @@ class MediaInput:
             and not streamable(self._head)
         )
         self.is_wav = _is_wav(self._head)
+        if self.is_wav:
+            self._head += _read_up_to(file, _WAV_HEAD - _HEAD)
+        self.is_open_wav = self.is_wav and declared_end(self._head) == OPEN
+        """A WAV whose samples last to the end of the file, whatever the size in its head."""
         self._is_ogg = self._head[:4] == b"OggS"
         # Of a pipe: how many bytes came, the first of them, and the last of an Ogg file.
         self._total = 0

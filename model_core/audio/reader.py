@@ -71,6 +71,8 @@ class MediaReader:
         options = {"protocol_whitelist": "none", "format_whitelist": _admitted()}
         if file.is_wav:
             options["max_probe_packets"] = _WAV_PROBES
+        if file.is_open_wav:
+            options["ignore_length"] = "1"  # else FFmpeg would end at a placeholder of 2 GiB
         try:
             self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
         except (av.FFmpegError, IndexError, ValueError) as error:

@@ -7,7 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from model_core.audio import open_audio
+from model_core.audio import open_audio, wav_header
+from model_core.audio.input import MediaInput
+from model_core.audio.reader import MediaReader
 from model_core.errors import InvalidAudioError
 from tests.media import Pipe, encode, tone
 
@@ -172,3 +174,30 @@ def test_a_pipe_gives_the_samples_of_the_file(opus: bytes) -> None:
         for source in (io.BytesIO(data), Pipe(data))
     )
     assert np.array_equal(file, pipe)
+
+
+class _LongPipe:
+    """A WAV as arecord writes one to a pipe, of more samples than its size field can say."""
+
+    def __init__(self, head: bytes, data_bytes: int):
+        self._head = head
+        self._left = data_bytes
+        self._zeros = bytes(1 << 16)
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            part, self._head = self._head[:size], self._head[size:]
+            return part
+        count = min(size, self._left, len(self._zeros))
+        self._left -= count
+        return self._zeros[:count]
+
+
+def test_a_wav_from_a_pipe_is_not_cut_at_the_2_gib_of_its_placeholder() -> None:
+    head = bytearray(wav_header(RATE, 2, 1))
+    for place in (4, 40):
+        head[place : place + 4] = (0x7FFF_FFFF).to_bytes(4, "little")
+    data_bytes = (2 << 30) + (1 << 20)
+    reader = MediaReader(MediaInput(_LongPipe(bytes(head), data_bytes)))
+    assert sum(samples.shape[1] for samples, _ in reader) == data_bytes // 4
+    reader.close()
