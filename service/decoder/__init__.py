@@ -2,7 +2,7 @@ r"""Decoding uploads outside the server: FFmpeg's parsers only ever run in confi
 
     server ------ commands -----> fork server --fork--> child
       | \__ upload: temporary file ________________________/ |
-      |_____ socket: the job in, blocks of samples out ______|
+      |_____ socket: request in, blocks of samples out ______|
 
 Each upload gets a child of its own, which ends after it. A child that crashes is an
 `InvalidAudioError` of that upload and nothing else. The children are forked from a process that

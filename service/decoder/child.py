@@ -16,10 +16,10 @@ from .protocol import (
     ERROR,
     INFO,
     PREFIX,
-    Job,
+    DecodeRequest,
     error_message,
     info_message,
-    receive_job,
+    receive_request,
 )
 from .sandbox import allow_cpu, confine, die_with
 
@@ -39,8 +39,8 @@ def run(connection: int, parent: int) -> int:
     confine(most_files=_SOCKET + 2)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=_SOCKET) as end:
-            job, upload = receive_job(end)
-            decode(job, end, upload, allow_cpu)
+            request, upload = receive_request(end)
+            decode(request, end, upload, allow_cpu)
             # The server may still be saying that there are more bytes. If nobody were there to
             # receive it, it would lose what this child has sent and it has not read yet.
             while end.recv(4096):
@@ -50,7 +50,9 @@ def run(connection: int, parent: int) -> int:
     return 0
 
 
-def decode(job: Job, connection: socket.socket, upload: int, made: Callable[[float], None]) -> None:
+def decode(
+    request: DecodeRequest, connection: socket.socket, upload: int, made: Callable[[float], None]
+) -> None:
     """Decodes the file `upload` (a descriptor) to blocks on `connection`, until the end or the
     first error; calls `made` with the seconds sent so far after each block.
 
@@ -64,13 +66,15 @@ def decode(job: Job, connection: socket.socket, upload: int, made: Callable[[flo
 
     samples = 0
     try:
-        file = GrowingFileReader(upload, lambda: connection.recv(4096), job.size)
-        with open_audio(file, job.sample_rate, job.channels, job.raw, job.max_seconds) as source:
+        file = GrowingFileReader(upload, lambda: connection.recv(4096), request.size)
+        with open_audio(
+            file, request.sample_rate, request.channels, request.raw, request.max_seconds
+        ) as source:
             send(INFO, info_message(source.info))
             for block in source:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]
-                made(samples / job.sample_rate)
+                made(samples / request.sample_rate)
         send(END)
     except InvalidAudioError as error:
         send(ERROR, error_message(error))

@@ -23,8 +23,8 @@ from .protocol import (
     INFO,
     MAX_TEXT,
     PREFIX,
+    DecodeRequest,
     DecoderError,
-    Job,
     received_error,
     received_info,
 )
@@ -33,8 +33,8 @@ logger = structlog.get_logger(__name__)
 
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
-Begin = Callable[[Job, int], Awaitable[Child]]
-"""Gives a child that works on a job, given the descriptor of the upload. Raises `DecoderError`."""
+Begin = Callable[[DecodeRequest, int], Awaitable[Child]]
+"""A child that works on a request, given the descriptor of the upload. Raises `DecoderError`."""
 
 
 class Decoder:
@@ -46,10 +46,10 @@ class Decoder:
     beginning, once.
     """
 
-    def __init__(self, begin: Begin, spool_dir: Path | None, job: Job) -> None:
+    def __init__(self, begin: Begin, spool_dir: Path | None, request: DecodeRequest) -> None:
         self._begin = begin
         self._spool_dir = spool_dir
-        self._job = job
+        self._request = request
         self._writing: asyncio.Future[None] | None = None
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
@@ -130,7 +130,7 @@ class Decoder:
             kind, payload = await self._message()
             if kind == AUDIO:
                 flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
-                yield flat.reshape(self._job.channels, -1)
+                yield flat.reshape(self._request.channels, -1)
             elif kind == INFO:
                 self.info = received_info(payload)
             elif kind == ERROR:
@@ -141,7 +141,7 @@ class Decoder:
 
     async def _connect(self) -> None:
         """Gives the upload, from its beginning, to a child. Raises `DecoderError`."""
-        self._child = await self._begin(self._job, self._file.reader)
+        self._child = await self._begin(self._request, self._file.reader)
         try:
             self._reader, self._writer = await asyncio.open_connection(
                 sock=self._child.connection, limit=_READ_AHEAD
@@ -154,8 +154,13 @@ class Decoder:
 
     async def _message(self) -> tuple[bytes, bytes]:
         """The next message, held to what a child may send: the child is not trusted."""
-        frame = 4 * self._job.channels  # bytes
-        longest = {AUDIO: frame * self._job.sample_rate, INFO: MAX_TEXT, ERROR: MAX_TEXT, END: 0}
+        frame = 4 * self._request.channels  # bytes
+        longest = {
+            AUDIO: frame * self._request.sample_rate,
+            INFO: MAX_TEXT,
+            ERROR: MAX_TEXT,
+            END: 0,
+        }
         try:
             kind, length = PREFIX.unpack(await self._reader.readexactly(PREFIX.size))
             if length > longest.get(kind, -1) or (kind == AUDIO and length % frame):

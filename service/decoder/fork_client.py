@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from .protocol import FORK, READY, REPORT, DecoderError, Job, send_job
+from .protocol import FORK, READY, REPORT, DecodeRequest, DecoderError, send_request
 
 logger = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class ForkServer:
 
 
 class Child:
-    """A forked child: it waits for its one job, does it, and ends."""
+    """A forked child: it waits for its one request, does it, and ends."""
 
     def __init__(
         self,
@@ -168,11 +168,11 @@ class Child:
         """Whether it has ended by itself or by a signal, and is not lost with its fork server."""
         return self._status.done() and self._status.result() is not None
 
-    def begin(self, job: Job, upload: int) -> None:
-        """Gives it the job and the descriptor of the upload. Raises `DecoderError`, and closes the
-        connection, when it has ended meanwhile."""
+    def begin(self, request: DecodeRequest, upload: int) -> None:
+        """Sends it the request and the descriptor of the upload. Raises `DecoderError`, and closes
+        the connection, when it has ended meanwhile."""
         try:
-            send_job(self.connection, job, upload)
+            send_request(self.connection, request, upload)
         except OSError as error:
             self.connection.close()
             raise DecoderError("the audio decoder has died") from error

@@ -31,7 +31,7 @@ from model_core.audio.channels import stereo_matrix
 
 from . import child
 from .growing_file import ALL
-from .protocol import READY, REPORT, Job
+from .protocol import READY, REPORT, DecodeRequest
 from .sandbox import confine_family, die_with
 
 _UNUSED = ("av.__main__", "av.datasets")  # modules of PyAV that decoding never imports
@@ -141,7 +141,7 @@ def prepare() -> None:
     samples = _made_elsewhere()
     for rate, channels in ((24_000, 1), (48_000, 2), (24_001, 1)):
         for data in samples:
-            _rehearse(data, Job(rate, channels, size=len(data)))
+            _rehearse(data, DecodeRequest(rate, channels, size=len(data)))
     os.environ.clear()
     confine_family()
     gc.collect()
@@ -186,7 +186,7 @@ def _samples() -> Iterator[bytes]:
             yield file.getvalue()
 
 
-def _rehearse(data: bytes, job: Job) -> None:
+def _rehearse(data: bytes, request: DecodeRequest) -> None:
     """Decodes an upload as a child does, so that a child finds all tables and caches filled. Its
     blocks are left in the socket's buffer, so it must be short."""
     ours, theirs = socket.socketpair()
@@ -194,7 +194,7 @@ def _rehearse(data: bytes, job: Job) -> None:
     with ours, theirs:
         os.write(upload, data)
         ours.send(ALL)
-        child.decode(job, theirs, upload, lambda seconds: None)
+        child.decode(request, theirs, upload, lambda seconds: None)
     os.close(upload)
 
 

@@ -11,7 +11,7 @@ from model_core.audio import RawFormat
 
 from .decoder import Decoder
 from .fork_client import Child, ForkServer
-from .protocol import DecoderError, Job
+from .protocol import DecodeRequest, DecoderError
 
 logger = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ logger = structlog.get_logger(__name__)
 class DecoderPool:
     """The source of decoders; one for the server, used from one event loop.
 
-    One child is forked ahead and waits for its job, so that an upload that comes alone does not
+    One child is forked ahead and waits for its request, so that an upload that comes alone does not
     wait for a fork. The next one is forked when that upload is done, not to compete with it.
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
     unless given). The fork server is started again whenever it is lost; `on_failure` is called
@@ -75,21 +75,21 @@ class DecoderPool:
         `size` is the length of the upload in bytes where it is known beforehand. Raises
         `DecoderError` when there is none to be had.
         """
-        job = Job(sample_rate, channels, raw, max_seconds, size)
+        request = DecodeRequest(sample_rate, channels, raw, max_seconds, size)
         try:
-            async with Decoder(self._begin, self._spool_dir, job) as decoder:
+            async with Decoder(self._begin, self._spool_dir, request) as decoder:
                 yield decoder
         finally:
             self._fork_ahead()
 
-    async def _begin(self, job: Job, upload: int) -> Child:
-        """A child that works on `job`, given the descriptor of its upload: the one forked ahead, or
-        a new one. Raises `DecoderError` when even a new fork server gives none."""
+    async def _begin(self, request: DecodeRequest, upload: int) -> Child:
+        """A child that works on `request`, given the descriptor of its upload: the one forked
+        ahead, or a new one. Raises `DecoderError` when even a new fork server gives none."""
         if self._ahead is not None:
             ahead, self._ahead = self._ahead, None
             try:
                 child = await ahead
-                child.begin(job, upload)
+                child.begin(request, upload)
                 return child
             except DecoderError:
                 pass  # it has died while it waited
@@ -97,13 +97,13 @@ class DecoderPool:
                 _drop(ahead)
                 raise
         try:
-            return await self._begin_anew(job, upload)
+            return await self._begin_anew(request, upload)
         except DecoderError:
-            return await self._begin_anew(job, upload)
+            return await self._begin_anew(request, upload)
 
-    async def _begin_anew(self, job: Job, upload: int) -> Child:
+    async def _begin_anew(self, request: DecodeRequest, upload: int) -> Child:
         child = await self._fork()
-        child.begin(job, upload)
+        child.begin(request, upload)
         return child
 
     def _fork_ahead(self) -> None:

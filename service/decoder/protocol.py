@@ -9,7 +9,7 @@ report, on which the fork server says what becomes of the child:
 On the child's socket, a message is one byte for its kind, a 32-bit little-endian length, and as
 many bytes. The server sends one, and after it only the words of `growing_file`:
 
-    J  JSON of `Job`, and with it the descriptor of the upload
+    J  JSON of `DecodeRequest`, and with it the descriptor of the upload
 
 The child answers:
 
@@ -30,7 +30,7 @@ from model_core.errors import AudioTooLongError, EncodecError, InvalidAudioError
 READY, FORK = b"ready", b"fork"
 REPORT = struct.Struct("<i")
 
-JOB, INFO, AUDIO, END, ERROR = b"J", b"I", b"A", b"Z", b"E"
+REQUEST, INFO, AUDIO, END, ERROR = b"J", b"I", b"A", b"Z", b"E"
 PREFIX = struct.Struct("<cI")
 MAX_TEXT = 1 << 16  # bytes of an I or E message
 
@@ -40,7 +40,7 @@ class DecoderError(EncodecError):
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodeRequest:
     """What to decode to: Hz, channels, the raw format if there is one, the limit in seconds, and
     the size of the upload in bytes if it is known."""
 
@@ -55,28 +55,28 @@ class Job:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Job":
-        """The job of `to_bytes`."""
+    def from_bytes(cls, data: bytes) -> "DecodeRequest":
+        """The request of `to_bytes`."""
         fields = json.loads(data)
         if fields["raw"] is not None:
             fields["raw"] = RawFormat(**fields["raw"])
         return cls(**fields)
 
 
-def send_job(connection: socket.socket, job: Job, upload: int) -> None:
+def send_request(connection: socket.socket, request: DecodeRequest, upload: int) -> None:
     """Tells a child what to do; the first message to it. Raises `OSError` when it is gone."""
-    data = job.to_bytes()
-    socket.send_fds(connection, [PREFIX.pack(JOB, len(data)), data], [upload])
+    data = request.to_bytes()
+    socket.send_fds(connection, [PREFIX.pack(REQUEST, len(data)), data], [upload])
 
 
-def receive_job(connection: socket.socket) -> tuple[Job, int]:
-    """Waits for the job and the descriptor of the upload. Raises `EOFError` when the server has
+def receive_request(connection: socket.socket) -> tuple[DecodeRequest, int]:
+    """Waits for the request and the descriptor of the upload. Raises `EOFError` when the server has
     none (any more)."""
     head, fds, _, _ = socket.recv_fds(connection, PREFIX.size, 1)
     if len(head) < PREFIX.size or not fds:
         raise EOFError("the server closed the connection")
     data = connection.recv(PREFIX.unpack(head)[1], socket.MSG_WAITALL)
-    return Job.from_bytes(data), fds[0]
+    return DecodeRequest.from_bytes(data), fds[0]
 
 
 def info_message(info: SourceInfo) -> bytes:
