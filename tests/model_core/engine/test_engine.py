@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, StreamState, TorchEngine
+from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, StreamState
+from model_core.engine.torch_engine import TorchEngine
 from tests.peers import Peers, signal
 
 LENGTHS = (1, 320, 2239, 2240, 23_999, 24_000, 24_001, 24_321, 48_000, 60_123)

@@ -15,6 +15,7 @@ from model_core.checkpoints import Registry, write_index
 from model_core.checkpoints.load import load_network
 from model_core.checkpoints.save import save_weights
 from model_core.codec import Compressor, run_now
+from model_core.codec.work import CPU
 from model_core.config import ENCODEC_24KHZ
 from model_core.ecdc import Header
 from model_core.errors import EncodecError
@@ -25,8 +26,6 @@ from service.api.models import describe
 from service.http.problems import Problem, ProblemCode
 from service.inference.model_pool import ModelPool, choose_device
 from service.settings import Settings
-
-CPU = torch.device("cpu")
 
 
 @contextlib.asynccontextmanager
@@ -215,7 +214,7 @@ def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path: Path)
 
 
 def test_the_device() -> None:
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="cuda:99"):
         choose_device("cuda:99")
