@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from model_core.engine.native import find_library
 from tests.service.calls import compressed, samples_of
 from tests.service.live import Live
 from tests.service.sounds import encoded, wav
@@ -24,6 +25,22 @@ def test_the_same_bytes_as_here(client: httpx.Client, weights: Path) -> None:
             assert back.content == client.post("/decompress", content=file).content
             assert back.content == other.post("/roundtrip", content=audio, params=params).content
             assert samples_of(back.content).std() > 0
+
+
+@pytest.mark.skipif(
+    find_library() is None or not Path("/proc/self/maps").exists(),
+    reason="without the native engine torch does the work; what is loaded, Linux says",
+)
+def test_torch_comes_in_with_the_first_call_for_a_language_model(weights: Path) -> None:
+    with started(_SERVICE, weights, "--device", "cpu") as process, process.ready() as client:
+        loaded = Path(f"/proc/{process.popen.pid}/maps")
+        for model in ("encodec_24khz", "encodec_48khz"):
+            file = compressed(client, encoded("m4a"), model=model)
+            assert client.post("/decompress", content=file).status_code == 200
+        assert client.get("/models").json()["models"][0]["language_model"] is not None
+        assert "libtorch" not in loaded.read_text()
+        compressed(client, encoded("m4a"), lm=True)
+        assert "libtorch" in loaded.read_text()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -213,6 +213,24 @@ def test_weights_that_make_no_sound_are_a_failure(weights: Path, tmp_path: Path)
     asyncio.run(run())
 
 
+def test_a_broken_language_model_is_a_failure_at_the_start(weights: Path, tmp_path: Path) -> None:
+    """Though it is used, and then loaded, only by calls that ask for it."""
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    (path,) = folder.glob("encodec_lm_24khz-*")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    async def run() -> None:
+        async with loaded(folder, models="encodec_24khz") as models:
+            assert models.state == "failed"
+            assert models.error is not None
+            assert path.name in models.error
+
+    asyncio.run(run())
+
+
 def test_the_device() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")

@@ -152,10 +152,10 @@ def test_work_gets_the_threads_of_idle_workers() -> None:
     asyncio.run(run())
 
 
-def test_each_worker_uses_one_torch_thread() -> None:
+def test_each_worker_of_a_device_uses_one_torch_thread() -> None:
     async def run() -> None:
-        async with running(threads=2) as (scheduler, _):
-            threads = work(lambda items: [torch.get_num_threads() for _ in items])
-            assert await scheduler.submit(threads) == 1
+        async with running(threads=2, device=CUDA) as (scheduler, _):
+            threads = task(lambda items: [torch.get_num_threads() for _ in items], device=CUDA)
+            assert await scheduler.submit(Work(threads, None, 1.0)) == 1
 
     asyncio.run(run())
