@@ -17,14 +17,14 @@ import torch
 from model_core.config import ModelConfig
 from model_core.engine import (
     BATCHES_AT_ONCE,
-    CudaEngine,
     EncodePrecision,
     Engine,
     EngineOptions,
     Precision,
-    TorchEngine,
 )
 from model_core.engine.arithmetic import arithmetic
+from model_core.engine.cuda import CudaEngine
+from model_core.engine.torch_engine import TorchEngine
 from model_core.model import EncodecModel
 
 from .agreement import agreement

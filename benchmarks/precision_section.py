@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from model_core.engine import (
-    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EngineOptions,
     Precision,
     StreamState,
 )
+from model_core.engine.cuda import CudaEngine
 from model_core.model import EncodecModel, load_model
 
 from .agreement import signal_to_noise

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from .checkpoints import lm_header_name
-from .codec import Codec, CodecCache, Compressor, Decompressor, iterate_now, run_now
+from .codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from .codec.codec_cache import CodecCache
+from .codec.entropy import LanguageModel
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
@@ -48,7 +50,7 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     lm_name = lm_header_name(model.name, model.weights) if use_lm else None
     codec = _CODECS.of(model)
     if lm is not None:
-        codec = codec.with_lm(lm, lm_name)
+        codec = codec.with_lm(LanguageModel(lm_name or model.name, lambda: lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]

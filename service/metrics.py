@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from model_core.codec.work import Task
+from model_core.codec.work import CPU, Task
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -109,7 +109,7 @@ class Metrics:
     def batch_started(self, task: Task, waited: list[float]) -> None:
         """A batch was taken; its works waited so long (s)."""
         self._batch_size.labels(task.name).observe(len(waited))
-        if task.device.type != "cpu":
+        if task.device != CPU:
             self._rows.labels(task.name, "used").inc(len(waited))
             self._rows.labels(task.name, "empty").inc(task.max_batch - len(waited))
         for seconds in waited:

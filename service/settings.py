@@ -12,9 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
 from model_core.config import CONFIGS
+from model_core.cores import usable_cores
 from model_core.engine import EncodePrecision, Precision
-
-from .cores import usable_cores
 
 ENV_PREFIX = "ENCODEC_"
 

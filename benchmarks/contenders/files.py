@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from model_core.codec import Compressor, Decompressor, iterate_now, run_now
+from model_core.codec.codec_cache import codec_of
 from model_core.ecdc import read_header
 from model_core.engine import EngineOptions
 from model_core.model import EncodecModel
@@ -41,7 +42,7 @@ class OurFiles:
 
     def __init__(self, model: EncodecModel, lm: LMModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
-        self._codec = Codec(
+        self._codec = codec_of(
             model, lm, options=EngineOptions(backend, threads=torch.get_num_threads())
         )
 

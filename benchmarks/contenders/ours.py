@@ -4,7 +4,8 @@ import io
 
 import torch
 
-from model_core.codec import Codec, Decompressor, Encoder, iterate_now, run_now
+from model_core.codec import Decompressor, Encoder, iterate_now, run_now
+from model_core.codec.codec_cache import codec_of
 from model_core.engine import EngineOptions
 from model_core.model import EncodecModel
 
@@ -17,7 +18,9 @@ class Ours:
 
     def __init__(self, model: EncodecModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
-        self._codec = Codec(model, options=EngineOptions(backend, threads=torch.get_num_threads()))
+        self._codec = codec_of(
+            model, options=EngineOptions(backend, threads=torch.get_num_threads())
+        )
 
     @property
     def backend(self) -> str:

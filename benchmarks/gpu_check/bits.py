@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_core.engine import (
-    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
     StreamState,
 )
+from model_core.engine.cuda import CudaEngine
 
 from ..clips import sound
 from ..plan import DEFAULT_BANDWIDTH

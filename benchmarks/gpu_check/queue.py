@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model_core.checkpoints.load import weights_of
 from model_core.codec import Codec, Compressor, Task
 from model_core.engine import EngineOptions
 
@@ -48,7 +49,7 @@ async def running(
     """A queue for the device, with its workers."""
     from service.inference.scheduler import Scheduler
 
-    scheduler = Scheduler(1, check.device, observer, on_death)
+    scheduler = Scheduler(1, str(check.device), observer, on_death)
     scheduler.start()
     try:
         yield scheduler
@@ -70,7 +71,9 @@ def _model(check: Check, report: Report, name: str) -> None:
     began = time.perf_counter()
     rows = check.rows if check.quick else None  # else chosen by a measurement
     codec = Codec(
-        check.model(name), device=check.device, options=EngineOptions(max_batch=rows, shared=True)
+        weights_of(check.model(name)),
+        device=str(check.device),
+        options=EngineOptions(max_batch=rows, shared=True),
     )
     made = time.perf_counter()
     codec.warm_up()

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from model_core.engine import (
-    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
@@ -21,7 +20,7 @@ from model_core.engine import (
     StreamState,
 )
 from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.cuda import recorder
+from model_core.engine.cuda import CudaEngine, recorder
 from model_core.errors import EncodecError
 from model_core.model import load_model
 

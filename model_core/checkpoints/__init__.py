@@ -1,19 +1,18 @@
 """Weights: which there are, where they come from, checked and loaded.
 
 A `Registry` says which weights a model name gets and which a header names; `shared_registry` is
-the one of the environment. `load` makes networks of them and `save` writes them: these two need
-torch, so that they are imported by name.
+the one of the environment. `read` gives them to an engine. `load` makes modules of them and `save`
+writes them: these two import torch, and are imported by name.
 """
 
 from ..errors import WeightsUnavailableError
 from .folder import write_index
-from .names import LMSet, State, WeightSet
+from .names import LMSet, WeightSet
 from .registry import Registry, remember, shared_registry
 
 __all__ = [
     "LMSet",
     "Registry",
-    "State",
     "WeightSet",
     "lm_header_name",
     "remember",

@@ -17,10 +17,11 @@ from typing import Literal
 import numpy as np
 
 from ..config import ModelConfig
+from ..engine import State
 from ..errors import WeightsError
 from .config import read_hub_config
 from .files import read_reference, read_safetensors
-from .names import FileName, Layout, State, weights_id
+from .names import FileName, Layout, weights_id
 
 HUB_TENSORS = "model.safetensors"
 

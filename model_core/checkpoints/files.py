@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
+from ..engine import State
 from ..errors import WeightsError
-from .names import FileName, State, is_statistic
+from .names import FileName, is_statistic
 
 FORMAT = "encodec-service"
 """What the metadata of this project's files call their format."""

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from ..ecdc import parse_model_name
+from ..engine import NetworkWeights, State
 from ..errors import WeightsError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
-from .convert import read_state
-from .names import LMSet, State, WeightSet, is_statistic, weights_id
+from .names import LMSet, WeightSet, is_statistic, weights_id
+from .read import read_checked, require_shapes
 from .registry import shared_registry
 
 Network = TypeVar("Network", bound=EncodecNetwork)
-
-_NAMED = 3  # how many wrong keys a message names
 
 
 def load_network(
@@ -28,33 +27,36 @@ def load_network(
 
     Raises `WeightsError` naming the file.
     """
-    state, own_id = _read(weights)
+    state, own_id = read_checked(weights)
+    network = network_of(weights, state, kind)
+    network.weights = weights.origin
+    network.weights_id = own_id
+    return network.to(device)
+
+
+def network_of(weights: WeightSet, state: State, kind: type[Network]) -> Network:
+    """A network of class `kind` with the tensors that were read of `weights`, in eval mode, named
+    as a header names it. Raises `WeightsError`."""
     with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
         network = kind(weights.config, weights.header_name)
     load_state(network, state, weights.path)
-    network.weights = weights.origin
-    network.weights_id = own_id
-    return network.to(device).eval()
+    return network.eval()
+
+
+def weights_of(network: EncodecNetwork) -> NetworkWeights:
+    """What an engine for `network` is made from."""
+    dtypes = {parameter.dtype for parameter in network.parameters()}
+    state = state_of(network) if dtypes == {torch.float32} else None
+    return NetworkWeights(network.name, network.config, state, lambda: network)
 
 
 def load_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
     """The language model with these weights, in eval mode. Raises `WeightsError`."""
-    state, _ = _read(weights)
+    state, _ = read_checked(weights)
     with torch.random.fork_rng(devices=[]):
         lm = LMModel.from_config(weights.config)
     load_state(lm, state, weights.path)
     return lm.to(device).eval()
-
-
-def _read(weights: WeightSet | LMSet) -> tuple[State, str]:
-    """The tensors and their id. Raises `WeightsError` where another id was expected."""
-    state = read_state(weights.path, weights.layout)
-    own = weights_id(state)
-    if weights.id not in (None, own):
-        raise WeightsError(
-            f"{weights.path}: the file has changed: it no longer holds weights {weights.id}"
-        )
-    return state, own
 
 
 def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path: Path) -> None:
@@ -68,28 +70,12 @@ def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path
     for name, tensor in own.items():
         if is_statistic(name) and name not in full:
             full[name] = torch.full_like(tensor, 1.0 if name.endswith(".inited") else 0.0)
-    problems = [
-        _listing("missing", [name for name in own if name not in full]),
-        _listing("unexpected", [name for name in full if name not in own]),
-        _listing(
-            "of another shape",
-            [
-                f"{name} {list(full[name].shape)} instead of {list(tensor.shape)}"
-                for name, tensor in own.items()
-                if name in full and full[name].shape != tensor.shape
-            ],
-        ),
-    ]
-    if any(problems):
-        raise WeightsError(f"{path}: {'; '.join(filter(None, problems))}")
+    require_shapes(_shapes_of(full), _shapes_of(own), path)
     module.load_state_dict(full)
 
 
-def _listing(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{what}: {', '.join(names[:_NAMED])}{more}"
+def _shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def state_of(module: nn.Module) -> State:

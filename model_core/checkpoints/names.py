@@ -24,9 +24,6 @@ Layout = Literal["reference", "own", "hub"]
 
 Source = Literal["bundled", "official", "hf", "folder"]
 
-State = dict[str, np.ndarray]
-"""The tensors of a network by the reference's names, float32."""
-
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
 OFFICIAL_FILES: dict[tuple[str, Kind], str] = {
     ("encodec_24khz", "model"): "encodec_24khz-d7cc33bc.th",

@@ -1,12 +1,13 @@
 """The codecs of one run, each loaded once; language models only where they are used."""
 
-import torch
+import os
 
 from ..checkpoints import Registry, WeightSet
-from ..checkpoints.load import load_lm
 from ..codec import Codec
+from ..cores import usable_cores
 from ..ecdc import Header
 from ..engine import EngineOptions
+from ..engine.device import find_device
 from .errors import CommandError
 
 
@@ -37,21 +38,22 @@ class NamedCodecs:
     def _codec(self, weights: WeightSet, lm: bool) -> Codec:
         key = (weights.header_name, weights.lm_header_name if lm else None)
         if key not in self._codecs:
-            language_model = load_lm(self._registry.fetch_lm(weights)) if lm else None
-            options = EngineOptions(threads=torch.get_num_threads())
+            language_model = self._registry.fetch_lm(weights) if lm else None
+            options = EngineOptions(threads=_threads())
             self._codecs[key] = Codec.from_weights(weights, language_model, self._device, options)
         return self._codecs[key]
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _device(name: str) -> str:
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise CommandError(f"there is no device {name!r}; use cpu, auto, cuda or cuda:1") from None
-    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
-        return device
-    if device.type == "cpu":
-        return device
-    raise CommandError(f"device {name} is not available here")
+        return find_device(name)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    except LookupError:
+        raise CommandError(f"device {name} is not available here") from None
+
+
+def _threads() -> int:
+    """`OMP_NUM_THREADS` as torch takes it, else one for each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()

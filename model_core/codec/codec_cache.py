@@ -1,4 +1,4 @@
-"""The codecs of models that a caller holds, each made once."""
+"""Codecs of models that a caller holds as modules."""
 
 import itertools
 import threading
@@ -6,12 +6,27 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..checkpoints.load import check_unchanged
+from ..checkpoints.load import check_unchanged, weights_of
 from ..engine import EngineOptions
+from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
 from .codec import Codec
+from .entropy import LanguageModel
 
 _Stamp = tuple[object, ...]
+
+
+def codec_of(
+    model: EncodecNetwork,
+    lm: LMModel | None = None,
+    lm_name: str | None = None,
+    options: EngineOptions = EngineOptions(),
+) -> Codec:
+    """The codec of `model` as it is now, on its device. `lm_name` is what headers call it with the
+    language model, the model's own name unless given. Raises as `make_engine`."""
+    language_model = None if lm is None else LanguageModel(lm_name or model.name, lambda: lm)
+    device = str(next(model.parameters()).device)
+    return Codec(weights_of(model), language_model, device=device, options=options)
 
 
 class CodecCache:
@@ -37,9 +52,7 @@ class CodecCache:
             if kept is not None and kept[0] == stamp:
                 return kept[1]
         check_unchanged(model)
-        codec = Codec(
-            model, device=next(model.parameters()).device, options=EngineOptions(threads=threads)
-        )
+        codec = codec_of(model, options=EngineOptions(threads=threads))
         with self._lock:
             self._codecs[model] = (stamp, codec)
         return codec

@@ -136,7 +136,7 @@ class Compressor:
         if self._lm is None:
             return self._packer.push(block.codes.T.ravel())
         if self._lm_encoder is None:
-            self._lm_encoder = LMEncoder(self._lm, self._num_codebooks)
+            self._lm_encoder = LMEncoder(self._lm.model, self._num_codebooks)
         cost = block.codes.shape[1] / self._codec.config.frame_rate
         work = Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)
         coded: bytes = (await self._runner.run([work]))[0]

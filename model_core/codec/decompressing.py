@@ -5,7 +5,6 @@ from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
 from ..ecdc import BitUnpacker, Header, Segment, read_exactly, read_scale, segments
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
@@ -77,7 +76,7 @@ class Decompressor:
         joined = []
         for segment, samples in zip(ahead, decoded, strict=True):
             last = segment.offset + self._overlap.stride >= self._header.audio_length
-            joined.append(self._overlap.push(torch.from_numpy(samples), last).numpy())
+            joined.append(self._overlap.push(samples, last))
         return np.concatenate(joined, axis=1)
 
     async def _read_segment(self, segment: Segment) -> EncodedBlock:
@@ -95,7 +94,7 @@ class Decompressor:
             self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
             return self._unpacker.pull(count).reshape(frames, codebooks).T
         if self._lm_decoder is None:
-            self._lm_decoder = LMDecoder(self._lm, codebooks, self._payload)
+            self._lm_decoder = LMDecoder(self._lm.model, codebooks, self._payload)
         cost = frames / self._codec.config.frame_rate
         work = Work(self._codec.lm_decode_task, (self._lm_decoder, frames), cost)
         codes: np.ndarray = (await self._runner.run([work]))[0]

@@ -1,65 +1,64 @@
 """Entropy coding of codes with the language model (paper section 3.3; reference `compress.py`).
 
-The model is called once a frame, on one thread of a CPU whatever the device of the codec: the
-coder needs the same probabilities to the last bit on both sides.
+The model is called once a frame. It is loaded, and torch imported, when the first frame is coded:
+a file or a service that codes without one needs neither.
 """
 
-from typing import BinaryIO
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
+from ..ecdc import ArithmeticCoder, ArithmeticDecoder
 from ..errors import InvalidAudioError
-from ..nn.lm import LMModel
-from ..threads import single_thread
-from .lm_steps import frame_by_frame
+
+if TYPE_CHECKING:
+    from ..nn.lm import LMModel
+    from .lm_steps import Predictor
 
 
-class _Predictor:
-    """Quantised distributions of the next frame, given the frames so far."""
+class LanguageModel:
+    """A codec's language model, loaded when it is first used.
 
-    def __init__(self, lm: LMModel, num_codebooks: int, range_bits: int):
-        self._lm = lm
-        self._stepping: LMModel | None = None
-        self._range_bits = range_bits
-        self._states: list[Tensor] | None = None
-        self._offset = 0
-        self._input = torch.zeros(1, num_codebooks, 1, dtype=torch.long)
+    `name` is what headers call the codec where it codes with this model.
+    """
 
-    def next(self) -> np.ndarray:
-        """`[K, card]`, the cumulative distributions of the K codes of the next frame."""
-        if self._stepping is None:
-            self._stepping = frame_by_frame(self._lm)
-        probabilities, self._states, self._offset = self._stepping(
-            self._input, self._states, self._offset
-        )
-        return build_stable_quantized_cdf(
-            probabilities[0, :, :, 0].t(), self._range_bits, check=False
-        ).numpy()
+    def __init__(self, name: str, load: Callable[[], LMModel]):
+        self.name = name
+        self._load = load
+        self._loading = threading.Lock()
+        self._model: LMModel | None = None
 
-    def saw(self, codes: np.ndarray) -> None:
-        """The frame that came, `[K]`."""
-        self._input = 1 + torch.from_numpy(codes.astype(np.int64)).view(1, -1, 1)
+    def model(self) -> LMModel:
+        """The model, on the CPU, in eval mode. Raises what `load` raises."""
+        with self._loading:
+            if self._model is None:
+                self._model = self._load().to("cpu").eval()
+            return self._model
 
 
 class LMEncoder:
     """Codes one segment's frames; state of one stream."""
 
-    def __init__(self, lm: LMModel, num_codebooks: int):
+    def __init__(self, load: Callable[[], LMModel], num_codebooks: int):
+        """`load` is called with the first frames."""
         self._coder = ArithmeticCoder()
-        self._predictor = _Predictor(lm, num_codebooks, self._coder.total_range_bits)
+        self._load, self._num_codebooks = load, num_codebooks
+        self._predictor: Predictor | None = None
 
-    @torch.inference_mode()
     def encode(self, codes: np.ndarray) -> bytes:
         """Code the next frames `[K, T]`; returns the bytes that are settled.
 
         Raises `InvalidAudioError` where the rounding of the probabilities leaves a code no range;
         no file can then hold it (the reference writes one that nobody can read).
         """
+        if self._predictor is None:
+            self._predictor = _predictor(self._load, self._num_codebooks, self._coder)
         try:
-            with single_thread():
+            with self._predictor.running():
                 for frame in codes.T:
                     self._coder.push_many(frame, self._predictor.next())
                     self._predictor.saw(frame)
@@ -77,19 +76,30 @@ class LMEncoder:
 class LMDecoder:
     """Decodes one segment's frames from `payload`; reads no byte more than it needs."""
 
-    def __init__(self, lm: LMModel, num_codebooks: int, payload: BinaryIO):
+    def __init__(self, load: Callable[[], LMModel], num_codebooks: int, payload: BinaryIO):
+        """`load` is called with the first frames."""
         self._decoder = ArithmeticDecoder(payload)
-        self._predictor = _Predictor(lm, num_codebooks, self._decoder.total_range_bits)
+        self._load, self._num_codebooks = load, num_codebooks
+        self._predictor: Predictor | None = None
 
-    @torch.inference_mode()
     def decode(self, frames: int) -> np.ndarray:
         """The next `frames` frames `[K, frames]`.
 
         Raises `TruncatedBitstreamError` or `BitstreamError`.
         """
+        if self._predictor is None:
+            self._predictor = _predictor(self._load, self._num_codebooks, self._decoder)
         codes = []
-        with single_thread():
+        with self._predictor.running():
             for _ in range(frames):
                 codes.append(self._decoder.pull_many(self._predictor.next()))
                 self._predictor.saw(codes[-1])
         return np.stack(codes, axis=1)
+
+
+def _predictor(
+    load: Callable[[], LMModel], num_codebooks: int, coder: ArithmeticCoder | ArithmeticDecoder
+) -> Predictor:
+    from .lm_steps import Predictor  # imports torch
+
+    return Predictor(load(), num_codebooks, coder.total_range_bits)

@@ -1,4 +1,7 @@
-"""The language model a frame at a time: the same bits, the past projected once.
+"""The language model a frame at a time: what it expects next, and with the past projected once.
+
+It runs on one thread of a CPU whatever the device of the codec: coder and decoder need the same
+probabilities to the last bit.
 
 `StreamingTransformerEncoder` makes keys and values of a layer's whole past at every call; at 24 kHz
 that is half of the time that entropy coding takes. Here they are kept, and only the newest position
@@ -7,22 +10,60 @@ only where the machine's matrix product gives a row the same bits whatever rows 
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..ecdc import build_stable_quantized_cdf
 from ..nn.lm import LMModel
 from ..nn.transformer import (
     StreamingTransformerEncoder,
     StreamingTransformerEncoderLayer,
     sin_embedding,
 )
+from ..threads import single_thread
 
 _ROWS = 16
 """Positions that are projected together. For fewer, matrix products have kernels of their own that
 add in another order (MKL below 4 rows)."""
+
+
+class Predictor:
+    """Quantised distributions of the next frame, given the frames so far."""
+
+    def __init__(self, lm: LMModel, num_codebooks: int, range_bits: int):
+        self._lm = lm
+        self._stepping: LMModel | None = None
+        self._range_bits = range_bits
+        self._states: list[Tensor] | None = None
+        self._offset = 0
+        self._input = torch.zeros(1, num_codebooks, 1, dtype=torch.long)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What `next` is called in."""
+        with single_thread(), torch.inference_mode():
+            self._stepping = self._stepping or frame_by_frame(self._lm)
+            yield
+
+    def next(self) -> np.ndarray:
+        """`[K, card]`, the cumulative distributions of the K codes of the next frame."""
+        assert self._stepping is not None
+        probabilities, self._states, self._offset = self._stepping(
+            self._input, self._states, self._offset
+        )
+        return build_stable_quantized_cdf(
+            probabilities[0, :, :, 0].t(), self._range_bits, check=False
+        ).numpy()
+
+    def saw(self, codes: np.ndarray) -> None:
+        """The frame that came, `[K]`."""
+        self._input = 1 + torch.from_numpy(codes.astype(np.int64)).view(1, -1, 1)
 
 
 def frame_by_frame(lm: LMModel) -> LMModel:

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import torch
-
 T = TypeVar("T")
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 
 
 class Task(Protocol):
@@ -33,8 +31,9 @@ class Task(Protocol):
         counts; elsewhere those of one stream in order count as one."""
 
     @property
-    def device(self) -> torch.device:
-        """Where it runs; language models are on the CPU, whatever the codec's device."""
+    def device(self) -> str:
+        """Where it runs, `cpu` or `cuda:0`; language models are on the CPU, whatever the codec's
+        device."""
 
     def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
         """The result of each item, in their order; `threads` is how many it may use, None leaves
@@ -58,7 +57,7 @@ class FunctionTask:
     model: str
     max_batch: int
     function: Callable[[list[Any], int | None], list[Any]]
-    device: torch.device = CPU
+    device: str = CPU
 
     def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
         return self.function(items, threads)

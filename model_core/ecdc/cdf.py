@@ -3,7 +3,12 @@
 Source: reference `quantization/ac.py`, `build_stable_quantized_cdf`.
 """
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def build_stable_quantized_cdf(

@@ -1,22 +1,30 @@
 """Runs the networks of `nn` on blocks of fixed shape, with the state of each stream apart.
 
 What it computes is what `nn` computes on the whole audio; the tests hold it to that.
+
+The native backend does without torch. The others, `torch_engine.TorchEngine` and
+`cuda.CudaEngine`, are imported by name, or by `make_engine` when it chooses one.
 """
 
 from .blocks import DecodeItem, EncodedBlock, EncodeItem, StreamState
 from .choose import BACKENDS, PRECISIONS, Backend, make_engine
-from .cuda import BATCHES_AT_ONCE, CudaEngine
 from .native import NativeEngine
 from .overlap import OverlapAdd
-from .protocol import EncodePrecision, Engine, EngineOptions, Precision
-from .torch_engine import TorchEngine
+from .protocol import (
+    BATCHES_AT_ONCE,
+    EncodePrecision,
+    Engine,
+    EngineOptions,
+    NetworkWeights,
+    Precision,
+    State,
+)
 
 __all__ = [
     "BACKENDS",
     "BATCHES_AT_ONCE",
     "PRECISIONS",
     "Backend",
-    "CudaEngine",
     "DecodeItem",
     "EncodeItem",
     "EncodePrecision",
@@ -24,9 +32,10 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "NativeEngine",
+    "NetworkWeights",
     "OverlapAdd",
     "Precision",
+    "State",
     "StreamState",
-    "TorchEngine",
     "make_engine",
 ]

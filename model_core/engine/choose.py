@@ -4,15 +4,9 @@ import os
 from dataclasses import replace
 from typing import Literal, get_args
 
-import torch
-
 from ..errors import EncodecError
-from ..nn.network import EncodecNetwork
-from .cuda import CudaEngine
-from .cuda.batching import choose_rows
 from .native import NativeEngine, find_library
-from .protocol import EncodePrecision, Engine, EngineOptions, Precision
-from .torch_engine import TorchEngine
+from .protocol import EncodePrecision, Engine, EngineOptions, NetworkWeights, Precision
 
 Backend = Literal["auto", "native", "cuda", "torch"]
 BACKEND_VARIABLE = "ENCODEC_BACKEND"
@@ -22,11 +16,9 @@ ENCODE_PRECISIONS: tuple[str, ...] = get_args(EncodePrecision)
 
 
 def make_engine(
-    model: EncodecNetwork,
-    device: torch.device | str = "cpu",
-    options: EngineOptions = EngineOptions(),
+    weights: NetworkWeights, device: str = "cpu", options: EngineOptions = EngineOptions()
 ) -> Engine:
-    """An engine for `model` on `device`.
+    """An engine for `weights` on `device`. Only the torch and CUDA backends import torch.
 
     Raises `EncodecError` for a backend or a precision that does not work here.
     """
@@ -38,40 +30,50 @@ def make_engine(
     for wanted, known in ((precision, PRECISIONS), (encode_precision, ENCODE_PRECISIONS)):
         if wanted not in known:
             raise EncodecError(f"no precision {wanted!r}; there is {', '.join(known)}")
-    device = torch.device(device)
+    on_gpu = device.startswith("cuda")
+    can_capture = weights.config.lstm > 0  # the steps of the CUDA backend have an LSTM
     if kind == "auto":
-        on_gpu = device.type == "cuda" and CudaEngine.supports(model)
-        kind = "cuda" if on_gpu else _elsewhere(model, device, precision)
+        kind = "cuda" if on_gpu and can_capture else _elsewhere(weights, device, precision)
     if kind == "cuda":
-        if device.type != "cuda":
+        if not on_gpu:
             raise EncodecError(f"the backend cuda does not work here: {device} is no CUDA device")
-        if not CudaEngine.supports(model):
+        if not can_capture:
             raise EncodecError("the backend cuda does not work here: not for this model")
-        if options.shared and options.max_batch is None:
-            rows = choose_rows(lambda n: CudaEngine(model, device, replace(options, max_batch=n)))
-            options = replace(options, max_batch=rows)
-        return CudaEngine(model, device, options)
+        return _cuda_engine(weights, device, options)
     if encode_precision != "float32":
         raise EncodecError(f"encoding in {encode_precision} does not work here: it takes a GPU")
     if kind == "native":
         library = find_library(build or None)
         if library is None:
             raise EncodecError(f"the backend {backend} does not work here: it was not compiled")
-        if not NativeEngine.supports(model, device):
+        if not NativeEngine.supports(weights, device):
             raise EncodecError(f"the backend {backend} does not work here: not for this model")
         if precision == "tf32" or (precision == "bfloat16" and not library.has_bfloat16):
             raise _refusal(precision)
-        return NativeEngine(model, library, options)
+        return NativeEngine(weights, library, options)
     if precision != "float32":
         raise _refusal(precision)
-    return TorchEngine(model, device)
+    from .torch_engine import TorchEngine
+
+    return TorchEngine(weights.network(), device, options)
 
 
-def _elsewhere(model: EncodecNetwork, device: torch.device, precision: Precision) -> Backend:
+def _elsewhere(weights: NetworkWeights, device: str, precision: Precision) -> Backend:
     """The native backend where it can do this, else torch."""
     library = find_library()
     able = library is not None and (precision == "float32" or library.has_bfloat16)
-    return "native" if able and NativeEngine.supports(model, device) else "torch"
+    return "native" if able and NativeEngine.supports(weights, device) else "torch"
+
+
+def _cuda_engine(weights: NetworkWeights, device: str, options: EngineOptions) -> Engine:
+    from .cuda import CudaEngine
+    from .cuda.batching import choose_rows
+
+    network = weights.network()
+    if options.shared and options.max_batch is None:
+        rows = choose_rows(lambda n: CudaEngine(network, device, replace(options, max_batch=n)))
+        options = replace(options, max_batch=rows)
+    return CudaEngine(network, device, options)
 
 
 def _refusal(precision: Precision) -> EncodecError:

@@ -10,6 +10,7 @@ carries from block to block is `context` columns of each convolution's input, an
 LSTM. `nn.seanet` is the same network as modules; a test holds the two together.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -144,6 +145,36 @@ def decoder_plan(config: ModelConfig) -> Plan:
     return Plan((first,), lstm, tuple(layers))
 
 
+def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a checkpoint, by its name in the reference."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for plan in (encoder_plan(config), decoder_plan(config)):
+        for layer in convolutions(plan.before):
+            shapes |= _convolution_shapes(layer, config)
+        if plan.lstm is not None:
+            shapes |= _lstm_shapes(plan.lstm)
+        for layer in convolutions(plan.after):
+            shapes |= _convolution_shapes(layer, config)
+    for number in range(config.num_codebooks):
+        name = f"quantizer.vq.layers.{number}._codebook"
+        shapes |= {
+            f"{name}.inited": (1,),
+            f"{name}.cluster_size": (config.bins,),
+            f"{name}.embed": (config.bins, config.dimension),
+            f"{name}.embed_avg": (config.bins, config.dimension),
+        }
+    return shapes
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """The numbers in encoder and decoder, weight norm folded."""
+    return sum(
+        math.prod(shape)
+        for name, shape in state_shapes(config).items()
+        if not name.startswith("quantizer.") and not name.endswith(".weight_g")
+    )
+
+
 def convolutions(layers: Iterable[Layer]) -> Iterator[Convolution]:
     """Every convolution below `layers`, in the order in which they run; shortcuts come first."""
     for layer in layers:
@@ -159,6 +190,37 @@ def _name(part: str, number: Iterator[int], elu: bool = False) -> str:
     if elu:
         next(number)
     return f"{part}.model.{next(number)}"
+
+
+def _convolution_shapes(layer: Convolution, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    outputs, inputs = layer.out_channels, layer.in_channels
+    weight = (inputs, outputs) if layer.transposed else (outputs, inputs)
+    if config.norm == "weight_norm":
+        return {
+            f"{layer.weights}.bias": (outputs,),
+            f"{layer.weights}.weight_g": (weight[0], 1, 1),
+            f"{layer.weights}.weight_v": (*weight, layer.kernel),
+        }
+    return {
+        f"{layer.weights}.weight": (*weight, layer.kernel),
+        f"{layer.weights}.bias": (outputs,),
+        f"{layer.norm}.weight": (outputs,),
+        f"{layer.norm}.bias": (outputs,),
+    }
+
+
+def _lstm_shapes(lstm: Lstm) -> dict[str, tuple[int, ...]]:
+    gates = 4 * lstm.size
+    return {
+        f"{lstm.name}.lstm.{kind}_l{number}": shape
+        for number in range(lstm.num_layers)
+        for kind, shape in (
+            ("weight_ih", (gates, lstm.size)),
+            ("weight_hh", (gates, lstm.size)),
+            ("bias_ih", (gates,)),
+            ("bias_hh", (gates,)),
+        )
+    }
 
 
 def _residuals(part: str, number: Iterator[int], width: int, units: int) -> list[Layer]:

@@ -1,21 +1,47 @@
-"""What every backend offers, and what it may be asked for."""
+"""What every backend is made from, offers, and may be asked for."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import torch
 
 from ..config import ModelConfig
-from ..nn.network import EncodecNetwork
 from .blocks import DecodeItem, EncodedBlock, EncodeItem
+
+if TYPE_CHECKING:
+    from ..nn.network import EncodecNetwork
+
+State = dict[str, np.ndarray]
+"""The tensors of a network by the reference's names, float32."""
+
+BATCHES_AT_ONCE = 2
+"""Batches on their way at once on a device, and so the threads that keep it busy."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of decoding: float32, or what its convolutions and LSTM multiply in."""
 
 EncodePrecision = Literal["float32", "tf32"]
 """Of encoding. In anything but float32 it chooses some codes that the reference would not."""
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """A network in the two forms that backends are made from."""
+
+    name: str
+    """What `.ecdc` headers call the model with these weights."""
+
+    config: ModelConfig
+
+    state: State | None
+    """For the native backend; None for a network that computes in another precision."""
+
+    network: Callable[[], EncodecNetwork]
+    """The same as modules, which the torch and CUDA backends copy. For weights from a checkpoint
+    it imports torch and builds them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +63,7 @@ class EngineOptions:
 
     shared: bool = False
     """Calls come from several threads at once, for streams that wait for each other: items and
-    batches stay small, and each call says how many threads it may use."""
+    batches stay small, and each call says how many threads it may use; torch takes one."""
 
     precision: Precision = "float32"
     """Of decoding. The native backend has `bfloat16` where the processor multiplies it
@@ -55,8 +81,8 @@ class Engine(Protocol):
     """
 
     config: ModelConfig
-    model: EncodecNetwork  # for inference, on `device`
-    device: torch.device
+    device: str
+    """`cpu` or `cuda:0`."""
     name: str
     """Which backend, and which build of it."""
     precision: Precision

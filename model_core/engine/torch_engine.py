@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor
 
 from ..nn.conv import fold_weight_norm
 from ..nn.network import EncodecNetwork
+from ..threads import single_thread
 from .arithmetic import arithmetic
 from .blocks import DecodeItem, EncodedBlock, EncodeItem, states_kept
 from .modules import Modules
 from .plan import decoder_plan, encoder_plan
-from .protocol import EncodePrecision, Precision
+from .protocol import EncodePrecision, EngineOptions, Precision
 from .streaming import run_block
 
 
@@ -27,10 +29,18 @@ class TorchEngine:
     captured: bool | None = None
     max_batch = 1
 
-    def __init__(self, model: EncodecNetwork, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        model: EncodecNetwork,
+        device: torch.device | str = "cpu",
+        options: EngineOptions = EngineOptions(),
+    ):
+        """Of the options only `shared` means something here."""
         self.config = model.config
-        self.device = torch.device(device)
-        self.model = copy.deepcopy(model).to(self.device).eval()
+        self._device = torch.device(device)
+        self.device = str(self._device)
+        self.model = copy.deepcopy(model).to(self._device).eval()
+        self._shared = options.shared
         fold_weight_norm(self.model)
         self._encoder = encoder_plan(self.config)
         self._decoder = decoder_plan(self.config)
@@ -45,12 +55,12 @@ class TorchEngine:
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`."""
-        with arithmetic(self.device), states_kept(items):
+        with self._threads(), arithmetic(self._device), states_kept(items):
             return [self._encode(item) for item in items]
 
     @torch.inference_mode()
     def _encode(self, item: EncodeItem) -> EncodedBlock:
-        x = torch.from_numpy(item.samples).to(self.device, self.dtype)[None]
+        x = torch.from_numpy(item.samples).to(self._device, self.dtype)[None]
         x, scale = self.model.normalised(x)
         if self._is_whole(item):
             latent = self.model.encoder(x)
@@ -61,18 +71,22 @@ class TorchEngine:
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`."""
-        with arithmetic(self.device), states_kept(items):
+        with self._threads(), arithmetic(self._device), states_kept(items):
             return [self._decode(item).cpu().numpy() for item in items]
 
     @torch.inference_mode()
     def _decode(self, item: DecodeItem) -> Tensor:
-        codes = torch.from_numpy(item.block.codes).to(self.device)
+        codes = torch.from_numpy(item.block.codes).to(self._device)
         latent = self.model.quantizer.decode(codes[:, None])
         if self._is_whole(item):
             y = self.model.decoder(latent)
         else:
             y = run_block(self._decoder, self._decoder_modules, latent, item.state, item.last)
         return y[0] if item.block.scale is None else y[0] * item.block.scale
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Where several threads call, one torch thread each: sums then have one order."""
+        return single_thread() if self._shared else nullcontext()
 
     def _is_whole(self, item: EncodeItem | DecodeItem) -> bool:
         """A segment, or a stream of one block, which may be too short to be one of several."""

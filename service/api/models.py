@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
 from model_core.codec import Codec
+from model_core.engine.plan import parameter_count
 
 from ..http.problems import ProblemCode, problem_responses
 from ..inference.model_pool import ModelPool, ServedModel
@@ -161,8 +162,7 @@ def _weights(codec: Codec) -> Weights | None:
 
 
 def _network(codec: Codec) -> Network:
-    parameters = sum(p.numel() for p in codec.engine.model.parameters())
-    return Network(n_filters=codec.config.n_filters, parameters=parameters)
+    return Network(n_filters=codec.config.n_filters, parameters=parameter_count(codec.config))
 
 
 def _language_model(codec: Codec) -> LanguageModel | None:

@@ -1,14 +1,16 @@
-"""Notices a device that no longer works: one that hangs, or that died while nobody used it."""
+"""Notices a device that no longer works: one that hangs, or that died while nobody used it.
+
+Only what has to do with a device other than the CPU imports torch.
+"""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import structlog
-import torch
 
 from model_core.codec.work import FunctionTask, Work
-from model_core.engine.cuda.handover import handover
 
 from .worker_queue import DeviceQueue
 
@@ -38,6 +40,8 @@ async def until_it_fails(
 ) -> NoReturn:
     """Whenever the device has been idle for a while, `run` a `probe` on it, if there is one; raises
     `DeviceError` once that fails. Want of memory is no failure: others may have taken it."""
+    import torch
+
     while True:
         await asyncio.sleep(min(_LOOK, IDLE_SECONDS / 4))
         if queue.idle_for() < IDLE_SECONDS or (work := probe()) is None:
@@ -50,11 +54,28 @@ async def until_it_fails(
             raise DeviceError(f"the device failed while it was idle: {error}") from error
 
 
-def device_probe(device: torch.device) -> Work:
+def is_lost(error: Exception) -> bool:
+    """Whether a device answers nothing more in this process once `error` was raised."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.AcceleratorError)
+
+
+def use_one_thread() -> None:
+    """Have torch use one thread for what this one asks of it: sums then have one order."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def device_probe(device: str) -> Work:
     """The smallest work that shows whether a device works: a sum, computed there and copied back.
     It raises what torch raises, and `RuntimeError` for a wrong sum."""
 
     def run(items: list[Any], threads: int | None = None) -> list[Any]:
+        import torch
+
+        from model_core.engine.cuda.handover import handover
+
         with handover.of_a_batch():  # not while a graph is captured
             found = int(torch.arange(_PROBE_NUMBERS, device=device).sum().cpu())
         if found != sum(range(_PROBE_NUMBERS)):

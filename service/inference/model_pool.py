@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import structlog
-import torch
 
-from model_core.checkpoints import Registry, WeightSet
-from model_core.checkpoints.load import load_lm
+from model_core.checkpoints import LMSet, Registry, WeightSet
+from model_core.checkpoints.read import check_lm
 from model_core.codec import Codec
+from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
+from model_core.engine.device import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
-from model_core.nn.lm import LMModel
 
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
@@ -27,20 +27,12 @@ State = Literal["starting", "ready", "failed"]
 logger = structlog.get_logger(__name__)
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: str) -> str:
     """`auto` is CUDA where there is one. Raises `ValueError` for a CUDA device that is not here."""
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        index = device.index or 0
-        if index >= torch.cuda.device_count():
-            raise ValueError(
-                f"there is no device {wanted}: no such GPU or its driver is visible; "
-                "cpu and auto run without one"
-            )
-        device = torch.device("cuda", index)
-    return device
+    try:
+        return find_device(wanted)
+    except LookupError as error:
+        raise ValueError(f"{error}; cpu and auto run without one") from error
 
 
 HINT = "--models (ENCODEC_MODELS) names the models to serve, where the weights lack one"
@@ -62,7 +54,7 @@ class ModelPool:
     def __init__(
         self,
         settings: Settings,
-        device: torch.device,
+        device: str,
         on_failure: Callable[[], None] = lambda: None,
         on_ready: Callable[[str], None] = lambda name: None,
     ):
@@ -72,11 +64,11 @@ class ModelPool:
         self._device = device
         self._on_failure = on_failure
         self._on_ready = on_ready
-        if settings.max_batch and device.type != "cuda":
-            logger.warning("max_batch is for a GPU alone", device=str(device))
+        if settings.max_batch and device == CPU:
+            logger.warning("max_batch is for a GPU alone", device=device)
         self._options = EngineOptions(
             backend=settings.backend,
-            max_batch=settings.max_batch or None if device.type == "cuda" else None,
+            max_batch=settings.max_batch or None if device != CPU else None,
             threads=settings.worker_threads,
             shared=True,
             precision=settings.decode_precision,
@@ -99,7 +91,7 @@ class ModelPool:
         return "ready" if len(self._warm) == len(self._settings.models) else "starting"
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> str:
         return self._device
 
     def start(self) -> None:
@@ -171,7 +163,7 @@ class ModelPool:
         codec = self._warm.get(name)
         config = CONFIGS[name] if codec is None else codec.config
         state: State = self.state if codec is None else "ready"
-        return ServedModel(config, str(self._device), state, codec)
+        return ServedModel(config, self._device, state, codec)
 
     def _require_ready(self) -> Registry:
         if self.state == "failed":
@@ -209,8 +201,7 @@ class ModelPool:
         chosen once for all weights of one shape, so that weights that are loaded again make the
         same codes again, and nothing is measured while requests wait.
         """
-        torch.set_num_threads(1)
-        lm = _load_lm(registry, found)
+        lm = _fetch_lm(registry, found)
         with self._making:
             chosen = self._max_batch.get(found.config, self._options.max_batch)
             options = replace(self._options, max_batch=chosen)
@@ -251,15 +242,18 @@ def _decodes(codec: Codec, header: Header) -> bool:
     return codec.header_name(header.lm) == header.model
 
 
-def _load_lm(registry: Registry, found: WeightSet) -> LMModel | None:
-    """The language model; None where it is not available, since the model works without it."""
+def _fetch_lm(registry: Registry, found: WeightSet) -> LMSet | None:
+    """The language model, checked; None where it is not available, since the model works without
+    it. Raises `WeightsError` for a file that is wrong now, and not with the first request."""
     if found.lm is None:
         return None
     try:
-        return load_lm(registry.fetch_lm(found))
+        lm = registry.fetch_lm(found)
+        check_lm(lm)
     except WeightsUnavailableError as error:
         logger.warning("no language model", model=found.header_name, error=str(error))
         return None
+    return lm
 
 
 def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
@@ -269,7 +263,7 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
         "note": None if found is None else found.note,
         "n_filters": codec.config.n_filters,
         "lm": codec.has_lm,
-        "device": str(codec.device),
+        "device": codec.device,
         "backend": codec.engine.name,
         "max_batch": codec.engine.max_batch,
         "captured": codec.engine.captured,

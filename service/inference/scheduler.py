@@ -15,13 +15,12 @@ from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 import structlog
-import torch
 
-from model_core.codec.work import Task, Work
+from model_core.codec.work import CPU, Task, Work
 from model_core.engine import BATCHES_AT_ONCE
 
 from .batch import Job, Part, StreamKey
-from .device_watch import DeviceError, until_it_fails, until_overdue
+from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
 from .worker_queue import CpuQueue, DeviceQueue, WorkerQueue
 
 logger = structlog.get_logger(__name__)
@@ -35,9 +34,6 @@ Larger ones gain little there (`benchmarks`)."""
 
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
-
-# Once one of these was raised the device answers nothing more in this process.
-_FATAL = (torch.AcceleratorError,)
 
 
 class SchedulerError(Exception):
@@ -67,7 +63,7 @@ class Scheduler:
     def __init__(
         self,
         threads: int,
-        device: torch.device,
+        device: str,
         observer: QueueObserver,
         on_death: Callable[[], None] = lambda: None,
         step_timeout: float = 60.0,
@@ -82,7 +78,7 @@ class Scheduler:
         self._probe = probe
         self._cpu = CpuQueue(threads, CPU_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
-        self._device = None if device.type == "cpu" else DeviceQueue(BATCHES_AT_ONCE)
+        self._device = None if device == CPU else DeviceQueue(BATCHES_AT_ONCE)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refusal: str | None = "the queue is not running"
         self._stopping = self._dead = False
@@ -178,7 +174,7 @@ class Scheduler:
         return results
 
     def _queue_of(self, task: Task) -> WorkerQueue:
-        if self._device is None or task.device.type == "cpu":
+        if self._device is None or task.device == CPU:
             return self._cpu
         return self._device
 
@@ -193,9 +189,10 @@ class Scheduler:
         return job.future
 
     def _work(self, queue: WorkerQueue) -> None:
-        """A worker thread. One torch thread each: sums are then always taken in one order."""
+        """A worker thread."""
         try:
-            torch.set_num_threads(1)
+            if queue is self._device:
+                use_one_thread()
             while batch := queue.take():
                 self._observer.queue_depth(self.depth)
                 unfinished = self._run(batch.parts, 1 + queue.spare())
@@ -215,9 +212,9 @@ class Scheduler:
             results = task.run([work.item for work in works], threads)
             if len(results) != len(works):
                 raise ValueError("the task has not answered each work")
-        except _FATAL:
-            raise
-        except Exception as error:  # noqa: BLE001  an item's error belongs to its stream
+        except Exception as error:
+            if is_lost(error):
+                raise
             if len(parts) > 1:
                 return [job for part in parts for job in self._run([part], threads)]
             self._tell(partial(parts[0].job.fail, error))

@@ -12,7 +12,8 @@ from benchmarks.plan import PRESETS
 from benchmarks.results import Section
 from benchmarks.streams import Streams
 from model_core.config import CONFIGS
-from model_core.engine import CudaEngine, EngineOptions
+from model_core.engine import EngineOptions
+from model_core.engine.cuda import CudaEngine
 from model_core.model import EncodecModel
 
 _CPU = torch.device("cpu")

@@ -21,7 +21,8 @@ from torch import Tensor
 from model_core import EncodecModel, compress_to_file, decompress
 from model_core.checkpoints import Registry
 from model_core.checkpoints.load import load_network
-from model_core.codec import Codec, Encoder, run_now
+from model_core.codec import Encoder, run_now
+from model_core.codec.codec_cache import codec_of
 from model_core.ecdc import Header, read_header
 from tests.peers import NAMES, Frames, LMPair, Pair, Peers, entries_used, signal
 
@@ -93,7 +94,7 @@ def bandwidths(lm: bool) -> list[float]:
 
 def coded_by_ours(model: EncodecModel, wav: Tensor, bandwidth: float) -> Frames:
     """The frames that `compress` writes, as the reference's `encode` returns them."""
-    encoder = Encoder(Codec(model), model.config.codebooks_for(bandwidth))
+    encoder = Encoder(codec_of(model), model.config.codebooks_for(bandwidth))
     samples = wav.numpy()
     blocks = run_now(encoder.push(samples)) + run_now(encoder.finish())
     codes = [torch.from_numpy(block.codes)[None] for block in blocks]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from fastapi import FastAPI, Request
 
 from model_core.codec import Work
@@ -20,7 +19,7 @@ from service.app import create_app
 from service.inference.scheduler import Scheduler
 from service.settings import Settings
 
-CUDA = torch.device("cuda")  # none is used: the workers for it run its tasks
+CUDA = "cuda:0"  # none is used: the workers for it run its tasks
 
 
 def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
@@ -46,7 +45,7 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
     async def run(
         request: Request,
         function: Callable[[list[Any]], list[Any]],
-        device: torch.device = CPU,
+        device: str = CPU,
     ) -> Any:
         task = FunctionTask(
             "encode", "encodec_24khz", 1, lambda items, threads: function(items), device

@@ -13,11 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from model_core.engine.native import find_library
 from service.__main__ import serve
 from service.api.models import ModelList
 from service.http.problems import PROBLEM_JSON
 from service.settings import Settings
+from tests.service.calls import compressed
 from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
+from tests.service.sounds import encoded
 
 
 def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
@@ -42,6 +45,22 @@ def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
         assert len(found) == 1
         assert (found[0]["method"], found[0]["path"]) == ("GET", "/nothing/here")
         assert (found[0]["status"], found[0]["complete"]) == (404, True)
+
+
+@pytest.mark.skipif(
+    find_library() is None or not Path("/proc/self/maps").exists(),
+    reason="without the native engine torch does the work; what is loaded, Linux says",
+)
+def test_torch_comes_in_with_the_first_call_for_a_language_model(weights: Path) -> None:
+    with started(SERVICE, weights, "--device", "cpu") as process, process.ready() as client:
+        loaded = Path(f"/proc/{process.popen.pid}/maps")
+        for model in ("encodec_24khz", "encodec_48khz"):
+            file = compressed(client, encoded("m4a"), model=model)
+            assert client.post("/decompress", content=file).status_code == 200
+        assert client.get("/models").json()["models"][0]["language_model"] is not None
+        assert "libtorch" not in loaded.read_text()
+        compressed(client, encoded("m4a"), lm=True)
+        assert "libtorch" in loaded.read_text()
 
 
 def test_a_busy_server_stays_ready_and_finishes_its_requests_when_stopped(weights: Path) -> None:

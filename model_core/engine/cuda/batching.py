@@ -58,7 +58,7 @@ def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
     """Blocks a second through encoder and decoder, in full batches of different streams, and the
     share of the device's memory that this takes beside what others have taken."""
     engine = make(rows)
-    rate, device = _rate(engine, rows), engine.device
+    rate, device = _rate(engine, rows), torch.device(engine.device)
     taken = _memory_share(device)
     del engine
     free_unused_memory()

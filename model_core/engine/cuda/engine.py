@@ -52,19 +52,20 @@ class CudaEngine:
     ):
         """TF32 means something on a CUDA device alone.
 
-        Raises `ValueError` for a network without an LSTM (see `supports`) and for less than a row.
+        Raises `ValueError` for a network without an LSTM and for less than a row.
         """
         if options.max_batch is not None and options.max_batch < 1:
             raise ValueError(f"a batch has a row or more, not {options.max_batch}")
         self.config = model.config
-        self.device = torch.device(device)
+        self._device = torch.device(device)
+        self.device = str(self._device)
         self.max_batch = self.blocks_at_once = options.max_batch or ROWS
         self.precision = options.precision
         self.encode_precision = options.encode_precision
         self.block_samples = self.config.block_samples
         self.block_frames = self.config.frames(self.block_samples)
-        self.name = "cuda" if self.device.type == "cuda" else "cuda-on-host"
-        if self.device.type == "cuda":
+        self.name = "cuda" if self._device.type == "cuda" else "cuda-on-host"
+        if self._device.type == "cuda":
             same_workspaces()
         self.model = copy.deepcopy(model).eval()
         fold_weight_norm(self.model)
@@ -73,17 +74,12 @@ class CudaEngine:
             decoding = with_bfloat16_decoder(self.model)
         self._searches = sorted(map(self.config.codebooks_for, self.config.target_bandwidths))
         with handover.in_a_gap():
-            self.model.to(self.device)
-            decoding.to(self.device)
+            self.model.to(self._device)
+            decoding.to(self._device)
             encode = encode_step(self.model, self.block_samples)
             decode = decode_step(decoding, self.block_frames)
         self._encoder = self._runner(encode, "tf32" if self.encode_precision == "tf32" else "ieee")
         self._decoder = self._runner(decode, "tf32" if self.precision == "tf32" else "ieee")
-
-    @staticmethod
-    def supports(model: EncodecNetwork) -> bool:
-        """Whether the model's network is one that can be run in these steps."""
-        return model.config.lstm > 0
 
     @property
     def captured(self) -> bool | None:
@@ -92,9 +88,9 @@ class CudaEngine:
         return None if None in both else all(both)
 
     def _runner(self, step: Step, multiplication: Multiplication) -> Runner:
-        if self.device.type != "cuda":
+        if self._device.type != "cuda":
             return HostRunner(step, self.max_batch)
-        return GraphRunner(step, self.max_batch, self.device, multiplication)
+        return GraphRunner(step, self.max_batch, self._device, multiplication)
 
     def prepare(self) -> None:
         """As `Engine`: capture what any call may need."""

@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from ..arithmetic import Multiplication
+from ..protocol import BATCHES_AT_ONCE
 from .capture import Capturing
 from .handover import handover
 from .recorder import CudaRecorder
 from .runner import Batch, Stage, batch_of, filled, run_step
 from .steps import CARRIED, Step, Variant
-
-BATCHES_AT_ONCE = 2
-"""Batches on their way at once, and so the threads that keep a device busy."""
 
 
 class _PinnedStage(Stage):

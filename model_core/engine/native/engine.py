@@ -1,14 +1,9 @@
 """The native backend as an `Engine`."""
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from ...nn.conv import fold_weight_norm
-from ...nn.network import EncodecNetwork
-from ...threads import single_thread
 from ..blocks import (
     DecodeItem,
     EncodedBlock,
@@ -19,8 +14,9 @@ from ..blocks import (
     check_encode_item,
     states_kept,
 )
-from ..protocol import EncodePrecision, EngineOptions
+from ..protocol import EncodePrecision, EngineOptions, NetworkWeights
 from .library import Job, NativeLibrary, Spec
+from .sums import cascade_sum
 from .weights import flat_weights
 
 # Blocks of one stream in one call, for each thread that shares it: enough that no thread waits long
@@ -52,18 +48,19 @@ class NativeEngine:
     encode_precision: EncodePrecision = "float32"
     captured: bool | None = None
 
+    device = "cpu"
+
     def __init__(
         self,
-        model: EncodecNetwork,
+        weights: NetworkWeights,
         library: NativeLibrary,
         options: EngineOptions = EngineOptions(),
     ):
-        """`model` must be one that `supports` accepts. Raises `EncodecError` for a precision
-        that the library does not have."""
-        self.config = model.config
-        self.device = torch.device("cpu")
-        self.model = copy.deepcopy(model).to(self.device).eval()
-        fold_weight_norm(self.model)
+        """Raises `ValueError` for `weights` without a state (see `supports`), and `EncodecError`
+        for a precision that the library does not have."""
+        if weights.state is None:
+            raise ValueError("the native engine computes in float32")
+        self.config = weights.config
         self.name = f"native-{library.build}"
         self.threads = options.threads
         self.precision = options.precision
@@ -75,17 +72,16 @@ class NativeEngine:
         self.blocks_at_once = several if self.threads > 1 else 1
         self._native = library.model(
             Spec.of(self.config, self.block_frames, self.precision),
-            flat_weights(self.config, _state_of(self.model)),
+            flat_weights(self.config, weights.state),
         )
 
     @staticmethod
-    def supports(model: EncodecNetwork, device: torch.device) -> bool:
+    def supports(weights: NetworkWeights, device: str) -> bool:
         """Whether the C++ code has this network: the paper's, of any width, in float32."""
-        config = model.config
-        dtypes = {parameter.dtype for parameter in model.parameters()}
+        config = weights.config
         return (
-            device.type == "cpu"
-            and dtypes == {torch.float32}
+            device == "cpu"
+            and weights.state is not None
             and config.n_residual_layers == 1
             and config.n_filters % 2 == 0
             and config.n_filters * 2 ** len(config.ratios) % _LSTM_UNITS == 0
@@ -107,7 +103,7 @@ class NativeEngine:
                 stream = [items[number] for number in numbers]
                 samples, scale = _joined([item.samples for item in stream], np.float32), None
                 if self.config.normalize:
-                    samples, scale = self._normalised(samples)
+                    samples, scale = _normalised(samples)
                 books = max(item.num_codebooks for item in stream)
                 codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
                 first, state = self._state(stream[0].state, self._native.encoder_state)
@@ -147,18 +143,17 @@ class NativeEngine:
         state.slots = [renewed]
         return first, renewed
 
-    @torch.inference_mode()
-    def _normalised(self, samples: np.ndarray) -> tuple[np.ndarray, float]:
-        with single_thread():
-            x, scales = self.model.normalised(torch.from_numpy(samples)[None])
-        if scales is None:
-            raise ValueError("the model does not normalise")
-        return x[0].contiguous().numpy(), float(scales[0])
 
+def _normalised(samples: np.ndarray) -> tuple[np.ndarray, float]:
+    """`EncodecNetwork.normalised` of one segment `[C, n]`, with the same bits but for the root.
 
-def _state_of(model: EncodecNetwork) -> dict[str, np.ndarray]:
-    """Its tensors, weight norm folded by torch: the bits that `nn` computes with."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    The scale stands in the file. Its root is the exactly rounded one, on every machine; torch asks
+    MKL, whose root depends on the processor (on AMD's, one in five is off by the last bit).
+    """
+    mono = samples.sum(axis=0) / np.float32(len(samples))
+    power = cascade_sum(mono * mono) / np.float32(len(mono))
+    scale = np.float32(1e-8) + np.sqrt(power)
+    return samples / scale, float(scale)
 
 
 def _joined(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

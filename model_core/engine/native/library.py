@@ -2,13 +2,13 @@
 
 import ctypes
 import logging
+import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...config import ModelConfig
 from ...errors import EncodecError
@@ -20,6 +20,11 @@ BUILDS = ("avx512bf16", "avx512", "avx2", "generic")
 """Builds of the same source for different processors, best first. In float32, `avx512bf16` is what
 `avx512` is; it alone can decode in bfloat16. On other processors than x86
 `generic` is the only one, compiled for what the processor has (NEON, on 64-bit ARM)."""
+
+# The levels of x86-64 that `setup.py` names, as Linux lists what is in them (abm: lzcnt).
+_AVX2 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_NEEDS = {"avx2": _AVX2, "avx512": _AVX512, "avx512bf16": _AVX512 | {"avx512_bf16"}}
 
 _MESSAGE_SIZE = 256
 _MOST_RATIOS = 8
@@ -216,13 +221,24 @@ def _require_made_for(build: str, functions: ctypes.CDLL) -> None:
 
 
 def _runs_here(build: str) -> bool:
-    capability = torch.backends.cpu.get_cpu_capability()
-    avx512 = capability == "AVX512"
-    return {
-        "avx512bf16": avx512 and bool(torch.cpu.get_capabilities().get("avx512_bf16")),
-        "avx512": avx512,
-        "avx2": avx512 or capability == "AVX2",
-    }.get(build, True)
+    """Whether the processor has what `build` was compiled for. `ATEN_CPU_CAPABILITY` (`avx2`,
+    `default`) makes less of it, as it does for torch."""
+    needed = _NEEDS.get(build, set())
+    limit = os.environ.get("ATEN_CPU_CAPABILITY", "").lower()
+    if (needed and limit == "default") or (needed > _AVX2 and limit == "avx2"):
+        return False
+    return needed <= _processor_flags()
+
+
+@cache
+def _processor_flags() -> frozenset[str]:
+    """What the processor and the system support, in Linux's words; nothing is known elsewhere."""
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return frozenset()
+    return frozenset(flags.partition(":")[2].split())
 
 
 @cache

@@ -6,8 +6,8 @@ import numpy as np
 
 from ...config import ModelConfig
 from ..plan import Layer, Lstm, Plan, Residual, decoder_plan, encoder_plan
-
-State = dict[str, np.ndarray]
+from ..protocol import State
+from .sums import norms
 
 
 def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
@@ -26,17 +26,14 @@ def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
 def fold_weight_norm(state: State) -> State:
     """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)` that they make.
 
-    The norm is summed in float64 and rounded, so that it has the same bits on every machine.
-    torch sums it in float32, in an order that depends on the processor: its weights differ from
-    these in the last bit, about every other one.
+    With the bits that torch gives them (`sums.norms`).
     """
     folded: State = {}
     for name, values in state.items():
         if name.endswith(".weight_g"):
             direction = state[f"{name[:-1]}v"]
-            squares = np.square(direction, dtype=np.float64)
-            norm = np.sqrt(squares.sum(axis=(1, 2), keepdims=True)).astype(np.float32)
-            folded[name.removesuffix("_g")] = direction * (values / norm)
+            length = norms(direction.reshape(len(direction), -1)).reshape(values.shape)
+            folded[name.removesuffix("_g")] = direction * (values / length)
         elif not name.endswith(".weight_v"):
             folded[name] = values
     return folded

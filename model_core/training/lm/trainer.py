@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ... import distrib
+from ...checkpoints.load import load_network
 from ...codec import Codec
 from ...config import LMConfig
 from ...engine import EngineOptions
 from ...errors import SettingsError
 from ...nn.lm import LMModel
+from ...nn.network import EncodecNetwork
 from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
@@ -59,14 +61,15 @@ class LMTrainer:
         self.folder = folder
         self.device = torch.device(device)
         options = EngineOptions(max_batch=32 if self.device.type == "cuda" else None)
-        codec = Codec.load(settings.model, settings.weights, self.device, options, lm=False)
+        codec = Codec.load(settings.model, settings.weights, str(self.device), options, lm=False)
+        assert codec.weights is not None
         self.made_for = codec.name
         self.recordings = cache.origin
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
             LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
-            codebook_entries(codec.engine.model),
+            codebook_entries(load_network(codec.weights, EncodecNetwork)),
             _counts(self.train_streams, settings.codec.bins),
             settings.dropout,
             settings.code_noise,

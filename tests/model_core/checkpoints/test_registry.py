@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from model_core import checkpoints
-from model_core.checkpoints import Registry, State
+from model_core.checkpoints import Registry
 from model_core.checkpoints.convert import read_state
 from model_core.checkpoints.load import load_lm, load_network, state_of
 from model_core.checkpoints.names import Layout, weights_id
 from model_core.checkpoints.save import save_hub, save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
+from model_core.engine import State
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
 from model_core.model import EncodecModel, load_model
 from model_core.nn.lm import LMModel

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from model_core import __version__
+from model_core.engine.native import find_library
 
 from .conftest import Command, files_in, samples_of, write_wav
 
@@ -148,3 +149,33 @@ def test_progress_on_a_terminal(wav: Path, environment: dict[str, str]) -> None:
     os.close(ours)
     assert process.wait() == 0
     assert b"compressing x.wav" in shown
+
+
+_WITHOUT = """
+import sys
+from model_core.cli import main
+source, folder = sys.argv[1:]
+for options in ([], ["--hq"]):
+    assert main(["-f", *options, source, f"{folder}/x.ecdc"]) == 0
+    assert main(["-f", f"{folder}/x.ecdc", f"{folder}/x.wav"]) == 0
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(find_library() is None, reason="no C++ compiler at installation")
+def test_the_native_engine_needs_no_torch(
+    wav: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Importing it takes longer than all the rest."""
+    command = [sys.executable, "-c", _WITHOUT, str(wav), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_help_needs_no_numpy() -> None:
+    program = (
+        "import sys; from model_core.cli.command import parser; parser().format_help();"
+        "print({'numpy', 'av', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"

@@ -199,7 +199,8 @@ def test_interrupted(
     encodec: Command, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the middle of decoding."""
-    from model_core.engine import NativeEngine, TorchEngine
+    from model_core.engine import NativeEngine
+    from model_core.engine.torch_engine import TorchEngine
 
     encodec(wav)
 

@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from model_core.codec import CodecCache
+from model_core.codec.codec_cache import CodecCache
 from model_core.compress import compress
 from model_core.model import EncodecModel
 from tests.peers import Peers, signal

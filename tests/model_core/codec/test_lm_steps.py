@@ -64,13 +64,13 @@ def test_bytes_do_not_depend_on_it(
     codes = random_codes(4, 60)
     coded = []
     for _ in range(2):
-        encoder = LMEncoder(lm, 4)
+        encoder = LMEncoder(lambda: lm, 4)
         coded.append(encoder.encode(codes[:, :20]) + encoder.encode(codes[:, 20:]))
         coded[-1] += encoder.finish()
         monkeypatch.setattr("model_core.codec.lm_steps.rows_stand_alone", lambda *_shape: False)
         assert frame_by_frame(lm) is lm
     assert coded[0] == coded[1]
-    decoder = LMDecoder(lm, 4, io.BytesIO(coded[0]))
+    decoder = LMDecoder(lambda: lm, 4, io.BytesIO(coded[0]))
     assert np.array_equal(decoder.decode(60), codes)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model_core.codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from model_core.codec.codec_cache import codec_of
 from model_core.ecdc import payload_bytes, read_header
 from model_core.errors import (
     InvalidAudioError,
@@ -35,7 +36,7 @@ def _decompress(codec: Codec, data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("lm", [False, True])
 def test_pieces_of_any_size_give_the_same_bytes(peers: Peers, name: str, lm: bool) -> None:
     pair = peers.pair(name)
-    codec = Codec(pair.ours, peers.lm_pair(name).ours if lm else None)
+    codec = codec_of(pair.ours, peers.lm_pair(name).ours if lm else None)
     rate, channels = codec.config.sample_rate, codec.config.channels
     x = signal(channels, round(1.1 * rate), rate, seed=5).numpy()
     whole = _compress(codec, x, 3.0, lm, step=x.shape[1])
@@ -53,7 +54,7 @@ def test_pieces_of_any_size_give_the_same_bytes(peers: Peers, name: str, lm: boo
 
 @pytest.mark.parametrize("name", NAMES)
 def test_entropy_coding_loses_nothing(peers: Peers, name: str) -> None:
-    codec = Codec(peers.pair(name).ours, peers.lm_pair(name).ours)
+    codec = codec_of(peers.pair(name).ours, peers.lm_pair(name).ours)
     rate = codec.config.sample_rate
     x = signal(codec.config.channels, rate, rate, seed=6).numpy()
     plain = _compress(codec, x, 3.0, False, step=rate)
@@ -64,7 +65,7 @@ def test_entropy_coding_loses_nothing(peers: Peers, name: str) -> None:
 
 @pytest.mark.parametrize("lm", [False, True])
 def test_a_stream_that_ends_too_early_says_so(peers: Peers, lm: bool) -> None:
-    codec = Codec(peers.pair("encodec_24khz").ours, peers.lm_pair("encodec_24khz").ours)
+    codec = codec_of(peers.pair("encodec_24khz").ours, peers.lm_pair("encodec_24khz").ours)
     x = signal(1, 12_000, 24_000, seed=7).numpy()
     data = _compress(codec, x, 1.5, lm, step=12_000)
     with pytest.raises(TruncatedBitstreamError):
@@ -72,7 +73,7 @@ def test_a_stream_that_ends_too_early_says_so(peers: Peers, lm: bool) -> None:
 
 
 def test_what_cannot_be_coded(peers: Peers) -> None:
-    codec = Codec(peers.pair("encodec_48khz").ours)
+    codec = codec_of(peers.pair("encodec_48khz").ours)
     with pytest.raises(UnsupportedBandwidthError):
         Compressor(codec, 1.5)
     with pytest.raises(WeightsUnavailableError):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.codec import Codec
+from model_core.checkpoints.load import weights_of
+from model_core.codec.codec_cache import codec_of
 from model_core.config import CONFIGS
 from model_core.engine import (
     DecodeItem,
@@ -61,8 +62,8 @@ def test_it_is_near_float32_and_the_codes_are_the_same(
     peers: Peers, library: NativeLibrary, name: str, weights: str
 ) -> None:
     model = _model(weights, name, peers)
-    exact = NativeEngine(model, library)
-    rounded = NativeEngine(model, library, EngineOptions(precision="bfloat16"))
+    exact = NativeEngine(weights_of(model), library)
+    rounded = NativeEngine(weights_of(model), library, EngineOptions(precision="bfloat16"))
     seconds = 3.3 if model.config.causal else 1.0
     for codebooks in (2, model.config.num_codebooks):
         block = _encoded(exact, seconds, codebooks)
@@ -84,8 +85,8 @@ def test_other_widths(library: NativeLibrary, name: str, filters: int) -> None:
     model = EncodecModel(CONFIGS[name].with_filters(filters)).eval()
     for book in model.quantizer.codebooks:
         torch.nn.init.normal_(book.codebook.embed, std=0.1)
-    exact = NativeEngine(model, library)
-    rounded = NativeEngine(model, library, EngineOptions(precision="bfloat16"))
+    exact = NativeEngine(weights_of(model), library)
+    rounded = NativeEngine(weights_of(model), library, EngineOptions(precision="bfloat16"))
     block = _encoded(exact, 0.75, 8)
     expected, audio = (e.decode([DecodeItem(block, True)])[0] for e in (exact, rounded))
     assert _snr(audio, expected) >= 30
@@ -97,8 +98,8 @@ def test_streams_of_a_few_frames_are_rounded_too(
     peers: Peers, library: NativeLibrary, name: str
 ) -> None:
     model = peers.pair(name).ours
-    exact = NativeEngine(model, library)
-    rounded = NativeEngine(model, library, EngineOptions(precision="bfloat16"))
+    exact = NativeEngine(weights_of(model), library)
+    rounded = NativeEngine(weights_of(model), library, EngineOptions(precision="bfloat16"))
     for frames in range(1, 9):
         block = _encoded(exact, frames * 320 / model.config.sample_rate, 4, seed=frames)
         expected, audio = (e.decode([DecodeItem(block, True)])[0] for e in (exact, rounded))
@@ -110,7 +111,9 @@ def test_streams_of_a_few_frames_are_rounded_too(
 def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
     one, three = (
-        NativeEngine(model, library, EngineOptions(threads=threads, precision="bfloat16"))
+        NativeEngine(
+            weights_of(model), library, EngineOptions(threads=threads, precision="bfloat16")
+        )
         for threads in (1, 3)
     )
     codes = _encoded(one, 5.2, 16).codes
@@ -128,12 +131,14 @@ def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str) -> None:
     model = peers.pair(name).ours
-    engine = NativeEngine(model, library, EngineOptions(precision="bfloat16"))
+    engine = NativeEngine(weights_of(model), library, EngineOptions(precision="bfloat16"))
     lengths = (1, 0.6, 1, 1, 0.05, 1, 1, 1, 1)  # seconds
     blocks = [_encoded(engine, seconds, 4, seed=i) for i, seconds in enumerate(lengths)]
     alone = [engine.decode([DecodeItem(block, last=True)])[0] for block in blocks]
     for threads in (1, 2):
-        shared = NativeEngine(model, library, EngineOptions(threads=threads, precision="bfloat16"))
+        shared = NativeEngine(
+            weights_of(model), library, EngineOptions(threads=threads, precision="bfloat16")
+        )
         together = shared.decode([DecodeItem(block, last=True) for block in blocks])
         for audio, expected in zip(together, alone, strict=True):
             np.testing.assert_array_equal(audio, expected)
@@ -141,7 +146,7 @@ def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str)
 
 @able
 def test_a_codec_passes_it_on(peers: Peers) -> None:
-    codec = Codec(
+    codec = codec_of(
         peers.pair("encodec_24khz").ours,
         options=EngineOptions(backend="native", precision="bfloat16"),
     )
@@ -154,26 +159,27 @@ def test_a_codec_passes_it_on(peers: Peers) -> None:
 def test_builds_without_it_refuse(peers: Peers, library: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
     with pytest.raises(EncodecError, match="no bfloat16"):
-        NativeEngine(model, library, EngineOptions(precision="bfloat16"))
+        NativeEngine(weights_of(model), library, EngineOptions(precision="bfloat16"))
     with pytest.raises(EncodecError, match="bfloat16 does not work here"):
         make_engine(
-            model, options=EngineOptions(backend=f"native-{library.build}", precision="bfloat16")
+            weights_of(model),
+            options=EngineOptions(backend=f"native-{library.build}", precision="bfloat16"),
         )
 
 
 def test_what_it_is_not_for(peers: Peers) -> None:
     with pytest.raises(EncodecError, match="bfloat16 does not work here"):
         make_engine(
-            peers.pair("encodec_24khz").ours,
+            weights_of(peers.pair("encodec_24khz").ours),
             options=EngineOptions(backend="torch", precision="bfloat16"),
         )
     with pytest.raises(EncodecError, match="bfloat16 does not work here"):
         make_engine(
-            peers.pair("encodec_24khz", torch.float64).ours,
+            weights_of(peers.pair("encodec_24khz", torch.float64).ours),
             options=EngineOptions(precision="bfloat16"),
         )
     with pytest.raises(EncodecError, match="no precision 'bf16'"):
         make_engine(
-            peers.pair("encodec_24khz").ours,
+            weights_of(peers.pair("encodec_24khz").ours),
             options=EngineOptions(precision=cast(Precision, "bf16")),
         )

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from model_core.checkpoints.load import weights_of
 from model_core.config import CONFIGS
-from model_core.engine import EngineOptions, NativeEngine, TorchEngine, make_engine
+from model_core.engine import EngineOptions, NativeEngine, NetworkWeights, make_engine
 from model_core.engine.native import find_library
+from model_core.engine.torch_engine import TorchEngine
 from model_core.errors import EncodecError
 from model_core.model import EncodecModel
 from tests.peers import Peers
@@ -16,50 +18,52 @@ compiled = pytest.mark.skipif(find_library() is None, reason="no C++ compiler at
 
 
 @pytest.fixture
-def model(peers: Peers) -> EncodecModel:
-    return peers.pair("encodec_24khz").ours
+def weights(peers: Peers) -> NetworkWeights:
+    return weights_of(peers.pair("encodec_24khz").ours)
 
 
 @compiled
-def test_native_where_it_works(model: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_where_it_works(weights: NetworkWeights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENCODEC_BACKEND", raising=False)
     library = find_library()
     assert library is not None
     for backend in (None, "auto", "native", f"native-{library.build}"):
         assert (
-            make_engine(model, options=EngineOptions(backend=backend)).name
+            make_engine(weights, options=EngineOptions(backend=backend)).name
             == f"native-{library.build}"
         )
 
 
-def test_torch_when_it_is_asked_for(model: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(make_engine(model, options=EngineOptions(backend="torch")), TorchEngine)
+def test_torch_when_it_is_asked_for(
+    weights: NetworkWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(make_engine(weights, options=EngineOptions(backend="torch")), TorchEngine)
     monkeypatch.setenv("ENCODEC_BACKEND", "torch")
-    assert isinstance(make_engine(model), TorchEngine)
+    assert isinstance(make_engine(weights), TorchEngine)
 
 
 def test_torch_for_what_native_does_not_know(peers: Peers) -> None:
     double = peers.pair("encodec_24khz", torch.float64).ours
     deep = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, n_residual_layers=2))
     narrow = EncodecModel(replace(CONFIGS["encodec_24khz"], n_filters=2, ratios=(16, 20)))
-    for model in (double, deep, narrow):
-        assert not NativeEngine.supports(model, torch.device("cpu"))
-        assert isinstance(make_engine(model, options=EngineOptions(backend="auto")), TorchEngine)
+    for weights in map(weights_of, (double, deep, narrow)):
+        assert not NativeEngine.supports(weights, "cpu")
+        assert isinstance(make_engine(weights, options=EngineOptions(backend="auto")), TorchEngine)
         with pytest.raises(EncodecError, match="does not work here"):
-            make_engine(model, options=EngineOptions(backend="native"))
+            make_engine(weights, options=EngineOptions(backend="native"))
 
 
-def test_what_takes_a_gpu_is_refused_elsewhere(model: EncodecModel) -> None:
+def test_what_takes_a_gpu_is_refused_elsewhere(weights: NetworkWeights) -> None:
     with pytest.raises(EncodecError, match="cpu is no CUDA device"):
-        make_engine(model, options=EngineOptions(backend="cuda"))
+        make_engine(weights, options=EngineOptions(backend="cuda"))
     with pytest.raises(EncodecError, match="encoding in tf32 does not work here"):
-        make_engine(model, options=EngineOptions(encode_precision="tf32"))
+        make_engine(weights, options=EngineOptions(encode_precision="tf32"))
     for backend in ("auto", "native", "torch"):
         with pytest.raises(EncodecError, match=r"decoding in tf32 does not|was not compiled"):
-            make_engine(model, options=EngineOptions(backend=backend, precision="tf32"))
+            make_engine(weights, options=EngineOptions(backend=backend, precision="tf32"))
 
 
 @pytest.mark.parametrize("backend", ["nativ", "torch-avx2", "native-sse9", "cuda"])
-def test_unknown_backends_are_refused(model: EncodecModel, backend: str) -> None:
+def test_unknown_backends_are_refused(weights: NetworkWeights, backend: str) -> None:
     with pytest.raises(EncodecError, match="backend"):
-        make_engine(model, options=EngineOptions(backend=backend))
+        make_engine(weights, options=EngineOptions(backend=backend))

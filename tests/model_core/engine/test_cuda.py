@@ -16,18 +16,18 @@ import pytest
 import torch
 
 from benchmarks.models import seeded_model
+from model_core.checkpoints.load import weights_of
 from model_core.config import CONFIGS
 from model_core.engine import (
-    CudaEngine,
     EncodedBlock,
     EncodeItem,
     Engine,
     EngineOptions,
     Precision,
-    TorchEngine,
     make_engine,
 )
-from model_core.engine.cuda import capture
+from model_core.engine.cuda import CudaEngine, capture
+from model_core.engine.torch_engine import TorchEngine
 from model_core.model import EncodecModel
 from tests.model_core.engine.narrow import decode_items, encode_items, streams_of
 
@@ -254,7 +254,7 @@ def test_settings_of_the_process_are_put_back() -> None:
     before = settings()
     for name in NAMES:
         options = EngineOptions(max_batch=1, precision="tf32", encode_precision="tf32")
-        make_engine(full_model(name), DEVICE, options).prepare()
+        make_engine(weights_of(full_model(name)), DEVICE, options).prepare()
         encoded(full_engine(name), streams(name)[:1])
     assert settings() == before
 

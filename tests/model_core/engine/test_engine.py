@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, StreamState, TorchEngine
+from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, StreamState
+from model_core.engine.torch_engine import TorchEngine
 from tests.peers import Peers, signal
 
 LENGTHS = (1, 320, 2239, 2240, 23_999, 24_000, 24_001, 24_321, 48_000, 60_123)
@@ -68,3 +69,25 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None
     codes = [engine.encode([second])[0].codes]
     codes.append(engine.encode([EncodeItem(x[:, 48_000:], 4, True, state)])[0].codes)
     np.testing.assert_array_equal(np.concatenate(codes, axis=1), expected[:, 75:])
+
+
+def test_calls_from_several_threads_take_one_torch_thread_each(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums then have one order, whatever torch is set to."""
+    used = []
+    monkeypatch.setattr(
+        TorchEngine, "_encode", lambda self, item: used.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for shared in (True, False):
+            engine = TorchEngine(
+                peers.pair("encodec_24khz").ours, options=EngineOptions(shared=shared)
+            )
+            engine.encode([EncodeItem(np.zeros((1, 320), np.float32), 2, last=True)])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert used == [1, 3]

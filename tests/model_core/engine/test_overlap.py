@@ -1,5 +1,6 @@
 """Overlap-add of segments one at a time equals that of all of them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,8 +39,8 @@ def test_equal_to_joining_all_segments(length: int) -> None:
     ]
     expected = linear_overlap_add(frames, STRIDE)
     overlap = OverlapAdd(STRIDE)
-    parts = [overlap.push(f, last=i == len(frames) - 1) for i, f in enumerate(frames)]
-    joined = torch.cat(parts, dim=1)
+    parts = [overlap.push(f.numpy(), last=i == len(frames) - 1) for i, f in enumerate(frames)]
+    joined = np.concatenate(parts, axis=1)
     assert joined.shape == expected.shape
     assert joined.shape[1] >= length
-    assert torch.equal(joined, expected)
+    np.testing.assert_array_equal(joined, expected.numpy())

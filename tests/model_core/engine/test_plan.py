@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,16 @@ from torch.nn import functional as F
 
 from model_core.config import CONFIGS, ModelConfig
 from model_core.engine.modules import Modules
-from model_core.engine.plan import Layer, Plan, Residual, decoder_plan, encoder_plan
-from model_core.nn.conv import SConv1d, SConvTranspose1d
+from model_core.engine.plan import (
+    Layer,
+    Plan,
+    Residual,
+    decoder_plan,
+    encoder_plan,
+    parameter_count,
+    state_shapes,
+)
+from model_core.nn.conv import SConv1d, SConvTranspose1d, fold_weight_norm
 from model_core.nn.lstm import SLSTM
 from model_core.nn.network import EncodecNetwork
 from tests.model_core.engine.narrow import narrow_model
@@ -89,3 +98,14 @@ def test_a_network_of_another_shape_is_refused() -> None:
     model = narrow_model("encodec_24khz")
     with pytest.raises(AttributeError):
         Modules(model, encoder_plan(replace(model.config, n_residual_layers=2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("changes", SHAPES)
+def test_shapes_and_parameters_are_those_of_the_modules(name: str, changes: dict[str, Any]) -> None:
+    config = replace(CONFIGS[name], n_filters=4, dimension=16, **changes)
+    network = EncodecNetwork(config)
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    assert state_shapes(config) == expected
+    fold_weight_norm(network)
+    assert parameter_count(config) == sum(p.numel() for p in network.parameters())

@@ -8,13 +8,14 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import torch
 
 from model_core.checkpoints import Registry
 from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec, Compressor, Runner, run_now
+from model_core.codec.codec_cache import codec_of
 from model_core.codec.work import CPU, INLINE, FunctionTask
-from model_core.engine import CudaEngine, EngineOptions
+from model_core.engine import EngineOptions
+from model_core.engine.cuda import CudaEngine
 from model_core.nn.network import EncodecNetwork
 from service.inference.scheduler import Scheduler
 from service.metrics import Metrics
@@ -44,7 +45,7 @@ def on_device(name: str, weights: Path) -> Codec:
     found = registry.find(name)
     model = load_network(found, EncodecNetwork)
     lm = None if found.lm is None else load_lm(registry.fetch_lm(found))
-    codec = Codec(model, lm, found.lm_header_name, found)
+    codec = codec_of(model, lm, found.lm_header_name)
     engine = CudaEngine(model, "cpu", EngineOptions(max_batch=4))
     engine.blocks_at_once = 4
     codec.engine = engine
@@ -61,7 +62,7 @@ def on_cpu(name: str, weights: Path) -> Codec:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("load", "device"), [(on_cpu, CPU), (on_device, CUDA)])
 async def test_streams_in_one_queue_do_not_change_each_others_bytes(
-    weights: Path, load: Callable[[str, Path], Codec], device: torch.device
+    weights: Path, load: Callable[[str, Path], Codec], device: str
 ) -> None:
     mono, stereo = load("encodec_24khz", weights), load("encodec_48khz", weights)
     streams = [

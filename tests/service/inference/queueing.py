@@ -6,8 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import torch
-
 from model_core.codec import Task, Work
 from model_core.codec.work import CPU, FunctionTask
 from service.inference.scheduler import Scheduler
@@ -74,14 +72,14 @@ class Stepwise:
         return [Work(self.task, item, 1.0) for item in items]
 
 
-CUDA = torch.device("cuda")  # none is used: it chooses the workers that run a task
+CUDA = "cuda:0"  # none is used: it chooses the workers that run a task
 
 
 def task(
     function: Callable[[list[Any]], list[Any]],
     batch: int = 1,
     name: str = "encode",
-    device: torch.device = CPU,
+    device: str = CPU,
 ) -> Task:
     return FunctionTask(
         name, "encodec_24khz", batch, lambda items, threads: function(items), device
@@ -98,7 +96,7 @@ def same(items: list[Any]) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def running(
-    threads: int = 1, device: torch.device = CPU, on_death: Callable[[], None] = lambda: None
+    threads: int = 1, device: str = CPU, on_death: Callable[[], None] = lambda: None
 ) -> AsyncIterator[tuple[Scheduler, Seen]]:
     seen = Seen()
     scheduler = Scheduler(threads, device, seen, on_death)

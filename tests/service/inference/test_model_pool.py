@@ -15,6 +15,7 @@ from model_core.checkpoints import Registry, write_index
 from model_core.checkpoints.load import load_network
 from model_core.checkpoints.save import save_weights
 from model_core.codec import Compressor, run_now
+from model_core.codec.work import CPU
 from model_core.config import ENCODEC_24KHZ
 from model_core.ecdc import Header
 from model_core.errors import EncodecError
@@ -26,8 +27,6 @@ from service.inference.model_pool import ModelPool, choose_device
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
-
-CPU = torch.device("cpu")
 
 
 @contextlib.asynccontextmanager
@@ -180,8 +179,25 @@ async def test_weights_that_give_infinite_samples_fail_the_pool(
         assert "finite" in models.error
 
 
+async def test_a_broken_language_model_is_a_failure_at_the_start(
+    weights: Path, tmp_path: Path
+) -> None:
+    """Though it is used, and then loaded, only by calls that ask for it."""
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    (path,) = folder.glob("encodec_lm_24khz-*")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    async with loaded(folder, models="encodec_24khz") as models:
+        assert models.state == "failed"
+        assert models.error is not None
+        assert path.name in models.error
+
+
 def test_auto_is_cuda_where_there_is_one_and_a_missing_device_is_refused() -> None:
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="cuda:99"):
         choose_device("cuda:99")

@@ -9,7 +9,7 @@ import torch
 from model_core.codec import Work
 from model_core.codec.work import CPU, FunctionTask
 from service.inference.scheduler import WORKS_AT_ONCE, Scheduler, SchedulerError
-from tests.service.inference.queueing import Gate, Seen, running, same, task, work
+from tests.service.inference.queueing import CUDA, Gate, Seen, running, same, task, work
 
 pytestmark = pytest.mark.anyio
 
@@ -263,7 +263,7 @@ async def test_a_task_gets_the_threads_of_idle_workers() -> None:
         await held
 
 
-async def test_each_worker_uses_one_torch_thread() -> None:
-    async with running(threads=2) as (scheduler, _):
-        threads = work(lambda items: [torch.get_num_threads() for _ in items])
-        assert await scheduler.submit(threads) == 1
+async def test_each_worker_of_a_device_uses_one_torch_thread() -> None:
+    async with running(threads=2, device=CUDA) as (scheduler, _):
+        threads = task(lambda items: [torch.get_num_threads() for _ in items], device=CUDA)
+        assert await scheduler.submit(Work(threads, None, 1.0)) == 1

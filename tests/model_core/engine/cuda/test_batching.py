@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import CudaEngine, EncodeItem, Engine, EngineOptions, StreamState
-from model_core.engine.cuda import batching
+from model_core.engine import EncodeItem, Engine, EngineOptions, StreamState
+from model_core.engine.cuda import CudaEngine, batching
 from model_core.engine.cuda.batching import (
     batches_of,
     choose_rows,

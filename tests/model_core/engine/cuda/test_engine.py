@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from model_core.engine import (
-    CudaEngine,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
     EngineOptions,
     StreamState,
 )
+from model_core.engine.cuda import CudaEngine
 from model_core.errors import InvalidAudioError
 from tests.model_core.engine.narrow import narrow_model, streams_of
 from tests.peers import NAMES, Peers

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model_core.engine import CudaEngine, EngineOptions
+from model_core.engine import EngineOptions
+from model_core.engine.cuda import CudaEngine
 from model_core.engine.cuda.network import Codebooks
 from model_core.model import load_model
 from tests.model_core.engine.narrow import decode_items, encode_items, narrow_model, streams_of

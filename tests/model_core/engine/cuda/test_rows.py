@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import (
-    CudaEngine,
-    DecodeItem,
-    EncodedBlock,
-    EncodeItem,
-    EngineOptions,
-)
+from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions
+from model_core.engine.cuda import CudaEngine
 from model_core.errors import InvalidAudioError
 from tests.model_core.engine.narrow import (
     decode_items,

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 
 from model_core.checkpoints.load import state_of
 from model_core.engine.native.weights import flat_weights, fold_weight_norm
@@ -22,7 +23,11 @@ def test_every_weight_is_there_once(name: str) -> None:
     np.testing.assert_array_equal(np.sort(flat), np.sort(np.concatenate(used)))
 
 
-def test_weight_norm_is_folded_as_torch_does_but_for_the_last_bits() -> None:
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="torch's vectors have eight lanes with AVX2",
+)
+def test_weight_norm_is_folded_with_torchs_bits() -> None:
     model = narrow_model("encodec_24khz")
     state = state_of(model)
     folded = copy.deepcopy(model)
@@ -30,6 +35,6 @@ def test_weight_norm_is_folded_as_torch_does_but_for_the_last_bits() -> None:
     theirs, ours = state_of(folded), fold_weight_norm(state)
     assert ours.keys() == theirs.keys()
     for name, values in ours.items():
-        np.testing.assert_array_max_ulp(values, theirs[name], 4)
+        np.testing.assert_array_equal(values, theirs[name])
     expected = flat_weights(model.config, theirs)
-    np.testing.assert_array_max_ulp(flat_weights(model.config, state), expected, 4)
+    np.testing.assert_array_equal(flat_weights(model.config, state), expected)

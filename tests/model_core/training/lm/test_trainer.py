@@ -153,7 +153,7 @@ def test_bits_are_those_of_the_file(place: Path) -> None:
     export_lm(place / "bits", place / "exported")
     codec = Codec.load(NAME, str(place / "exported"))
     streams = trainer.valid_streams
-    found = bits_per_code(codec.require_lm(), streams, [0], 8)
+    found = bits_per_code(codec.require_lm().model(), streams, [0], 8)
     x = trainer.evaluate()["bits_6/all"]
     assert found["all"] == pytest.approx(x, abs=0.01)  # float16 in the file
     cache = AudioCache(place / "cache")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import usable_cores
+from model_core.cores import usable_cores
 
 SEEN = len(os.sched_getaffinity(0))
 
