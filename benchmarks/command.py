@@ -3,6 +3,7 @@
 python -m benchmarks                       speed and memory, a few minutes
 python -m benchmarks lm                    files with the language model
 python -m benchmarks service               the service under load
+python -m benchmarks start                 how long a command and the service take to start
 python -m benchmarks all --full --save benchmarks/results/NAME.json --plot NAME.png
 python -m benchmarks plot --save FILE --plot NAME.png     draw what FILE holds
 """

@@ -7,9 +7,9 @@ _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def resident() -> int:
-    """Bytes this process has in memory now."""
-    return _status("self", "VmRSS")
+def resident(pid: int | None = None) -> int:
+    """Bytes that a process has in memory now, this one unless another is named."""
+    return _status("self" if pid is None else str(pid), "VmRSS")
 
 
 def peak_resident() -> int:

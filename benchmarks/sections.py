@@ -12,6 +12,7 @@ from . import (
     precision_section,
     service_section,
     speed,
+    start_section,
 )
 from .plan import Plan
 from .results import Row, Section
@@ -59,6 +60,12 @@ PARTS = {
         precision_section.run,
         lambda row: precision_section.TABLE,
         precision_section.cells,
+    ),
+    "start": Part(
+        "Start: a command on a short clip and the service until it is ready, as real processes",
+        start_section.run,
+        lambda row: start_section.TABLE,
+        start_section.cells,
     ),
     "gpu": Part(
         "GPU: the core alone, beside the reference on the same device",

@@ -63,6 +63,15 @@ def ours(model: EncodecModel, backend: str | None) -> Iterator[Server]:
 
 
 @contextmanager
+def of_folder(folder: Path, models: Sequence[str]) -> Iterator[Server]:
+    """This project's service with the weights in `folder`. Raises `ServerError`."""
+    command = ["-m", "service", "--port", "0", "--device", "cpu"]
+    command += ["--weights", str(folder), "--models", ",".join(models)]
+    with _running(OURS, command, folder / "log", models[0], models[0]) as server:
+        yield server
+
+
+@contextmanager
 def plain(model: EncodecModel, bandwidth: float) -> Iterator[Server]:
     """The wrapper of `plain`. Raises `ServerError`."""
     if find_spec("encodec") is None:
@@ -105,7 +114,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
         said = _URL.search(log.read_text(errors="replace"))
         if said is not None and _is_ready(said[0]):
             return said[0]
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise ServerError(f"not ready; the end of its log: {log.read_text(errors='replace')[-1000:]}")
 
 

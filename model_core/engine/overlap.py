@@ -18,14 +18,17 @@ class OverlapAdd:
         length = segment.shape[-1]
         if self._weight is None:
             self._weight = triangle(length)
-            self._sum = np.zeros((len(segment), 0), np.float32)
-        size = length if last else max(length, self._sum.shape[-1])
-        total, weights = _resized(self._sum, size), _resized(self._weights, size)
-        total[:, :length] += self._weight[:length] * segment
-        weights[:length] += self._weight[:length]
-        ready = size if last else self.stride
-        self._sum, self._weights = total[:, ready:], weights[ready:]
-        return total[:, :ready] / weights[:ready]
+        weights = self._weight[:length].copy()
+        total = weights * segment
+        carried = min(length, len(self._weights))  # the last segment may end before the one before
+        if carried:
+            total[:, :carried] += self._sum[:, :carried]
+            weights[:carried] += self._weights[:carried]
+        ready = length if last else self.stride
+        self._sum, self._weights = total[:, ready:].copy(), weights[ready:]
+        joined = total[:, :ready]
+        joined /= weights[:ready]
+        return joined
 
 
 def triangle(length: int) -> np.ndarray:
@@ -36,11 +39,3 @@ def triangle(length: int) -> np.ndarray:
     rising = number < (length + 2) // 2
     t = np.where(rising, step * number, 1 - step * (length + 1 - number)).astype(np.float32)
     return np.float32(0.5) - np.abs(t - np.float32(0.5))
-
-
-def _resized(x: np.ndarray, size: int) -> np.ndarray:
-    """`x` `[..., n]` as `[..., size]`, cut or with zeros behind it."""
-    out = np.zeros((*x.shape[:-1], size), np.float32)
-    kept = min(size, x.shape[-1])
-    out[..., :kept] = x[..., :kept]
-    return out

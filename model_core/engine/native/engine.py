@@ -1,6 +1,6 @@
 """The native backend as an `Engine`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class NativeEngine:
         self.block_frames = self.config.frames(self.block_samples)
         several = _BLOCKS_SHARED if options.shared else _BLOCKS_A_THREAD * self.threads
         self.blocks_at_once = several if self.threads > 1 else 1
+        self._root = library.root
         self._native = library.model(
             Spec.of(self.config, self.block_frames, self.precision),
             flat_weights(self.config, weights.state),
@@ -103,7 +104,7 @@ class NativeEngine:
                 stream = [items[number] for number in numbers]
                 samples, scale = _joined([item.samples for item in stream], np.float32), None
                 if self.config.normalize:
-                    samples, scale = _normalised(samples)
+                    samples, scale = _normalised(samples, self._root)
                 books = max(item.num_codebooks for item in stream)
                 codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
                 first, state = self._state(stream[0].state, self._native.encoder_state)
@@ -144,15 +145,12 @@ class NativeEngine:
         return first, renewed
 
 
-def _normalised(samples: np.ndarray) -> tuple[np.ndarray, float]:
-    """`EncodecNetwork.normalised` of one segment `[C, n]`, with the same bits but for the root.
-
-    The scale stands in the file. Its root is the exactly rounded one, on every machine; torch asks
-    MKL, whose root depends on the processor (on AMD's, one in five is off by the last bit).
-    """
+def _normalised(samples: np.ndarray, root: Callable[[float], float]) -> tuple[np.ndarray, float]:
+    """`EncodecNetwork.normalised` of one segment `[C, n]`, with the same bits: the scale stands
+    in the file."""
     mono = samples.sum(axis=0) / np.float32(len(samples))
     power = cascade_sum(mono * mono) / np.float32(len(mono))
-    scale = np.float32(1e-8) + np.sqrt(power)
+    scale = np.float32(1e-8) + np.float32(root(float(power)))
     return samples / scale, float(scale)
 
 

@@ -120,6 +120,9 @@ class NativeLibrary:
         self._peak = functions.encodec_peak
         self._peak.restype = ctypes.c_double
         self._peak.argtypes = (ctypes.c_int32,)
+        self._root = functions.encodec_root
+        self._root.restype = ctypes.c_float
+        self._root.argtypes = (ctypes.c_float,)
         self._model = functions.encodec_model
         self._model.restype = ctypes.c_void_p
         self._model.argtypes = (
@@ -167,6 +170,11 @@ class NativeLibrary:
         rate: float = self._peak(threads)
         return rate
 
+    def root(self, x: float) -> float:
+        """The float32 square root with torch's bits, which depend on the processor."""
+        root: float = self._root(x)
+        return root
+
     def free(self, handle: int) -> None:
         self._free(handle)
 
@@ -211,6 +219,7 @@ def _require_made_for(build: str, functions: ctypes.CDLL) -> None:
     try:
         functions.encodec_build.restype = ctypes.c_char_p
         functions.encodec_layout.restype = ctypes.c_int64
+        _ = functions.encodec_root  # the newest
         made, layout = functions.encodec_build().decode(), functions.encodec_layout()
     except AttributeError as error:
         raise OSError(str(error)) from error

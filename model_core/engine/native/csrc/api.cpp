@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "peak.h"
+#include "root.h"
 #include "segments.h"
 #include "streams.h"
 
@@ -253,6 +254,9 @@ EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* job
         return 1;
     }
 }
+
+// The root of a segment's scale.
+EXPORT float encodec_root(float x) { return root_as_torch(x); }
 
 // Multiply-adds a second of so many threads at once, or of as many as the system has; 0 for want of
 // memory.

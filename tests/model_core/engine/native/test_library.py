@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from model_core.engine.native import library
 from model_core.engine.native.library import BUILDS, NativeLibrary, find_library
@@ -59,3 +61,14 @@ def test_one_that_cannot_be_used_is_passed_over(
     assert f"build {best} cannot be used" in caplog.text
     with pytest.raises(EncodecError, match=f"build {best} cannot be used"):
         find_library(best)
+
+
+@pytest.mark.parametrize("build", _PATHS)
+def test_a_root_has_torchs_bits(build: str) -> None:
+    """Those of MKL for this processor."""
+    library = find_library(build)
+    assert library is not None
+    x = 10 ** torch.linspace(-20, 6, 20_000)
+    found = [library.root(value) for value in x.tolist()]
+    assert found == x.sqrt().tolist()
+    assert [library.root(value) for value in (0.0, 1.0, np.inf)] == [0, 1, np.inf]
