@@ -43,7 +43,7 @@ class BitPacker:
         return np.packbits(spread[:whole], bitorder="little").tobytes()
 
     def flush(self) -> bytes:
-        """The last byte, filled up with zeros, if bits are left. A push then starts a new stream."""
+        """The last byte, filled up with zeros, if bits remain. A push then starts a new stream."""
         last = np.packbits(self._rest, bitorder="little").tobytes()
         self._rest = self._rest[:0]
         return last
