@@ -118,8 +118,8 @@ class SegmentWorker {
         return out;
     }
 
-    // Padding by reflection: the larger part of the fixed padding is on the left, the padding that
-    // fills the last window is on the right (`nn.conv.SConv1d`).
+    // Padding by reflection: the larger part of the fixed padding is on the left, the padding
+    // that fills the last window is on the right (`nn.conv.SConv1d`).
     template <class Source>
     void scale_down(const NormedConv<T>& conv, int rows, Source source, NormalizedActivations& out) {
         const int total = conv.kernel - conv.stride, left = total - total / 2;
