@@ -1,8 +1,8 @@
 """Channel conversion, before resampling.
 
-Stereo to mono is the mean of the two and mono to stereo is twice the same (reference
-encodec/utils.py `convert_audio`). More channels go to stereo by libswresample's matrix, the one of
-`ffmpeg -ac 2` on integer samples: normalised so that it cannot clip, LFE left out. Mono from more
+Stereo to mono is the mean of both channels; mono to stereo copies the channel (reference
+encodec/utils.py `convert_audio`). More channels become stereo by libswresample's matrix, as with
+`ffmpeg -ac 2` on integer samples: normalised so that it cannot clip, without LFE. Mono from more
 channels is the mean of that stereo.
 """
 
@@ -22,8 +22,8 @@ Matrix = npt.NDArray[np.float32]
 def stereo_matrix(layout: AudioLayout) -> Matrix:
     """libswresample's downmix of `layout` to stereo, `[2, C]`.
 
-    A layout that only says how many channels there are is taken as FFmpeg's default for that
-    count; where there is none, both sides are the mean of all channels.
+    A layout that gives only a number of channels is treated as FFmpeg's default for that number;
+    if there is no default, both sides are the mean of all channels.
     """
     count = layout.nb_channels
     for name in (layout.name, f"{count}c"):
@@ -35,7 +35,7 @@ def stereo_matrix(layout: AudioLayout) -> Matrix:
 
 
 def _measured(layout: AudioLayout) -> Matrix:
-    """Sends one impulse through each channel and reads what comes out on the two sides."""
+    """Sends an impulse through each channel and reads both sides of the output."""
     count = layout.nb_channels
     impulses = np.eye(count, dtype=np.float32).reshape(1, -1)
     frame = AudioFrame.from_ndarray(impulses, format="flt", layout=layout)
@@ -51,7 +51,7 @@ def _measured(layout: AudioLayout) -> Matrix:
 
 
 class ChannelConverter:
-    """Blocks of any layout -> `[channels, n]`, with `channels` 1 or 2 (or as many as come in)."""
+    """Blocks of any layout -> `[channels, n]`; `channels` is 1, 2 or the number of the input."""
 
     def __init__(self, channels: int) -> None:
         if channels not in (1, 2):
@@ -60,7 +60,7 @@ class ChannelConverter:
         self._matrices: dict[str, Matrix] = {}
 
     def convert(self, samples: Samples, layout: AudioLayout | None = None) -> Samples:
-        """`samples` `[C, n]` with the speaker layout, if it is known -> `[channels, n]`."""
+        """`samples` `[C, n]` and their speaker layout, if known -> `[channels, n]`."""
         if samples.shape[0] > 2:
             samples = self._to_stereo(samples, layout)
         if samples.shape[0] == self._channels:
@@ -76,7 +76,7 @@ class ChannelConverter:
         if matrix is None:
             matrix = stereo_matrix(layout if layout is not None else _default_layout(count))
             self._matrices[name] = matrix
-        # Added up in a fixed order: the result does not depend on the length of the block.
+        # The order of the sum is fixed: the result does not depend on the length of the block.
         mixed = np.zeros((2, samples.shape[1]), np.float32)
         for side in range(2):
             for channel in range(count):

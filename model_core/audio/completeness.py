@@ -1,38 +1,38 @@
-"""What a file says of its own length, to compare with what came.
+"""The length that a file declares, to compare with the bytes received.
 
-FFmpeg reads many a file that ends early as if it were whole. So the sizes in the head of the
-container are compared with the bytes that came: the chunk of the audio in WAV, AIFF and CAF, the
-whole of AVI and Matroska, the Xing header of an MP3, and the last page of an Ogg file.
+FFmpeg reads many truncated files as if they were complete. So the sizes in the container's header
+are compared with the bytes received: the audio chunk of WAV, AIFF and CAF, the whole file of AVI
+and Matroska, the Xing header of an MP3, and the last page of an Ogg file.
 
-A writer that cannot go back to its head (it writes to a pipe, or was stopped) leaves a placeholder
-there. The audio then lasts to the end of the file, and so it does where the head says nothing.
-An Ogg file that ends with a whole page is taken as complete although that page should be marked as
-the last one: recordings of live streams never have the mark. Durations are not compared: that of
-a Matroska file may be the writer's guess, or count from a start that the audio does not have.
+A writer that cannot return to its header (it writes to a pipe, or is stopped) leaves a placeholder
+there. The audio then lasts to the end of the file, as it does when the header gives no size. An Ogg
+file that ends with a whole page counts as complete, even without the mark of the last page:
+recordings of live streams never have it. Durations are not compared: in a Matroska file the writer
+may have guessed it, or it may count from a start that the audio does not have.
 """
 
 import struct
 from dataclasses import dataclass
 
 OPEN = 0
-"""The declared end of a file whose audio lasts to its end, wherever that is."""
+"""The declared end of a file whose audio lasts to the end of the file."""
 OGG_PAGE = 65_307  # bytes of the longest Ogg page
 
-# A placeholder is the largest size that a writer can say (2³², 2³¹, in AIFF also 127 · 2²⁴), less
-# a head and rounded down to whole blocks of samples; some add their head instead.
+# A placeholder is the largest size that fits the field (2³², 2³¹, in AIFF also 127 · 2²⁴), minus a
+# header and rounded down to whole blocks of samples; some writers add their header instead.
 _LARGEST = (0x7F00_0000, 1 << 31, 1 << 32)
 _BELOW, _ABOVE = 1 << 16, 1 << 8
 
-_SEGMENT = b"\x18\x53\x80\x67"  # id of Matroska's element that holds all else (RFC 9559, 5.1)
-_MP3_DELAY = 529  # samples by which a decoder is late
+_SEGMENT = b"\x18\x53\x80\x67"  # id of Matroska's outermost element (RFC 9559, 5.1)
+_MP3_DELAY = 529  # samples, the delay of a decoder
 _MP3_SLACK = 2_000  # bytes, a little more than the longest MP3 frame
 _FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8  # flags: the fields of a Xing header
 
 
 def declared_end(lead: bytes) -> int | None:
-    """Bytes that a file with these first bytes has at least, or `OPEN`.
+    """The least number of bytes in a file with these first bytes, or `OPEN`.
 
-    None for other containers, and where the audio begins behind `lead`.
+    None for other containers, and if the audio begins after `lead`.
     """
     match lead[:4], lead[8:12]:
         case ((b"RIFF" | b"RF64" | b"BW64"), b"WAVE"):
@@ -53,7 +53,7 @@ def declared_end(lead: bytes) -> int | None:
 
 
 def _is_placeholder(size: int) -> bool:
-    """Whether a writer puts this size where it does not know one; -1 is one in 64 bits."""
+    """Whether a writer stores this size when it does not know it; -1 is the one in 64 bits."""
     near = (largest - _BELOW <= size <= largest + _ABOVE for largest in _LARGEST)
     return not 0 < size < 1 << 63 or any(near)
 
@@ -83,8 +83,8 @@ def _chunk_end(
 def _segment_end(lead: bytes) -> int | None:
     """End of Matroska's segment, which follows a small head.
 
-    The zeros before the first 1 of its size tell how many bytes follow the first; if all other
-    bits are ones, it is unknown (RFC 8794 section 4).
+    The zeros before the first 1 of the size are the number of bytes after the first one; if all
+    other bits are ones, the size is unknown (RFC 8794 section 4).
     """
     start = lead.find(_SEGMENT) + len(_SEGMENT)
     if start < len(_SEGMENT) or start >= len(lead) or not lead[start]:
@@ -97,17 +97,17 @@ def _segment_end(lead: bytes) -> int | None:
 
 @dataclass(frozen=True)
 class XingHeader:
-    """What the Xing (or Info) header in the first frame of an MP3 says; None where it does not.
+    """The Xing (or Info) header in the first frame of an MP3; None for a missing value.
 
-    FFmpeg drops `padding` only from files it can seek in (libavformat/mp3dec.c).
+    FFmpeg drops `padding` only from seekable files (libavformat/mp3dec.c).
     """
 
-    end: int | None  # bytes that the file has at least
+    end: int | None  # the least number of bytes in the file
     padding: range | None  # decoded samples that the encoder added at the end
 
 
 def xing_header(lead: bytes) -> XingHeader | None:
-    """The header of an MP3, with what the LAME tag behind it says; None where there is none."""
+    """The header of an MP3, with the values of the LAME tag after it; None without a header."""
     start = 0
     if lead[:3] == b"ID3" and len(lead) > 10:
         a, b, c, d = (byte & 0x7F for byte in lead[6:10])

@@ -1,9 +1,9 @@
-"""What FFmpeg reads from: bytes without a name, seekable only where that is needed.
+"""The input of FFmpeg: bytes without a name, seekable only if the container needs it.
 
-A container that can be read from front to back (WAV, FLAC, Ogg, MP3, Matroska …) is shown to FFmpeg
-as a pipe: no demuxer then looks for a footer, so decoding starts while the bytes still arrive, and
-the samples do not depend on where the bytes come from. FFmpeg may seek in anything else (MP4 with
-its index at the end, AIFF …). The object has no `name`, so no format is guessed from an extension.
+A container that can be read from front to back (WAV, FLAC, Ogg, MP3, Matroska …) is a pipe for
+FFmpeg: no demuxer looks for a footer, so decoding starts while the bytes still arrive, and the
+samples do not depend on the source of the bytes. FFmpeg may seek in all others (MP4 with its index
+at the end, AIFF …). The object has no `name`, so FFmpeg guesses no format from an extension.
 """
 
 import errno
@@ -18,13 +18,13 @@ from model_core.audio.completeness import (
     xing_header,
 )
 
-_LEAD = 1 << 20  # first bytes in which sizes are looked for (past a cover picture)
-_HEAD = 16  # bytes that tell the container
-_WAV_HEAD = 4096  # bytes in which the size of a WAV's samples is looked for beforehand
+_LEAD = 1 << 20  # first bytes, searched for sizes (which may follow a cover picture)
+_HEAD = 16  # bytes that identify the container
+_WAV_HEAD = 4096  # bytes searched beforehand for the size of a WAV's samples
 
 
 class SeekableBytes(Protocol):
-    """The part of a binary file that is needed; `read` may return fewer bytes than asked."""
+    """The methods needed of a binary file; `read` may return fewer bytes than requested."""
 
     def read(self, size: int, /) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
@@ -38,7 +38,7 @@ class PlainBytes(Protocol):
 
 
 def streamable(head: bytes) -> bool:
-    """Whether the container that begins with these 16 bytes is read from front to back."""
+    """Whether the container with these first 16 bytes can be read from front to back."""
     if _is_wav(head):
         return True
     if head[:4] in (b"fLaC", b"OggS", b"riff", b".snd", b"\x1aE\xdf\xa3", b"FLV\x01"):
@@ -54,9 +54,9 @@ def _is_wav(head: bytes) -> bool:
 
 
 class MediaInput:
-    """`file` as PyAV wants it (`read`, `seek`, `tell`, `seekable`), from its current position on.
+    """`file` with PyAV's interface (`read`, `seek`, `tell`, `seekable`), from its current position.
 
-    `file` stays open when this is dropped: whoever opened it closes it.
+    It never closes `file`.
     """
 
     def __init__(self, file: SeekableBytes | PlainBytes) -> None:
@@ -74,7 +74,7 @@ class MediaInput:
         self.is_open_wav = self.is_wav and declared_end(self._head) == OPEN
         """A WAV whose samples last to the end of the file, whatever the size in its head."""
         self._is_ogg = self._head[:4] == b"OggS"
-        # Of a pipe: how many bytes came, the first of them, and the last of an Ogg file.
+        # For a pipe: the number of bytes read, the first ones, and the last ones of an Ogg file.
         self._total = 0
         self._lead = bytearray()
         self._tail = b""
@@ -85,11 +85,11 @@ class MediaInput:
 
     @property
     def empty(self) -> bool:
-        """No byte at all."""
+        """Whether there are no bytes."""
         return not self._head
 
     def seekable(self) -> bool:
-        """Whether FFmpeg may jump."""
+        """Whether FFmpeg may seek."""
         return self._seekable
 
     def read(self, size: int) -> bytes:
@@ -109,19 +109,19 @@ class MediaInput:
 
     @property
     def open_ended(self) -> bool:
-        """Whether the head says that the audio goes on to the end of the file, wherever it is."""
+        """Whether, by its header, the audio lasts to the end of the file."""
         return declared_end(self._first_bytes()) == OPEN
 
     @property
     def mp3_padding(self) -> range | None:
-        """Decoded samples of an MP3 that its encoder added; None where its head does not say."""
+        """The decoded samples that an MP3's encoder added; None if its header does not say."""
         xing = xing_header(bytes(self._lead))
         return None if xing is None else xing.padding
 
     def is_cut(self) -> bool:
-        """Whether the file ends before the end that it declares.
+        """Whether the file ends before its declared end.
 
-        For the end of decoding: what FFmpeg has left of a pipe (an index, tags) is read to know.
+        Call it after decoding: it reads what FFmpeg has left of a pipe (an index, tags).
         """
         if self._is_ogg:
             return ends_inside_ogg_page(self._tail)
@@ -133,7 +133,7 @@ class MediaInput:
         return self._total < end
 
     def _first_bytes(self) -> bytes:
-        """The lead; of a file that FFmpeg jumps in, it is read here."""
+        """The lead; for a seekable file, it is read here."""
         if not self._seekable:
             return bytes(self._lead)
         here = self.tell()
@@ -143,9 +143,9 @@ class MediaInput:
         return lead
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves as a file does; a negative number where a broken file leads before its beginning.
+        """Seeks like a file; returns a negative number if a broken file points before its start.
 
-        (PyAV answers FFmpeg's question for the length itself.)
+        (PyAV itself answers when FFmpeg asks for the length.)
         """
         file: SeekableBytes = self._file  # type: ignore[assignment]
         try:
@@ -156,13 +156,13 @@ class MediaInput:
             return -errno.EINVAL
 
     def tell(self) -> int:
-        """Bytes before the next one."""
+        """The position, in bytes."""
         file: SeekableBytes = self._file  # type: ignore[assignment]
         return file.tell() - self._start
 
 
 def _read_up_to(file: SeekableBytes | PlainBytes, size: int) -> bytes:
-    """The next `size` bytes, or fewer where the file ends before."""
+    """The next `size` bytes, or fewer at the end of the file."""
     data = b""
     while len(data) < size and (part := file.read(size - len(data))):
         data += part

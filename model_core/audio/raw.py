@@ -14,7 +14,7 @@ from model_core.errors import InvalidAudioError
 
 _BLOCK = 1 << 16  # bytes
 _BITS = (16, 24)
-# Headerless audio of which nothing else says what it is: it would be taken for a broken container.
+# Other headerless audio: without this list it would look like a broken container.
 _OTHERS = re.compile(r"audio/(l8|l20|pcm|basic|pcma|pcmu)")
 
 
@@ -22,7 +22,7 @@ _OTHERS = re.compile(r"audio/(l8|l20|pcm|basic|pcma|pcmu)")
 class RawFormat:
     """Rate (Hz), interleaved channels and bits (16 or 24) of headerless big-endian samples.
 
-    Raises `InvalidAudioError` for one of them out of bounds.
+    Raises `InvalidAudioError` if one of them is out of bounds.
     """
 
     rate: int
@@ -43,11 +43,11 @@ class RawFormat:
 
 
 def parse_content_type(value: str) -> RawFormat | None:
-    """The format that a `Content-Type` of `audio/L16` or `audio/L24` tells; None for types that say
-    nothing of the samples.
+    """The format that a `Content-Type` of `audio/L16` or `audio/L24` gives; None for types that do
+    not describe samples.
 
-    `rate` is required, `channels` is 1 unless given. Raises `InvalidAudioError` when a parameter is
-    missing, unknown, no number or out of bounds, and for other types of headerless audio.
+    `rate` is required, `channels` is 1 by default. Raises `InvalidAudioError` if a parameter is
+    missing, unknown, not a number or out of bounds, and for other types of headerless audio.
     """
     kind = value.partition(";")[0].strip().lower()
     if kind not in {f"audio/l{bits}" for bits in _BITS}:
@@ -82,7 +82,7 @@ def _number(name: str, text: str) -> int:
 def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Samples]:
     """Float32 blocks `[C, n]` of the samples in `file`.
 
-    Raises `InvalidAudioError` when there are none or the last one is incomplete.
+    Raises `InvalidAudioError` if there are none or the last one is incomplete.
     """
     width = raw.bits // 8
     frame = width * raw.channels
@@ -95,7 +95,7 @@ def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Sampl
         if count:
             total += count
             octets = np.frombuffer(data, np.uint8, count * frame).reshape(-1, width)
-            wide = np.zeros((len(octets), 4), np.uint8)  # 32 bits, the samples' own on top
+            wide = np.zeros((len(octets), 4), np.uint8)  # 32 bits, the sample in the upper ones
             wide[:, :width] = octets
             flat = wide.view(">i4").reshape(count, raw.channels)
             yield scaled(flat.T, 2.0**-31)

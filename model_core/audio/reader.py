@@ -1,7 +1,7 @@
-"""FFmpeg (through PyAV) in: any container and codec -> float32 blocks at the file's own rate.
+"""Decoding by FFmpeg (PyAV): any container and codec -> float32 blocks at the file's own rate.
 
-The input is not trusted: demuxers that open other files or URLs (playlists, concat, images) are not
-admitted and no protocol is, so the bytes given are the only bytes read.
+The input is not trusted: demuxers that open other files or URLs (playlists, concat, images) and all
+protocols are forbidden, so FFmpeg reads nothing but the given bytes.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ MIN_RATE = 4_000  # Hz
 MAX_RATE = 768_000  # Hz
 MAX_CHANNELS = 64
 
-# Packets of a WAV, 4 KB each, in which FFmpeg looks for a codec in the place of PCM (AC-3, DTS).
-# Eight hold the frames that it takes to find one; by default it looks for longer than it decodes.
+# Packets of a WAV, 4 KB each, in which FFmpeg looks for another codec than PCM (AC-3, DTS). Eight
+# hold enough frames to find one; by default the search takes longer than decoding.
 _WAV_PROBES = "8"
-# Demuxers that would open something else than the bytes they are given, or that are no files.
+# Demuxers that would open anything but the given bytes, or that read devices.
 _REFUSED = {
     *("concat", "dash", "hds", "hls", "image2", "image2pipe", "imf", "live_flv", "mpjpeg"),
     *("rtp", "rtsp", "sap", "sdp", "smoothstreaming", "webm_dash_manifest", "whip"),
@@ -35,13 +35,13 @@ _REFUSED = {
 }
 # Containers that state the exact number of samples, and codecs that keep them all.
 _EXACT = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
-_COUNTED = ("pcm_", "flac")  # not ALAC: its last packet may be short, and FFmpeg counts packets
+_COUNTED = ("pcm_", "flac")  # not ALAC: FFmpeg counts packets, and the last one may be short
 _LOSSLESS = ("pcm_", "flac", "alac")
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What the input was, for logs and answers."""
+    """What the input is, for logs and responses."""
 
     container: str
     codec: str
@@ -59,9 +59,9 @@ class MediaReader:
     """The first audio stream of `file`, decoded block by block.
 
     Iterating gives `(samples [C, n] float32, layout)` in the order of the file; C and the layout
-    may change on the way, the rate may not. Memory is bounded by FFmpeg's packets and frames.
-    Raises `InvalidAudioError` when the input cannot be read, holds no audio, is cut short where
-    that can be seen, or has NaN or infinite samples.
+    may change from block to block, the rate may not. Memory is bounded by FFmpeg's packets and
+    frames. Raises `InvalidAudioError` if the input is unreadable, holds no audio, is visibly
+    truncated, or has NaN or infinite samples.
     """
 
     def __init__(self, file: MediaInput) -> None:
@@ -116,8 +116,8 @@ class MediaReader:
             )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Frames of all packets. A packet that cannot be decoded is skipped, as by FFmpeg, when
-        good ones follow and outnumber such packets; lossless audio must be intact throughout.
+        """Frames of all packets. Like FFmpeg, it skips a packet that cannot be decoded, if good
+        packets follow and outnumber the bad ones; lossless audio must be entirely intact.
         """
         good = bad = 0
         last: Exception | None = None
@@ -191,11 +191,11 @@ class MediaReader:
         return self.info.codec.startswith(_LOSSLESS)
 
     def _piped(self) -> bool:
-        """Whether the container gives no sizes: a short last packet is then its regular end."""
+        """Whether the container gives no sizes: a short last packet is then a regular end."""
         return self.info.container in _EXACT and self._file.open_ended
 
     def _announced(self) -> int:
-        """The fewest samples that the container allows; 0 where it does not say."""
+        """The fewest samples that the container announces; 0 if it does not say."""
         duration, base = self._stream.duration, self._stream.time_base
         exact = self.info.container in _EXACT and self.info.codec.startswith(_COUNTED)
         if not exact or duration is None or base is None or self._piped():
@@ -204,7 +204,7 @@ class MediaReader:
 
 
 def _without(samples: Samples, unwanted: range) -> Samples:
-    """`samples` `[C, n]` less those at the places of `unwanted`, which may lie outside."""
+    """`samples` `[C, n]` without those at the indices `unwanted`, which may lie outside."""
     if unwanted.stop <= 0 or unwanted.start >= samples.shape[1]:
         return samples
     return np.concatenate(
@@ -213,6 +213,6 @@ def _without(samples: Samples, unwanted: range) -> Samples:
 
 
 def _reason(error: BaseException | None) -> str:
-    """FFmpeg's words without its number and our file object."""
+    """FFmpeg's message without its error number and our file object."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text)

@@ -1,8 +1,8 @@
 """Resampling in blocks, equal to `torchaudio.transforms.Resample` over the whole file at once.
 
-The input is always cut at the same places, whatever the sizes of the blocks that are pushed, so the
-output depends on the samples alone, to the bit. It is computed with numpy: a process that decodes
-an upload is then forked from one without torch, in a tenth of the time and memory.
+The input is always cut at the same places, whatever the sizes of the pushed blocks, so the output
+depends on the samples alone, bit for bit. It uses numpy, not torch: the process that decodes an
+upload then forks from one without torch, in a tenth of the time and memory.
 """
 
 import math
@@ -23,10 +23,10 @@ class Resampler(Protocol):
     """A stream of blocks at one rate in, blocks at another out."""
 
     def push(self, samples: Samples) -> Samples:
-        """`[C, n]` -> the output that is certain by now, `[C, m]` with m >= 0."""
+        """`[C, n]` -> the output that no later sample can change, `[C, m]` with m >= 0."""
 
     def finish(self) -> Samples:
-        """The rest; in all, `ceil(n · target_rate / source_rate)` samples for n pushed."""
+        """The rest: `ceil(n · target_rate / source_rate)` samples in total for n pushed."""
 
 
 def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
@@ -48,7 +48,7 @@ class _Same:
 
 
 class SampleQueue:
-    """Blocks in, windows out: gathers `[C, n]` blocks and gives the first samples as one array."""
+    """Blocks in, windows out: collects `[C, n]` blocks, returns the first samples as one array."""
 
     def __init__(self, channels: int, zeros: int = 0) -> None:
         self._channels = channels
@@ -64,7 +64,7 @@ class SampleQueue:
             self.length += samples.shape[1]
 
     def take(self, count: int, keep: int = 0) -> Samples:
-        """The first `count` samples, of which the last `keep` stay in the queue."""
+        """The first `count` samples; the last `keep` of them stay in the queue."""
         parts: list[Samples] = []
         missing = count
         while missing:
@@ -89,16 +89,16 @@ class SampleQueue:
 class BlockResampler:
     """torchaudio's windowed sinc, run on overlapping windows.
 
-    A frame is `orig` input samples and makes `new` output samples, `orig:new` being the reduced
-    ratio. Each of the `new` filters reaches `side` samples to both sides of its output. A run takes
+    `orig:new` is the reduced ratio: a frame of `orig` input samples gives `new` output samples.
+    Each of the `new` filters reaches `side` samples to both sides of its output. A run takes
 
         | side | M frames | side + 1 |
 
     and keeps the last 2 · side + 1 samples for the next.
 
-    torchaudio's kernel has `new · (orig + 2 · side)` numbers: gigabytes where the ratio does not
-    reduce, such as 44 101 to 24 000 Hz, nearly all of them zero. Here each filter then holds only
-    the taps under its own window.
+    torchaudio's kernel has `new · (orig + 2 · side)` numbers: gigabytes, nearly all of them zero,
+    if the ratio does not reduce (44 101 to 24 000 Hz). Here each filter then holds only the taps
+    under its own window.
     """
 
     def __init__(self, channels: int, source_rate: int, target_rate: int) -> None:
@@ -107,7 +107,7 @@ class BlockResampler:
         self._side = math.ceil(_WIDTH * self._orig / (min(self._orig, self._new) * _ROLLOFF))
         self._frames = max(1, _CHUNK // self._orig)  # M
         taps, windowed = self._orig + 2 * self._side, 2 * self._side + 2
-        self._whole = taps <= 3 * windowed  # few zeros: all filters begin at the frame's first tap
+        self._whole = taps <= 3 * windowed  # few zeros: all filters start at the frame's first tap
         self._first = np.arange(self._new) * (0 if self._whole else self._orig) // self._new
         count = taps if self._whole else windowed
         self._kernel = np.stack([self._filters(self._first + tap) for tap in range(count)])
@@ -147,16 +147,16 @@ class BlockResampler:
         return self._run(frames)[:, :missing]
 
     def _window(self, frames: int) -> int:
-        """Samples that so many frames of output depend on."""
+        """The samples that `frames` frames of output depend on."""
         return frames * self._orig + 2 * self._side + 1
 
     def _run(self, frames: int) -> Samples:
         """The next frames of output, `[C, frames · new]`."""
         window = self._queue.take(self._window(frames), keep=2 * self._side + 1)
-        last = (frames - 1) * self._orig  # where the last frame begins
+        last = (frames - 1) * self._orig  # start of the last frame
         starts = np.arange(frames)[:, None] * self._orig + self._first
         made = np.zeros((len(window), frames, self._new), np.float32)
-        # Tap by tap: a matrix product would add in an order that depends on its threads.
+        # Tap by tap: the order of additions in a matrix product depends on its threads.
         for tap, filters in enumerate(self._kernel):
             if self._whole:
                 made += window[:, tap : tap + last + 1 : self._orig, None] * filters

@@ -1,7 +1,7 @@
 """FFmpeg's sample formats as float32 in [-1, 1): integers are divided by their full scale.
 
 As in libsndfile and torchaudio: u8 is (x - 128) / 128, s16 is x / 2¹⁵, s32 (and s24, which FFmpeg
-keeps in the upper bits of s32) is x / 2³¹, s64 is x / 2⁶³; floats are taken as they are.
+keeps in the upper bits of s32) is x / 2³¹, s64 is x / 2⁶³; floats stay as they are.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ def frame_samples(frame: AudioFrame) -> Samples:
         raise InvalidAudioError(f"sample format {name} is not supported") from None
     channels, count = frame.layout.nb_channels, frame.samples
     if planar:
-        # `frame.planes` runs past its array from 8 channels on, so each plane is asked for.
+        # `frame.planes` reads past its array from 8 channels on, so planes are read one by one.
         planes: Any = [
             np.frombuffer(_plane(frame, index), dtype, count) for index in range(channels)
         ]
@@ -51,7 +51,7 @@ def frame_samples(frame: AudioFrame) -> Samples:
 
 
 def _plane(frame: AudioFrame, index: int) -> Any:
-    """The memory of one plane (the buffer protocol, which its stub does not tell)."""
+    """The memory of one plane (the buffer protocol, which is missing in its stub)."""
     return AudioPlane(frame, index)
 
 

@@ -18,11 +18,11 @@ from model_core.errors import AudioTooLongError, InvalidAudioError
 
 
 class AudioSource:
-    """An iterator of blocks, each of one second (`sample_rate` samples) but the last.
+    """An iterator of blocks of one second (`sample_rate` samples); the last may be shorter.
 
-    Decoded, converted to the model's channels, then resampled, as the blocks are asked for; memory
-    is bounded whatever the length. `info` says what the input is. A context manager; closing it
-    frees the decoder (and a file it opened).
+    It decodes, converts to the model's channels and resamples on demand, in memory that does not
+    grow with the length. `info` describes the input. A context manager; closing it frees the
+    decoder (and a file it opened).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AudioSource:
         return next(self._blocks)
 
     def close(self) -> None:
-        """Frees the decoder and the file that was opened here; may be called twice."""
+        """Frees the decoder and closes a file opened here; may be called twice."""
         self._blocks.close()  # type: ignore[attr-defined]
         self._open.close()
 

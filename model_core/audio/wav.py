@@ -1,7 +1,7 @@
-"""16-bit PCM WAV out, streamed: the header first, then the samples as they come.
+"""16-bit PCM WAV out, streamed: the header first, then the samples as they arrive.
 
-Sizes are known beforehand (the `.ecdc` header tells the number of samples), so the header is final.
-Past 4 GB the file is RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones in `ds64`.
+The `.ecdc` header gives the number of samples, so the WAV header is final. Above 4 GB the file is
+RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones are in `ds64`.
 """
 
 import struct
@@ -46,14 +46,14 @@ def wav_size(channels: int, num_samples: int) -> int:
 
 
 def rescale_factor(peak: float) -> float:
-    """What to multiply by so that `peak` (the largest |sample|) stays within ±0.99; at most 1."""
+    """The factor that brings `peak` (the largest |sample|) within ±0.99; at most 1."""
     return min(LIMIT / peak, 1.0) if peak > 0 else 1.0
 
 
 def pcm16(samples: npt.NDArray[Any], factor: float = 1.0) -> bytes:
     """`[C, n]` floats -> interleaved little-endian `round(clip(x · factor, ±0.99) · 32767)`.
 
-    `factor` is `rescale_factor` of the whole signal to rescale instead of clipping.
+    To rescale instead of clipping, `factor` is the `rescale_factor` of the whole signal.
     """
     values = np.asarray(samples, dtype=np.float32)
     if factor != 1.0:
@@ -65,8 +65,8 @@ def pcm16(samples: npt.NDArray[Any], factor: float = 1.0) -> bytes:
 class WavWriter:
     """Writes a WAV of an announced number of samples to a binary file, block by block.
 
-    A context manager; leaving it without error checks that as many samples came as were announced
-    (`InvalidAudioError`). The file stays open.
+    A context manager; leaving it without an error checks that the announced number of samples was
+    written (`InvalidAudioError`). The file stays open.
     """
 
     def __init__(self, file: BinaryIO, sample_rate: int, channels: int, num_samples: int) -> None:

@@ -1,7 +1,7 @@
-"""Arithmetic coding: symbols at about the cost that their probabilities deserve.
+"""Arithmetic coding: a symbol of probability p costs about -log2(p) bits.
 
-Source: reference `quantization/ac.py`; the bits are the same. There the range is scaled in
-double precision; up to 26 bits each of its products is exact, so integers give the same here.
+Source: reference `quantization/ac.py`; the bits are the same. The reference scales the range in
+double precision; up to 26 bits its products are exact, so the integers here give the same.
 
     numbers of `bits` bits       0 ....... low ########### high ....... 2**bits - 1
     a symbol keeps its part                      ####
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from ..errors import BitstreamError, TruncatedBitstreamError
 
-# Bits that may wait for the first differing one. One more is half as likely each time, so real
-# streams never come near; a forged one must not make the numbers grow with its length.
+# Bits that may wait for the first differing one. Each further bit is half as likely, so real
+# streams never come near; in a forged stream the numbers must not grow with its length.
 _MAX_OPEN_BITS = 4096
 
-# Bits go into a byte from the least significant up; here they are kept in reading order.
+# A byte is filled from its least significant bit; these bits are in reading order.
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class _Range:
     """The range [low, high] of `bits`-bit numbers, the same in coder and decoder.
 
-    A cdf of rounded probabilities may end a little past its range, and the `high` of the last
-    symbols with it. As in the reference, such a `high` stands. But only the numbers up to `top`
-    lead the decoder back here. (The reference's coder gives up where `high` then needs one more
-    bit, and past 61 open bits, though its decoder reads on, just so; and it writes what nobody
-    can read for a symbol all beyond `top`.)
+    A cdf of rounded probabilities may end a little past its range, and so may the `high` of the
+    last symbols. As in the reference, such a `high` is kept, but only numbers up to `top` decode to
+    the same symbol. (The reference's coder fails if `high` then needs one more bit, and after 61
+    open bits, although its decoder reads on as this one does; for a symbol entirely beyond `top`
+    it writes bits that cannot be decoded.)
     """
 
     __slots__ = ("_round_up", "bits", "high", "low", "precision", "top")
@@ -57,10 +57,10 @@ class _Range:
         self.bits += bits
 
     def narrow(self, start: int, end: int) -> tuple[int, int]:
-        """Keep the part of a symbol with the cdf values `start` before and `end` after it.
+        """Keep the part of the symbol between the cdf values `start` and `end`.
 
         Returns the bits that this settles, as a number and their count. Raises `ValueError`
-        when no number is left for it.
+        if no number is left for the symbol.
         """
         width = self.high - self.low + 1
         low = self.low + ((start * width + self._round_up) >> self.precision)
@@ -91,7 +91,7 @@ class ArithmeticCoder:
         self._rest_bits = 0
 
     def push(self, symbol: int, cdf: NDArray[np.int64]) -> None:
-        """Code one symbol. Raises `ValueError` when the cdf has no range for it."""
+        """Code one symbol. Raises `ValueError` if the cdf has no range for it."""
         if not 0 <= symbol < len(cdf):
             raise ValueError(f"symbol {symbol} is not in 0..{len(cdf) - 1}")
         self._push(cdf.item(symbol - 1) if symbol else 0, cdf.item(symbol))
@@ -122,7 +122,7 @@ class ArithmeticCoder:
             self._rest_bits = left
 
     def take(self) -> bytes:
-        """The bytes that are ready and have not been taken yet."""
+        """The bytes that are ready and not yet taken."""
         data = bytes(self._ready)
         self._ready.clear()
         return data
@@ -130,8 +130,8 @@ class ArithmeticCoder:
     def flush(self) -> bytes:
         """All bytes that remain, the last one filled up with zeros.
 
-        The decoder will have read exactly to their end when it has the last symbol. The next
-        push starts a new stream.
+        With the last symbol, the decoder has read exactly to their end. The next push starts a
+        new stream.
         """
         self._write(self._range.low, self._range.bits)
         self._range.clear()
@@ -142,10 +142,10 @@ class ArithmeticCoder:
 
 
 class ArithmeticDecoder:
-    """Bytes in, symbols out, by the cdfs that they were coded with.
+    """Bytes in, symbols out, by the same cdfs as in the coder.
 
-    Takes no byte from `fo` before it needs a bit of it. After the last symbol `fo` therefore
-    stands at the end of what the coder's `flush` wrote, where the next segment begins.
+    It reads a byte from `fo` only when it needs a bit of it. After the last symbol, `fo` is
+    therefore at the end of what `flush` wrote, where the next segment begins.
     """
 
     def __init__(self, fo: BinaryIO, total_range_bits: int = 24):
@@ -159,8 +159,8 @@ class ArithmeticDecoder:
     def pull(self, cdf: NDArray[np.int64]) -> int:
         """The next symbol.
 
-        Raises `TruncatedBitstreamError` when the stream ends, and `BitstreamError` when it
-        stands where no symbol is.
+        Raises `TruncatedBitstreamError` if the stream ends, and `BitstreamError` if its number
+        belongs to no symbol.
         """
         span = self._range
         if lacking := span.lacking():

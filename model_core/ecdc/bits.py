@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import TruncatedBitstreamError
 
-_CHUNK = 1 << 16  # values spread into single bits at once: bounds the memory for that
+_CHUNK = 1 << 16  # values spread into single bits at a time, to bound memory
 
 
 class BitPacker:
@@ -22,10 +22,10 @@ class BitPacker:
         self._rest: NDArray[np.uint8] = np.empty(0, np.uint8)  # 0..7 bits short of a byte
 
     def push(self, values: NDArray[np.integer[Any]]) -> bytes:
-        """All whole bytes that are ready now.
+        """Pack `values`; returns all whole bytes that are ready.
 
-        `values` may have any shape; they are taken in C order, so the codes of a segment are
-        pushed as `[T, K]`. Raises `ValueError` for values that do not fit, before any is taken.
+        `values` may have any shape and are packed in C order, so push the codes of a segment as
+        `[T, K]`. Raises `ValueError` for values that do not fit, before it packs any.
         """
         flat = values.ravel()
         if flat.size and not (flat.min() >= 0 and flat.max() < 1 << self.bits):
@@ -43,20 +43,20 @@ class BitPacker:
         return np.packbits(spread[:whole], bitorder="little").tobytes()
 
     def flush(self) -> bytes:
-        """The last byte, filled up with zeros, if one is begun. The next push starts afresh."""
+        """The last byte, filled up with zeros, if bits remain. A push then starts a new stream."""
         last = np.packbits(self._rest, bitorder="little").tobytes()
         self._rest = self._rest[:0]
         return last
 
 
 class BitUnpacker:
-    """The inverse of `BitPacker`: fed with bytes, it gives integers."""
+    """The inverse of `BitPacker`: bytes in, integers out."""
 
     def __init__(self, bits: int):
         self.bits = bits
         self._word = _word(bits)
         self._data = bytearray()
-        self._used = 0  # bits of the first byte that are taken already
+        self._used = 0  # bits of the first byte that are already taken
 
     def feed(self, data: bytes) -> None:
         self._data += data
@@ -68,7 +68,7 @@ class BitUnpacker:
     def pull(self, count: int) -> NDArray[np.int64]:
         """The next `count` integers, `[count]`.
 
-        Raises `TruncatedBitstreamError`, taking none, when too few bytes have been fed.
+        Raises `TruncatedBitstreamError`, and takes none, after too few bytes.
         """
         if missing := self.missing(count):
             raise TruncatedBitstreamError(f"the codes end {missing} bytes too early")

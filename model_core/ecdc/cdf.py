@@ -1,4 +1,4 @@
-"""Probabilities as integers that encoder and decoder agree on to the last bit.
+"""Probabilities as integers, equal to the last bit in encoder and decoder.
 
 Source: reference `quantization/ac.py`, `build_stable_quantized_cdf`.
 """
@@ -18,22 +18,21 @@ def build_stable_quantized_cdf(
     min_range: int = 2,
     check: bool = True,
 ) -> Tensor:
-    """The cumulated widths `[..., N]`, int64, of N symbols of probabilities `pdf` `[..., N]`.
+    """The cumulative widths `[..., N]`, int64, of N symbols with probabilities `pdf` `[..., N]`.
 
     Symbol s gets the numbers from `cdf[s - 1]` (0 for the first) up to, but without, `cdf[s]`
     out of `2**total_range_bits`. Every symbol gets at least `min_range` of them, so that even
-    the least expected one can be coded. Probabilities are first cut down to a multiple of
-    `roundoff` (0: left alone), which hides most differences between machines. Each step is
-    element by element but for the integer sum, so a batch gives the same bits as its rows.
+    the least likely one can be coded. Probabilities are first rounded down to a multiple of
+    `roundoff` (0: unchanged), which hides most differences between machines. Apart from the
+    integer sum, every step is element by element, so a batch gives the same bits as its rows.
 
-    `check` looks at the result. Raises `ValueError` when there are too many symbols for the
-    range, when `min_range` is under 2, and, with `check`, when the widths overrun the range or
-    one is too small.
+    Raises `ValueError` if there are too many symbols for the range, if `min_range` is under 2,
+    and, with `check`, if the widths exceed the range or one is too small.
     """
     if min_range < 2:
         raise ValueError(f"a min_range of {min_range} is under 2")
     total = 2**total_range_bits
-    uniform = min_range * pdf.shape[-1] / total  # the part of the range given out evenly
+    uniform = min_range * pdf.shape[-1] / total  # the part of the range shared evenly
     if not 0 < uniform <= 1:
         raise ValueError(
             f"{pdf.shape[-1]} symbols of at least {min_range} do not share a range of {total}"

@@ -1,6 +1,6 @@
 """The header of an `.ecdc` file: which model, how many samples, how many codebooks, LM or not.
 
-Nothing in a header is believed before it is checked, and nothing is allocated for what it says.
+A header is not trusted: every value is checked, and no memory is allocated by its claims.
 Source: reference `binary.py` (version 0).
 """
 
@@ -17,7 +17,7 @@ from .reading import read_exactly, read_up_to
 MAGIC = b"ECDC"
 VERSION = 0
 MAX_META_BYTES = 64 * 1024
-MAX_AUDIO_LENGTH = 2**53 - 1  # samples; what any JSON reader holds exactly
+MAX_AUDIO_LENGTH = 2**53 - 1  # samples; every JSON reader holds it exactly
 MAX_CODEBOOKS = 32
 
 _PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
@@ -59,7 +59,7 @@ class ModelName:
 def parse_model_name(text: str) -> ModelName:
     """The inverse of `str(ModelName(...))`. Raises `UnknownModelError` for any other form.
 
-    That a model of that name exists is not checked here.
+    It does not check that a model of that name exists.
     """
     match = _MODEL_NAME.fullmatch(text)
     if match is None:
@@ -69,11 +69,11 @@ def parse_model_name(text: str) -> ModelName:
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the payload of an `.ecdc` file.
+    """The fields before the payload of an `.ecdc` file.
 
-    `audio_length` is in samples at the model's rate. Raises `BitstreamError` for values that no
-    file can have, so every `Header` there is can be relied on; a `model` that is well formed but
-    unknown is let through, to be refused where models are looked up.
+    `audio_length` is in samples at the model's rate. Raises `BitstreamError` for impossible
+    values, so every `Header` is valid; a well-formed but unknown `model` is accepted, and refused
+    later where models are looked up.
     """
 
     model: str
@@ -102,7 +102,7 @@ class Header:
                 )
 
     def to_bytes(self) -> bytes:
-        """The header as it stands in the file, byte for byte the reference's."""
+        """The header as in the file, byte for byte the reference's."""
         meta = {
             "m": self.model,
             "al": self.audio_length,
@@ -114,7 +114,7 @@ class Header:
 
     @classmethod
     def from_meta(cls, meta: dict[str, Any]) -> Self:
-        """A header from its JSON object; keys it does not know are ignored.
+        """A header from its JSON object; unknown keys are ignored.
 
         Raises `BitstreamError` for missing keys, wrong types and wrong values.
         """
@@ -129,8 +129,8 @@ class Header:
 def read_header(fo: BinaryIO) -> Header:
     """Read a header and leave `fo` at the first byte of the payload.
 
-    Raises `TruncatedBitstreamError` when the stream ends inside it, and `BitstreamError` when
-    it is not an `.ecdc` version 0 header.
+    Raises `TruncatedBitstreamError` if the stream ends inside it, and `BitstreamError` if it is
+    not an `.ecdc` version 0 header.
     """
     prefix = read_up_to(fo, _PREFIX.size)
     if prefix[:4] != MAGIC[: len(prefix)]:

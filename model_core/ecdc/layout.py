@@ -1,7 +1,7 @@
-"""Where the segments of an `.ecdc` payload are, and how many bytes they take.
+"""The segments of an `.ecdc` payload and their sizes in bytes.
 
-Each segment is an optional scale (float32, big-endian) and then its codes, packed at a fixed
-number of bits or arithmetic-coded, padded to a whole byte. Source: reference `compress.py`.
+A segment is an optional scale (float32, big-endian), then its codes, packed at a fixed number of
+bits or arithmetic-coded, padded to a whole byte. Source: reference `compress.py`.
 """
 
 import math
@@ -18,12 +18,12 @@ from .reading import read_exactly
 _SCALE = struct.Struct("!f")
 _LM_RANGE_BITS = 24
 _LM_MIN_RANGE = 2
-_LM_SLACK = 0.99  # a probability table may overrun its range by a rounding or two
+_LM_SLACK = 0.99  # rounding may make a probability table slightly wider than its range
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of audio that is coded on its own: samples from `offset` on, in `frames`."""
+    """A part of the audio coded by itself: samples from `offset` on, in `frames`."""
 
     offset: int  # samples
     samples: int
@@ -33,8 +33,8 @@ class Segment:
 def segments(config: ModelConfig, audio_length: int) -> Iterator[Segment]:
     """The segments of `audio_length` samples, one at a time.
 
-    A new one starts every stride, as in the reference, even where the one before already
-    reaches the end of the audio.
+    One starts at every stride, as in the reference, even if the previous one already reaches the
+    end of the audio.
     """
     length = config.segment_length or audio_length
     stride = config.segment_stride or audio_length
@@ -44,11 +44,11 @@ def segments(config: ModelConfig, audio_length: int) -> Iterator[Segment]:
 
 
 def payload_bytes(config: ModelConfig, header: Header) -> int:
-    """Bytes after the header: exactly without LM, at the least with LM.
+    """Bytes after the header: exact without LM, a lower bound with LM.
 
-    In constant time and memory, whatever length the header claims. The bound for the LM: the
-    coder opens with 24 bits, and even the likeliest symbol, which leaves a width of 2 in 2**24
-    to each of the others, costs a ten-thousandth of a bit or two.
+    It takes constant time and memory, whatever length the header claims. The bound with LM: the
+    coder starts with 24 bits, and even the most likely symbol, which leaves a width of 2 in 2**24
+    to each of the others, costs one or two ten-thousandths of a bit.
     """
     total = header.audio_length
     length = config.segment_length or total
@@ -56,7 +56,7 @@ def payload_bytes(config: ModelConfig, header: Header) -> int:
     count = -(-total // stride)
     full = max(0, (total - length) // stride + 1)
     size = full * segment_bytes(config, header, length)
-    for index in range(full, count):  # those that the end of the audio cuts: two at most
+    for index in range(full, count):  # the segments cut by the end of the audio: at most two
         size += segment_bytes(config, header, total - index * stride)
     return size
 
@@ -73,15 +73,15 @@ def segment_bytes(config: ModelConfig, header: Header, samples: int) -> int:
 
 
 def scale_to_bytes(scale: float) -> bytes:
-    """A segment's scale as it stands before its codes."""
+    """A segment's scale, as stored before its codes."""
     return _SCALE.pack(scale)
 
 
 def read_scale(fo: BinaryIO) -> float:
     """The inverse of `scale_to_bytes`.
 
-    Raises `TruncatedBitstreamError` at the end of the stream and `BitstreamError` for what
-    cannot be a scale.
+    Raises `TruncatedBitstreamError` at the end of the stream and `BitstreamError` for an invalid
+    scale.
     """
     (scale,) = _SCALE.unpack(read_exactly(fo, _SCALE.size))
     if not 0 <= scale < math.inf:

@@ -1,7 +1,7 @@
-"""How decoded audio compares with its original, beside other codecs at the same rate.
+"""Compares decoded audio with its original, beside other codecs at the same rate.
 
-Reads top to bottom: `command` picks `clips`, `examine` codes each one with every contender
-(`codec_run`, `peers`) and takes its `scores`; `report` gathers them for `table`, `files`, `plot`.
+`command` picks `clips`; `examine` codes each one with every contender (`codec_run`, `peers`) and
+computes its `scores`; `report` collects them for `table`, `files` and `plot`.
 """
 
 from .clips import Clip, clips_of_cache, clips_of_folder

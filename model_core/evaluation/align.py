@@ -1,16 +1,15 @@
-"""Undoing the delay of another codec, so that sample-by-sample measures see its quality only."""
+"""Removes the delay of another codec, so that sample-by-sample measures see only its quality."""
 
 import numpy as np
 
 LONGEST = 0.25
-"""Seconds, the longest delay that is looked for; MP3 at 8 kHz is 0.14 s late."""
+"""Seconds, the longest delay to find; that of MP3 at 8 kHz is 0.14 s."""
 
 
 def delay(reference: np.ndarray, estimate: np.ndarray, most: int) -> int:
-    """By how many samples, at most `most`, `estimate` `[C, n]` lags behind `reference` `[C, m]`.
+    """The samples, at most `most`, by which `estimate` `[C, n]` lags behind `reference` `[C, m]`.
 
-    Where their cross-correlation, taken through the Fourier transform, is greatest; negative
-    where it leads.
+    The maximum of their cross-correlation, computed by FFT; negative if `estimate` leads.
     """
     length = max(reference.shape[1], estimate.shape[1]) + most
     spectra = (np.fft.rfft(x.mean(0, dtype=np.float64), length) for x in (reference, estimate))
@@ -21,7 +20,7 @@ def delay(reference: np.ndarray, estimate: np.ndarray, most: int) -> int:
 
 
 def aligned(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> np.ndarray:
-    """`estimate` without its delay and as long as `reference`, zeros where there is nothing."""
+    """`estimate` without its delay, cut or filled with zeros to the length of `reference`."""
     lag = delay(reference, estimate, round(LONGEST * sample_rate))
     moved = estimate[:, lag:] if lag >= 0 else np.pad(estimate, ((0, 0), (-lag, 0)))
     moved = moved[:, : reference.shape[1]]

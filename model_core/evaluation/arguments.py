@@ -20,7 +20,7 @@ music and environment. PESQ and STOI are measured for the kind "speech" only.
 
 @dataclass(frozen=True)
 class Arguments:
-    """The command line, parsed; rates in kbps, lengths in seconds."""
+    """The parsed command line; rates in kbps, lengths in seconds."""
 
     folder: Path | None
     cache: Path | None

@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 SPEECH = "speech"
 SHORTEST = 1.0
-"""Seconds; what is shorter is left out."""
+"""Seconds; shorter clips are skipped."""
 QUIETEST = 1e-3
-"""Peak (1 is full scale); what is quieter is taken for silence and left out."""
-_ORDER = 0  # seed of the order in which a kind is filled up
+"""Peak (1 is full scale); quieter clips count as silence and are skipped."""
+_ORDER = 0  # seed of the order in which clips of a kind are taken
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The first `seconds` of a recording; in a cache it is `recording`, else the file `path`."""
+    """The first `seconds` of a recording: of `recording` in a cache, or of the file `path`."""
 
     name: str
     category: str
@@ -59,7 +59,7 @@ class Clip:
 def clips_of_cache(cache: Path, seconds: float) -> list[Clip]:
     """The held-out recordings of a training cache, at most `seconds` of each.
 
-    Raises `TrainingDataError` where it is no cache.
+    Raises `TrainingDataError` if it is not a cache.
     """
     held_out = AudioCache(cache).of("valid")
     return [Clip(r.file, r.category, cache, seconds, r) for r in held_out]
@@ -68,9 +68,8 @@ def clips_of_cache(cache: Path, seconds: float) -> list[Clip]:
 def clips_of_folder(folder: Path, seconds: float, category: str = SPEECH) -> list[Clip]:
     """The files of a folder, at most `seconds` of each.
 
-    Their kinds are those that training would see: from `manifest.csv` (columns `file` and
-    `category`), else from folders called speech, music and so on, else `category`. Raises
-    `TrainingDataError`.
+    Kinds are found as in training: from `manifest.csv` (columns `file` and `category`), else from
+    folders called speech, music and so on, else `category`. Raises `TrainingDataError`.
     """
     listed = list_folders([folder], category)
     return [Clip(entry.name, entry.category, entry.path, seconds) for entry in listed]
@@ -79,10 +78,10 @@ def clips_of_folder(folder: Path, seconds: float, category: str = SPEECH) -> lis
 def usable(
     clips: Sequence[Clip], config: ModelConfig, seconds_per_kind: float | None = None
 ) -> list[Clip]:
-    """The clips that can be evaluated, by kind and name; a warning for each that cannot be read.
+    """The clips that can be evaluated, by kind and name; warns of each unreadable one.
 
-    Silence and what is shorter than `SHORTEST` is left out. A kind is filled up to
-    `seconds_per_kind` from all over its recordings, in an order that is always the same.
+    Silence and clips shorter than `SHORTEST` are skipped. A kind gets clips from all over its
+    recordings up to `seconds_per_kind`, in a fixed order.
     """
     by_kind = sorted(clips, key=lambda clip: (clip.category, clip.name))
     chosen: list[Clip] = []
@@ -105,7 +104,7 @@ def _opened(cache: Path, channels: int, sample_rate: int) -> AudioCache:
 
 
 def _measured(clips: Sequence[Clip], config: ModelConfig) -> Iterator[Clip]:
-    """Those that can be used, with their true seconds."""
+    """The usable clips, with their true seconds."""
     for clip in clips:
         try:
             samples = clip.read(config)

@@ -1,7 +1,7 @@
-"""A clip through this project's codec, at every bandwidth, as real `.ecdc` files.
+"""Codes a clip with this project's codec at every bandwidth, as real `.ecdc` files.
 
-The encoder runs once, with all codebooks: at a lower bandwidth the codes are the first of the
-same codebooks. Each bandwidth's file is then written, and read, by the ordinary streams.
+The encoder runs once, with all codebooks: a lower bandwidth uses the codes of the first ones. The
+usual streams then write and read each bandwidth's file.
 """
 
 import io
@@ -23,8 +23,8 @@ from ..engine import EncodedBlock
 class Coded:
     """One file: its sizes in bytes, and the samples `[C, n]` it decodes to.
 
-    `payload_bytes` is without the header; `lm_bytes` and `lm_payload_bytes` are those of the file
-    that the language model codes too.
+    `payload_bytes` is without the header; `lm_bytes` and `lm_payload_bytes` are the sizes of the
+    file coded with the language model.
     """
 
     kbps: float
@@ -46,8 +46,8 @@ def coded(
 ) -> tuple[list[Coded], np.ndarray]:
     """`samples` `[C, n]` at each of `bandwidths`, and the codes `[K, T]` at the highest.
 
-    With `lm`, the language model's files are written as well (not read: they hold the same
-    codes). Raises `UnsupportedBandwidthError`, `WeightsUnavailableError`.
+    With `lm`, it also writes the files coded with the language model (and does not read them: they
+    hold the same codes). Raises `UnsupportedBandwidthError`, `WeightsUnavailableError`.
     """
     blocks = encoded(codec, samples, max(bandwidths))
     results = []
@@ -82,7 +82,7 @@ def _compressed(
 
 
 class _Known(Inline):
-    """A `Runner` that has encoded everything already: the next of `blocks`, `codebooks` of each."""
+    """A `Runner` that returns encoded blocks: the next of `blocks`, `codebooks` of each."""
 
     def __init__(self, blocks: Sequence[EncodedBlock], codebooks: int):
         self._blocks = iter(blocks)

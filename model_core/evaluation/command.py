@@ -1,4 +1,4 @@
-"""`encodec-eval`: what happens in which order, and with which exit code."""
+"""`encodec-eval`: its steps and exit codes."""
 
 import logging
 import sys
@@ -66,7 +66,7 @@ def _run(arguments: Arguments) -> None:
 
 
 def _check_outputs(arguments: Arguments) -> None:
-    """Before the hours of work. Raises `EvaluationError` for a file that could not be written."""
+    """Check before hours of work. Raises `EvaluationError` for a file that cannot be written."""
     for path in (arguments.json, arguments.csv, arguments.plot):
         if path is not None and (path.is_dir() or not path.parent.is_dir()):
             raise EvaluationError(f"{path} cannot be written: there is no such folder")
@@ -75,7 +75,7 @@ def _check_outputs(arguments: Arguments) -> None:
 
 
 def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str]]:
-    """What to compare, and a line for everything that has to be left out."""
+    """What to compare, and a line for everything that must be skipped."""
     given = arguments.bandwidths
     bandwidths = config.target_bandwidths if given is None else given
     rates = arguments.peer_rates or bandwidths

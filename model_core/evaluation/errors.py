@@ -1,10 +1,10 @@
-"""What only an evaluation can get wrong."""
+"""Errors of an evaluation."""
 
 from ..errors import EncodecError
 
 
 class EvaluationError(EncodecError):
-    """There is nothing to evaluate, or something it needs is not installed."""
+    """There is nothing to evaluate, or a needed package is not installed."""
 
 
 class PeerError(EncodecError):

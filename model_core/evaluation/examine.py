@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Examination:
-    """What came of one clip. `usage` is by contender."""
+    """The results for one clip. `usage` is by contender."""
 
     measurements: list[Measurement] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Examination:
 
 
 class Examiner:
-    """Holds the codecs of a plan, warm.
+    """Holds the loaded codecs of a plan.
 
     Raises `UnknownModelError`, `UnsupportedBandwidthError`, `WeightsUnavailableError` and
     `WeightsError`.
@@ -120,9 +120,9 @@ class Examiner:
 
 
 def examine_all(plan: Plan, clips: Sequence[Clip], jobs: int = 1) -> Iterator[Examination]:
-    """The examination of each clip, in their order whatever the number of processes.
+    """The examination of each clip, in their order, for any number of processes `jobs`.
 
-    Each process has one thread for torch. Raises as `Examiner`.
+    Each process has one thread for torch. Raises what `Examiner` raises.
     """
     work = partial(_examine, plan)
     if jobs == 1:
@@ -139,7 +139,7 @@ def examine_all(plan: Plan, clips: Sequence[Clip], jobs: int = 1) -> Iterator[Ex
 
 @lru_cache(maxsize=1)
 def examiner(plan: Plan) -> Examiner:
-    """The examiner of this process. Raises as `Examiner`."""
+    """The examiner of this process. Raises what `Examiner` raises."""
     return Examiner(plan)
 
 
@@ -148,7 +148,7 @@ def _examine(plan: Plan, clip: Clip) -> Examination:
 
 
 def _names(names: list[str]) -> list[str]:
-    """Each one different: weights given twice are counted."""
+    """Unique names: repeated weights get a number."""
     return [
         name if names.index(name) == i else f"{name} ({names[:i].count(name) + 1})"
         for i, name in enumerate(names)

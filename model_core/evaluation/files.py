@@ -15,7 +15,7 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def write_csv(report: Report, path: Path) -> None:
-    """Every clip after every contender, a line each."""
+    """One line for every clip and contender."""
     names = [f.name for f in fields(Measurement) if f.name != "scores"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*names, *(f.name for f in fields(Scores))])

@@ -23,13 +23,13 @@ _CELL = 3.6, 2.6  # inches
 
 
 def require_matplotlib() -> None:
-    """Raises `EvaluationError` where it is not installed."""
+    """Raises `EvaluationError` if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise EvaluationError("a plot needs matplotlib: pip install 'encodec-service[train]'")
 
 
 def write_plot(report: Report, path: Path) -> None:
-    """Draw to a file whose suffix says what it is. Raises `EvaluationError` for want of
+    """Draw to a file in the format of its suffix. Raises `EvaluationError` without
     matplotlib."""
     require_matplotlib()
     from matplotlib.figure import Figure

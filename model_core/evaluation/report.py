@@ -1,4 +1,4 @@
-"""What was measured: one `Measurement` a clip, and the `Row`s of the table they make."""
+"""The results: one `Measurement` per clip and contender, and the `Row`s of the table."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,10 @@ from .usage import Usage
 
 @dataclass(frozen=True)
 class Measurement:
-    """One clip after one contender. `kbps` is what was asked for; sizes in bytes.
+    """One clip coded by one contender. `kbps` is the requested rate; sizes are in bytes.
 
-    `payload_bytes` is without header or container; the `lm` sizes are those of the file that a
-    language model coded too.
+    `payload_bytes` is without header or container; the `lm` sizes are those of the file coded with
+    the language model.
     """
 
     contender: str
@@ -43,7 +43,7 @@ class Failure:
 class Row:
     """One contender at one rate on all clips of a kind.
 
-    SI-SNR is the median, the other measures are means over the clips that they could take:
+    SI-SNR is a median, the other measures are means over the clips for which they are defined:
     `pesq_clips` and `stoi_clips`. `lm_saving_percent` is what the language model saves of the
     payload's bits.
     """
@@ -66,7 +66,7 @@ class Row:
 
     @classmethod
     def of(cls, measurements: Sequence[Measurement]) -> Self:
-        """All of one contender, rate and kind."""
+        """The row of all measurements of one contender, rate and kind."""
         first = measurements[0]
         seconds = sum(m.seconds for m in measurements)
         payload = sum(m.payload_bytes for m in measurements)
@@ -95,7 +95,7 @@ class Row:
 
 @dataclass
 class Report:
-    """Everything that a table, a plot or a file shows. `notes` says what is left out, and why."""
+    """The data of a table, a plot or a file. `notes` says what is skipped, and why."""
 
     contenders: list[str]
     measurements: list[Measurement] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Report:
         usage: dict[str, Usage],
         failures: Iterable[Failure],
     ) -> None:
-        """Take in what came of a clip."""
+        """Add the results of a clip."""
         self.measurements += measurements
         self.failures += failures
         for contender, more in usage.items():

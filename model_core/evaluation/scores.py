@@ -1,4 +1,4 @@
-"""How close decoded audio is to its original, as numbers."""
+"""Measures of how close decoded audio is to its original."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PESQ_RATE = 16_000  # Hz, wideband
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one clip. The last two are for speech, None where the measure cannot take the clip."""
+    """Scores of one clip. The last two are for speech; None if undefined for the clip."""
 
     si_snr_db: float
     mel_db: float
@@ -24,14 +24,14 @@ class Scores:
 
 
 def missing_packages() -> list[str]:
-    """Which of the packages that rate speech are not installed."""
+    """The packages for scores of speech that are not installed."""
     return [name for name in ("pesq", "pystoi") if find_spec(name) is None]
 
 
 def scores(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, speech: bool) -> Scores:
     """Compare two clips `[C, n]` of the same length; channels are averaged.
 
-    For speech, the measures whose package is installed are taken of the mono mix.
+    For speech, the measures with an installed package are computed on the mono mix.
     """
     pair = torch.from_numpy(reference), torch.from_numpy(estimate)
     snr = float(si_snr(*pair).mean())
@@ -71,7 +71,7 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float
     from pystoi import stoi as intelligibility
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # it warns of a clip that is too short
+        warnings.simplefilter("error", RuntimeWarning)  # its warning that a clip is too short
         try:
             return float(intelligibility(reference, estimate, sample_rate))
         except (RuntimeWarning, ValueError):

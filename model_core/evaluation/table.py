@@ -13,7 +13,7 @@ rate asked for, LC3 without its container; all three are shifted to where they f
 
 
 def table(report: Report) -> str:
-    """Every kind of recording in turn, then the use of the codebooks and what was left out."""
+    """Each kind of recording in turn, then the use of the codebooks and what was skipped."""
     return "\n".join([*_kinds(report), LEGEND, *_codebooks(report), *_left_out(report)]) + "\n"
 
 

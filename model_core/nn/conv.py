@@ -13,7 +13,7 @@ from ..config import Norm
 
 
 class WeightNormConv1d(nn.Conv1d):
-    """`nn.Conv1d` whose weight is `g · v / ‖v‖`, the norm taken per output channel."""
+    """`nn.Conv1d` with the weight `g · v / ‖v‖`, one norm per output channel."""
 
     weight_g: Tensor
     weight_v: Tensor
@@ -29,10 +29,10 @@ class WeightNormConv1d(nn.Conv1d):
 
 
 class WeightNormConvTranspose1d(nn.ConvTranspose1d):
-    """`nn.ConvTranspose1d` whose weight is `g · v / ‖v‖`, the norm taken per *input* channel.
+    """`nn.ConvTranspose1d` with the weight `g · v / ‖v‖`, one norm per *input* channel.
 
-    (Dimension 0 of a transposed convolution's weight is its input; the reference keeps torch's
-    default there.)
+    (Dimension 0 of a transposed convolution's weight is its input, and the reference keeps
+    torch's default dimension.)
     """
 
     weight_g: Tensor
@@ -63,9 +63,9 @@ def _joined_weight(conv: WeightNormed) -> Tensor:
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Replace every `weight_g`, `weight_v` pair below `module` by the weight they make, in place.
+    """Replace each pair `weight_g`, `weight_v` below `module` by its weight, in place.
 
-    For inference: the result is bit for bit the same, and the norm is not taken at every call.
+    For inference: the output is bit for bit the same, and no call computes the norm again.
     """
     for conv in module.modules():
         if isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d) and (
@@ -93,8 +93,8 @@ def extra_padding(length: int, kernel_size: int, stride: int, padding_total: int
 def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
     """Reflect padding of `[B, C, T]` that also takes inputs too short to reflect.
 
-    Such an input is first extended on the right by zeros, then reflected, then cut back by as
-    many samples (reference `pad1d`).
+    Such an input is extended by zeros on the right, reflected, and then shortened by as many
+    samples (reference `pad1d`).
     """
     missing = max(0, max(left, right) - x.shape[-1] + 1)
     if missing:
@@ -142,8 +142,8 @@ class NormConvTranspose1d(nn.Module):
 class SConv1d(nn.Module):
     """Convolution `[B, C, T] -> [B, C', ceil(T / stride)]` with reflect padding.
 
-    Causal: all of the fixed padding on the left. Otherwise on both sides, the larger part on the
-    left. In both, the extra padding that fills the last window is on the right.
+    Causal: all fixed padding is on the left. Otherwise it is on both sides, the larger part on the
+    left. The extra padding that fills the last window is always on the right.
     """
 
     def __init__(
@@ -176,9 +176,9 @@ class SConv1d(nn.Module):
 class SConvTranspose1d(nn.Module):
     """Transposed convolution `[B, C, T] -> [B, C', T · stride]`.
 
-    The `kernel_size - stride` samples too many are trimmed: all on the right when causal,
-    otherwise on both sides. What the encoder's extra padding adds is trimmed at the very end,
-    where the length is known.
+    The `kernel_size - stride` surplus samples are trimmed: on the right if causal, otherwise on
+    both sides. What the encoder's extra padding adds is trimmed by the caller that knows the
+    length.
     """
 
     def __init__(

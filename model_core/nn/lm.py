@@ -10,9 +10,9 @@ from .transformer import StreamingTransformerEncoder
 
 
 class LMModel(nn.Module):
-    """Probabilities of every codebook's next entry, given all codes before.
+    """Probabilities of every codebook's next entry, given all earlier codes.
 
-    All codebooks of one frame are predicted at once, from the frames before it.
+    It predicts all codebooks of a frame at once, from the frames before it.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class LMModel(nn.Module):
     ) -> tuple[Tensor, list[Tensor], int]:
         """One call over T frames: `[B, K, T]` to probabilities `[B, card, K, T]`.
 
-        `indices` are those of the frames before, plus one; 0 stands for "no frame" (the first
-        step). Any K up to `n_q` will do. `states` and `offset` come from the call before.
+        `indices` are the codes of the previous frames plus one; 0 means "no frame" (the first
+        step). K may be 1 to `n_q`. `states` and `offset` come from the previous call.
         """
         logits, states, offset = self.logits(indices, states, offset)
         return torch.softmax(logits, dim=1), states, offset
@@ -58,7 +58,7 @@ class LMModel(nn.Module):
     def logits(
         self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0
     ) -> tuple[Tensor, list[Tensor], int]:
-        """As `forward`, before the softmax."""
+        """Like `forward`, before the softmax."""
         codebooks = range(indices.shape[1])
         embedded = sum(self.emb[k](indices[:, k]) for k in codebooks)
         out, states, offset = self.transformer(embedded, states, offset)

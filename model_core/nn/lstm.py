@@ -17,7 +17,7 @@ class SLSTM(nn.Module):
         return self.step(x, None)[0]
 
     def step(self, x: Tensor, state: LSTMState | None) -> tuple[Tensor, LSTMState]:
-        """Continue from `state`, `(h, c)` of shape `[num_layers, B, C]` each, or from zeros."""
+        """Continue from `state`, `(h, c)` of `[num_layers, B, C]` each; None starts from zeros."""
         x = x.permute(2, 0, 1)
         y, state = self.lstm(x, state)
         return torch.permute(y + x, (1, 2, 0)), state

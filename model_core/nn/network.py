@@ -19,10 +19,10 @@ UNSET = "unset"
 
 
 class EncodecNetwork(nn.Module):
-    """A codec working on waveforms `[B, channels, T]` at `sample_rate` Hz.
+    """A codec for waveforms `[B, channels, T]` at `sample_rate` Hz.
 
-    `name` is what an `.ecdc` header calls the model and its weights. It is `UNSET` while the
-    weights come from no checkpoint; then nothing can be compressed to a file.
+    `name` is the name of the model and its weights in an `.ecdc` header. It is `UNSET` while the
+    weights come from no checkpoint; such a network cannot compress to a file.
     """
 
     def __init__(self, config: ModelConfig, name: str = UNSET):
@@ -30,8 +30,8 @@ class EncodecNetwork(nn.Module):
         self.config = config
         self.name = name
         self.bandwidth: float | None = None
-        self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that finds them again
-        self.weights_id: str | None = None  # of those loaded from a checkpoint: 8 hex digits
+        self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that loads them
+        self.weights_id: str | None = None  # 8 hex digits, if loaded from a checkpoint
         shape: SEANetShape = {
             "channels": config.channels,
             "dimension": config.dimension,
@@ -59,7 +59,7 @@ class EncodecNetwork(nn.Module):
 
     @property
     def frame_rate(self) -> int:
-        """Frames a second."""
+        """Frames per second."""
         return self.config.frame_rate
 
     @property
@@ -74,12 +74,12 @@ class EncodecNetwork(nn.Module):
 
     @property
     def segment(self) -> float | None:
-        """Seconds in a segment, or None where the whole audio is one."""
+        """Seconds in a segment; None if the whole audio is one segment."""
         return self.config.segment
 
     @property
     def overlap(self) -> float:
-        """Part of a segment that the next one repeats."""
+        """The share of a segment that the next one repeats."""
         return self.config.overlap
 
     @property
@@ -97,7 +97,7 @@ class EncodecNetwork(nn.Module):
         return self.config.bits_per_codebook
 
     def set_target_bandwidth(self, bandwidth: float) -> None:
-        """Choose the bandwidth (kbps) `encode` uses.
+        """Set the bandwidth (kbps) of `encode`.
 
         Raises `UnsupportedBandwidthError` for anything but one of `target_bandwidths`.
         """
@@ -105,10 +105,10 @@ class EncodecNetwork(nn.Module):
         self.bandwidth = bandwidth
 
     def encode(self, x: Tensor) -> list[EncodedFrame]:
-        """Encode `[B, channels, T]` into one `(codes, scale)` a segment.
+        """Encode `[B, channels, T]` into one `(codes, scale)` per segment.
 
-        Floating-point samples of another type than the model's are converted. Raises
-        `InvalidAudioError` for whole numbers, for another shape or for no samples at all.
+        Floating-point samples are converted to the model's type. Raises `InvalidAudioError` for
+        integer samples, for another shape or for no samples.
         """
         if not x.is_floating_point():
             raise InvalidAudioError(
@@ -134,7 +134,7 @@ class EncodecNetwork(nn.Module):
         return codes.transpose(0, 1), scale
 
     def normalised(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`[B, C, T]` as the encoder takes it, and the scale `[B, 1]` it was divided by.
+        """The encoder's input `[B, C, T]`, and the scale `[B, 1]` by which it is divided.
 
         The scale of a normalising model is the root mean square of the mono mix; other models
         have none.
@@ -149,8 +149,8 @@ class EncodecNetwork(nn.Module):
         """Decode what `encode` returned into `[B, channels, T]`.
 
         The last frame is decoded whole, so the output may be a little longer than the input.
-        Raises `InvalidAudioError` for no frames, more than one where there are no segments, and
-        codes that the codebooks do not have.
+        Raises `InvalidAudioError` for no frames, for more than one from a model without segments,
+        and for codes outside the codebooks.
         """
         count = len(encoded_frames)
         if not count:

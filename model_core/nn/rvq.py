@@ -1,9 +1,9 @@
 """Residual vector quantisation.
 
-A latent `[B, D, T]` is coded by K codebooks in turn, each coding what the ones before left over:
-codes are `[K, B, T]`. Source: paper section 3.2; reference `quantization/`. Unlike the
-reference, a replaced dead code stays replaced, and the straight-through step is taken once over
-the sum, so that every layer's commitment loss has a gradient.
+K codebooks code a latent `[B, D, T]` in turn, each the residual of the ones before: codes are
+`[K, B, T]`. Source: paper section 3.2; reference `quantization/`. Unlike in the reference, a
+replaced dead code stays replaced, and the straight-through step is taken once over the sum, so
+that every layer's commitment loss has a gradient.
 """
 
 import math
@@ -19,17 +19,17 @@ from .. import distrib
 
 @dataclass
 class QuantizedResult:
-    """What a training pass of the quantiser returns."""
+    """The result of a training pass of the quantiser."""
 
     quantized: Tensor  # [B, D, T], with a straight-through gradient
     codes: Tensor  # [K, B, T]
     bandwidth: Tensor  # kbps
     penalty: Tensor  # commitment loss, averaged over the codebooks
-    metrics: dict[str, Any] = field(default_factory=dict)  # empty, as the reference's always is
+    metrics: dict[str, Any] = field(default_factory=dict)  # always empty, as in the reference
 
 
 class CodebookLearning(TypedDict, total=False):
-    """How a codebook learns (see `EuclideanCodebook`); what is left out is the reference's."""
+    """How a codebook learns (see `EuclideanCodebook`); the defaults are the reference's."""
 
     decay: float
     kmeans_init: bool
@@ -38,19 +38,19 @@ class CodebookLearning(TypedDict, total=False):
 
 
 def dead_code_threshold(vectors: float, bins: int, share: float = 0.1, most: float = 2.0) -> float:
-    """Below how many vectors a step (moving average) an entry of a codebook counts as dead.
+    """An entry that codes fewer vectors per step (moving average) than this counts as dead.
 
-    `vectors` is how many a step codes, over all processes: batch x frames. The reference's `most`
-    suits its large batches; in small ones it would replace entries at their fair share of
-    `vectors / bins`, so that no more than `share` of that is asked for.
+    `vectors` is the number of vectors in a step over all processes: batch x frames. The
+    reference's threshold `most` is for its large batches; in small ones it would replace entries
+    with their fair share of `vectors / bins`, so the threshold is at most `share` of that.
     """
     return min(most, share * vectors / bins)
 
 
 def sample_vectors(samples: Tensor, count: int) -> Tensor:
-    """`count` rows of `samples` `[N, D]`, without repetition when there are enough.
+    """`count` rows of `samples` `[N, D]`, without repetition if there are enough.
 
-    Drawn from torch's generator of the device alone: the same seed draws the same rows.
+    Drawn by torch's generator of the device: the same seed draws the same rows.
     """
     if len(samples) >= count:
         return samples[torch.randperm(len(samples), device=samples.device)[:count]]
@@ -60,7 +60,8 @@ def sample_vectors(samples: Tensor, count: int) -> Tensor:
 def nearest(samples: Tensor, centres: Tensor) -> Tensor:
     """Index of the centre nearest to each row of `samples`: `[N, D], [C, D] -> [N]`.
 
-    The first of equals; the three terms in the reference's order, so that ties fall alike.
+    The first of several equal ones; the three terms are in the reference's order, so that ties
+    give the same index.
     """
     transposed = centres.t()
     distance = -(
@@ -72,7 +73,7 @@ def nearest(samples: Tensor, centres: Tensor) -> Tensor:
 
 
 def kmeans(samples: Tensor, clusters: int, rounds: int) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm: centres `[clusters, D]` and how many samples each one has."""
+    """Lloyd's algorithm: centres `[clusters, D]` and the number of samples of each."""
     centres = sample_vectors(samples, clusters)
     counts = torch.zeros(clusters, dtype=torch.long, device=samples.device)
     for _ in range(rounds):
@@ -86,10 +87,10 @@ def kmeans(samples: Tensor, clusters: int, rounds: int) -> tuple[Tensor, Tensor]
 
 
 class EuclideanCodebook(nn.Module):
-    """`bins` vectors of `dim` entries, learned by k-means and a moving average.
+    """`bins` vectors of size `dim`, learned by k-means and a moving average.
 
-    Without `kmeans_init` they start at random. `decay` is that of the average, and entries used
-    less than `threshold_ema_dead_code` times a step are replaced.
+    Without `kmeans_init` they start at random. `decay` is the decay of the average; entries used
+    fewer than `threshold_ema_dead_code` times per step are replaced.
     """
 
     inited: Tensor
@@ -120,7 +121,7 @@ class EuclideanCodebook(nn.Module):
         self.register_buffer("cluster_size", torch.zeros(bins))
         self.register_buffer("embed", embed)
         self.register_buffer("embed_avg", embed.clone())
-        self._started = False  # True once `inited` was seen to be set
+        self._started = False  # True once `inited` has been read as set
 
     def encode(self, x: Tensor) -> Tensor:
         """`[..., D] -> [...]`: the index of the nearest entry."""
@@ -132,9 +133,9 @@ class EuclideanCodebook(nn.Module):
 
     @torch.no_grad()
     def init_(self, samples: Tensor) -> None:
-        """Start from k-means over `samples` `[N, D]` (a random part of them when many).
+        """Start from k-means over `samples` `[N, D]` (a random part if there are many).
 
-        All processes start from the entries that the first one finds.
+        All processes start from the entries of the first process.
         """
         if self._has_started():
             return
@@ -152,12 +153,12 @@ class EuclideanCodebook(nn.Module):
         distrib.broadcast_tensors(self.buffers())
 
     def forget(self) -> None:
-        """Start again from the next samples that are learned from."""
+        """Start again from the next training samples."""
         self.inited.zero_()
         self._started = False
 
     def _has_started(self) -> bool:
-        """Whether there are entries; a device is asked, and waited for, only until it says so."""
+        """Whether there are entries; once there are, the device is not read again."""
         if not self._started:
             self._started = bool(self.inited)
         return self._started
@@ -170,7 +171,7 @@ class EuclideanCodebook(nn.Module):
     def update_(self, samples: Tensor, codes: Tensor) -> None:
         """One step of the moving average over `samples` `[N, D]` coded as `codes` `[N]`.
 
-        Processes add their samples up; dead entries move onto samples of the first process.
+        The processes sum their samples; dead entries move to samples of the first process.
         """
         ones = samples.new_ones(len(samples), 1)
         sums = samples.new_zeros(self.bins, samples.shape[1] + 1)
@@ -179,13 +180,13 @@ class EuclideanCodebook(nn.Module):
         self.cluster_size.lerp_(sums[:, -1], 1 - self.decay)
         self.embed_avg.lerp_(sums[:, :-1], 1 - self.decay)
         dead = self.cluster_size < self.threshold_ema_dead_code
-        # A device is not asked whether there are any: the host would have to wait for the answer.
+        # Whether there are any is not read from the device: the host would have to wait for it.
         if samples.device.type != "cpu" or dead.any():
             self._replace(dead, samples)
         self.embed.copy_(self.embed_avg / self._smoothed_size()[:, None])
 
     def _replace(self, dead: Tensor, samples: Tensor) -> None:
-        """Move the entries that are `dead` `[bins]` onto samples, just heavy enough to live on."""
+        """Move the entries that are `dead` `[bins]` to samples, with sizes at the threshold."""
         size = self.threshold_ema_dead_code
         fresh = sample_vectors(samples, self.bins)
         distrib.broadcast(fresh)
@@ -193,14 +194,14 @@ class EuclideanCodebook(nn.Module):
         self.embed_avg.copy_(torch.where(dead[:, None], fresh * size, self.embed_avg))
 
     def _smoothed_size(self) -> Tensor:
-        """The sizes `[bins]` that the sums are divided by: none is zero, the total stays."""
+        """The sizes `[bins]` that divide the sums: none is zero, the total is unchanged."""
         total = self.cluster_size.sum()
         epsilon = 1e-5
         return (self.cluster_size + epsilon) / (total + self.bins * epsilon) * total
 
     @torch.no_grad()
     def rebuild_average(self) -> None:
-        """Make the moving sums anew, where only the entries and their sizes were kept."""
+        """Recompute the moving sums from the entries and their sizes."""
         self.embed_avg.copy_(self.embed * self._smoothed_size()[:, None])
 
 
@@ -239,7 +240,7 @@ class ResidualVectorQuantization(nn.Module):
 class ResidualVectorQuantizer(nn.Module):
     """The residual quantiser of a model: `n_q` codebooks of `bins` entries of `dimension`.
 
-    Further keywords say how they learn.
+    The other keywords are those of `CodebookLearning`.
     """
 
     def __init__(
@@ -260,7 +261,7 @@ class ResidualVectorQuantizer(nn.Module):
         return [layer for layer in self.vq.layers if isinstance(layer, VectorQuantization)]
 
     def forget(self) -> None:
-        """Have every codebook start from the next samples that it learns from."""
+        """Every codebook starts again from its next training samples."""
         for layer in self.codebooks:
             layer.codebook.forget()
 
@@ -270,13 +271,13 @@ class ResidualVectorQuantizer(nn.Module):
             layer.codebook.threshold_ema_dead_code = threshold
 
     def get_bandwidth_per_quantizer(self, frame_rate: int) -> float:
-        """kbps that one codebook costs at `frame_rate` frames/s."""
+        """kbps of one codebook at `frame_rate` frames/s."""
         return math.log2(self.bins) * frame_rate / 1000
 
     def get_num_quantizers_for_bandwidth(
         self, frame_rate: int, bandwidth: float | None = None
     ) -> int:
-        """How many codebooks fit into `bandwidth` kbps: at least one; all of them for None or 0."""
+        """The number of codebooks that fit into `bandwidth` kbps, at least 1; all for None or 0."""
         if not bandwidth or bandwidth <= 0:
             return self.n_q
         fitting = math.floor(bandwidth / self.get_bandwidth_per_quantizer(frame_rate))
@@ -308,8 +309,8 @@ class ResidualVectorQuantizer(nn.Module):
     ) -> QuantizedResult:
         """A training pass: `[B, D, T]` in, quantised out, codebooks updated in training mode.
 
-        Computed and returned in float32 under autocast too: rounded distances would choose other
-        entries. On several processes all must ask for the same bandwidth.
+        Computed and returned in float32 even under autocast: rounded distances would choose other
+        entries. All processes must use the same bandwidth.
         """
         num_codebooks = self.get_num_quantizers_for_bandwidth(frame_rate, bandwidth)
         with torch.autocast(x.device.type, enabled=False):

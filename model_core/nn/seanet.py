@@ -16,11 +16,11 @@ from ..config import Norm
 from .conv import SConv1d, SConvTranspose1d
 from .lstm import SLSTM
 
-RATIOS = (8, 5, 4, 2)  # the decoder's order
+RATIOS = (8, 5, 4, 2)  # in the decoder's order
 
 
 class SEANetShape(TypedDict):
-    """What encoder and decoder of one model have in common."""
+    """The sizes that encoder and decoder of one model share."""
 
     channels: int
     dimension: int

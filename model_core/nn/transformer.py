@@ -1,7 +1,7 @@
 """A causal transformer that can be run one step at a time.
 
-Shapes are `[B, T, C]`. Source: paper section 3.3; reference `modules/transformer.py`, whose
-operations and their order are kept, since the entropy coder needs its bits.
+Shapes are `[B, T, C]`. Source: paper section 3.3; reference `modules/transformer.py`. The
+operations and their order are the reference's, because the entropy coder needs equal bits.
 """
 
 import torch
@@ -39,8 +39,8 @@ class StreamingTransformerEncoderLayer(nn.TransformerEncoderLayer):
 class StreamingTransformerEncoder(nn.Module):
     """Transformer over `[B, T, C]` with sinusoidal positions and a bounded past.
 
-    The state is a list of one tensor `[B, <= past_context, C]` a layer: the layer's recent
-    inputs. A stream starts from one position of zeros in each layer, as in the reference.
+    The state is a list with the recent inputs of each layer, `[B, <= past_context, C]`. A stream
+    starts from one position of zeros in each layer, as in the reference.
     """
 
     def __init__(

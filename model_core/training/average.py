@@ -1,4 +1,4 @@
-"""A moving average of a network's weights: what is evaluated and shipped."""
+"""A moving average of a network's weights, for evaluation and export."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Average:
     """Averages all floating-point parameters and buffers of `module`.
 
-    Young averages follow faster: after n updates the decay is at most (1 + n) / (10 + n). With
-    `decay` 0 the average is the latest weights. Codebooks are averaged too, so that they fit the
-    averaged encoder.
+    A new average follows faster: after n updates the decay is at most (1 + n) / (10 + n). With
+    `decay` 0 the average is the latest weights. Codebooks are averaged too, to match the averaged
+    encoder.
     """
 
     def __init__(self, module: nn.Module, decay: float):
@@ -31,19 +31,19 @@ class Average:
 
     @torch.no_grad()
     def restart(self, module: nn.Module) -> None:
-        """Forget the past: the weights of `module` are the average."""
+        """Start again: the average becomes the weights of `module`."""
         self.updates = 0
         for name, tensor in _floating(module):
             self.tensors[name].copy_(tensor)
 
     def resume(self, tensors: dict[str, Tensor], updates: int) -> None:
-        """Go on from a saved average."""
+        """Continue from a saved average."""
         self.tensors = {name: t.to(self.tensors[name].device) for name, t in tensors.items()}
         self.updates = updates
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """`module` holds the averaged weights within, and its own again afterwards."""
+        """Inside, `module` has the averaged weights; afterwards its own again."""
         own = {name: t.detach().clone() for name, t in _floating(module)}
         self._give(module, self.tensors)
         try:

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script; returns its exit status."""
     arguments, unknown = parser().parse_known_args(argv)
-    if unknown:  # argparse would show the usage of all commands
+    if unknown:  # argparse itself would show the usage of all commands
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     part, _ = COMMANDS[arguments.command]
     try:

@@ -1,4 +1,4 @@
-"""How long a run has been going and whether it shall stop, agreed by all its processes."""
+"""The time that a run has taken and whether it must stop, the same in all its processes."""
 
 import math
 import signal
@@ -15,11 +15,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class RunClock:
-    """The first process's time; SIGTERM and Ctrl-C end the run after the step at hand.
+    """The first process's time; SIGTERM and Ctrl-C end the run after the current step.
 
-    `spent` is what earlier starts of the run took, `stop_after` how long this one may take, both
-    in seconds. A context manager: within it signals are caught (in the main thread, where Python
-    delivers them); a second one does what it did before.
+    `spent` is the time of earlier starts of the run, `stop_after` the limit of this one, both in
+    seconds. A context manager: inside, signals are caught (in the main thread, where Python
+    delivers them); a second signal has its previous effect.
     """
 
     def __init__(self, spent: float, stop_after: float | None, device: torch.device):
@@ -33,7 +33,7 @@ class RunClock:
         self._handlers: dict[int, object] = {}
 
     def tick(self) -> None:
-        """Read the clock; all processes call it at the same point of a step."""
+        """Read the clock; all processes must call it at the same point of a step."""
         passed = math.inf if self._asked else time.monotonic() - self._began
         if distrib.is_distributed():
             shared = torch.tensor([passed], dtype=torch.float64, device=self._device)
@@ -51,7 +51,7 @@ class RunClock:
 
     @property
     def over(self) -> bool:
-        """Whether this start shall end, as of the last `tick`."""
+        """Whether this start must end, as of the last `tick`."""
         return self._passed >= self._limit
 
     def __enter__(self) -> Self:

@@ -1,14 +1,14 @@
-"""`encodec-train export SOURCE FOLDER`: trained weights in the formats that people load.
+"""`encodec-train export SOURCE FOLDER`: trained weights in common formats.
 
 SOURCE is the run of a codec or of a language model, a folder or file of weights, or bundled.
-FOLDER can be served as it is (ENCODEC_WEIGHTS=FOLDER): its index points to the newest
-safetensors, or .th where none is written.
+FOLDER can be served directly (ENCODEC_WEIGHTS=FOLDER): its index points to the newest
+safetensors, or to the .th if no safetensors is written.
 
 safetensors  FOLDER/NAME-ID.safetensors, for this project
 reference    FOLDER/NAME-CHECKSUM.th, for the reference package
 hf           FOLDER/NAME/config.json and model.safetensors, for transformers
 
-All of them hold the same values, so that they have one id and make the same bitstreams.
+All hold the same values, so they have the same id and make the same bitstreams.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export and say what was written. Raises `WeightsError` and as `load_source`."""
+    """Export and print what was written. Raises `WeightsError` and what `load_source` raises."""
     if is_lm_run(Path(arguments.source)):
         sys.stdout.write(f"{export_lm(Path(arguments.source), arguments.folder)}\n")
         return
@@ -68,9 +68,9 @@ def export(
     formats: Sequence[str] = ("safetensors",),
     dtype: torch.dtype | None = None,
 ) -> list[Path]:
-    """Write the weights to `folder` in each of `FORMATS` wanted; returns the paths.
+    """Write the weights to `folder` in each of `formats`; returns the paths.
 
-    The language model goes along unless rounding to `dtype` makes other weights of these. The
+    The language model is included unless rounding to `dtype` changes the codec's weights. The
     model in `loaded` is rounded in place. Raises `WeightsError` for values that `dtype` cannot
     hold.
     """
@@ -122,7 +122,7 @@ def _reference(
 
 
 def _usual_lm(name: str) -> tuple[int, int]:
-    """The only language model that a `.th` is read as."""
+    """The language model's shape that loading a `.th` assumes."""
     config = LMConfig(name)
     return config.dim, config.num_layers
 
@@ -145,7 +145,7 @@ def _fitting_lm(folder: Path, name: str, header: str) -> Path | None:
 
 
 def _current(folder: Path, name: str) -> WeightSet | None:
-    """The weights in use in `folder`; None where they are not there or not to be chosen."""
+    """The weights in use in `folder`; None if they are missing or the choice is ambiguous."""
     try:
         return Registry(str(folder)).find(name)
     except (WeightsError, WeightsUnavailableError):
@@ -153,7 +153,7 @@ def _current(folder: Path, name: str) -> WeightSet | None:
 
 
 def _fits_half(model: EncodecNetwork, lm: LMModel | None) -> bool:
-    """Whether float16 holds every value as it is."""
+    """Whether float16 holds every value exactly."""
     tensors = {**model.state_dict(), **({} if lm is None else lm.state_dict())}
     return all(torch.equal(t, t.half().float()) for k, t in tensors.items() if not is_statistic(k))
 

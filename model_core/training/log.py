@@ -1,5 +1,4 @@
-"""What a run tells the outside: a progress bar, `log.jsonl` and, where it is installed,
-TensorBoard."""
+"""The output of a run: a progress bar, `log.jsonl` and, if installed, TensorBoard."""
 
 import json
 import math
@@ -17,10 +16,10 @@ LOG = "log.jsonl"
 
 
 class RunLog:
-    """Writes to a run's folder; does nothing with `enabled` false (all processes but the first).
+    """Writes to a run's folder; does nothing if not `enabled` (all processes but the first).
 
-    `total_steps` is the length of the bar, None where time and not steps ends the run. `step` is
-    where the run goes on: what a start that was killed has told of later steps is dropped.
+    `total_steps` is the length of the bar; None if time, not steps, ends the run. `step` is where
+    the run continues: later steps, logged by a start that was killed, are removed.
     """
 
     def __init__(self, folder: Path, total_steps: int | None, step: int, enabled: bool = True):
@@ -32,7 +31,7 @@ class RunLog:
         self._bar = tqdm(total=total_steps, unit="step", disable=None if enabled else True)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Record numbers of one step."""
+        """Log the numbers of one step."""
         if not self.enabled:
             return
         entry = {"step": step, "time": round(time.time(), 1)}
@@ -44,7 +43,7 @@ class RunLog:
                 self._board.add_scalar(name, value, step)
 
     def audio(self, step: int, name: str, samples: Tensor, sample_rate: int) -> None:
-        """Record audio `[C, T]` to be listened to in TensorBoard (its first channel)."""
+        """Log audio `[C, T]` for TensorBoard (its first channel)."""
         if self._board is not None:
             mono = samples[:1].detach().float().cpu().clamp(-1, 1)
             self._board.add_audio(name, mono, step, sample_rate)
@@ -62,7 +61,7 @@ class RunLog:
 
 
 def _drop_after(step: int, log: Path) -> None:
-    """Leave out the lines of later steps, and those that are none (cut off by a kill)."""
+    """Remove the lines of later steps, and incomplete ones (cut off by a kill)."""
     if not log.exists():
         return
     lines = log.read_bytes().splitlines(keepends=True)
@@ -73,7 +72,7 @@ def _drop_after(step: int, log: Path) -> None:
 
 
 def _step_of(line: bytes) -> float:
-    """The step that a line tells of; infinite for what is no whole line."""
+    """The step of a line; infinite for an incomplete line."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -83,9 +82,9 @@ def _step_of(line: bytes) -> float:
 
 
 def _board(folder: Path, step: int) -> Any:
-    """A TensorBoard writer that hides what was told of steps after `step`.
+    """A TensorBoard writer that hides what was logged for steps after `step`.
 
-    None where the package is missing (extra `train`).
+    None if the package is missing (extra `train`).
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

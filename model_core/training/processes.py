@@ -15,16 +15,15 @@ from ..errors import SettingsError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 PATIENCE = timedelta(days=1)
-"""How long processes wait for the first one, which decodes and codes the recordings for all."""
+"""How long processes wait for the first one, which decodes and codes all recordings."""
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[torch.device]:
-    """Join the other processes where `torchrun` started this one; gives the device to train on.
+    """Join the other processes if `torchrun` started this one; yields the device to train on.
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; with several processes `cuda` is the local
-    rank's. NCCL joins CUDA processes, gloo the others. Raises `SettingsError` for a device that
-    is not there.
+    rank's. CUDA processes use NCCL, the others gloo. Raises `SettingsError` for a missing device.
     """
     chosen = _device(device)
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
@@ -39,17 +38,17 @@ def process_group(device: str) -> Iterator[torch.device]:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """What networks run in: bfloat16 where `precision`, one of `PRECISIONS`, says so."""
+    """The autocast context for `precision`, one of `PRECISIONS`: bfloat16 or none."""
     low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
 @contextmanager
 def same_shapes(device: torch.device) -> Iterator[None]:
-    """For work on a CUDA device whose shapes come again and again, as a training step's do.
+    """For work on a CUDA device with recurring shapes, like training steps.
 
-    For each new shape of a convolution cuDNN then tries all its kernels and keeps the fastest,
-    which takes seconds. LSTMs multiply in TF32.
+    For each new shape of a convolution, cuDNN tries all its kernels and keeps the fastest, which
+    takes seconds. LSTMs multiply in TF32.
     """
     if device.type != "cuda":
         yield
@@ -65,7 +64,7 @@ def same_shapes(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def first_one_first() -> Iterator[None]:
-    """The first process goes through the block before the others, which find what it has made."""
+    """The first process runs the block before the others, which can then use its results."""
     if not is_first():
         distributed.barrier()
     yield
@@ -74,12 +73,12 @@ def first_one_first() -> Iterator[None]:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this is the process that writes."""
     return distrib.rank() == 0
 
 
 def seed_of(*parts: int | str) -> int:
-    """A seed that follows from `parts` alone, the same on every machine."""
+    """A seed that depends on `parts` alone, the same on every machine."""
     text = ":".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 

@@ -1,4 +1,4 @@
-"""What the commands that train share: where a run lies, on what it runs, how long, and on what."""
+"""The arguments that all training commands share: folder, device, time limit, recordings."""
 
 import argparse
 import os
@@ -40,22 +40,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def run_device(arguments: argparse.Namespace) -> Iterator[torch.device]:
-    """The device to train on, among the run's processes, with the threads that are wanted."""
+    """Join the run's processes and set the threads; yields the device to train on."""
     with process_group(arguments.device) as device:
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         elif device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-            # Threads that compute together wait for each other at every step of the network, and
-            # busily: one that another program, or the thread that draws clips, keeps from its
-            # core holds up all.
+            # The threads wait for each other at every layer, spinning: if another program, or the
+            # thread that draws clips, takes the core of one, all are delayed.
             torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         yield device
 
 
 def stop_after(arguments: argparse.Namespace, began: float) -> float | None:
-    """Seconds from now after which this start shall end; None: when the run does.
+    """Seconds from now until this start must end; None: at the end of the run.
 
-    `began` is the `time.monotonic()` at which the command was given: reading data counts.
+    `began` is the `time.monotonic()` of the command's start: reading data counts.
     """
     if arguments.stop_after is None:
         return None
@@ -63,9 +62,9 @@ def stop_after(arguments: argparse.Namespace, began: float) -> float | None:
 
 
 def require_same_recordings(arguments: argparse.Namespace, cache: AudioCache) -> None:
-    """Raises `SettingsError` where a run would go on with another cache unasked.
+    """Raises `SettingsError` if a run would continue with other recordings unintentionally.
 
-    Runs and caches of older versions do not say what their recordings were.
+    Runs and caches of older versions do not name their recordings.
     """
     state = arguments.run / STATE
     if arguments.other_recordings or not state.exists():

@@ -1,19 +1,19 @@
-"""Learning rates over a run. Progress is the share of the run that is done, 0 to 1."""
+"""Learning rates over a run. Progress is the finished share of the run, 0 to 1."""
 
 import math
 
 
 def progress(step: int, steps: int, spent: float, minutes: float | None) -> float:
-    """Share of a run of so many steps that is done; of its minutes, where the clock ends it."""
+    """The finished share of a run: of its `minutes` if given, else of its `steps`."""
     return step / steps if minutes is None else spent / (60 * minutes)
 
 
 def learning_rate_factor(
     step: int, progress: float, warmup_steps: int, decay_from: float, final: float
 ) -> float:
-    """Rises over the first steps, stays at 1, then falls on a cosine to `final`.
+    """Rises over `warmup_steps`, stays at 1, then falls to `final` along a cosine.
 
-    The fall begins at progress `decay_from` and ends with the run.
+    The fall starts at progress `decay_from` and ends with the run.
     """
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     if progress <= decay_from or decay_from >= 1:

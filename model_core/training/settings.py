@@ -1,7 +1,7 @@
 """Typed settings of a run: a frozen dataclass, filled from a TOML file and from flags.
 
-A field's help text is its metadata `help`. Flags win over the file, the file over what the run
-was started with, that over the defaults.
+A field's help text is its metadata `help`. Flags override the file, the file overrides the settings
+that the run started with, and those override the defaults.
 """
 
 import argparse
@@ -22,13 +22,13 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class Range:
-    """What a number may be."""
+    """The allowed range of a number."""
 
     low: float
     high: float = float("inf")
 
     def check(self, name: str, value: object) -> None:
-        """Raises `SettingsError` where `value` is no number within the range."""
+        """Raises `SettingsError` if `value` is not a number within the range."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             raise SettingsError(f"{name} is {value!r}, not within {self.low:g} and {self.high:g}")
 
@@ -60,7 +60,7 @@ def check(settings: Any) -> None:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether `value`, as TOML or JSON give it, is of a field's type; a float may be written 1."""
+    """Whether `value`, from TOML or JSON, has a field's type; 1 is accepted as a float."""
     if isinstance(hint, UnionType):
         return any(_fits(value, part) for part in get_args(hint))
     if get_origin(hint) is dict:
@@ -74,7 +74,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
-    """A flag for each field, and `--config FILE.toml`; flags not given stay out of the result."""
+    """A flag for each field, and `--config FILE.toml`; the result has only the given flags."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as a TOML file")
     hints = get_type_hints(settings)
     for f in fields(settings):
@@ -95,9 +95,9 @@ def from_flags(
     run: Path,
     preset: Mapping[str, Any] | None = None,
 ) -> T:
-    """The settings of the run in folder `run`, new (from `preset`) or to be continued.
+    """The settings of the run in folder `run`: a new one (from `preset`) or a continued one.
 
-    Raises `SettingsError` for an unknown or wrong value.
+    Raises `SettingsError` for an unknown setting or a wrong value.
     """
     names = {f.name for f in fields(settings)}  # type: ignore[arg-type]
     values: dict[str, Any] = dict(preset or {})
@@ -110,7 +110,7 @@ def from_flags(
     for f in fields(settings):  # type: ignore[arg-type]
         given = values.get(f.name)
         if f.metadata.get("path") and isinstance(given, str) and Path(given).exists():
-            values[f.name] = str(Path(given).absolute())  # it goes on from anywhere
+            values[f.name] = str(Path(given).absolute())  # valid from any working directory
     try:
         return settings(**values)
     except TypeError as error:
@@ -118,14 +118,14 @@ def from_flags(
 
 
 def save_settings(settings: Any, run: Path) -> None:
-    """Keep the settings in the run's folder, for `from_flags` of the next start."""
+    """Save the settings in the run's folder, for `from_flags` of the next start."""
     run.mkdir(parents=True, exist_ok=True)
     with replace_with(run / SETTINGS) as file:
         file.write((json.dumps(asdict(settings), indent=2) + "\n").encode())
 
 
 def require_same(run: Path, names: Iterable[str], before: Mapping[str, Any], now: Any) -> None:
-    """Raises `SettingsError` where one of the settings `names` is not what the run began with."""
+    """Raises `SettingsError` if one of the settings `names` has changed since the run's start."""
     for name in names:
         if before[name] != getattr(now, name):
             raise SettingsError(
@@ -158,7 +158,7 @@ def _checked(values: Mapping[str, Any], names: set[str], path: Path) -> dict[str
 
 
 def _reader(hint: Any) -> Any:
-    """How a flag's text becomes a value of the field's type."""
+    """The function from a flag's text to a value of the field's type."""
     if isinstance(hint, UnionType):
         hint = next(a for a in get_args(hint) if a is not type(None))
     if get_origin(hint) is dict:
@@ -167,7 +167,7 @@ def _reader(hint: Any) -> Any:
 
 
 def positive(text: str) -> int:
-    """A flag's number from 1 on."""
+    """A flag's number, 1 or more."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
@@ -175,7 +175,7 @@ def positive(text: str) -> int:
 
 
 def number_in(allowed: Range) -> Callable[[str], float]:
-    """How a flag's text becomes a number within a range; others are wrong usage."""
+    """The function from a flag's text to a number within a range; others are wrong usage."""
 
     def number(text: str) -> float:
         value = float(text)

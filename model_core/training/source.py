@@ -1,4 +1,4 @@
-"""Trained weights from wherever they are: a run, a folder of weights, one file, a word."""
+"""Trained weights from any source: a run, a folder of weights, one file, or a word."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from .state import STATE, load_state
 
 @dataclass(frozen=True)
 class Loaded:
-    """A codec, and the language model that was made for its weights."""
+    """A codec, and the language model of its weights."""
 
     model: EncodecNetwork
     lm: LMModel | None = None
@@ -32,9 +32,9 @@ def load_source(source: str, name: str | None = None) -> Loaded:
     """The weights that `source` holds for the model `name`, in eval mode on the CPU.
 
     `source` is a run's folder, a folder or file of weights, or `bundled`, `official`, `hf`,
-    `auto`. `name` may also be a header's (`encodec_24khz:<8 hex>`); it may be None where there is
-    one model only. Raises `SettingsError` where it must be said, `WeightsError` for what cannot
-    be read and `WeightsUnavailableError` for what is not there.
+    `auto`. `name` may also be a header's (`encodec_24khz:<8 hex>`), or None if there is only one
+    model. Raises `SettingsError` if `name` is needed, `WeightsError` for unreadable weights and
+    `WeightsUnavailableError` for missing ones.
     """
     path = Path(source).expanduser()
     if source not in WORDS and (path / STATE).is_file():
@@ -56,9 +56,9 @@ def load_source(source: str, name: str | None = None) -> Loaded:
 
 
 def load_run(folder: Path) -> Loaded:
-    """The codec of a training run: its averaged weights where it keeps an average.
+    """The codec of a training run: its averaged weights if it keeps an average.
 
-    Raises `WeightsError` before its quantiser has started and for the run of something else.
+    Raises `WeightsError` before its quantiser has started and for another kind of run.
     """
     path = folder / STATE
     state = load_state(path)

@@ -12,11 +12,11 @@ from ..errors import WeightsError
 
 STATE = "state.pt"
 _BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError)
-"""What `torch.load` raises for a file that is something else."""
+"""What `torch.load` raises for other files."""
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write `state` so that `path` is at every moment the old state or the new one."""
+    """Write `state` atomically: `path` is always either the old state or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_with(path) as file:
         torch.save(state, file)
@@ -25,14 +25,14 @@ def save_state(state: dict[str, Any], path: Path) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `save_state` wrote, on the CPU. Raises `WeightsError` for anything else."""
+    """A state from `save_state`, on the CPU. Raises `WeightsError` for other files."""
     return _load(path, mapped=False)
 
 
 def kind_of(path: Path) -> str:
-    """What kind of run the state at `path` is of: "codec" or "lm".
+    """The kind of run whose state is at `path`: "codec" or "lm".
 
-    The tensors stay on the disk. Raises `WeightsError` for what is no state.
+    It does not read the tensors. Raises `WeightsError` for an invalid state.
     """
     return str(_load(path, mapped=True).get("kind", "codec"))
 
@@ -40,14 +40,14 @@ def kind_of(path: Path) -> str:
 def recordings_of(path: Path) -> str | None:
     """The `origin` of the cache that the state at `path` was trained on; None in older states.
 
-    The tensors stay on the disk. Raises `WeightsError` for what is no state.
+    It does not read the tensors. Raises `WeightsError` for an invalid state.
     """
     found = _load(path, mapped=True).get("recordings")
     return None if found is None else str(found)
 
 
 def _load(path: Path, mapped: bool) -> dict[str, Any]:
-    """The state; with `mapped`, its tensors are read when they are looked at."""
+    """The state; with `mapped`, its tensors are read on access."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How many rows a batch has on a device, and which items are the rows of which batch."""
+"""The number of rows of a batch on a device, and the items in each batch."""
 
 import logging
 import time
@@ -16,23 +16,22 @@ from .recorder import free_unused_memory
 logger = logging.getLogger(__name__)
 
 CHOICES = (8, 32, 128)
-"""Far apart, so that a slightly wrong measurement chooses the same."""
+"""Far apart, so that a small error of measurement does not change the choice."""
 
 ENOUGH = 0.8
-"""Of the most audio a second: fewer rows that reach this answer sooner."""
+"""Share of the highest rate that is enough: smaller batches have lower latency."""
 
 MEMORY_SHARE = 0.4
-"""Most of a device's memory that the batches of one model may take."""
+"""The largest share of a device's memory for the batches of one model."""
 
 _RUNS = 5
 
 
 def choose_rows(make: Callable[[int], Engine], choices: Sequence[int] = CHOICES) -> int:
-    """The fewest rows of `choices`, in rising order, that code nearly as much audio a second as
-    any; `make` makes an engine of so many rows.
+    """The fewest rows of `choices` (in rising order) with nearly the highest rate.
 
-    A choice that does not fit in memory, or takes more than its share, is left out. Raises what the
-    first choice raises.
+    `make(rows)` makes an engine. A choice that does not fit in memory, or takes more than its
+    share, is skipped. Raises what the first choice raises.
     """
     rates: dict[int, float] = {}
     for rows in choices:
@@ -50,13 +49,13 @@ def choose_rows(make: Callable[[int], Engine], choices: Sequence[int] = CHOICES)
 
 
 def fewest_nearly_as_fast(rates: Mapping[int, float]) -> int:
-    """The fewest rows whose rate is `ENOUGH` of the highest; they come in rising order."""
+    """The fewest rows with `ENOUGH` of the highest rate; `rates` is in rising order of rows."""
     return next(rows for rows, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
 
 
 def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
-    """Blocks a second through encoder and decoder, in full batches of different streams, and the
-    share of the device's memory that this takes beside what others have taken."""
+    """Blocks per second through encoder and decoder, in full batches of different streams, and the
+    share of the device's memory that this takes in addition to what is already in use."""
     engine = make(rows)
     rate, device = _rate(engine, rows), torch.device(engine.device)
     taken = _memory_share(device)
@@ -66,7 +65,7 @@ def _measured(make: Callable[[int], Engine], rows: int) -> tuple[float, float]:
 
 
 def _rate(engine: Engine, rows: int) -> float:
-    """Blocks a second."""
+    """Blocks per second."""
     config = engine.config
     books = config.codebooks_for(6.0) if 6.0 in config.target_bandwidths else config.num_codebooks
     samples = np.zeros((config.channels, engine.block_samples), np.float32)
@@ -84,7 +83,7 @@ def _rate(engine: Engine, rows: int) -> float:
 
 
 def _memory_share(device: torch.device) -> float:
-    """Of a CUDA device's memory, what this process has taken."""
+    """The share of a CUDA device's memory that this process holds."""
     if device.type != "cuda":
         return 0.0
     total: int = torch.cuda.get_device_properties(device).total_memory
@@ -92,11 +91,11 @@ def _memory_share(device: torch.device) -> float:
 
 
 def batches_of(items: Sequence[Item], rows: int, causal: bool) -> list[list[int]]:
-    """The numbers of the items of each batch of at most so many rows, in the order of the rows.
+    """The indices of the items in each batch of at most `rows` rows, in the order of the rows.
 
-    A batch takes the first block that is left of each stream, then the second of each: so batches
-    are full, and the runs of blocks of one stream are short. Within a batch, the blocks of a
-    stream are neighbours.
+    A batch takes the first remaining block of each stream, then the second of each: batches are
+    full, and the runs of blocks of one stream are short. Within a batch, the blocks of a stream
+    are neighbours.
     """
     numbered = [
         (depth, stream, number)
@@ -121,6 +120,6 @@ def continuing(items: Sequence[Item], causal: bool) -> list[bool]:
 
 
 def longest_run(continues: Sequence[bool]) -> int:
-    """The most rows that follow one another, the one that they continue counted."""
+    """The length of the longest run of rows of one stream, its first row included."""
     runs = [len(list(group)) for goes_on, group in groupby(continues) if goes_on]
     return 1 + max(runs, default=0)

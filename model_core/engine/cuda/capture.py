@@ -1,4 +1,4 @@
-"""The parts of a step: recorded once, replayed for each batch, and run kernel by kernel where
+"""The parts of a step: recorded once and replayed for each batch, or run kernel by kernel if
 recording fails."""
 
 import logging
@@ -14,48 +14,48 @@ from .steps import Step, Tensors, Variant
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-# Before a capture, so that libraries have chosen their algorithms and taken their workspaces.
+# Before a capture, so that libraries choose their algorithms and allocate their workspaces.
 _WARM_UPS = 3
 
 Replay = Callable[[int], Tensors]
-"""A whole step, given the length of the longest run of rows that follow one another."""
+"""A whole step; its argument is the length of the longest run of rows of one stream."""
 
 RETRY_SECONDS = 60.0
-"""After which a capture that ran out of memory is tried again."""
+"""Seconds after which a capture that ran out of memory is tried again."""
 
 
 class CaptureError(RuntimeError):
-    """A step that runs cannot be recorded."""
+    """The step runs but cannot be recorded."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """`replay` runs what was recorded once more, into `outputs`."""
+    """`replay` runs the recorded work again and writes to `outputs`."""
 
     replay: Callable[[], None]
     outputs: Tensors
 
 
 class Recorder(Protocol):
-    """Makes recordings of functions that do the same work each time."""
+    """Records functions that do the same work at every call."""
 
     def in_new_thread(self, function: Callable[[], T]) -> T:
-        """Call it where the algorithms of earlier attempts are not remembered."""
+        """Call it in a thread that does not remember the algorithms of earlier attempts."""
 
     def launch(self, function: Callable[[], object]) -> None:
-        """Call it and wait for what it launches."""
+        """Call it and wait for the kernels that it launches."""
 
     def record(self, function: Callable[[], Tensors]) -> Recording:
-        """A recording of `function`, which need not compute anything now. Raises `CaptureError`,
-        and `torch.OutOfMemoryError` where memory is short."""
+        """A recording of `function`, which may compute nothing yet. Raises `CaptureError`, and
+        `torch.OutOfMemoryError` if memory is short."""
 
     def release(self) -> None:
-        """Give back memory that nothing uses."""
+        """Free unused memory."""
 
 
 class Capturing:
-    """The recordings of a step on the tensors `given`. One thread at a time prepares; any may
-    replay."""
+    """The recordings of a step on the tensors `given`. Only one thread at a time may prepare;
+    any thread may replay."""
 
     def __init__(self, step: Step, given: Tensors, recorder: Recorder):
         self._step = step
@@ -67,20 +67,20 @@ class Capturing:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was prepared is recorded."""
+        """Whether every prepared variant is recorded."""
         return bool(self._replays) and all(self._replays.values())
 
     def knows(self, variant: Variant) -> bool:
-        """Whether there is nothing to prepare for now."""
+        """Whether there is nothing to prepare now."""
         due = self._retries.get(variant)
         return variant in self._replays and (due is None or time.monotonic() < due)
 
     def replay_of(self, variant: Variant) -> Replay | None:
-        """None for a variant whose kernels are launched one by one."""
+        """The replay; None for a variant whose kernels are launched one by one."""
         return self._replays.get(variant)
 
     def prepare(self, variant: Variant) -> None:
-        """Record the variant, unless that is done. Raises what a plain run of it raises."""
+        """Record the variant if it is not yet recorded. Raises what a plain run of it raises."""
         if self.knows(variant):
             return
         self._retries.pop(variant, None)
@@ -95,8 +95,8 @@ class Capturing:
         self._replays[variant] = replay
 
     def _attempt(self, variant: Variant) -> tuple[Replay | None, str | None]:
-        """A replay, if the variant can be recorded, and the message if memory ran out. The error
-        itself is not returned: it would keep alive all that was computed before it."""
+        """A replay, if the variant can be recorded, and the message if memory ran out. It does not
+        return the error itself, which would keep all earlier tensors alive."""
         try:
             return self._recorder.in_new_thread(lambda: self._recorded(variant)), None
         except torch.OutOfMemoryError as error:
@@ -126,7 +126,7 @@ class Capturing:
         return first, self._record(lambda: self._step.again(first.outputs), first)
 
     def _record(self, function: Callable[[], Tensors], *before: Recording) -> Recording:
-        """A recording of `function`, which reads what those before it write."""
+        """A recording of `function`, which reads the outputs of the recordings before it."""
 
         def run() -> None:
             for recording in before:

@@ -1,4 +1,4 @@
-"""The engine of fixed shapes: every batch is the same work, whoever is in it."""
+"""The engine with fixed shapes: every batch is the same work, whatever it contains."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -33,15 +33,15 @@ from .steps import Step, Variant, decode_step, encode_step
 Result = TypeVar("Result")
 
 ROWS = 32
-"""Rows of a batch where nothing else is said."""
+"""Rows of a batch by default."""
 
 
 class CudaEngine:
-    """An `Engine` for CUDA devices, as captured graphs; on the CPU it is for comparison.
+    """An `Engine` for CUDA devices with captured graphs; on the CPU it serves for comparison.
 
-    A batch always has `max_batch` rows of one block each, of which some may be unused, and blocks
-    that end early are computed to the end. So a result depends on its own stream alone. Rows may
-    be of different streams or follow one another in one: a lone stream fills batches as many do.
+    A batch always has `max_batch` rows of one block each. Unused rows and short blocks are computed
+    in full, so a result depends on its own stream alone. Rows belong to different streams, or
+    continue one another within a stream: a single stream can fill batches too.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CudaEngine:
         device: torch.device | str,
         options: EngineOptions = EngineOptions(),
     ):
-        """TF32 means something on a CUDA device alone.
+        """TF32 has an effect only on a CUDA device.
 
         Raises `ValueError` for a network without an LSTM and for less than a row.
         """
@@ -83,7 +83,7 @@ class CudaEngine:
 
     @property
     def captured(self) -> bool | None:
-        """As `Engine`."""
+        """See `Engine`."""
         both = self._encoder.captured, self._decoder.captured
         return None if None in both else all(both)
 
@@ -93,15 +93,15 @@ class CudaEngine:
         return GraphRunner(step, self.max_batch, self._device, multiplication)
 
     def prepare(self) -> None:
-        """As `Engine`: capture what any call may need."""
+        """See `Engine`: captures everything that a call may need."""
         for whole in (False,) if self.config.causal else (True, False):
             self._decoder.prepare(Variant(whole))
             for searched in self._searches:
                 self._encoder.prepare(Variant(whole, searched))
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
-        """As `Engine`. Raises `InvalidAudioError` for no or too many samples, `ValueError` for a
-        block that is neither full nor the last, and as `check_encode_item`."""
+        """See `Engine`. Raises `InvalidAudioError` for no or too many samples, `ValueError` for a
+        short block that is not the last, and what `check_encode_item` raises."""
         for item in items:
             if item.samples.ndim == 2 and not 0 < item.samples.shape[1] <= self.block_samples:
                 raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
@@ -132,8 +132,8 @@ class CudaEngine:
             ]
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
-        """As `Engine`. Raises `ValueError` for blocks of no or too many frames and for one that is
-        neither full nor the last, and as `check_decode_item`."""
+        """See `Engine`. Raises `ValueError` for a block of no or too many frames and for a short
+        block that is not the last, and what `check_decode_item` raises."""
         for item in items:
             if item.block.codes.ndim != 2:
                 raise ValueError(f"codes are [K, T], not {list(item.block.codes.shape)}")
@@ -165,7 +165,7 @@ class CudaEngine:
         return Variant(whole and not self.config.causal, searched)
 
     def _run(self, runner: Runner, stage: Stage, variant: Variant, items: Sequence[Item]) -> None:
-        """Run what is in `stage` and renew the streams' states."""
+        """Run the contents of `stage` and update the streams' states."""
         continues = continuing(items, self.config.causal)
         stage.inputs["continues"][:] = False
         stage.inputs["continues"][: len(items)] = torch.tensor(continues)

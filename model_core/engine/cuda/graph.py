@@ -1,12 +1,12 @@
-"""Steps on a GPU: captured as CUDA graphs, fed and emptied while others run.
+"""Steps on a GPU: captured as CUDA graphs, copied to and from while others run.
 
     copies in    |in 1|in 2|         |in 3|
     graphs            |  batch 1  |  batch 2  |  batch 3
     copies out                    |out 1|     |out 2|
 
-Two stages in pinned memory, each with buffers of its own on the device, let one batch be written
-and copied while another is computed. The graphs of a step read the same tensors, share one pool of
-memory and run one after another. Work is handed to the device under one lock (`handover`).
+There are two stages in pinned memory, each with its own buffers on the device: one batch is written
+and copied while another is computed. The graphs of a step read the same tensors, share one memory
+pool and run one after another. Work is launched under one lock (`handover`).
 """
 
 import threading
@@ -27,7 +27,7 @@ from .steps import CARRIED, Step, Variant
 
 
 class _PinnedStage(Stage):
-    """With its own buffers on the device; outputs lie one after another in flat ones."""
+    """A stage with its own buffers on the device; outputs lie one after another in flat ones."""
 
     def __init__(self, step: Step, max_batch: int, device: torch.device):
         inputs, outputs = batch_of(step.inputs, max_batch), batch_of(step.outputs, max_batch)
@@ -35,15 +35,15 @@ class _PinnedStage(Stage):
         self.device_inputs = {name: x.to(device) for name, x in inputs.items()}
         self.flat = {name: x.flatten().pin_memory() for name, x in outputs.items()}
         self.device_flat = {name: x.flatten().to(device) for name, x in outputs.items()}
-        # Who waits for it sleeps; by itself it would keep a core busy.
+        # Blocking: a waiting thread sleeps instead of spinning on a core.
         self.done = torch.cuda.Event(blocking=True)
 
 
 class GraphRunner:
     """A `Runner` on a CUDA device.
 
-    What a variant does is captured by `prepare`, or when it is first asked for; where that does
-    not work, its kernels are launched one by one, with a warning.
+    `prepare`, or the first run, captures a variant; if that fails, its kernels are launched one by
+    one, with a warning.
     """
 
     @torch.inference_mode()
@@ -73,23 +73,23 @@ class GraphRunner:
 
     @property
     def captured(self) -> bool | None:
-        """As `Runner`."""
+        """See `Runner`."""
         return self._capturing.complete
 
     def prepare(self, variant: Variant) -> None:
-        """As `Runner`."""
+        """See `Runner`."""
         with self._preparing:
             self._capturing.prepare(variant)
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:
-        """As `Runner`."""
+        """See `Runner`."""
         stage = self._free.get()
         try:
             yield stage
         except BaseException as error:
             with handover.of_a_batch():
-                torch.cuda.synchronize(self._device)  # no copy may run on into the next batch's
+                torch.cuda.synchronize(self._device)  # no copy may overlap the next batch's
             if isinstance(error, torch.AcceleratorError) and "out of memory" in str(error):
                 raise torch.OutOfMemoryError(str(error)) from error  # the device still works
             raise
@@ -98,7 +98,7 @@ class GraphRunner:
 
     @torch.inference_mode()
     def run(self, stage: Stage, batch: Batch) -> Sequence[Tensor]:
-        """As `Runner`; raises `TypeError` for a stage that is not its own."""
+        """See `Runner`; raises `TypeError` for a stage of another runner."""
         if not isinstance(stage, _PinnedStage):
             raise TypeError("the stage is not one of this runner's")
         if not self._capturing.knows(batch.variant):
@@ -125,7 +125,7 @@ class GraphRunner:
     def _compute_batch(
         self, stage: _PinnedStage, batch: Batch
     ) -> tuple[Sequence[Tensor], dict[str, torch.Size]]:
-        """Everything of a batch that runs on the stream of the graphs."""
+        """The part of a batch that runs on the stream of the graphs."""
         for name, x in stage.device_inputs.items():
             self._given[name].copy_(x)
         if CARRIED in self._given:

@@ -1,8 +1,8 @@
 """One thread at a time launches work on the device, and batches go before loading.
 
-While a graph is captured, no other thread may use the device: torch allows one capture in a
-process, and the work of others would end up in it or break it. Loading and capturing a model
-takes seconds, so it is cut into pieces of milliseconds that fit between batches.
+While a graph is captured, no other thread may use the device: torch allows one capture per
+process, and other work would be captured too or break it. Loading and capturing a model takes
+seconds, so it is cut into pieces of milliseconds that fit between batches.
 
     batches   |b1|   |b2|b3|    |b4|
     a model      |m|        |m|     |m|m|m|
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 1.0
-"""Seconds that a piece of loading lets batches go first; then it takes its turn."""
+"""Seconds that a piece of loading gives way to batches; then it takes its turn."""
 
 
 class Handover:
@@ -23,17 +23,17 @@ class Handover:
         self._patience = patience
         self._changed = threading.Condition()
         self._taken = False
-        self._batches = 0  # that wait
+        self._batches = 0  # waiting
         self._impatient = 0  # pieces of loading that have waited long enough
 
     @property
     def waiting(self) -> int:
-        """Batches that wait."""
+        """The number of waiting batches."""
         return self._batches
 
     @contextmanager
     def of_a_batch(self) -> Iterator[None]:
-        """Held while a batch is launched, not while it is computed."""
+        """Hold it while a batch is launched, not while it is computed."""
         with self._changed:
             self._batches += 1
             self._changed.wait_for(lambda: not (self._taken or self._impatient))
@@ -43,7 +43,7 @@ class Handover:
 
     @contextmanager
     def in_a_gap(self) -> Iterator[None]:
-        """Held for a piece of loading: once no batch waits, or batches went first for too long."""
+        """Hold it for a piece of loading: when no batch waits, or after giving way long enough."""
         with self._changed:
             idle = self._changed.wait_for(
                 lambda: not (self._taken or self._batches), self._patience
@@ -65,4 +65,4 @@ class Handover:
 
 
 handover = Handover()
-"""Of all devices of the process."""
+"""One for all devices of the process."""

@@ -1,10 +1,10 @@
-"""Convolutions and codebooks on blocks whose shape is fixed and whose contents are not.
+"""Convolutions and codebooks on blocks of a fixed shape.
 
-Where streams begin, continue and end differs from row to row of a batch. So every layer reads from
-the data, and not from the shapes, what comes before a row and where it ends. The work is the same
-for any rows: it can be captured once.
+Streams begin, continue and end at different places in each row of a batch. So every layer reads
+from data, not from shapes, what comes before a row and where it ends. The work is the same for all
+rows and can be captured once.
 
-A layer's input is written once, behind its ELU, into a buffer with room for what surrounds it:
+A layer's input is written once, after its ELU, into a buffer with room for its context:
 
     [ past | x x x x x x x x | end ]
 """
@@ -23,9 +23,9 @@ from .rows import Past, RowNorm, Rows, only_inside, reflect_end, reflected_start
 
 
 def run_layers(layers: Iterable[Layer], modules: Modules, rows: Rows, past: Past | None) -> Rows:
-    """`rows` through the layers, which compute in the type of their weights.
+    """Run `rows` through the layers, which compute in the type of their weights.
 
-    `past` is for a causal network, whose rows need lengths; without it each row is a whole signal.
+    `past` is for causal networks, whose rows need lengths; without it each row is a whole signal.
     """
     for layer in layers:
         if isinstance(layer, Residual):
@@ -73,14 +73,14 @@ def _transposed(layer: Convolution, modules: Modules, rows: Rows, past: Past | N
     padded, signal = _buffer(layer, rows.x, conv.weight.dtype, 0 if past is None else 1, 0)
     size = signal.shape[-1] * stride
     longer = None if length is None else length * stride
-    if past is not None:  # whose row of zeros is what comes before a stream
+    if past is not None:  # its row of zeros comes before a stream
         padded[..., :1] = past.exchange(signal[..., -1:])
-        # What the padding takes off at either end belongs to the blocks beside this one.
+        # The samples trimmed at both ends belong to the neighbouring blocks.
         y = F.conv_transpose1d(padded, conv.weight, conv.bias, stride, padding=stride)
         return Rows(y, longer)
     y = conv(signal if length is None else only_inside(signal, length))
     first = total - total // 2
-    if norm is not None:  # over what is trimmed, too
+    if norm is not None:  # over the trimmed samples too
         counted = None if longer is None else longer + total
         y = y if counted is None else only_inside(y, counted)
         return Rows(RowNorm(norm, y, counted)(first, first + size), longer)
@@ -90,7 +90,7 @@ def _transposed(layer: Convolution, modules: Modules, rows: Rows, past: Past | N
 def _buffer(
     layer: Convolution, x: Tensor, dtype: torch.dtype, left: int, right: int
 ) -> tuple[Tensor, Tensor]:
-    """A buffer `[B, C, left + T + right]` whose middle, also returned, is the layer's input."""
+    """A buffer `[B, C, left + T + right]`, and its middle, which is the layer's input."""
     if not (left or right):
         x = (F.elu(x) if layer.elu else x).to(dtype)
         return x, x
@@ -105,10 +105,10 @@ def _buffer(
 
 
 def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
-    """A copy whose decoder convolves in bfloat16, which is then also the type between layers.
+    """A copy whose decoder convolves in bfloat16, which is also the type between its layers.
 
-    Sums stay in float32 (the devices' own convolutions add in that), and so do the LSTM, the
-    codebooks and the last convolution, whose output would otherwise be the audio rounded.
+    Sums stay in float32 (as in the devices' own convolutions), and so do the LSTM, the codebooks
+    and the last convolution: in bfloat16 it would round the audio.
     """
     model = copy.deepcopy(model)
     for layer in decoder_plan(model.config).convolutions[:-1]:
@@ -117,10 +117,10 @@ def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
 
 
 class Codebooks:
-    """All the codebooks of a model, `[K, bins, D]`, with what their search needs made once."""
+    """All codebooks of a model, `[K, bins, D]`, with the precomputed terms of their search."""
 
     def __init__(self, model: EncodecNetwork):
-        """The codebooks as they are now, on the model's device."""
+        """Copies the current codebooks, on the model's device."""
         entries = torch.stack([book.codebook.embed for book in model.quantizer.codebooks])
         self._count, self._bins, _ = entries.shape
         self._entries = entries.flatten(0, 1).contiguous()
@@ -129,9 +129,9 @@ class Codebooks:
         self._first = torch.arange(0, self._count * self._bins, self._bins, device=entries.device)
 
     def search(self, latent: Tensor, count: int) -> Tensor:
-        """Codes `[B, count, T]` of `latent` `[B, D, T]`, each book coding what the last left.
+        """Codes `[B, count, T]` of `latent` `[B, D, T]`; each book codes the last one's residual.
 
-        The entry with the least `|e|^2 - 2 x e`, the first of equals.
+        The entry with the least `|e|^2 - 2 x e`, the first of several equal ones.
         """
         batch, dimension, frames = latent.shape
         residual = latent.transpose(1, 2).reshape(-1, dimension)

@@ -1,4 +1,4 @@
-"""CUDA graphs as recordings."""
+"""Recordings as CUDA graphs."""
 
 import contextlib
 import gc
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 class CudaRecorder:
-    """A `Recorder` on one stream of a device; its graphs share one pool of memory, so they must
-    run one after another. Each launch and each capture waits for a gap between batches and has
+    """A `Recorder` on one stream of a device. Its graphs share one memory pool, so they must run
+    one after another. Each launch and each capture waits for a gap between batches and then has
     the device to itself."""
 
     def __init__(
@@ -35,7 +35,7 @@ class CudaRecorder:
 
     @contextmanager
     def launching(self) -> Iterator[None]:
-        """The settings in which kernels are launched, whether they are captured or run."""
+        """The context in which kernels are launched, captured or not."""
         with (
             torch.inference_mode(),
             torch.cuda.device(self._device),
@@ -46,10 +46,10 @@ class CudaRecorder:
 
     @contextmanager
     def every_allocation_succeeds(self) -> Iterator[None]:
-        """Raises `torch.OutOfMemoryError` if an allocation fails inside, even one that torch hides.
+        """Raises `torch.OutOfMemoryError` if an allocation fails inside, even if torch hides it.
 
-        torch then lets cuDNN take another algorithm, and so other bits, without an error; where
-        there is no other, it reports that no engine was found.
+        After a hidden failure, cuDNN silently takes another algorithm, which gives other bits; if
+        there is none, torch reports that it found no engine.
         """
         before = self._failed_allocations()
         try:
@@ -64,22 +64,22 @@ class CudaRecorder:
             raise torch.OutOfMemoryError("there is no memory for cuDNN's own choice of algorithm")
 
     def _failed_allocations(self) -> int:
-        """How many allocations have failed so far."""
+        """The number of failed allocations so far."""
         return int(torch.cuda.memory_stats_as_nested_dict(self._device).get("num_ooms", 0))
 
     def in_new_thread(self, function: Callable[[], T]) -> T:
-        """As `Recorder`."""
+        """See `Recorder`."""
         return in_new_thread(function)
 
     def launch(self, function: Callable[[], object]) -> None:
-        """As `Recorder`."""
+        """See `Recorder`."""
         with handover.in_a_gap(), self.launching(), self.every_allocation_succeeds():
             function()
             self._done.record(self._stream)
         self._done.synchronize()
 
     def record(self, function: Callable[[], Tensors]) -> Recording:
-        """As `Recorder`."""
+        """See `Recorder`."""
         graph = torch.cuda.CUDAGraph()
         with handover.in_a_gap(), self.launching():
             capture = torch.cuda.graph(graph, self._pool, self._stream, "thread_local")
@@ -98,42 +98,42 @@ class CudaRecorder:
         return Recording(graph.replay, outputs)
 
     def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
-        """After a capture that failed. The allocator may still record into the pool: that ends
-        here. It may still call back into the graph: that is kept. The next capture gets a new
+        """Clean up after a failed capture. The allocator may still record into the pool: end that.
+        It may still call back into the graph: keep the graph. The next capture gets a new
         pool."""
         self._failed.append(graph)
         device = self._stream.device_index
-        with contextlib.suppress(RuntimeError):  # where it did end the recording
+        with contextlib.suppress(RuntimeError):  # if it has ended the recording
             torch._C._cuda_endAllocateToPool(device, self._pool)
-            torch._C._cuda_releasePool(device, self._pool)  # as `reset` does only where it ended
+            torch._C._cuda_releasePool(device, self._pool)  # `reset` does this only if it has ended
         with contextlib.suppress(RuntimeError):
             graph.reset()
         self._pool = torch.cuda.graph_pool_handle()
-        torch.cuda.synchronize()  # an error that stays is raised here
+        torch.cuda.synchronize()  # raises a persistent error
 
     def release(self) -> None:
-        """As `Recorder`."""
+        """See `Recorder`."""
         free_unused_memory()
 
 
 def free_unused_memory() -> None:
-    """Give memory that nothing uses back to the device."""
+    """Return unused memory to the device."""
     gc.collect()  # errors in reference cycles keep tensors alive
     with handover.in_a_gap():
         torch.cuda.empty_cache()
 
 
 def same_workspaces() -> None:
-    """Make cuBLAS, and so LSTMs, sum in one order in every stream. Call it before the device is
-    first used (see the notes on `torch.nn.LSTM`)."""
+    """Make cuBLAS, and so LSTMs, sum in the same order in every stream. Call it before the first
+    use of the device (see the notes on `torch.nn.LSTM`)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
 
 
 def in_new_thread(function: Callable[[], T]) -> T:
-    """What `function` returns, called in a new thread, in which cuDNN chooses its algorithms anew.
+    """Call `function` in a new thread, in which cuDNN chooses its algorithms again.
 
-    For each shape, torch keeps cuDNN's algorithm for as long as a thread lives, and in that thread
-    alone: also one chosen without a search, or because there was no memory for a better one.
+    torch keeps cuDNN's algorithm for each shape and thread, for the life of the thread: even one
+    chosen without a search, or because there was no memory for a better one.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="recorder") as thread:
         return thread.submit(function).result()

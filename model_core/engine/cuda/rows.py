@@ -1,5 +1,5 @@
-"""What goes from layer to layer: rows of one length, of which a part may be a stream's; what came
-before each, how each ends, and the norm over what counts of it."""
+"""The data between layers: rows of one length, valid to their own length; the past of each row,
+its end, and the norm over its valid part."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from ..plan import Layer, convolutions
 
 @dataclass(frozen=True)
 class Rows:
-    """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are a stream's.
+    """Blocks `[B, C, T]`; the first `length` `[B]` (int64) samples of each are valid.
 
-    What lies beyond is arbitrary but finite, and no result may depend on it. None is for blocks
-    that belong to a stream to their end.
+    The others are arbitrary but finite, and no result may depend on them. A `length` of None means
+    that all are valid.
     """
 
     x: Tensor
@@ -23,19 +23,19 @@ class Rows:
 
 
 def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
-    """`x` `[B, C, T]`, whose first column is number `first`, with zeros where it does not count."""
+    """`x` `[B, C, T]`, whose first column has index `first`, with zeros where it is not valid."""
     columns = torch.arange(first, first + x.shape[-1], device=x.device)
     return torch.where((columns < length[:, None])[:, None], x, 0)
 
 
 def windows(length: Tensor, stride: int) -> Tensor:
-    """How many windows a convolution of `length` samples has, the last one filled up."""
+    """The number of windows of a convolution over `length` samples, the last one padded."""
     return -torch.div(-length, stride, rounding_mode="floor")
 
 
 def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
-    """What comes before a signal that begins here: its own first samples, or zeros where it is
-    too short, the other way round (`nn.conv.reflect_pad`). `[B, C, size]`."""
+    """The padding before a signal that begins here, `[B, C, size]`: its first samples reversed, or
+    zeros where it is too short (`nn.conv.reflect_pad`)."""
     start = x[..., 1 : size + 1]
     return (start if length is None else only_inside(start, length, first=1)).flip(-1)
 
@@ -43,12 +43,12 @@ def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
 def reflect_end(
     padded: Tensor, left: int, length: Tensor, begins: Tensor, ahead: int, stride: int
 ) -> None:
-    """Reflect each row at its end, in place, as far as a convolution looks: `ahead` samples, and
+    """Reflect each row at its end, in place, as far as a convolution reads: `ahead` samples, and
     those that fill the last window.
 
-    `padded` `[B, C, left + T + n]` has `left` columns of what came before, then the signal. A
-    signal that `begins` here `[B]` and is too short to reflect is extended by zeros first, and
-    reflected where these end, as in `nn.conv.reflect_pad`.
+    `padded` `[B, C, left + T + n]` has `left` columns of the past, then the signal. A signal that
+    `begins` here `[B]` and is too short to reflect is first extended by zeros and reflected at
+    their end, as in `nn.conv.reflect_pad`.
     """
     size = ahead + stride - 1
     if not size:
@@ -65,19 +65,19 @@ def reflect_end(
 
 
 def past_size(layers: Iterable[Layer]) -> int:
-    """Numbers that the convolutions of `layers` carry from a stream's block to its next."""
+    """Numbers that the convolutions of `layers` carry from one block of a stream to the next."""
     return sum(layer.carried for layer in convolutions(layers))
 
 
 class Past:
-    """Unpacks the states `[B, S]` that streams carried, layer by layer, and packs the new ones.
+    """Unpacks the streams' states `[B, S]` layer by layer, and packs the new ones.
 
-        row 0   stream a, block 4    its past: what a carried from its batch before
+        row 0   stream a, block 4    its past: the state of a after its last batch
         row 1   stream a, block 5    its past: the end of row 0
         row 2   stream b, block 0    its past: none, it begins
 
-    `continues` `[B]` says which rows continue the row before them, `begins` `[B]` which are a
-    stream's first. Of the new states only that of a stream's last row is used.
+    `continues` `[B]`: the rows that continue the row before them; `begins` `[B]`: the first rows
+    of a stream. Of the new states, only that of a stream's last row is used.
     """
 
     def __init__(self, carried: Tensor, continues: Tensor, begins: Tensor):
@@ -88,8 +88,8 @@ class Past:
         self._ends: list[Tensor] = []
 
     def exchange(self, end: Tensor) -> Tensor:
-        """Keep the `end` `[B, C, n]` of a layer's rows for what follows them; returns what came
-        before the rows there, of the same shape: arbitrary where a stream begins."""
+        """Keep the `end` `[B, C, n]` of a layer's rows for the next ones; returns the past of these
+        rows, of the same shape: arbitrary where a stream begins."""
         size = end[0].numel()
         carried = self._carried[:, self._position : self._position + size].view(end.shape)
         self._position += size
@@ -104,18 +104,18 @@ class Past:
 class RowNorm:
     """`nn.GroupNorm` of one group over the first columns of each row of `x` `[B, C, T]`.
 
-    The sums are taken once, over the whole row, in which columns that do not count must be zeros;
-    mean and variance are then corrected for those zeros. A row that counts to its end needs no
-    correction, so it gets the same bits beside shorter rows as alone. In float32 at least.
+    The sums run over the whole row, whose invalid columns must be zero; mean and variance are then
+    corrected for those zeros. A fully valid row needs no correction: it gets the same bits beside
+    shorter rows as alone. Computed in float32 or wider.
     """
 
     def __init__(self, norm: nn.GroupNorm, x: Tensor, length: Tensor | None):
-        """`length` `[B]` is how many columns count; None for all."""
+        """`length` `[B]` is the number of valid columns; None for all."""
         self._type = x.dtype
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         variance, mean = torch.var_mean(wide, (1, 2), correction=0, keepdim=True)
         if length is not None:
-            # With r = all / counted: the mean is r m, the variance r (v + m^2 (1 - r)).
+            # With r = all / valid: the mean is r m, the variance r (v + m^2 (1 - r)).
             more = (x.shape[-1] / length.to(wide.dtype))[:, None, None]
             variance = (more * (variance + mean.square() * (1 - more))).clamp(min=0)
             mean = mean * more
@@ -124,6 +124,6 @@ class RowNorm:
         self._wide = wide
 
     def __call__(self, first: int, last: int) -> Tensor:
-        """The columns from `first` to before `last`, normalised."""
+        """The columns from `first` up to, but without, `last`, normalised."""
         part = self._wide[..., first:last]
         return torch.addcmul(self._shift, part, self._gain).to(self._type)

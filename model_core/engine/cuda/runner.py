@@ -1,4 +1,4 @@
-"""Who runs the steps: the host as they are, a GPU as captured graphs (`graph`)."""
+"""Runs the steps: directly on the host; on a GPU, `graph` runs them as captured graphs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,22 +13,22 @@ from .steps import CARRIED, Step, Tensors, Variant
 
 @dataclass(frozen=True)
 class Batch:
-    """What a runner must know of a batch beside its inputs."""
+    """A batch, apart from its inputs."""
 
     variant: Variant
 
     longest: int
-    """The most rows that follow one another."""
+    """The length of the longest run of rows of one stream."""
 
     carried: Sequence[Tensor | None]
-    """For each row that is used, what its stream carries `[S]`; None for a stream that begins and
-    for a row that continues the one before it."""
+    """For each used row, its stream's state `[S]`; None if the stream begins or the row continues
+    the one before it."""
 
 
 @dataclass
 class Stage:
-    """A place on the host for what one batch takes and gives. Who holds it writes `inputs` (rows
-    that are left as they are cost time and nothing else), runs, and reads `outputs`."""
+    """Host memory for the inputs and outputs of one batch. Its holder writes `inputs` (unused rows
+    may hold anything), runs, and reads `outputs`."""
 
     inputs: Tensors
     outputs: Tensors = field(default_factory=dict)
@@ -39,21 +39,21 @@ class Runner(Protocol):
 
     @property
     def captured(self) -> bool | None:
-        """Whether all that was prepared runs as graphs; None where there are none."""
+        """Whether every prepared variant runs as a graph; None on the CPU."""
 
     def prepare(self, variant: Variant) -> None:
-        """Make ready what `run` of this variant needs, if that is not yet done."""
+        """Prepare what `run` of this variant needs, if not yet done."""
 
     def stage(self) -> AbstractContextManager[Stage]:
-        """Waits until one is free."""
+        """A free stage; waits for one."""
 
     def run(self, stage: Stage, batch: Batch) -> Sequence[Tensor]:
-        """Run on what is in `stage`; returns for each row what its stream carries on `[S]`, which
-        counts for the last row of each."""
+        """Run on the contents of `stage`; returns for each row its new state `[S]`, which is valid
+        for the last row of each stream."""
 
 
 class HostRunner:
-    """A `Runner` on the CPU: the step as it is."""
+    """A `Runner` on the CPU, without graphs."""
 
     captured: bool | None = None
 
@@ -62,14 +62,14 @@ class HostRunner:
         self._max_batch = max_batch
 
     def prepare(self, variant: Variant) -> None:
-        """As `Runner`: there is nothing."""
+        """See `Runner`: nothing to do."""
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:
         yield Stage(batch_of(self._step.inputs, self._max_batch))
 
     def run(self, stage: Stage, batch: Batch) -> Sequence[Tensor]:
-        """As `Runner`."""
+        """See `Runner`."""
         given = dict(stage.inputs)
         if self._step.begin is not None:
             given[CARRIED] = torch.stack(filled(batch.carried, self._step.begin, self._max_batch))
@@ -79,7 +79,7 @@ class HostRunner:
 
 
 def run_step(step: Step, given: Tensors, variant: Variant, longest: int) -> Tensors:
-    """All of a step, kernel by kernel."""
+    """A whole step, kernel by kernel."""
     held = step.first(given, variant.whole)
     for _ in range(longest):
         held |= step.again(held)
@@ -87,10 +87,10 @@ def run_step(step: Step, given: Tensors, variant: Variant, longest: int) -> Tens
 
 
 def batch_of(examples: Tensors, count: int) -> Tensors:
-    """As many rows of each."""
+    """The examples, repeated to `count` rows."""
     return {name: x.repeat(count, *[1] * (x.dim() - 1)) for name, x in examples.items()}
 
 
 def filled(rows: Sequence[Tensor | None], begin: Tensor, count: int) -> list[Tensor]:
-    """The rows of a whole batch: `begin` where a stream begins and where there is none."""
+    """The rows of a whole batch: `begin` for streams that begin and for unused rows."""
     return [begin if row is None else row for row in rows] + [begin] * (count - len(rows))

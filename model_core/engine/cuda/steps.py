@@ -1,15 +1,15 @@
-"""What is done to a batch of rows, in three parts, each of which is captured once and replayed.
+"""The work on a batch of rows, in three parts, each captured once and replayed.
 
     first    everything up to the LSTM                       once a batch
     again    the LSTM over the rows                          as often as the longest run of rows of
                                                              one stream
     last     everything after it                             once a batch
 
-The rows of one stream go through the convolutions side by side; only the LSTM needs them one after
-another. Each `again` runs it over all rows and then hands the state in which a row ends to the row
-that continues it: after n of them, the first n rows of every stream are what they are to be.
+The rows of one stream go through the convolutions in parallel; only the LSTM needs them one after
+another. Each `again` runs it over all rows and then passes the state at the end of a row to the row
+that continues it: after n passes, the first n rows of every stream are final.
 
-Tensors go by name; their first dimension is the batch.
+Tensors are passed by name; their first dimension is the batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,30 +27,30 @@ from .rows import Past, Rows, only_inside, past_size
 Tensors = dict[str, Tensor]
 
 CODE = torch.int32
-"""Codes on their way to and from the device."""
+"""The type of codes when copied to and from the device."""
 
 CARRIED = "carried"
-"""The streams' rows, which stay on the device: an input and an output of causal models."""
+"""The streams' states, which stay on the device: an input and an output of causal models."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a step is specialised to."""
+    """What a step is specialised for."""
 
     whole: bool = False
-    """All rows are whole segments (of the model that has such): no lengths are looked at."""
+    """All rows are whole segments (48 kHz model): lengths are ignored."""
 
     num_codebooks: int = 0
-    """For encoding: how many codebooks are searched."""
+    """For encoding: the number of codebooks to search."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """`first`, `again` and `last`, with what they take and give as examples of a batch of one
+    """`first`, `again` and `last`, with examples of their inputs and outputs for a batch of one
     (outputs at their largest).
 
-    `first` returns what it leaves to the others; `again` and `last` take that. `begin` `[S]` is
-    the row of a stream that begins (of a model that carries nothing, None).
+    `first` returns what `again` and `last` take. `begin` `[S]` is the state of a stream that begins
+    (None for a model without state).
     """
 
     first: Callable[[Mapping[str, Tensor], bool], Tensors]
@@ -62,7 +62,7 @@ class Step:
 
 
 class _Network:
-    """An encoder's or decoder's layers, and the row of numbers that a causal one carries:
+    """An encoder's or decoder's layers, and the state of a causal one as a row of numbers:
 
     whether the stream has begun | the pasts before the LSTM | h and c | the pasts after it
     """
@@ -85,11 +85,11 @@ class _Network:
         ]
 
     def begin(self, dtype: torch.dtype) -> Tensor | None:
-        """The row of a stream that begins: zeros."""
+        """The state of a stream that begins: zeros."""
         return torch.zeros(sum(self._sizes), dtype=dtype) if self._causal else None
 
     def first(self, rows: Rows, given: Mapping[str, Tensor]) -> Tensors:
-        """Up to the LSTM; what it leaves to `again` and `last`."""
+        """Up to the LSTM; returns what `again` and `last` take."""
         past, held = None, {}
         if self._causal:
             begun, before, state, after = torch.split(given[CARRIED], self._sizes, dim=1)
@@ -111,7 +111,7 @@ class _Network:
         return held
 
     def again(self, held: Mapping[str, Tensor]) -> Tensors:
-        """The LSTM over all rows; moves states on to the rows that continue others."""
+        """The LSTM over all rows; then passes states to the rows that continue others."""
         h, c = held["state"]
         y, ends = self._lstm(held["into"], (h, c))
         end = torch.stack(ends)
@@ -135,8 +135,8 @@ class _Network:
 
 
 def encode_step(model: EncodecNetwork, samples: int) -> Step:
-    """Samples `[B, C, T]`, of which `length` `[B]` count, to codes `[B, K, frames]` and, where the
-    model normalises, scales `[B]`."""
+    """Samples `[B, C, T]`, of which `length` `[B]` are valid, to codes `[B, K, frames]` and, for a
+    normalising model, scales `[B]`."""
     config = model.config
     network = _Network(model, encoder_plan(config))
     codebooks = Codebooks(model)
@@ -173,8 +173,8 @@ def encode_step(model: EncodecNetwork, samples: int) -> Step:
 
 
 def decode_step(model: EncodecNetwork, frames: int) -> Step:
-    """Codes `[B, K, frames]`, of which `length` `[B]` count in the first `num_codebooks` `[B]`
-    codebooks, and what to multiply the audio by, `scale` `[B]`, to samples `[B, C, T]`."""
+    """Codes `[B, K, frames]`, of which `length` `[B]` frames of the first `num_codebooks` `[B]`
+    codebooks are valid, and the factor of the audio, `scale` `[B]`, to samples `[B, C, T]`."""
     config = model.config
     network = _Network(model, decoder_plan(config))
     codebooks = Codebooks(model)

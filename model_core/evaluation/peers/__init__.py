@@ -1,4 +1,4 @@
-"""Other codecs to compare with, each in a file of its own; `peer` says what they have in common."""
+"""Other codecs to compare with, each in its own file; `peer` is their common interface."""
 
 from .lc3 import LC3
 from .mp3 import MP3

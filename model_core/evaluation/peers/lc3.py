@@ -1,7 +1,7 @@
 """LC3 (ETSI TS 103 634, Bluetooth LE Audio): `elc3` and `dlc3`, frames of 10 ms.
 
-Its rate is constant and that of the frames alone: the two bytes of length before each one belong
-to the test program's file.
+Its rate is constant and counts only the frames: the two bytes of length before each frame belong to
+the test program's file format.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from .peer import PeerCoded
 from .tools import installed, read_audio, run, write_wav
 
 _LEAST = 16.0  # kbps a channel: frames of 20 bytes
-_HEADER_SIZE = slice(2, 4)  # where the file says how long its header is
+_HEADER_SIZE = slice(2, 4)  # the field with the length of the header
 _LENGTH = 2  # bytes before each frame
 
 
@@ -44,7 +44,7 @@ class LC3:
 
 
 def payload_size(data: bytes) -> int:
-    """Bytes of the frames of an `.lc3` file. Raises `PeerError` where it is cut."""
+    """Bytes of the frames of an `.lc3` file. Raises `PeerError` if it is truncated."""
     place, total = int.from_bytes(data[_HEADER_SIZE], "little"), 0
     while place + _LENGTH <= len(data):
         size = int.from_bytes(data[place : place + _LENGTH], "little")

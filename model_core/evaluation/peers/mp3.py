@@ -1,7 +1,7 @@
 """MP3 (ISO 11172-3, 13818-3): `lame`, else libmp3lame through FFmpeg, at an average rate.
 
-LAME lowers the sample rate by itself where the rate is low. No tag and no information frame: the
-whole file is audio. FFmpeg decodes it.
+At low rates LAME itself lowers the sample rate. There is no tag and no information frame: the whole
+file is audio. FFmpeg decodes it.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ class MP3:
     name = "mp3"
 
     def lowest_kbps(self, channels: int) -> float:
-        """The least that MPEG-2 and 2.5 have a number for."""
+        """The lowest rate in the tables of MPEG-2 and 2.5."""
         return LEAST
 
     def missing(self) -> str | None:

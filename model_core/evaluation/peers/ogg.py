@@ -1,9 +1,9 @@
-"""How much of an Ogg file is the codec's own (RFC 3533: pages of up to 255 segments)."""
+"""The codec's share of an Ogg file (RFC 3533: pages of up to 255 segments)."""
 
 from ..errors import PeerError
 
 _HEAD = 27  # bytes of a page before its table of segments
-_FULL = 255  # a segment of that many bytes is continued by the next
+_FULL = 255  # bytes; a segment of this size continues in the next one
 
 
 def packet_sizes(data: bytes) -> list[int]:

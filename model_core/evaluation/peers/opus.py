@@ -1,8 +1,8 @@
 """Opus (RFC 6716) in Ogg (RFC 7845): `opusenc`, else libopus through FFmpeg.
 
-Variable rate and no spare bytes for tags; the rate is set so that the whole file comes to the one
-asked for. Frames of 20 ms are the encoder's default; those of 40 ms cost fewer bytes for frames
-and container, so that at 6 kbps more is left for the sound.
+Variable rate, no padding for tags; the encoder's setting is chosen so that the whole file has the
+requested rate. Frames of 20 ms are the encoder's default; frames of 40 ms need fewer bytes for
+headers and container, which leaves more for the sound at 6 kbps.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Opus:
         return "opus" if self.frame == DEFAULT_FRAME else f"opus {self.frame}ms"
 
     def lowest_kbps(self, channels: int) -> float:
-        """What RFC 6716 (section 2.1.1) names, whatever the channels."""
+        """The lowest rate in RFC 6716 (section 2.1.1), for any number of channels."""
         return 6.0
 
     def missing(self) -> str | None:
@@ -59,7 +59,7 @@ class Opus:
 def _by_tools(
     samples: np.ndarray, sample_rate: int, kbps: float, frame: int
 ) -> tuple[bytes, np.ndarray]:
-    """The file, and what it decodes to at 48 kHz."""
+    """The file, and its decoded samples at 48 kHz."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         coded, out = folder / "coded.opus", folder / "out.wav"
@@ -81,7 +81,7 @@ def _by_tools(
 def _by_ffmpeg(
     samples: np.ndarray, sample_rate: int, kbps: float, frame: int
 ) -> tuple[bytes, np.ndarray]:
-    """The same; its Ogg pages are a second long, as opusenc's."""
+    """The same; its Ogg pages are one second long, like opusenc's."""
     options = {"frame_duration": str(frame), "vbr": "on"}
     paging = {"page_duration": "1000000"}  # µs
 

@@ -1,4 +1,4 @@
-"""What another codec has to offer to be compared with."""
+"""The interface of another codec."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,10 +8,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PeerCoded:
-    """A clip after another codec.
+    """A clip coded by another codec.
 
-    `file_bytes` is its file as it lies on a disk, `payload_bytes` that without the container.
-    `samples` `[C, n]` are at the rate of the original, but may be late and of another length.
+    `file_bytes` is the size of its file, `payload_bytes` the size without the container. `samples`
+    `[C, n]` have the original's rate, but may be delayed and of another length.
     """
 
     samples: np.ndarray
@@ -20,17 +20,17 @@ class PeerCoded:
 
 
 class Peer(Protocol):
-    """Another codec; it holds no state, so that any process may use it."""
+    """Another codec; it has no state, so any process may use it."""
 
     @property
     def name(self) -> str:
-        """As tables call it."""
+        """Its name in tables."""
 
     def lowest_kbps(self, channels: int) -> float:
-        """The lowest rate it can be asked for."""
+        """The lowest rate that it accepts."""
 
     def missing(self) -> str | None:
-        """What has to be installed for it; None where it can be used."""
+        """What must be installed to use it; None if nothing is missing."""
 
     def code(self, samples: np.ndarray, sample_rate: int, kbps: float) -> PeerCoded:
         """Encode and decode `[C, n]` at about `kbps`. Raises `PeerError`."""

@@ -1,7 +1,7 @@
-"""Finding the setting at which a file comes to the rate that is wanted.
+"""Finds the encoder setting at which a file has the wanted rate.
 
-Encoders with a variable rate take the rate they are asked for as a hint, and containers come on
-top: at 6 kbps the file may be a fifth smaller or larger.
+Encoders with a variable rate treat their setting as a hint, and the container adds bytes: at 6 kbps
+the file may be a fifth smaller or larger.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _BOUNDS = 0.4, 2.5  # how far the setting may be from the rate
 
 
 def nearest(encode: Callable[[float], bytes], kbps: float, seconds: float) -> bytes:
-    """What `encode(setting)` gives at the setting whose file comes nearest to `kbps`."""
+    """The result of `encode(setting)` whose file is nearest to `kbps`."""
     wanted = 1000 * kbps * seconds / 8  # bytes
     setting = kbps
     tried: list[tuple[float, bytes]] = []

@@ -1,4 +1,4 @@
-"""What the peers share: programs in a temporary folder, WAV files, FFmpeg's encoders."""
+"""Shared by the peers: programs in a temporary folder, WAV files, FFmpeg's encoders."""
 
 import io
 import shutil
@@ -19,12 +19,12 @@ TIMEOUT = 120  # s, for one run of a program
 
 
 def installed(*programs: str) -> bool:
-    """Whether all of them are found in the PATH."""
+    """Whether all programs are in the PATH."""
     return all(shutil.which(program) for program in programs)
 
 
 def run(arguments: Sequence[str], folder: Path) -> None:
-    """Run a program in `folder`. Raises `PeerError` with its last words."""
+    """Run a program in `folder`. Raises `PeerError` with the last line of its output."""
     try:
         done = subprocess.run(
             arguments, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT
@@ -44,7 +44,7 @@ def write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:
 
 
 def read_audio(source: Path | bytes, sample_rate: int, channels: int) -> np.ndarray:
-    """Any audio as `[channels, n]` at `sample_rate`, resampled if need be. Raises `PeerError`."""
+    """Any audio as `[channels, n]`, resampled to `sample_rate` if needed. Raises `PeerError`."""
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with open_audio(opened, sample_rate, channels) as blocks:
@@ -54,7 +54,7 @@ def read_audio(source: Path | bytes, sample_rate: int, channels: int) -> np.ndar
 
 
 def has_encoder(name: str) -> bool:
-    """Whether the FFmpeg in PyAV can encode with it."""
+    """Whether PyAV's FFmpeg has this encoder."""
     import av
 
     try:
@@ -73,7 +73,7 @@ def ffmpeg_encode(
     options: Mapping[str, str],
     muxer_options: Mapping[str, str],
 ) -> bytes:
-    """`[C, n]` as a file, by an encoder of FFmpeg that takes `sample_rate`. Raises `PeerError`."""
+    """`[C, n]` as a file by an FFmpeg encoder that takes `sample_rate`. Raises `PeerError`."""
     import av
     from av.audio.stream import AudioStream
 

@@ -1,5 +1,5 @@
-"""A run that travels: its state in a few small files, to go on with on another machine.
+"""A run in a few small files, to continue on another machine.
 
-`contents` says what of a state travels and what is made anew, `parts` how it is written;
-`command` is `encodec-train carry`.
+`contents` says which parts of a state are packed and which are made again, `parts` is the file
+format, `command` is `encodec-train carry`.
 """

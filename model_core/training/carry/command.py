@@ -1,7 +1,7 @@
 """`encodec-train carry`: pack a run's state into a few small files, and unpack it elsewhere.
 
-Each file stays below 15 MiB. A run goes on from its files with a warm-up of the learning rate;
-`encodec-train codec DATA RUN` (or `lm`) then continues it with the settings that it had.
+Each file stays below 15 MiB. `encodec-train codec DATA RUN` (or `lm`) continues the unpacked run
+with its settings, after a new warm-up of the learning rate.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Pack or unpack. Raises `WeightsError`, and `SettingsError` for a folder that has a run."""
+    """Pack or unpack. Raises `WeightsError`, and `SettingsError` if the folder has a run."""
     if arguments.direction == "pack":
         for path in pack(arguments.run, arguments.folder):
             sys.stdout.write(f"{path}\n")
@@ -47,10 +47,10 @@ def pack(run: Path, folder: Path) -> list[Path]:
 
 
 def unpack(parts: list[Path], run: Path) -> int:
-    """Make the run's folder of its parts; returns the step at which it goes on.
+    """Make the run's folder from its parts; returns the step at which it continues.
 
-    Raises `WeightsError` for parts that do not make a run, and `SettingsError` where the folder
-    has one already.
+    Raises `WeightsError` for parts that do not form a run, and `SettingsError` if the folder
+    already has one.
     """
     if (run / STATE).exists():
         raise SettingsError(f"{run} holds a run already")

@@ -1,9 +1,9 @@
-"""What of a run's state travels, and how the rest is made anew.
+"""Which parts of a run's state are packed, and how the others are made again.
 
-Weights travel as float16, with the codebooks, the discriminators and what the balancer knows.
-Left behind are the averages that a few dozen steps make again and that are most of a state:
-Adam's, for which the learning rate warms up once more, and the average of the weights, which
-begins at the weights. The sums of the codebooks follow from their entries and sizes.
+Packed, as float16: the weights with codebooks and discriminators, and the balancer's averages. Not
+packed is most of a state: averages that a few dozen steps make again. Adam's averages start anew,
+with a new warm-up of the learning rate; the average of the weights starts at the weights. The sums
+of the codebooks follow from their entries and sizes.
 """
 
 from collections.abc import Mapping
@@ -33,14 +33,14 @@ Settings = CodecSettings | LMTrainingConfig
 SHARED = ("config", "step", "spent")
 DESCRIBED = {"codec": ("quantising", "balancer"), "lm": ("made_for",)}
 PREFIXES = {"codec": ("weights.", "discriminator."), "lm": ("weights.",)}
-_EXACT = (".inited", ".cluster_size")  # small, and counts: they stay float32
+_EXACT = (".inited", ".cluster_size")  # small, and counts: kept in float32
 
 
 def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a state that travel, and what is said about them.
+    """The packed tensors of a state, and their description.
 
-    Of a run that has ended the averaged weights travel: they are what it was for. Raises
-    `WeightsError` for a state that is none and for values that float16 cannot hold.
+    For a finished run, they are the averaged weights, its result. Raises `WeightsError` for an
+    invalid state and for values that float16 cannot hold.
     """
     kind = state.get("kind", "codec")
     try:
@@ -62,10 +62,10 @@ def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def unpacked(
     tensors: Mapping[str, Tensor], described: Mapping[str, Any], where: Path
 ) -> tuple[State, Settings]:
-    """The state that `packed` took apart, ready to go on, and the settings of its run.
+    """The inverse of `packed`: a state that can continue, and the settings of its run.
 
     Raises `WeightsError`, naming the file `where`, for tensors that are not the network's, and
-    `SettingsError` for settings that are none.
+    `SettingsError` for invalid settings.
     """
     kind = described.get("kind")
     if kind not in DESCRIBED:
@@ -122,7 +122,7 @@ def _lm(settings: LMTrainingConfig, arrays: Arrays, where: Path) -> State:
     return {
         "network": network.state_dict(),
         "average": _floating(network),
-        "best": float("inf"),  # of what comes from here on
+        "best": float("inf"),  # of the evaluations from here on
     }
 
 

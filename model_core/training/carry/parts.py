@@ -1,10 +1,9 @@
-"""Named tensors and a description in files of bounded size, each of which is checked.
+"""Named tensors and a description in files of bounded size, with checksums.
 
-All values are laid end to end and cut into parts of one size, so that a tensor may begin in one
-part and end in the next. A part is a safetensors file of flat pieces. Its metadata name the
-sha256 of every part, over the names, types and values of its pieces and over what else the
-metadata say: a part that is missing, changed or of another pack is found, whatever its file is
-called.
+All values are concatenated and cut into parts of equal size, so a tensor may start in one part and
+end in the next. A part is a safetensors file of flat pieces. Its metadata hold the sha256 of every
+part, over the names, types and values of its pieces and over the other metadata. So a part that is
+missing, changed or of another pack is detected, whatever its file name.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ Pieces = dict[str, Tensor]
 @dataclass(frozen=True)
 class _Part:
     path: Path
-    number: int  # from 0 on
+    number: int  # from 0
     digests: list[str]  # of all parts
     label: str
     pieces: Pieces
@@ -46,7 +45,7 @@ def write_parts(
 ) -> list[Path]:
     """Write `folder/NAME-1-of-N.safetensors` and so on; returns the paths.
 
-    `description` is anything that JSON holds. No part has more than `largest` bytes of values.
+    `description` is any JSON value. No part has more than `largest` bytes of values.
     """
     shapes = {key: list(tensor.shape) for key, tensor in tensors.items()}
     labels = [json.dumps({"description": dict(description), "shapes": shapes})]
@@ -67,8 +66,8 @@ def write_parts(
 def read_parts(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the description that `write_parts` wrote, from its files in any order.
 
-    Raises `WeightsError` for a part that is missing, there twice, of another pack, changed or no
-    part at all.
+    Raises `WeightsError` for a part that is missing, given twice, of another pack, changed or not
+    a part.
     """
     parts: dict[int, _Part] = {}
     for path in paths:
@@ -97,10 +96,10 @@ def read_parts(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _cut(tensors: Mapping[str, Tensor], largest: int) -> list[Pieces]:
-    """The values in as few parts as `largest` bytes allow, all about as large."""
+    """The values in as few parts as `largest` bytes allow, of about equal size."""
     total = sum(t.numel() * t.element_size() for t in tensors.values())
     count = max(1, -(-total // largest))
-    room = -(-total // count) + 16  # an end of a few bytes may be too short for a value
+    room = -(-total // count) + 16  # the last few bytes may be too few for a value
     parts: list[Pieces] = [{}]
     left = room
     for name, tensor in tensors.items():

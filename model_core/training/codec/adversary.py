@@ -1,4 +1,4 @@
-"""The adversary: MS-STFT discriminators, their losses and their optimiser.
+"""The MS-STFT discriminators, their losses and their optimiser.
 
 Source: paper section 3.4, "discriminative loss".
 """
@@ -27,12 +27,12 @@ def windows_for(sample_rate: int) -> tuple[int, ...]:
 
 
 def generator_hinge(fake: list[Tensor]) -> Tensor:
-    """What the codec minimises: its logits lie below 1. Mean over the scales."""
+    """The codec's loss: how far its logits lie below 1. Mean over the scales."""
     return torch.stack([F.relu(1 - logits.float()).mean() for logits in fake]).mean()
 
 
 def discriminator_hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """What the discriminators minimise: real logits below 1, fake ones above -1."""
+    """The discriminators' loss: real logits below 1, fake ones above -1."""
     margins = [
         F.relu(1 - a.float()).mean() + F.relu(1 + b.float()).mean()
         for a, b in zip(real, fake, strict=True)
@@ -43,7 +43,7 @@ def discriminator_hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 def relative_feature_distance(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
     """Mean absolute difference over the mean absolute real feature, averaged over all layers.
 
-    Features keep their precision (the maps of a batch are its largest tensors); means are float32.
+    Features keep their precision (they are a batch's largest tensors); means are float32.
     """
     distances = []
     for real_layers, fake_layers in zip(real, fake, strict=True):
@@ -54,12 +54,12 @@ def relative_feature_distance(real: list[list[Tensor]], fake: list[list[Tensor]]
 
 
 class Adversary:
-    """Judges decoded audio against the original and learns to.
+    """Discriminators between decoded audio and the original, and their training.
 
-    Each channel is judged on its own. Waveforms are `[B, C, T]` with T at least the longest
-    window. Networks run in the caller's autocast precision (float32 or bfloat16), spectra and
-    losses in float32. All processes start with the discriminators of the first one, learn at the
-    same steps and average their gradients.
+    Each channel is judged by itself. Waveforms are `[B, C, T]` with T at least the longest window.
+    Networks run in the caller's autocast precision (float32 or bfloat16), spectra and losses in
+    float32. All processes start with the discriminators of the first one, learn at the same steps
+    and average their gradients.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Adversary:
         update_probability: float | None = None,
         seed: int = 0,
     ):
-        """`update_probability` of None is the paper's: 2/3 for mono models, 1/2 for stereo."""
+        """`update_probability` None means the paper's: 2/3 for mono models, 1/2 for stereo."""
         windows = windows_for(config.sample_rate)
         hops = [window // 4 for window in windows]
         self.discriminator = MultiScaleSTFTDiscriminator(
@@ -103,14 +103,14 @@ class Adversary:
         }
 
     def learns_at(self, step: int) -> bool:
-        """Whether the discriminators learn at `step`: drawn from the seed and the step alone."""
+        """Whether the discriminators learn at `step`: a function of the seed and the step alone."""
         return np.random.default_rng([self.seed, step]).random() < self.update_probability
 
     def update(self, real: Tensor, fake: Tensor, step: int, rate: float = 1.0) -> dict[str, Tensor]:
         """One step of the discriminators, if they learn at `step`; `fake` gets no gradient.
 
-        `rate` is the share of the learning rate at this step. Returns `discriminator`, the hinge
-        loss, or nothing where they do not learn. A gradient that is not finite changes nothing.
+        `rate` is the factor of the learning rate at this step. Returns `discriminator`, the hinge
+        loss, or nothing if they do not learn. A gradient that is not finite changes nothing.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * rate
@@ -127,16 +127,16 @@ class Adversary:
         return {"discriminator": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything it needs to go on exactly: weights and the optimiser's averages."""
+        """Everything needed to continue exactly: weights and the optimiser's averages."""
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, at this one's learning rate.
+        """Continue from what `state_dict` returned, with this object's learning rate.
 
-        An optimiser's state of None begins anew. Raises `RuntimeError` for another shape.
+        If the optimiser's state is None, it starts anew. Raises `RuntimeError` for another shape.
         """
         self.discriminator.load_state_dict(state["discriminator"])
         resume_optimizer(self.optimizer, state["optimizer"])

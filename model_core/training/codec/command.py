@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train. Raises `SettingsError`, and `TrainingDataError` where the data is no audio."""
+    """Train. Raises `SettingsError`, and `TrainingDataError` if the data is not audio."""
     began = time.monotonic()
     settings = from_flags(CodecSettings, arguments, arguments.run, PRESETS[arguments.preset])
     with run_device(arguments) as device:
@@ -64,12 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def cache_of(data: Path, run: Path, config: ModelConfig, other_recordings: bool = False) -> Path:
-    """`data` where it is a cache, else the cache the first process makes of it in the run.
+    """`data` if it is a cache, else the cache that the first process makes of it in the run.
 
-    A cache that is there is taken if `data` still is what it was made of (one of an older version
-    does not say of what). If not, it is made anew before the run has saved a state, or with
-    `other_recordings`; else it raises `SettingsError`, because a run goes on with the recordings it
-    began with and the same of them held out. Raises `TrainingDataError` as `build_cache` does.
+    An existing cache is used if `data` is still its source (older caches do not name their source).
+    Otherwise it is made again if the run has no saved state, or with `other_recordings`; if neither
+    holds, raises `SettingsError`, because a run continues with the same training and validation
+    recordings. Raises `TrainingDataError` like `build_cache`.
     """
     if (data / INDEX).exists():
         return data

@@ -12,7 +12,7 @@ from torch.nn.utils import spectral_norm
 DiscriminatorOutput = tuple[list[Tensor], list[list[Tensor]]]
 
 Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm"]
-"""Those of the reference that do something to a spectrogram and can be run."""
+"""The reference's norms that have an effect on a spectrogram and run."""
 
 _LEAKY = MappingProxyType({"negative_slope": 0.2})
 _PARAMETRIZED = {
@@ -22,10 +22,10 @@ _PARAMETRIZED = {
 
 
 class WeightNormConv2d(nn.Conv2d):
-    """`nn.Conv2d` whose weight is `g · v / ‖v‖`, the norm taken per output channel.
+    """`nn.Conv2d` with the weight `g · v / ‖v‖`, one norm per output channel.
 
-    Its tensors are called `weight_g` and `weight_v`, as in the reference. It also loads them under
-    the names that `torch.nn.utils.parametrizations` gives them, as older states have them.
+    Its tensors are `weight_g` and `weight_v`, as in the reference. It also loads them under the
+    names of `torch.nn.utils.parametrizations`, which older states have.
     """
 
     weight_g: Tensor
@@ -50,7 +50,7 @@ class WeightNormConv2d(nn.Conv2d):
 
 
 class NormConv2d(nn.Module):
-    """A 2-D convolution that keeps the size but for its stride, normalised or not.
+    """A 2-D convolution that keeps the size (divided by its stride), normalised or not.
 
     Raises `ValueError` for a norm that is not a `Norm`.
     """
@@ -86,12 +86,12 @@ class NormConv2d(nn.Module):
 
 
 class DiscriminatorSTFT(nn.Module):
-    """Judges a waveform `[B, C, T]` by its complex spectrogram at one window length.
+    """A discriminator of waveforms `[B, C, T]` on the complex spectrogram at one window length.
 
-    Real and imaginary parts are channels; convolutions dilated 1, 2, 4 in time and of stride 2
-    in frequency. Returns the logits `[B, 1, frames, bins]` and the five feature maps. The
-    spectrogram is float32 under autocast too. `activation` is the name of a class in `torch.nn`,
-    made with `activation_params`.
+    Real and imaginary parts are channels; the convolutions have dilations 1, 2, 4 in time and
+    stride 2 in frequency. Returns the logits `[B, 1, frames, bins]` and the five feature maps. The
+    spectrogram is float32 even under autocast. `activation` is the name of a class in `torch.nn`,
+    `activation_params` its arguments.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class DiscriminatorSTFT(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             z = self.spec_transform(x.float())
         z = torch.cat([z.real, z.imag], dim=1).transpose(2, 3)  # [B, 2C, frames, bins]
-        z = z.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
+        z = z.contiguous(memory_format=torch.channels_last)  # faster convolutions
         features = []
         for conv in self.convs:
             z = self.activation(conv(z))
@@ -150,9 +150,9 @@ class DiscriminatorSTFT(nn.Module):
 
 
 class MultiScaleSTFTDiscriminator(nn.Module):
-    """One `DiscriminatorSTFT` a window length; returns the logits and the features of each.
+    """One `DiscriminatorSTFT` per window length; returns the logits and the features of each.
 
-    Further keywords go to each of them. The reference's default are three scales.
+    The other keywords are passed to each of them. The defaults are the reference's three scales.
     """
 
     def __init__(

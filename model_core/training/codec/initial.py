@@ -1,4 +1,4 @@
-"""Weights that a run starts from."""
+"""Initial weights of a run."""
 
 import math
 
@@ -9,12 +9,12 @@ from ...nn.network import EncodecNetwork
 
 
 def start_loud(model: EncodecNetwork) -> None:
-    """Give weight-normed layers gains that carry the signal through the depth, and no bias.
+    """Give weight-normed layers gains that keep the signal's level through the layers, and no bias.
 
-    With torch's own start the signal dies on the way and what reaches the decoder is bias. A
-    convolution with filters of norm 1 keeps the power of a white input; a transposed one, of
-    which two taps meet in each sample and half as many channels come out, needs sqrt(stride / 2).
-    The first layer lifts the level of audio to about one, the last one starts nearly silent.
+    With torch's initial weights the signal vanishes and only bias reaches the decoder. A
+    convolution with filters of norm 1 keeps the power of a white input; a transposed one, with two
+    taps per output sample and half as many output channels, needs sqrt(stride / 2). The first layer
+    raises the level of audio to about 1, the last one starts nearly silent.
     """
     with torch.no_grad():
         for name, conv in model.named_modules():

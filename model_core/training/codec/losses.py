@@ -19,24 +19,24 @@ def l1(reference: Tensor, estimate: Tensor) -> Tensor:
 def relative_l1(reference: Tensor, estimate: Tensor) -> Tensor:
     """`l1` of each clip over the clip's mean absolute value.
 
-    The plain one hardly sees quiet clips: at -40 dB they weigh a hundredth of loud ones.
+    In plain `l1`, quiet clips hardly count: a clip at -40 dB weighs a hundredth of a loud one.
     """
     level = reference.abs().mean((1, 2)) + LEVEL_FLOOR
     return ((reference - estimate).abs().mean((1, 2)) / level).mean()
 
 
 def bands_for(window: int, sample_rate: int, most: int) -> int:
-    """How many mel bands, at most `most`, a spectrum of `window` samples can tell apart.
+    """The number of mel bands, at most `most`, that a spectrum of `window` samples can resolve.
 
-    Every band then has a frequency of the spectrum (a multiple of `sample_rate / window` Hz)
-    within its triangle.
+    Every band's triangle then contains a frequency of the spectrum (a multiple of
+    `sample_rate / window` Hz).
     """
     spacing = sample_rate / window
     return next(n for n in range(most, 0, -1) if n == 1 or _all_filled(n, sample_rate, spacing))
 
 
 def _all_filled(bands: int, sample_rate: int, spacing: float) -> bool:
-    """Whether each of `bands` triangles between 0 and half the rate holds a multiple of spacing."""
+    """Whether each of `bands` triangles from 0 to half the rate has a multiple of `spacing`."""
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)  # the scale of torchaudio's filters (HTK)
     edges = [700 * (10 ** (top * i / (bands + 1) / 2595) - 1) for i in range(bands + 2)]
     margin = 1e-3 * spacing  # a frequency on the edge itself has no weight
@@ -49,17 +49,18 @@ def _all_filled(bands: int, sample_rate: int, spacing: float) -> bool:
 class MultiScaleMelLoss(nn.Module):
     """Distance of mel spectrograms at several window lengths `2^e`, hop a quarter.
 
-    At each scale the mean absolute difference of the mel amplitudes, plus alpha times the mean
-    square difference of their decimal logarithms; then the mean over the scales. The paper sets
-    alpha to 1; with `scaled_alpha` it is `sqrt(2^e - 1)`, which favours long windows (audiocraft's
-    `alphas`, after Gritsenko et al. 2020). Windows too short for `n_mels` bands have fewer.
+    The loss of a scale is the mean absolute difference of the mel amplitudes, plus alpha times the
+    mean square difference of their decimal logarithms; the result is the mean over the scales. In
+    the paper alpha is 1; with `scaled_alpha` it is `sqrt(2^e - 1)`, which favours long windows
+    (audiocraft's `alphas`, after Gritsenko et al. 2020). Windows too short for `n_mels` bands have
+    fewer.
 
-    `log_floor`, an amplitude, says what counts as silence. The gradient of a logarithm is that of
-    its argument over its size: with a floor far below the level of speech, nearly all of it goes
-    into the quietest moments, and loud high frequencies stay 16 dB too weak in a short run.
+    Amplitudes below `log_floor` count as silence. The gradient of log x is that of x divided by x:
+    with a floor far below the level of speech, nearly all gradient goes into the quietest moments,
+    and loud high frequencies stay 16 dB too weak in a short run.
 
-    Computed in float32 whatever the precision around it. `forward(reference, estimate)` takes
-    `[B, C, T]` with T above half of the longest window.
+    Always computed in float32. `forward(reference, estimate)` takes `[B, C, T]` with T above half
+    of the longest window.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    # A small network in five minutes on two CPU cores: no discriminators, and the clock decides.
+    # A small network in five minutes on two CPU cores: no discriminators, length by the clock.
     "laptop": {
         "n_filters": 8,
         "minutes": 5.0,
@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class CodecSettings:
-    """What a run is told. Lengths in steps, seconds or minutes as the names say."""
+    """The settings of a run. Lengths are in steps, seconds or minutes, as the names say."""
 
     model: str = setting("encodec_24khz", "the codec to train", choices=tuple(CONFIGS))
     n_filters: int = setting(32, "width of the network; the published models have 32", Range(1, 64))
@@ -129,7 +129,7 @@ class CodecSettings:
 
     @property
     def adversarial(self) -> float:
-        """The adversarial weight; the paper's where none is given."""
+        """The adversarial weight; by default the paper's."""
         if self.adversarial_weight is not None:
             return self.adversarial_weight
         return 4.0 if config_of(self.model).channels == 2 else 3.0

@@ -1,4 +1,4 @@
-"""Distance of complex spectra, which hears phase as well as level."""
+"""Distance of complex spectra: it depends on phase as well as level."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ class ComplexSpectrumLoss(nn.Module):
     """Mean absolute difference of compressed complex spectra at several window lengths, hop a
     quarter, over each clip's level.
 
-    Amplitudes are raised to `power` and phases kept, so that quiet parts of a spectrum count more
-    than their share of the waveform's energy; dividing by the level makes quiet clips count as
-    loud ones do. Source: the compressed losses of speech enhancement (Ephrat et al., "Looking to
-    Listen", arXiv 1804.03619, section 4), here absolute and at several windows.
+    Amplitudes are raised to `power` and phases kept: quiet parts of a spectrum then count more than
+    their share of the energy. Division by the level makes quiet clips count like loud ones. Source:
+    the compressed losses of speech enhancement (Ephrat et al., "Looking to Listen", arXiv
+    1804.03619, section 4), here absolute and at several windows.
 
     `forward(reference, estimate)` takes `[B, C, T]` with T above half of the longest window.
-    Computed in float32 whatever the precision around it.
+    Always computed in float32.
     """
 
     def __init__(self, windows: Sequence[int] = WINDOWS, power: float = 0.5):

@@ -1,4 +1,4 @@
-"""A run that starts from finished weights."""
+"""Starting a run from finished weights."""
 
 import torch
 
@@ -9,13 +9,13 @@ from ..source import load_source
 from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
-"""Latents in a batch of the paper (section 4.2: 64 clips of a second)."""
+"""Latents in a batch of the paper (section 4.2: 64 clips of 1 s)."""
 
 
 def require_fitting(source: str, config: ModelConfig) -> None:
-    """Raises `WeightsError` where `from_weights` cannot make a network `config` of `source`.
+    """Raises `WeightsError` if `from_weights` cannot make a network `config` of `source`.
 
-    To know it before recordings are decoded. Raises as `load_source` too.
+    Call it before recordings are decoded. Raises what `load_source` raises, too.
     """
     found = load_source(source, config.name).model.config
     width, wanted = found.n_filters, config.n_filters
@@ -29,10 +29,10 @@ def require_fitting(source: str, config: ModelConfig) -> None:
 
 
 def from_weights(model: EncodecNetwork, source: str) -> None:
-    """Copy the weights of `source` (see `load_source`) into `model`, ready to be trained on.
+    """Copy the weights of `source` (see `load_source`) into `model`, ready for training.
 
-    Those of a network of half the width, or a quarter, grow into it (see `widen`). Raises
-    `WeightsError` where they belong to another network.
+    Weights of a network of half or a quarter of the width are widened (see `widen`). Raises
+    `WeightsError` if they belong to another network.
     """
     found = load_source(source, model.config.name).model
     while 2 * found.config.n_filters <= model.config.n_filters:
@@ -52,11 +52,11 @@ def _require_equal(source: str, found: ModelConfig, wanted: ModelConfig) -> None
 
 @torch.no_grad()
 def fill_statistics(model: EncodecNetwork) -> None:
-    """Give codebooks without training statistics (files seldom carry them) such as keep them.
+    """Give codebooks without training statistics (most files have none) neutral ones.
 
-    Every entry counts as used alike, as often as in a batch of the paper and well above what is
-    a dead code; its moving sum is what makes the entry itself. The next step of the average then
-    moves an entry by about a hundredth of the way to its latents.
+    Every entry counts as equally used, as often as in a batch of the paper and far more than a
+    dead code; its moving sum gives the entry itself. The next step of the average then moves an
+    entry by about a hundredth of the way to its latents.
     """
     for layer in model.quantizer.codebooks:
         book = layer.codebook

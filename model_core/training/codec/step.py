@@ -24,10 +24,10 @@ from .spectrum import ComplexSpectrumLoss
 
 
 class CodecStep:
-    """What learns, and how. `__call__` makes one step and returns what it saw.
+    """The trained parts and one step of their training. `__call__` returns the losses.
 
-    What it saw stays on the device, so that the host can prepare the next steps while the device
-    works on this one; `float` waits for it.
+    The losses stay on the device, so the host can prepare the next steps while the device works on
+    this one; `float` of a loss waits for it.
     """
 
     def __init__(self, settings: CodecSettings, model: EncodecNetwork, device: torch.device):
@@ -52,7 +52,7 @@ class CodecStep:
         self.adversary: Adversary | None = None
 
     def start_adversary(self) -> Adversary:
-        """The discriminators, made at their first use, the same on all processes."""
+        """The discriminators, made at first use, the same in all processes."""
         if self.adversary is None:
             torch.manual_seed(seed_of(self.settings.seed, "discriminators"))
             self.adversary = Adversary(
@@ -69,7 +69,7 @@ class CodecStep:
     ) -> dict[str, Tensor]:
         """Learn from `clips` `[B, C, T]` with the learning rates times `rate`.
 
-        `quantise` and `judge` say whether the quantiser and the discriminators take part.
+        `quantise` uses the quantiser, `judge` the discriminators.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate
@@ -105,14 +105,14 @@ class CodecStep:
         return seen
 
     def freeze(self) -> None:
-        """From now on encoder and codebooks are final, and the decoder alone learns."""
+        """From now on encoder and codebooks are fixed, and only the decoder learns."""
         self.model.encoder.requires_grad_(False)
         self.model.quantizer.eval()
 
     def forward(self, target: Tensor, bandwidth: float | None) -> tuple[Tensor, Tensor]:
         """The decoded `[B, C, T]`, float32, and the commitment loss.
 
-        `bandwidth` (kbps) None leaves the quantiser out.
+        `bandwidth` is in kbps; None bypasses the quantiser.
         """
         latent = self._run(self.model.encoder.model, target).float()
         penalty = latent.new_zeros(())
@@ -120,12 +120,12 @@ class CodecStep:
             result = self.model.quantizer(latent, self.model.frame_rate, bandwidth)
             latent, penalty = result.quantized, result.penalty
         *layers, last = self.model.decoder.model
-        output = last(self._run(layers, latent).float())  # bfloat16 would be heard in a waveform
+        output = last(self._run(layers, latent).float())  # bfloat16 would be audible in a waveform
         return output[..., : target.shape[-1]], penalty
 
     def _run(self, layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-        """`x` through `layers`, in low precision but for LSTMs: on CUDA those would take float16
-        whatever is asked for, and nothing here keeps its gradients from vanishing."""
+        """`x` through `layers`, in low precision except for LSTMs: on CUDA they would always take
+        float16, in which gradients vanish here (there is no loss scaling)."""
         for layer in layers:
             if isinstance(layer, SLSTM):
                 x = layer(x.float())
@@ -138,7 +138,7 @@ class CodecStep:
         return autocast(self.settings.precision, self.device)
 
     def bandwidth(self, step: int) -> float:
-        """The bandwidth (kbps) drawn for a step, the same on all processes (section 3.2)."""
+        """The bandwidth (kbps) drawn for a step, the same in all processes (section 3.2)."""
         choices = self.model.target_bandwidths
         usual = self.settings.usual_bandwidth
         weights = [3.0 if kbps == usual else 1.0 for kbps in choices]

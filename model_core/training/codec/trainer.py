@@ -1,9 +1,8 @@
 """Trains a codec: the whole recipe of the paper (sections 3.3, 3.4 and 4.2).
 
-A run goes through phases by its progress: the autoencoder alone, then with its quantiser (started
-by k-means on the latents of many clips), then with the discriminators, while the learning rate
-falls at the end. Everything that is drawn follows from the seed and the step alone, so that a run
-that was stopped goes on exactly as if it had not been.
+A run has phases: the autoencoder alone, then with its quantiser (started by k-means on the latents
+of many clips), then with the discriminators; the learning rate falls at the end. All random draws
+depend on the seed and the step alone, so a stopped run continues exactly as if it had not stopped.
 """
 
 from collections.abc import Generator
@@ -40,7 +39,7 @@ from .validation import validate
 
 
 class CodecTrainer:
-    """One run in a folder; `run` goes on from wherever it stopped."""
+    """One run in a folder; `run` continues from where it stopped."""
 
     def __init__(
         self,
@@ -49,7 +48,7 @@ class CodecTrainer:
         folder: Path,
         device: torch.device | str = "cpu",
     ):
-        """Raises `SettingsError` where the folder holds a run of another network."""
+        """Raises `SettingsError` if the folder has a run of another network."""
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
@@ -67,7 +66,7 @@ class CodecTrainer:
                 self.model.quantizer.forget()
         self.model.to(self.device).train()
         self.step = 0
-        self.warm_from = 0  # the step at which the optimisers began
+        self.warm_from = 0  # the step at which the optimisers started
         self.spent = 0.0  # seconds
         self.learn = CodecStep(settings, self.model, self.device)
         self.average = Average(self.model, settings.average_decay)
@@ -78,7 +77,7 @@ class CodecTrainer:
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
     def _sampler(self) -> ClipSampler | DeviceSampler:
-        """Of the samples on the device, where it is a GPU that has room for them."""
+        """On the device if it is a GPU with room for the samples."""
         settings = self.settings
         clip = round(settings.clip_seconds * self.model.sample_rate)
         drawn = (self.cache, clip, settings.mix, settings.seed, distrib.rank())
@@ -88,7 +87,7 @@ class CodecTrainer:
         return ClipSampler(*drawn, augmentation)
 
     def _batches(self) -> Prefetch | Generator[tuple[int, Tensor], None, None]:
-        """Endless `(step, clips)` from this step on; to be closed."""
+        """Endless `(step, clips)` from this step on; close it after use."""
         sampler, size = self.sampler, self.settings.batch
         if isinstance(sampler, DeviceSampler):
             return ((step, sampler.batch(step, size)) for step in count(self.step))
@@ -100,8 +99,8 @@ class CodecTrainer:
         return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None) -> bool:
-        """Train to the end; True there. Or save, evaluate and return after `stop_after` seconds;
-        at a signal save and return."""
+        """Train to the end and return True. After `stop_after` seconds save, evaluate and return
+        False; at a signal save and return False."""
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
@@ -129,10 +128,10 @@ class CodecTrainer:
         return True
 
     def train_step(self, clips: Tensor | None = None) -> dict[str, float | Tensor]:
-        """One step on `clips`, by default those of this step; returns what was seen of it, on
-        the device."""
+        """One step on `clips`, by default those of this step; returns its losses, on the
+        device."""
         settings, done = self.settings, self.progress
-        # The network's own draws (k-means, dead codes) follow from the step too.
+        # The network's own draws (k-means, dead codes) depend on the step too.
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
@@ -161,7 +160,7 @@ class CodecTrainer:
         latents: list[Tensor] = []
         draw = 0
         while sum(map(len, latents)) < self.settings.kmeans_frames:
-            # Batches that are trained on much later, if ever.
+            # Batches of much later steps, probably never trained on.
             clips = self.sampler.batch(10**9 + draw, self.settings.batch).to(self.device)
             latent = self.model.encoder(self.model.normalised(clips)[0])
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))

@@ -1,4 +1,4 @@
-"""How a codec in training does on recordings that it does not train on."""
+"""Evaluation of a codec in training on held-out recordings."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ def validate(
     bandwidth: float | None,
     seconds: float = 2.0,
 ) -> Validation:
-    """Code clips of `seconds` at `bandwidth` kbps; None leaves the quantiser out.
+    """Code clips of `seconds` at `bandwidth` kbps; None bypasses the quantiser.
 
     SI-SNR and log-mel distance (dB) per category, and the share of codebook entries used.
     """

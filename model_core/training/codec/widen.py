@@ -1,8 +1,8 @@
-"""A network of twice the width that computes the same: what a narrow run learned is kept.
+"""A network of twice the width with the same output, to continue a narrow run.
 
 Every inner channel is doubled. The copies' outgoing weights are halved, plus and minus a little
-noise, which leaves the function as it is and lets the copies part in training. Source: Chen et
-al., "Net2Net", arXiv 1511.05641.
+noise: the function stays the same, and training can separate the copies. Source: Chen et al.,
+"Net2Net", arXiv 1511.05641.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
 from ...nn.network import EncodecNetwork
 
-NOISE = 0.1  # of a copy's weights, against their standard deviation
+NOISE = 0.1  # of a copy's weights, relative to their standard deviation
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def _convolution(narrow: nn.Module, wide: nn.Module, generator: torch.Generator)
 
 
 def _tensors(narrow: nn.Module, wide: nn.Module, generator: torch.Generator) -> None:
-    """Copy norms and LSTMs, whose gates are each doubled on their own."""
+    """Copy norms and LSTMs; each gate is doubled by itself."""
     found = dict(narrow.named_parameters())
     for name, target in wide.named_parameters():
         source = found[name]

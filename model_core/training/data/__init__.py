@@ -1,1 +1,1 @@
-"""Recordings to train on: found, decoded once, split, drawn, changed, or made on the spot."""
+"""Training data: find, decode once, split, draw and augment recordings, or synthesise them."""

@@ -1,9 +1,9 @@
-"""What happens to training clips: sources are mixed, put into a room, and change their level.
+"""Augmentation of training clips: mixing of sources, reverberation, level.
 
 Source: paper section 4.1. One source with probability 0.64, two with 0.24, three (no music) with
 0.12; reverberation with probability 0.2 and RT60 of 0.3 to 1.3 s, but none for music alone; gains
-of -10 to 6 dB. Not as there: the rooms are made on the spot instead of measured, levels are taken
-from the clips and not from whole files, and a clip that would clip is turned down, not rejected.
+of -10 to 6 dB. Unlike in the paper, rooms are synthetic instead of measured, levels are those of
+clips and not of whole files, and a clip that would overload is turned down, not rejected.
 """
 
 import math
@@ -15,7 +15,7 @@ from torchaudio.functional import fftconvolve
 
 from ...errors import SettingsError
 
-SMOOTH = 1024  # lengths that are multiples of this are transformed fast
+SMOOTH = 1024  # FFTs are fast for multiples of this
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -25,16 +25,16 @@ def uniform(low: float, high: float, generator: torch.Generator) -> float:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How clips are changed. Raises `SettingsError` for values that cannot be."""
+    """How clips are changed. Raises `SettingsError` for impossible values."""
 
     two_sources: float = 0.24  # probability of a mix of two
     three_sources: float = 0.12  # probability of a mix of three
-    mix_db: tuple[float, float] = (-15.0, 0.0)  # of a further source, against the first
+    mix_db: tuple[float, float] = (-15.0, 0.0)  # of a further source, relative to the first
     reverberation: float = 0.2  # probability
-    rt60: tuple[float, float] = (0.3, 1.3)  # s until a room's sound has fallen by 60 dB
-    direct_db: tuple[float, float] = (0.0, 15.0)  # direct sound against the room's sound
+    rt60: tuple[float, float] = (0.3, 1.3)  # s, in which a room's sound falls by 60 dB
+    direct_db: tuple[float, float] = (0.0, 15.0)  # direct sound relative to the room's sound
     gain_db: tuple[float, float] = (-10.0, 6.0)
-    inversion: float = 0.5  # probability of turning the polarity
+    inversion: float = 0.5  # probability of inverting the polarity
 
     def __post_init__(self) -> None:
         for name in ("two_sources", "three_sources", "reverberation", "inversion"):
@@ -50,14 +50,14 @@ class Augmentation:
             raise SettingsError(f"rt60 is a time in seconds, not {self.rt60[0]}")
 
     def draw_sources(self, generator: torch.Generator) -> int:
-        """How many sources are mixed: 1, 2 or 3."""
+        """The number of sources to mix: 1, 2 or 3."""
         place = uniform(0, 1, generator)
         if place < self.three_sources:
             return 3
         return 2 if place < self.three_sources + self.two_sources else 1
 
     def mix(self, sources: list[Tensor], generator: torch.Generator) -> Tensor:
-        """Sum of clips `[C, T]`, each further one at a drawn level against the first."""
+        """Sum of clips `[C, T]`, each further one at a random level relative to the first."""
         mixed = sources[0]
         for source in sources[1:]:
             wanted = _rms(sources[0]) * _factor(uniform(*self.mix_db, generator))
@@ -74,7 +74,7 @@ class Augmentation:
         direct = uniform(*self.direct_db, generator)
         response = room_response(clip.shape[0], rt60, direct, sample_rate, generator)
         length = clip.shape[-1]
-        response = response[:, :length]  # what comes later is cut off
+        response = response[:, :length]  # the rest is cut off
         missing = -(length + response.shape[-1] - 1) % SMOOTH
         response = torch.nn.functional.pad(response, (0, missing))
         wet = fftconvolve(clip, response)[:, :length]
@@ -82,7 +82,7 @@ class Augmentation:
         return wet * (_rms(clip) / power) if power > 0 else clip
 
     def level(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """`clip` with a drawn gain and polarity; a peak beyond 1 is brought back to 1."""
+        """`clip` with a random gain and polarity; a peak beyond 1 is scaled to 1."""
         factor = _factor(uniform(*self.gain_db, generator))
         if uniform(0, 1, generator) < self.inversion:
             factor = -factor
@@ -100,7 +100,7 @@ AS_IT_IS = Augmentation(
 def room_response(
     channels: int, rt60: float, direct_db: float, sample_rate: int, generator: torch.Generator
 ) -> Tensor:
-    """Impulse response `[C, n]` of a room: the direct sound, then noise that dies away.
+    """Impulse response `[C, n]` of a room: the direct sound, then decaying noise.
 
     The noise falls by 60 dB in `rt60` seconds, differs between the channels, begins up to 20 ms
     after the direct sound (its first reflection) and lies `direct_db` below it in energy.

@@ -1,6 +1,6 @@
 """The augmentations of `augment` for a batch of clips `[B, C, T]` on any device.
 
-What is drawn is given; no value is read from the device, so that the host does not wait for it.
+Random draws are arguments. No value is read from the device, so the host does not wait for it.
 """
 
 import math
@@ -22,7 +22,7 @@ def factor(db: Tensor) -> Tensor:
 
 
 def mixed(clips: Tensor, sources: Tensor, level_db: Tensor, first: Tensor) -> Tensor:
-    """`clips` with one more source each, at `level_db` `[B]` against the clips in `first`."""
+    """`clips` with one more source each, at `level_db` `[B]` relative to the clips in `first`."""
     present = rms(sources)
     gain = torch.where(present > 0, rms(first) * factor(level_db) / present, 0)
     return clips + sources * gain
@@ -31,10 +31,10 @@ def mixed(clips: Tensor, sources: Tensor, level_db: Tensor, first: Tensor) -> Te
 def room_responses(
     noise: Tensor, rt60: Tensor, direct_db: Tensor, delay: Tensor, length: int, sample_rate: int
 ) -> Tensor:
-    """Impulse responses `[B, C, length]` of rooms, as `augment.room_response` makes one.
+    """Impulse responses `[B, C, length]` of rooms, like `augment.room_response`.
 
-    `noise` `[B, C, n]` has at least as many samples as the longest room sounds; `rt60` (s),
-    `direct_db` and `delay` (samples) are `[B]`.
+    `noise` `[B, C, n]` is at least as long as the longest response; `rt60` (s), `direct_db` and
+    `delay` (samples) are `[B]`.
     """
     n = torch.arange(noise.shape[-1], device=noise.device)
     seconds = rt60[:, None, None]
@@ -51,7 +51,7 @@ def room_responses(
 
 
 def reverberated(clips: Tensor, responses: Tensor) -> Tensor:
-    """Each clip in its room, cut to its length and brought back to its power."""
+    """Each clip in its room, cut to its length and scaled to its power."""
     length = clips.shape[-1]
     size = length + responses.shape[-1] - 1
     size += -size % SMOOTH
@@ -62,7 +62,7 @@ def reverberated(clips: Tensor, responses: Tensor) -> Tensor:
 
 
 def levelled(clips: Tensor, factors: Tensor) -> Tensor:
-    """Each clip times its factor `[B]`; a peak beyond 1 is brought back to 1."""
+    """Each clip times its factor `[B]`; a peak beyond 1 is scaled to 1."""
     scale = factors[:, None, None]
     peak = scale.abs() * clips.abs().amax(dim=(1, 2), keepdim=True)
     return clips * (scale / peak.clamp(min=1))

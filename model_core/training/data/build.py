@@ -1,7 +1,7 @@
 """Decodes folders of recordings once into a cache (see `data`): `encodec-train prepare`.
 
-The samples go straight to the disk, so memory does not grow with the recordings; the cache is made
-beside its place and moved there when it is whole.
+Samples are written to disk at once, so memory does not grow with the recordings. The cache is made
+in a temporary folder and moved into place when complete.
 """
 
 import argparse
@@ -32,7 +32,7 @@ DEFAULT_CATEGORY = "speech"
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What went into a cache, and what did not: file -> why."""
+    """What is in a cache, and what is not: file -> reason."""
 
     sample_rate: int
     recordings: list[Recording]
@@ -69,13 +69,12 @@ def build_cache(
 ) -> BuildReport:
     """Write the cache of all recordings of `folders` at the model's rate and channels.
 
-    Files that are no audio, shorter than 0.2 s or silent are left out with a warning. The order
-    is that of the names, whatever `jobs` (processes that decode) is; with several, the calling
-    script needs its `if __name__ == "__main__"`. `pack` compresses the samples, without
-    loss unless `noise_db` is given (see `pack.write_pack`). `without` is a folder in which no
-    recordings are looked for.
-    Raises `TrainingDataError` when nothing is left, for a broken manifest, or when `cache` is
-    something else than a cache; `SettingsError` for a share that cannot be.
+    Files that are not audio, shorter than 0.2 s or silent are skipped with a warning. The order is
+    that of the names, for any number `jobs` of decoding processes; with several, the calling script
+    needs `if __name__ == "__main__"`. `pack` compresses the samples, lossless unless `noise_db` is
+    given (see `pack.write_pack`). The folder `without` is not searched for recordings.
+    Raises `TrainingDataError` if no recordings remain, for a broken manifest, or if `cache` exists
+    and is not a cache; `SettingsError` for an impossible share.
     """
     folders = [folders] if isinstance(folders, Path) else folders
     listed = list_folders(folders, category, without)
@@ -111,9 +110,9 @@ def build_cache(
 
 
 def pack_cache(cache: Path, packed: Path, noise_db: float | None = None) -> None:
-    """Make a packed copy of a cache; without loss unless `noise_db` is given.
+    """Make a packed copy of a cache; lossless unless `noise_db` is given.
 
-    Raises `TrainingDataError` when `cache` is none, or `packed` is something else.
+    Raises `TrainingDataError` if `cache` is not a cache, or `packed` exists and is not one.
     """
     audio = AudioCache(cache).audio
     _check_place(packed)
@@ -133,7 +132,7 @@ def _check_place(cache: Path) -> None:
 
 
 def _put_in_place(work: Path, cache: Path) -> None:
-    """Move the files of the finished cache; an older one is gone only when the new one is whole."""
+    """Move the finished cache into place; an older one is removed only when this is complete."""
     whole, old = work / "whole", work / "old"
     whole.mkdir()
     for name in (AUDIO, PACKED, INDEX):

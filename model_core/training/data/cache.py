@@ -1,8 +1,7 @@
 """Recordings decoded once, and clips of them.
 
-A cache folder holds the samples of all recordings, decoded once (`audio.npy`, int16 `[C, N]`, or
-the packed `audio.pack`), and `index.json`: which recordings there are and where they lie.
-`build` makes one.
+A cache folder holds the samples of all recordings (`audio.npy`, int16 `[C, N]`, or the packed
+`audio.pack`), and `index.json`, which lists the recordings and their positions. `build` makes one.
 """
 
 import json
@@ -23,7 +22,7 @@ AUDIO, PACKED, INDEX = "audio.npy", "audio.pack", "index.json"
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a recording lies in the cache, in samples; `group` names its speaker or piece."""
+    """A recording's position in the cache, in samples; `group` names its speaker or piece."""
 
     file: str
     category: str
@@ -35,8 +34,8 @@ class Recording:
 
 @dataclass(frozen=True)
 class Index:
-    """What `index.json` says: the sample rate (Hz), where it is written down, the recordings, and
-    what they were made of (`origin.origin_of`; None in older caches)."""
+    """The contents of `index.json`: the sample rate (Hz; None in older caches), the recordings, and
+    their origin (`origin.origin_of`; None in older caches)."""
 
     sample_rate: int | None
     recordings: list[Recording]
@@ -46,10 +45,10 @@ class Index:
 class AudioCache:
     """Reads clips `[C, T]` from a cache folder.
 
-    `channels` is what clips have, by default what the cache has: mono becomes both sides, stereo
-    the mean of the two. `sample_rate` (Hz) is checked against the cache's; a cache from before
-    the rate was written down takes it. Raises `TrainingDataError` for a folder that is no whole
-    cache or has another rate.
+    Clips have `channels` channels, by default those of the cache: mono is copied to both sides,
+    stereo becomes the mean of both. `sample_rate` (Hz) must be the cache's; an old cache without a
+    rate takes it. Raises `TrainingDataError` for a folder that is not a complete cache or has
+    another rate.
     """
 
     def __init__(self, folder: Path, channels: int | None = None, sample_rate: int | None = None):
@@ -59,7 +58,7 @@ class AudioCache:
             raise TrainingDataError(
                 f"the cache {folder} has {written} Hz, the model needs {sample_rate} Hz"
             )
-        self.sample_rate = sample_rate if written is None else written  # Hz; None: not known
+        self.sample_rate = sample_rate if written is None else written  # Hz; None: unknown
         self.audio = _read_audio(folder)
         stored = self.audio.shape[0]
         self.channels = stored if channels is None else channels
@@ -80,12 +79,12 @@ class AudioCache:
         return torch.nn.functional.pad(clip, (0, length - clip.shape[-1]))
 
     def of(self, split: str, category: str | None = None) -> list[Recording]:
-        """The recordings of a split, and of a category where one is given."""
+        """The recordings of a split and, if given, of a category."""
         return [r for r in self.recordings if r.split == split and category in (None, r.category)]
 
 
 def read_index(folder: Path) -> Index:
-    """The index of a cache. Raises `TrainingDataError` for what is none."""
+    """The index of a cache. Raises `TrainingDataError` for an invalid one."""
     try:
         index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError) as error:

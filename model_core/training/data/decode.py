@@ -1,7 +1,7 @@
 """Decodes files into the samples of a cache, in several processes.
 
-Each process writes a file of its own, interleaved int16 samples; they are appended to the cache in
-order, so that memory stays small and the result does not depend on who was first.
+Each process writes its own file of interleaved int16 samples. They are appended to the cache in
+order: memory stays small, and the result does not depend on which process is first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _AUDIBLE = 16  # of 32768: a recording with no larger sample is silence (-66 dBF
 
 @dataclass(frozen=True)
 class Decoded:
-    """Samples per channel that were written, or why the file is left out."""
+    """The number of samples per channel, or why the file is skipped."""
 
     length: int
     reason: str | None = None
@@ -36,10 +36,10 @@ class Decoded:
 def decode_file(path: Path, out: Path, sample_rate: int, channels: int) -> Decoded:
     """Decode `path` to `out`, int16 `[N, C]`, in blocks of a second.
 
-    A file that is no audio, is cut short, lasts less than 0.2 s or is silent comes back with the
-    reason and leaves no `out` behind.
+    A file that is not audio, truncated, shorter than 0.2 s or silent returns the reason and leaves
+    no `out`.
     """
-    from ...audio import open_audio  # PyAV is not there on a machine that only trains
+    from ...audio import open_audio  # a machine that only trains has no PyAV
 
     length = peak = 0
     try:
@@ -67,8 +67,8 @@ def decode_all(
 ) -> list[Decoded]:
     """Decode every file and append its samples to `work`/audio.npy, in order.
 
-    The samples are at the model's rate and channels; `jobs` processes decode. Returns what became
-    of each file.
+    The samples have the model's rate and channels; `jobs` processes decode. Returns the result of
+    each file.
     """
     results = []
     with SampleFile(work / AUDIO, config.channels) as audio:
@@ -104,7 +104,7 @@ def _each_decoded(
 
 
 def _process_context() -> BaseContext:
-    """Processes that begin clean: fresh ones, or forks of one that only has the imports."""
+    """Clean processes: spawned ones, or forks of a server with nothing but the imports."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")

@@ -1,4 +1,4 @@
-"""Training clips cut and augmented on the device, a batch at a time, from samples lying there."""
+"""Training clips, cut and augmented on the device in batches, from samples in its memory."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,11 @@ from .sampler import AUDIBLE, weights_of
 
 
 class DeviceSampler:
-    """As `ClipSampler`, on a device that has the cache's samples, int16, in its memory.
+    """Like `ClipSampler`, but on a device with the cache's samples, int16, in its memory.
 
-    Batches are a pure function of `(seed, rank, step)` here too, but other ones. Only what is
-    drawn is sent to the device, and nothing comes back, so that the host does not wait for it.
-    Raises as `ClipSampler` does.
+    Batches are a pure function of `(seed, rank, step)` too, but other ones. Only the random draws
+    are sent to the device, and nothing is read from it, so the host does not wait. Raises what
+    `ClipSampler` raises.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class DeviceSampler:
         return levelled(clips, self._sent(draw.factors))
 
     def _audible(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """`[S, C, clip]`: of each source's places `[S, TRIES]` the first that is not silent."""
+        """`[S, C, clip]`: each source at the first of its `[S, TRIES]` places with sound."""
         tried = self._cut(starts.flatten(), lengths.flatten())
         audible = tried.square().mean(dim=(1, 2)) > AUDIBLE**2
         first = audible.view(-1, TRIES).int().argmax(dim=1)
         return tried[torch.arange(len(first), device=self.device) * TRIES + first]
 
     def _cut(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """Clips `[n, C, clip]` from places `[n]` of the samples, zeros after `lengths` `[n]`."""
+        """Clips `[n, C, clip]` from offsets `[n]` in the samples, zeros after `lengths` `[n]`."""
         time = torch.arange(self.clip, device=self.device)
         index = (starts[:, None] + time).clamp(max=self._audio.shape[1] - 1)
         clips = self._audio[:, index].transpose(0, 1) / 32768
@@ -98,7 +98,7 @@ class DeviceSampler:
 
 
 def fits(cache: AudioCache, device: torch.device) -> bool:
-    """Whether the cache's samples take no more than half of a CUDA device's free memory."""
+    """Whether the cache's samples fit into half of a CUDA device's free memory."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

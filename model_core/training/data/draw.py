@@ -1,6 +1,6 @@
-"""What is drawn for a batch of clips, before any sample is touched.
+"""The random draws for a batch of clips, made before any sample is read.
 
-Everything follows from a list of integers (seed, rank, step), so that a batch can be drawn again.
+They depend only on a list of integers (seed, rank, step), so a batch can be drawn again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from .augment import Augmentation
 from .cache import Recording
 
 MUSIC = "music"
-TRIES = 4  # places that are looked at for a source that is not silent
+TRIES = 4  # places tried for a source that is not silent
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -21,33 +21,33 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Rooms:
-    """The clips of a batch that are put into a room, and the rooms: R of each."""
+    """The clips of a batch with reverberation, and their rooms: R of each."""
 
     rows: Ints  # which clips
-    rt60: Floats  # s until the sound has fallen by 60 dB
-    direct_db: Floats  # direct sound against the room's
-    delay: Ints  # samples until the room's sound begins
+    rt60: Floats  # s, in which the sound falls by 60 dB
+    direct_db: Floats  # direct sound relative to the room's
+    delay: Ints  # samples before the room's sound
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch of B clips made of S sources, the first B of which begin one clip each.
+    """A batch of B clips made of S sources; source b < B is the first of clip b.
 
-    `further` tells of the others, in as many parts as clips may have further sources: the clips
-    that have one, and its level in dB against the clip's first.
+    `further` describes the other sources: its n-th entry holds the clips with an n-th further
+    source, and its level in dB relative to the clip's first source.
     """
 
     starts: Ints  # [S, TRIES], samples of the cache
-    lengths: Ints  # [S, TRIES], how many samples there are from there
+    lengths: Ints  # [S, TRIES], samples from there to the recording's end
     further: list[tuple[Ints, Floats]]
     rooms: Rooms
-    factors: Floats  # [B], of the level, negative for a turned polarity
+    factors: Floats  # [B], of the level, negative for inverted polarity
 
 
 class Drawer:
-    """Draws from `recordings` clips of `clip` samples, the categories by their `weights`.
+    """Draws clips of `clip` samples from `recordings`, the categories by their `weights`.
 
-    Within a category a recording is drawn in proportion to its length. Without a `sample_rate`
+    Within a category, recordings are drawn in proportion to their length. Without a `sample_rate`
     (Hz) there are no rooms.
     """
 
@@ -67,7 +67,7 @@ class Drawer:
         self._ends = self._lengths.cumsum()
         of = np.array([self._categories.index(r.category) for r in ordered])
         sizes = np.bincount(of, self._lengths, len(self._categories)).astype(np.int64)
-        self._high = sizes.cumsum()  # of each category's samples, laid end to end
+        self._high = sizes.cumsum()  # ends of the categories in the concatenated samples
         self._low = self._high - sizes
         self._shares = _normed(np.array([weights[c] for c in self._categories]))
         spoken = self._shares * [c != MUSIC for c in self._categories]
@@ -95,11 +95,11 @@ class Drawer:
         return Draw(starts, lengths, further, rooms, (factors * signs).astype(np.float32))
 
     def _category(self, rng: np.random.Generator, spoken: npt.NDArray[np.bool_]) -> Ints:
-        """An index of a category for each; where `spoken`, not music if there is anything else."""
+        """The index of a category for each; where `spoken`, not music if there is another one."""
         place = rng.random(len(spoken))
         shares = np.where(spoken[:, None], self._spoken_shares, self._shares)
         index = (place[:, None] >= shares.cumsum(axis=1)).sum(axis=1)
-        # A place within rounding of 1 is the last category's that has a share.
+        # A value that rounds to 1 belongs to the last category with a share.
         last = shares.shape[1] - 1 - (shares[:, ::-1] > 0).argmax(axis=1)
         return np.minimum(index, last)
 

@@ -1,7 +1,7 @@
 """Which recordings belong together: those of one speaker, and those of one piece.
 
-By the manifest's columns where it has them; else by the folders that the files lie in; else by
-the beginning of the file name (`sp_anna_003.flac` belongs to `sp_anna`).
+By the manifest's columns, if it has them; else by the files' folders; else by the start of the
+file name (`sp_anna_003.flac` belongs to `sp_anna`).
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from .listing import CATEGORIES, Listed
 
-_ENOUGH = 4  # folders on one level: then that level is taken for the speakers or pieces
+_ENOUGH = 4  # a level with this many folders is the level of speakers or pieces
 # "name_003", "name-12b", "name (2)", "name part 3", "name_seg04"
 _NUMBER = re.compile(
     r"[\s_.\-]*(?:\(?(?:seg(?:ment)?|part|take|chunk|clip|track|no|nr)?[\s_.\-]*\d+[a-z]?\)?)$",
@@ -36,7 +36,7 @@ def groups_of(listed: Sequence[Listed]) -> list[str]:
     for first, *others in keys:
         for other in others:
             a, b = sorted((top(first), top(other)))
-            above[b] = a  # the first name by alphabet is the group's
+            above[b] = a  # the alphabetically first name is the group's
     return [top(own[0]) for own in keys]
 
 
@@ -64,7 +64,7 @@ def _telling_level(folders: Sequence[tuple[str, ...]]) -> int:
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> int:
-    """How many folders all paths have in common: they tell nothing."""
+    """The number of leading folders that all paths share."""
     count = 0
     while all(len(f) > count for f in folders) and len({f[count] for f in folders}) == 1:
         count += 1
@@ -72,7 +72,7 @@ def _shared(folders: Sequence[tuple[str, ...]]) -> int:
 
 
 def _prefix(name: str) -> str:
-    """The name without its ending and without a number at its end."""
+    """The name without its suffix and without a final number."""
     place = PurePosixPath(name)
     stem = _NUMBER.sub("", place.stem)
     folder = "" if str(place.parent) == "." else f"{place.parent}/"

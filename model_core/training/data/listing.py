@@ -1,9 +1,9 @@
-"""Which files of a folder are to be trained on, and what is known about each before it is read.
+"""The files of a folder to train on, and what is known about each before it is read.
 
-A `manifest.csv` says it: the columns `file` and `category`, and optionally `speaker`, `piece`,
-`group` (recordings that share one of these belong together) and `split` (`train` or `valid`).
-Without one every file counts that is not hidden; folders named speech, music or environment tell
-the category.
+They are listed in `manifest.csv`: the columns `file` and `category`, and optionally `speaker`,
+`piece`, `group` (recordings that share one of these belong together) and `split` (`train` or
+`valid`). Without a manifest, all files that are not hidden count; folders named speech, music or
+environment give the category.
 """
 
 import csv
@@ -20,24 +20,24 @@ _SPLITS = {"": None, "train": "train", "valid": "valid", "validation": "valid", 
 
 @dataclass(frozen=True)
 class Listed:
-    """A file to be read. `keys` name what it shares with others (empty: go by its name)."""
+    """A file to read. `keys` name what it shares with other files (empty: use its name)."""
 
     path: Path
     name: str  # in the cache, with slashes; begins with `root`
     category: str
     keys: tuple[str, ...] = ()
-    split: str | None = None  # where the manifest fixes it
-    root: str = ""  # which of several folders it is from: "name/"
+    split: str | None = None  # if the manifest gives it
+    root: str = ""  # of several folders, its own: "name/"
 
 
 def list_folders(
     folders: Sequence[Path], category: str, without: Path | None = None
 ) -> list[Listed]:
-    """All files of `folders`, ordered by name; `category` is for those of which nothing is known.
+    """All files of `folders`, ordered by name; `category` is for those without a known one.
 
-    With several folders, names begin with the folder's. What lies in the folder `without` counts
-    only where a manifest names it. Raises `TrainingDataError` for a folder that is not there, two
-    of one name, or a broken manifest.
+    With several folders, names begin with the folder's. Files in the folder `without` count only if
+    a manifest names them. Raises `TrainingDataError` for a missing folder, two folders with the
+    same name, or a broken manifest.
     """
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
@@ -70,7 +70,7 @@ def _from_names(folder: Path, prefix: str, default: str, without: Path | None) -
 
 
 def _place_in(folder: Path, inner: Path) -> PurePosixPath | None:
-    """Where `inner` lies below `folder`; None where it does not."""
+    """The path of `inner` below `folder`; None if it is not below."""
     if folder not in inner.parents:
         return None
     return PurePosixPath(inner.relative_to(folder).as_posix())

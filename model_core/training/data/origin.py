@@ -1,4 +1,4 @@
-"""What a cache was made of, in a few digits that change when its recordings do."""
+"""A hash of the recordings that a cache was made from."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from .listing import Listed
 
 
 def origin_of(listed: Sequence[Listed], config: ModelConfig) -> str:
-    """16 hex digits over the files, what is known of each, and what they are decoded to.
+    """16 hex digits over the files, their metadata, and the format that they are decoded to.
 
-    Of a file count its name in the cache, its size and the time of its last change, not the folder
-    that it is in: recordings that are moved, or copied with their times, stay the same.
+    A file counts by its name in the cache, its size and its modification time, not by its folder:
+    recordings that are moved, or copied with their times, stay the same.
     """
     sha = hashlib.sha256(json.dumps([config.sample_rate, config.channels]).encode())
     for entry in listed:

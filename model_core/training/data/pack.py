@@ -1,12 +1,12 @@
-"""The samples of a cache in a small file, to move to a machine that has numpy and nothing else.
+"""The samples of a cache in a small file, for a machine that has nothing but numpy.
 
-Each block of 4096 samples is predicted linearly from its own past (order 16, as in FLAC) and what
-is left is Rice-coded. All blocks of a chunk are worked on at once, sample by sample of their time,
-which numpy does fast. Arithmetic is on integers within float64, so it is exact everywhere.
+Each block of 4096 samples is predicted linearly from its own past (order 16, as in FLAC) and the
+residual is Rice-coded. numpy processes all blocks of a chunk at once, one sample of each at a time.
+Arithmetic is on integers within float64, so it is exact on every machine.
 
-The file is a sequence of `.npy` arrays: C, N and the format's version, then for each chunk of a
-channel's blocks their coefficients, dropped bits, Rice parameters, quotients and remainders; the
-sha256 of all that ends it. Files of the first version have neither version nor checksum.
+The file is a sequence of `.npy` arrays: C, N and the format's version; then, for each chunk of a
+channel's blocks, coefficients, dropped bits, Rice parameters, quotients and remainders; at the end
+the sha256 of everything before. Files of the first version have neither version nor checksum.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from ...errors import TrainingDataError
 VERSION = 2
 BLOCK = 4096  # samples
 ORDER = 16
-_CHUNK = 1024  # blocks that are worked on at once
+_CHUNK = 1024  # blocks processed at once
 _PART = 256  # samples that share a Rice parameter
 _SCALE = 4096.0  # of the integer coefficients
 _WIDEST = 18  # largest Rice parameter
@@ -33,14 +33,14 @@ BROKEN = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, MemoryError),
     *(TokenError, zipfile.BadZipFile),
 )
-"""What reading `.npy` arrays raises for something else."""
+"""What reading `.npy` arrays raises for other files."""
 
 
 def write_pack(audio: npt.NDArray[np.int16], path: Path, noise_db: float | None = None) -> None:
-    """Write int16 `[C, N]` to `path`; without loss unless `noise_db` is given.
+    """Write int16 `[C, N]` to `path`; lossless unless `noise_db` is given.
 
-    With it, each block loses low bits as long as the noise stays `noise_db` below the block's
-    own power (40 makes about half the size).
+    With it, each block loses low bits while the noise stays `noise_db` below the block's own power
+    (40 gives about half the size).
     """
     with path.open("w+b") as file:
         np.save(file, np.asarray([*audio.shape, VERSION], np.int64))
@@ -56,7 +56,7 @@ def write_pack(audio: npt.NDArray[np.int16], path: Path, noise_db: float | None 
 def read_pack(path: Path) -> npt.NDArray[np.int16]:
     """The whole audio `[C, N]`, decoded into memory.
 
-    Raises `TrainingDataError` for a file that is cut short, changed or no pack.
+    Raises `TrainingDataError` for a file that is truncated, changed or not a pack.
     """
     try:
         with path.open("rb") as file:
@@ -72,12 +72,12 @@ def read_pack(path: Path) -> npt.NDArray[np.int16]:
 
 
 def _read_shape(file: BinaryIO) -> tuple[int, int]:
-    """C and N, once the file is known to be whole; of the first version, to be large enough."""
+    """C and N, after checking that the file is whole (first version: large enough)."""
     channels, length, *version = (int(n) for n in _load(file))
     size = os.fstat(file.fileno()).st_size
     if version not in ([], [VERSION]):
         raise ValueError(f"a pack of version {version[0]}")
-    if min(channels, length) < 0 or channels * length > 8 * size:  # a sample has a bit or more
+    if min(channels, length) < 0 or channels * length > 8 * size:  # a sample has at least one bit
         raise ValueError("it is cut short or was changed")
     if version:
         start, content = file.tell(), size - hashlib.sha256().digest_size
@@ -88,7 +88,7 @@ def _read_shape(file: BinaryIO) -> tuple[int, int]:
 
 
 def _checksum(file: BinaryIO, size: int) -> bytes:
-    """The sha256 of the file's first `size` bytes, after which the file then stands."""
+    """The sha256 of the file's first `size` bytes; leaves the file after them."""
     file.seek(0)
     sha = hashlib.sha256()
     while part := file.read(min(1 << 20, max(0, size - file.tell()))):
@@ -118,12 +118,12 @@ def _read_chunk(file: BinaryIO) -> Ints:
     values = _rice_decode(quotients, remainders, widths)
     residual = np.where(values % 2 == 0, values // 2, -(values // 2) - 1)
     blocks = _unpredicted(residual.reshape(-1, BLOCK), coefficients)
-    half = (1 << dropped.astype(np.int64)) >> 1  # the middle of what the dropped bits were
+    half = (1 << dropped.astype(np.int64)) >> 1  # the middle of the dropped bits' range
     return (blocks << dropped.astype(np.int64)[:, None]) + half[:, None]
 
 
 def _droppable(blocks: Ints, noise_db: float | None) -> npt.NDArray[np.uint8]:
-    """Low bits of each block that may go: their noise is 4^bits / 12."""
+    """The number of low bits of each block that may be dropped: their noise is 4^bits / 12."""
     if noise_db is None:
         return np.zeros(len(blocks), np.uint8)
     noise = np.mean(blocks.astype(np.float64) ** 2, axis=1) * 10 ** (-noise_db / 10)
@@ -149,7 +149,7 @@ def _predicted(blocks: npt.NDArray[np.float64], coefficients: npt.NDArray[np.int
 
 
 def _unpredicted(residual: Ints, coefficients: npt.NDArray[np.generic]) -> Ints:
-    """Adds the prediction from what is decoded already: time runs, all blocks at once."""
+    """Adds the prediction from the decoded past, sample by sample, all blocks at once."""
     past = np.zeros((ORDER + BLOCK, len(residual)))  # [time, block]
     weights = np.ascontiguousarray(coefficients[:, ::-1].T.astype(np.float64))
     left = np.ascontiguousarray(residual.T.astype(np.float64))

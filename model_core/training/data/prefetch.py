@@ -1,4 +1,4 @@
-"""Draws the next batches in a thread while the last one is trained on."""
+"""Draws the next batches in a thread during the training step."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from .sampler import ClipSampler
 
 
 class Prefetch:
-    """Iterates over `(step, batch [size, C, T])` from `first_step` on, without an end.
+    """Iterates endlessly over `(step, batch [size, C, T])` from `first_step` on.
 
-    What is drawn is what `sampler.batch(step, size)` gives; an error there is raised here. A
-    context manager, or call `close`. `ahead` is how many batches are drawn beforehand; `pinned`
-    puts them into page-locked memory, from which CUDA copies while it computes.
+    Batches come from `sampler.batch(step, size)`, whose errors are raised here. A context manager,
+    or call `close`. `ahead` is the number of batches drawn in advance; `pinned` puts them into
+    page-locked memory, from which CUDA copies while it computes.
     """
 
     def __init__(

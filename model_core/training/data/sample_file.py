@@ -1,7 +1,7 @@
 """A `.npy` file of int16 `[C, N]` that grows: N is known only at the end.
 
-The samples lie interleaved (Fortran order), so appending is writing at the end, and the header,
-which numpy pads for the purpose, is written again when the file is closed.
+The samples are interleaved (Fortran order), so appending writes at the end. The header, which numpy
+pads for this purpose, is rewritten when the file is closed.
 """
 
 import io
@@ -23,7 +23,7 @@ def _header(channels: int, length: int) -> bytes:
 
 
 class SampleFile:
-    """Writes the file; a context manager. Left by an error, it is not a readable array."""
+    """Writes the file; a context manager. After an error, the file is not a readable array."""
 
     def __init__(self, path: Path, channels: int) -> None:
         self._channels = channels

@@ -1,4 +1,4 @@
-"""Training clips, drawn at random so that each step can be drawn again; validation clips."""
+"""Random training clips, of which each step can be drawn again; validation clips."""
 
 import hashlib
 from collections import Counter
@@ -34,11 +34,11 @@ class _Pool:
 class ClipSampler:
     """Draws batches `[B, C, T]` of random clips of `clip` samples from the training recordings.
 
-    `weights` says how often each category is drawn (categories that the cache lacks fall away;
-    empty: in proportion to their length). Batches are a pure function of `(seed, rank, step)`, so
-    there is nothing to save for an exact resume and every process draws its own. Without
-    `augmentation` clips come as they are. Raises `TrainingDataError` when nothing can be drawn,
-    `SettingsError` for a negative weight. Source: paper sections 4.1 and 4.2.
+    `weights` is how often each category is drawn (categories missing in the cache are ignored;
+    empty: in proportion to their length). Batches are a pure function of `(seed, rank, step)`: an
+    exact resume needs no saved state, and every process draws its own. Without `augmentation`,
+    clips are unchanged. Raises `TrainingDataError` if nothing can be drawn, `SettingsError` for a
+    negative weight. Source: paper sections 4.1 and 4.2.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ClipSampler:
         return settings.level(clip, generator)
 
     def _category(self, generator: torch.Generator, spoken: bool = False) -> str:
-        """A category by its weight; `spoken` leaves music out if there is anything else."""
+        """A category by its weight; `spoken` excludes music if there is anything else."""
         weights = {c: w for c, w in self.weights.items() if not (spoken and c == MUSIC)}
         weights = weights or self.weights
         place = uniform(0, sum(weights.values()), generator)
@@ -87,7 +87,7 @@ class ClipSampler:
         return category
 
     def _source(self, category: str, generator: torch.Generator) -> Tensor:
-        """A clip `[C, clip]` that is not silent, as far as a few draws find one."""
+        """A clip `[C, clip]` that is not silent, if a few draws find one."""
         for _ in range(TRIES):
             recording, offset = self._pools[category].draw(self.clip, generator)
             clip = self.cache.read(recording, offset, self.clip)
@@ -99,7 +99,7 @@ class ClipSampler:
 def weights_of(cache: AudioCache, clip: int, weights: Mapping[str, float]) -> dict[str, float]:
     """How often each category of the cache is drawn, for clips of `clip` samples.
 
-    Raises as `ClipSampler`.
+    Raises what `ClipSampler` raises.
     """
     if any(weight < 0 for weight in weights.values()) or clip < 1:
         raise SettingsError(f"weights {dict(weights)} of clips of {clip} samples cannot be")
@@ -121,8 +121,8 @@ def validation_clips(
 ) -> Iterator[tuple[Recording, Tensor]]:
     """The middle `seconds` of every validation recording, `[C, n]`, always the same.
 
-    Shorter recordings come whole, silent ones not at all; `limit` takes at most so many of a
-    category, spread evenly over it. Raises `TrainingDataError` when the cache's rate is not known.
+    Shorter recordings are used whole, silent ones are skipped; `limit` is the most of a category,
+    spread evenly over it. Raises `TrainingDataError` if the cache's rate is unknown.
     """
     if cache.sample_rate is None:
         raise TrainingDataError("the sample rate of the cache is not known: give it to AudioCache")

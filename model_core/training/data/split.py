@@ -1,9 +1,9 @@
 """Splits recordings into training and validation by speaker and by piece.
 
-Whole groups are held out (see `groups`), in an order that a hash of their names gives, until about
-the wanted share of each category's seconds is reached. A group that is too large for that stays
-in training. A category without a group to spare (ten files of one person) gives whole files
-instead, and a note says so.
+Whole groups are held out (see `groups`), in the order of a hash of their names, up to about the
+wanted share of each category's seconds. A group that is too large for that stays in training. A
+category with too few groups (ten files of one person) holds out whole files instead, and a note
+says so.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from ...errors import TrainingDataError
 from ..settings import Range
 
 VALID_SHARE = Range(0, 0.9)
-_EXCESS = 2.0  # times the wanted share that a category may lose at most to whole groups
-_LARGEST = 0.35  # of a category that is held out at most where there are few groups
+_EXCESS = 2.0  # times the wanted share: the most that whole groups may take of a category
+_LARGEST = 0.35  # the most of a category that is held out if there are few groups
 
 
 @dataclass(frozen=True)
 class Part:
-    """A recording as the split sees it."""
+    """What the split knows of a recording."""
 
     file: str
     category: str
@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """The parts in their order, all decided, and what has to be said about it."""
+    """The parts in their order, all decided, and notes for the user."""
 
     parts: list[Part]
     notes: list[str]
@@ -43,11 +43,11 @@ def split_recordings(
 ) -> Split:
     """Decide what is held out for validation: `share` of each category's length, in groups.
 
-    With `hold_out`, exactly the files whose names (or paths) begin with one of these. A part that
-    is decided already takes its group along. No group ends up on both sides, except by `hold_out`
-    or by the manifest; where a category falls back to whole files, each is its own group. Raises
-    `SettingsError` for a share outside [0, 0.9], `TrainingDataError` for a prefix that fits no
-    file.
+    `hold_out` holds out exactly the files whose names (or paths) begin with one of these prefixes.
+    A part that is already decided takes its group along. No group is on both sides, except by
+    `hold_out` or the manifest; if a category falls back to whole files, each is its own group.
+    Raises `SettingsError` for a share outside [0, 0.9], `TrainingDataError` for a prefix that fits
+    no file.
     """
     VALID_SHARE.check("the share for validation", share)
     if hold_out:
@@ -80,7 +80,7 @@ def _begins(file: str, prefix: str) -> bool:
 
 
 def _follow(parts: Sequence[Part]) -> list[Part]:
-    """Undecided parts of a group of which others are decided go where those go."""
+    """Undecided parts follow the decided ones of their group."""
     sides: dict[str, set[str]] = defaultdict(set)
     for part in parts:
         if part.split:

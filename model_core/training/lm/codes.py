@@ -1,7 +1,7 @@
-"""The codes of a cache's recordings, as the coder makes them, kept on disk.
+"""The codes of a cache's recordings, as the codec makes them, stored on disk.
 
-What the language model codes is a stream: at 24 kHz a whole recording, at 48 kHz each segment of
-it, for which the coder starts anew.
+The language model codes streams: at 24 kHz a whole recording, at 48 kHz each of its segments, at
+which the coder starts anew.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ LATEST_START = 1.0  # s
 
 @dataclass(frozen=True)
 class CodeStreams:
-    """Codes int16 `[K, N]` of S streams one after another.
+    """Concatenated codes, int16 `[K, N]`, of S streams.
 
-    Stream s lies in columns `starts[s]` to `starts[s + 1]` (`[S + 1]`).
+    Stream s is in columns `starts[s]` to `starts[s + 1]` (`[S + 1]`).
     """
 
     codes: np.ndarray
@@ -66,11 +66,11 @@ class CodeStreams:
 def streams_of(
     codec: Codec, cache: AudioCache, split: str, folder: Path, number: int = 0, seed: int = 1
 ) -> CodeStreams:
-    """The streams of one split, from `folder` if these recordings were coded before.
+    """The streams of one split, from `folder` if they are already coded.
 
-    Pass `number` 0 takes the recordings as they are; later ones start a little later and have
-    another gain, sign and speed, so that other codes come out. Raises `WeightsError` where
-    the split has no recordings and for a file that cannot be read.
+    Pass `number` 0 uses the recordings unchanged; later passes start a little later, with another
+    gain, sign and speed, to give other codes. Raises `WeightsError` if the split has no recordings
+    and for an unreadable file.
     """
     recordings = [r for r in cache.recordings if r.split == split and r.length > 0]
     if not recordings:
@@ -103,7 +103,7 @@ def streams_of(
 def _encode_all(
     codec: Codec, cache: AudioCache, recordings: list[Recording], number: int, seed: int
 ) -> Iterator[tuple[Recording, list[EncodedBlock]]]:
-    """Those of like length share a batch, of as many streams as the codec's engine takes."""
+    """Recordings of similar length share a batch of the size of the engine's."""
     size = codec.encode_task.max_batch
     ordered = sorted(recordings, key=lambda r: -r.length)
     for first in range(0, len(ordered), size):
@@ -115,7 +115,7 @@ def _encode_all(
 def _wave(
     codec: Codec, cache: AudioCache, recording: Recording, number: int, seed: int
 ) -> np.ndarray:
-    """Samples `[C, n]` of a recording, changed as pass `number` has it."""
+    """Samples `[C, n]` of a recording, changed as pass `number` requires."""
     if number == 0:
         return cache.read(recording, 0, recording.length).numpy()
     rng = np.random.default_rng([seed, number, recording.start])
@@ -133,7 +133,7 @@ async def _whole(codec: Codec, samples: np.ndarray, runner: Runner) -> list[Enco
 
 
 def _encode_together(codec: Codec, waves: list[np.ndarray]) -> list[list[EncodedBlock]]:
-    """Several streams in step, so that blocks of all of them fill the engine's batch."""
+    """Encode several streams in step: blocks of all of them fill the engine's batch."""
 
     async def all_of_them() -> list[list[EncodedBlock]]:
         runner = _InStep()
@@ -143,7 +143,7 @@ def _encode_together(codec: Codec, waves: list[np.ndarray]) -> list[list[Encoded
 
 
 class _InStep(Inline):
-    """A `Runner` that runs the works of all streams that wait as one list."""
+    """A `Runner` that runs the works of all waiting streams as one list."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Sequence[Work], asyncio.Future[list[Any]]]] = []
@@ -151,7 +151,7 @@ class _InStep(Inline):
     async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._run_all)  # after the streams that are to go on now have come too
+            loop.call_soon(self._run_all)  # after all streams that can continue now
         result: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((works, result))
         return await result

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train. Raises `SettingsError`, and `WeightsUnavailableError` for want of the weights."""
+    """Train. Raises `SettingsError`, and `WeightsUnavailableError` without the weights."""
     began = time.monotonic()
     settings = from_flags(LMTrainingConfig, arguments, arguments.run)
     with run_device(arguments) as device:

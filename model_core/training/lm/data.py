@@ -1,4 +1,4 @@
-"""Sequences of codes to train a language model on."""
+"""Sequences of codes to train a language model."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ IGNORED = -1  # a target past the end of its stream
 class LMBatch:
     """B sequences of T frames of K codebooks.
 
-    `inputs` are what `LMModel` takes: the frame before, plus one; zeros before a stream's first.
+    `inputs` is the input of `LMModel`: the previous frame plus one; 0 before a stream's first.
     """
 
     bandwidth: float  # kbps
@@ -35,10 +35,10 @@ class LMBatch:
 class LMSampler:
     """Draws sequences of `frames` frames; a stream is drawn in proportion to its length.
 
-    A sequence at the start of its stream has offset 0, as in coding. One from the middle gets
-    any offset up to `max_offset`, so that long recordings are learnt from short ones
-    (paper section 3.3). Where all streams are shorter than `frames`, as the segments at 48 kHz,
-    a batch has shorter sequences and more of them. Everything follows from (seed, rank, step).
+    A sequence at the start of its stream has offset 0, as in coding. One from the middle gets a
+    random offset up to `max_offset`, to learn long recordings from short ones (paper section 3.3).
+    If all streams are shorter than `frames`, like the segments at 48 kHz, a batch has more and
+    shorter sequences. Batches depend on (seed, rank, step) alone.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LMSampler:
         seed: int,
         rank: int = 0,
     ):
-        """`bandwidths`: kbps to its codebooks and how often it is drawn."""
+        """`bandwidths`: kbps -> number of codebooks and how often it is drawn."""
         self.streams = streams
         self.frames = min(frames, int(streams.lengths.max()))
         self.sequences_for_one = max(1, round(frames / self.frames))
@@ -61,7 +61,7 @@ class LMSampler:
         self._chances = streams.lengths / streams.lengths.sum()
 
     def batch(self, step: int, size: int) -> LMBatch:
-        """`size` sequences (of `frames` in all) of one bandwidth, the same on all ranks."""
+        """`size` sequences (of `frames` frames) with one bandwidth, the same on all ranks."""
         kbps, codebooks = self._bandwidth(step)
         rng = np.random.default_rng([self.seed, 1 + self.rank, step])
         count = size * self.sequences_for_one
@@ -88,6 +88,6 @@ class LMSampler:
         return kbps, self.bandwidths[kbps][0]
 
     def _start(self, rng: np.random.Generator, length: int) -> int:
-        """Beginnings as often as a walk through the stream in steps of a sequence meets them."""
+        """A first frame; 0 as often as in consecutive sequences that cover the stream."""
         latest = length - self.frames
         return max(0, int(rng.integers(-self.frames, latest + 1))) if latest > 0 else 0

@@ -1,4 +1,4 @@
-"""What a language model saves on streams it has not seen, as the coder would."""
+"""What a language model saves on unseen streams, counted as the coder would."""
 
 import numpy as np
 import torch
@@ -9,12 +9,12 @@ from ...ecdc import ArithmeticCoder, build_stable_quantized_cdf
 from ...nn.lm import LMModel
 from .codes import CodeStreams
 
-CHUNK = 256  # frames that go through at once
-BATCH_CODES = 6000  # frames times codebooks of the streams that share a chunk
+CHUNK = 256  # frames processed at once
+BATCH_CODES = 6000  # frames times codebooks of the streams in a chunk
 
 
 def chosen_streams(streams: CodeStreams, frames: float) -> list[int]:
-    """Streams from all over the set, about `frames` frames in all, at least one."""
+    """Streams spread over the set, about `frames` frames in total, at least one."""
     count = len(streams.lengths)
     wanted = max(1, min(count, round(frames / float(streams.lengths.mean()))))
     return [int(i) for i in np.linspace(0, count - 1, wanted).round()]
@@ -24,10 +24,10 @@ def chosen_streams(streams: CodeStreams, frames: float) -> list[int]:
 def bits_per_code(
     lm: LMModel, streams: CodeStreams, indices: list[int], codebooks: int
 ) -> dict[str, float]:
-    """Mean bits that one code costs, for each category and, under `all`, for all codes.
+    """Mean bits per code, for each category and, as `all`, for all codes.
 
-    They are those of the arithmetic coder's integer ranges; a segment's last byte, which the
-    coder rounds up to, is left out. Without the model each code costs 10.
+    They are those of the arithmetic coder's integer ranges, without the rounding up to a segment's
+    last byte. Without the model each code costs 10.
     """
     device = next(lm.parameters()).device
     ordered = sorted(indices, key=lambda i: -streams.lengths[i])

@@ -1,4 +1,4 @@
-"""A trained language model as a checkpoint beside the weights it was made for."""
+"""Export of a trained language model beside its codec's weights."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ from .trainer import BEST
 
 
 def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
-    """The run's settings, its language model and the header name of the weights it is for."""
+    """The run's settings, its language model and the header name of its codec's weights."""
     best = run / BEST
     state = load_state(best if best.exists() else run / STATE)
     if state.get("kind") != "lm":
@@ -44,11 +44,10 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
 def export_lm(run: Path, folder: Path) -> Path:
     """Write the language model of a run into a folder of weights; returns its path.
 
-    It has the averaged weights that the run's evaluations liked best, or the latest ones before
-    the first evaluation. The folder's index then names it beside its model. A folder without that
-    model gets a copy of it. Raises `WeightsError` for another kind of run, and where the folder's
-    current model is another one than the language model was made for; and what finding that model
-    raises.
+    It has the averaged weights with the best evaluation, or the latest ones before the first
+    evaluation. The folder's index then names it beside its codec. A folder without that codec gets
+    a copy of it. Raises `WeightsError` for another kind of run, and if the folder's current codec
+    is not the language model's; and what loading that codec raises.
     """
     settings, lm, made_for = _load(run)
     folder.mkdir(parents=True, exist_ok=True)

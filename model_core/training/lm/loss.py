@@ -1,7 +1,7 @@
-"""What codes cost under a language model, without keeping the logits.
+"""The cost of codes under a language model, without keeping the logits.
 
-The logits of a step are larger than all else by far (a batch of 3000 frames, 32 codebooks and
-1024 entries is 400 MB); codebook by codebook, their gradient is taken while they are at hand.
+The logits of a step are by far its largest tensor (400 MB for 3000 frames, 32 codebooks and 1024
+entries). So they are computed codebook by codebook, each together with its gradient.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class _LinearBits(torch.autograd.Function):
-    """Mean bits a code, and those of each code; the gradient is that of the mean."""
+    """Mean bits per code, and the bits of each code; only the mean has a gradient."""
 
     @staticmethod
     def forward(
@@ -55,10 +55,10 @@ class _LinearBits(torch.autograd.Function):
 def linear_bits(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy in bits of codes predicted linearly.
 
-    `x` `[N, dim]`, `weight` `[K, card, dim]`, `bias` `[K, card]`, `targets` `[N, K]`, negative
-    where there is none. Returns the mean over all targets (with its gradient) and the bits of
-    each target `[N, K]` (0 where there is none; without a gradient). The products are taken in
-    the precision of autocast, the rest in float32.
+    `x` `[N, dim]`, `weight` `[K, card, dim]`, `bias` `[K, card]`, `targets` `[N, K]` (negative:
+    no target). Returns the mean over all targets (with a gradient) and the bits of each target
+    `[N, K]` (0 without a target; no gradient). Products are in the precision of autocast, the rest
+    in float32.
     """
     mean, bits = _LinearBits.apply(x, weight, bias, targets)  # type: ignore[no-untyped-call]
     return mean, bits

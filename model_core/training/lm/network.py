@@ -1,9 +1,9 @@
-"""The language model while it learns: the same function as `LMModel`, faster and with help.
+"""The language model during training: the same function as `LMModel`, but it learns faster.
 
-Two things differ from the model that codes. All frames of a batch go through at once, each
-sequence at its own offset. And an entry's embedding and the row that predicts it are the sum of
-a free part and of a projection of the entry's own vector in the codec, so that what is learnt of
-one entry holds for its neighbours; little data then goes further. `merged` adds the parts up.
+There are two differences. All frames of a batch go through at once, each sequence at its own
+offset. And an entry's embedding, and the row that predicts it, are the sum of a free part and a
+projection of the entry's vector in the codec. What is learned of an entry then also holds for its
+neighbours, which helps with little data. `merged` adds the parts.
 """
 
 import copy
@@ -21,7 +21,7 @@ from .loss import linear_bits
 
 class LMNetwork(nn.Module):
     """`lm` holds the free parts and the transformer. `entries` `[K, card, D]`: the codebooks;
-    `counts` `[K, card]`: how often each code occurs, from which the predictions start."""
+    `counts` `[K, card]`: how often each code occurs, for the initial predictions."""
 
     entries: Tensor
 
@@ -39,7 +39,7 @@ class LMNetwork(nn.Module):
         self.code_noise = code_noise
         level = entries.pow(2).mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-8)
         size = entries.shape[-1]
-        # Of length 1: a step of the optimiser moves a tied row about as far as a free one.
+        # Of norm 1: a step of the optimiser moves a tied row about as far as a free one.
         self.register_buffer("entries", entries / (level * math.sqrt(size)), persistent=False)
         spread = torch.randn(size, lm.dim)
         self.inward = nn.Parameter(spread * (level / level.max()))  # [K, D, dim]
@@ -53,7 +53,7 @@ class LMNetwork(nn.Module):
                 linear.bias.copy_(share.log() - share.log().mean())
 
     def bits(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
-        """What the codes cost in bits: the mean, with a gradient, and each one `[B, T, K]`."""
+        """The cost of the codes in bits: the mean, with a gradient, and each one `[B, T, K]`."""
         size, codebooks, steps = batch.inputs.shape
         out = self._transform(self._embed(self._noisy(batch.inputs)), batch.offsets)
         mean, bits = linear_bits(
@@ -72,7 +72,7 @@ class LMNetwork(nn.Module):
         return torch.einsum("btd,kcd->btkc", out, weight) + self._biases(codebooks)
 
     def merged(self) -> LMModel:
-        """The model that codes, with these weights."""
+        """An `LMModel` for coding, with these weights."""
         lm = copy.deepcopy(self.lm)
         with torch.no_grad():
             embeddings, outputs = self._input_weights(lm.n_q), self._output_weights(lm.n_q)
@@ -82,7 +82,7 @@ class LMNetwork(nn.Module):
         return lm.eval()
 
     def _noisy(self, inputs: Tensor) -> Tensor:
-        """In training, some codes of the past are others."""
+        """In training, replaces some past codes by random ones."""
         if not (self.training and self.code_noise > 0):
             return inputs
         other = torch.randint_like(inputs, 1, self.lm.card + 1)
@@ -93,7 +93,7 @@ class LMNetwork(nn.Module):
         return torch.stack([_linear(self.lm, k).bias for k in range(codebooks)])
 
     def _input_weights(self, codebooks: int) -> Tensor:
-        """`[K, card + 1, dim]`; what stands for no frame is free."""
+        """`[K, card + 1, dim]`; the row for "no frame" has only a free part."""
         free = torch.stack([_embedding(self.lm, k).weight for k in range(codebooks)])
         tied = torch.bmm(self.entries[:codebooks], self.inward[:codebooks])
         return free + F.pad(tied, (0, 0, 1, 0)).to(free)
@@ -113,7 +113,7 @@ class LMNetwork(nn.Module):
         return summed.view(size, steps, -1)
 
     def _transform(self, x: Tensor, offsets: Tensor) -> Tensor:
-        """As `StreamingTransformerEncoder`, over whole sequences `[B, T, dim]`."""
+        """Like `StreamingTransformerEncoder`, over whole sequences `[B, T, dim]`."""
         transformer = self.lm.transformer
         steps = torch.arange(x.shape[1], device=x.device)
         positions = (offsets[:, None] + steps)[..., None]
@@ -131,10 +131,10 @@ class LMNetwork(nn.Module):
 
 
 def _visible(steps: int, offsets: Tensor, past_context: int) -> Tensor:
-    """Which keys each frame sees: `[B, 1, T, 1 + T]`.
+    """The keys that each frame sees: `[B, 1, T, 1 + T]`.
 
-    The first key is the zeros that a stream starts from; a sequence from the middle has no
-    such, since there they are long past.
+    The first key is the zeros at the start of a stream; a sequence from the middle does not see
+    it, because there it is out of reach.
     """
     index = torch.arange(steps + 1, device=offsets.device)
     delta = index[1:, None] - index

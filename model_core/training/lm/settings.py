@@ -10,7 +10,7 @@ from ..settings import SHARE, Range, check, setting
 
 @dataclass(frozen=True)
 class LMTrainingConfig:
-    """What a run is told. Lengths in steps, seconds or minutes as the names say."""
+    """The settings of a run. Lengths are in steps, seconds or minutes, as the names say."""
 
     model: str = setting("encodec_24khz", "the codec whose codes to learn", choices=tuple(CONFIGS))
     weights: str = setting(
@@ -69,7 +69,7 @@ class LMTrainingConfig:
 
     @property
     def bandwidth_shares(self) -> dict[float, float]:
-        """kbps to how often it is drawn. Raises `SettingsError` for what the codec has not."""
+        """kbps -> how often it is drawn. Raises `SettingsError` if the codec does not have it."""
         known = self.codec.target_bandwidths
         if not self.bandwidths:
             return {kbps: 3.0 if kbps == 6.0 else 1.0 for kbps in known}

@@ -1,7 +1,7 @@
 """Trains the language model of a codec's codes (paper section 3.3).
 
-Each step takes sequences of one random bandwidth. Everything that is drawn follows from the seed
-and the step alone, so that a run that was stopped goes on exactly as if it had not been.
+Each step uses sequences of one random bandwidth. All random draws depend on the seed and the step
+alone, so a stopped run continues exactly as if it had not stopped.
 """
 
 import math
@@ -37,13 +37,13 @@ from .evaluation import bits_per_code, chosen_streams
 from .network import LMNetwork
 from .settings import LMTrainingConfig
 
-BEST = "best.pt"  # the averaged weights that an evaluation liked best
+BEST = "best.pt"  # the averaged weights with the best evaluation
 CODES = "codes"
-SHAPE = ("model", "dim", "layers")  # what a run cannot change when it goes on
+SHAPE = ("model", "dim", "layers")  # a continued run cannot change these
 
 
 class LMTrainer:
-    """One run in a folder; `run` goes on from wherever it stopped."""
+    """One run in a folder; `run` continues from where it stopped."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class LMTrainer:
         folder: Path,
         device: torch.device | str = "cpu",
     ):
-        """Codes the recordings first, where that is not done yet.
+        """Codes the recordings first, if not yet done.
 
-        Raises `SettingsError` where the folder holds a run of another network or for other
-        weights, and what loading the weights raises.
+        Raises `SettingsError` if the folder has a run of another network or for other weights, and
+        what loading the weights raises.
         """
         self.settings = settings
         self.folder = folder
@@ -79,14 +79,14 @@ class LMTrainer:
         self.average = Average(self.network, settings.average_decay)
         self.sampler = self._sampler()
         self.step = 0
-        self.warm_from = 0  # the step at which the optimiser began
+        self.warm_from = 0  # the step at which the optimiser started
         self.spent = 0.0  # seconds
         self.best = math.inf  # bits a code, of the evaluations so far
         if (folder / STATE).exists():
             self._resume()
 
     def _streams(self, codec: Codec, cache: AudioCache) -> tuple[CodeStreams, CodeStreams]:
-        """The first process codes, the others read what it has written."""
+        """The first process codes, the others read its files."""
         folder, settings = self.folder / CODES, self.settings
         with first_one_first():
             valid = streams_of(codec, cache, "valid", folder)
@@ -97,7 +97,7 @@ class LMTrainer:
         return CodeStreams.join(passes), valid
 
     def _optimizer(self) -> torch.optim.AdamW:
-        """Matrices decay, the rest does not."""
+        """Weight decay is for matrices only."""
         groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for parameter in self.network.parameters():
             groups[parameter.dim() > 1].append(parameter)
@@ -131,8 +131,8 @@ class LMTrainer:
         return progress(self.step, self.settings.steps, self.spent, self.settings.minutes)
 
     def run(self, stop_after: float | None = None, stop_at: int | None = None) -> bool:
-        """Train to the end; True there. Or save and return after `stop_after` seconds, at step
-        `stop_at` or at a signal."""
+        """Train to the end and return True. After `stop_after` seconds, at step `stop_at` or at a
+        signal, save and return False."""
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
@@ -155,7 +155,7 @@ class LMTrainer:
         return True
 
     def train_step(self) -> dict[str, float | Tensor]:
-        """One step; returns what was seen of it."""
+        """One step; returns its losses."""
         settings = self.settings
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         rate = settings.learning_rate * learning_rate_factor(
@@ -175,7 +175,7 @@ class LMTrainer:
         mean.backward()
         distrib.sync_grad(self.network.parameters())
         norm = clip_grad_norm_(self.network.parameters(), settings.max_gradient)
-        step_if_finite(self.optimizer, norm)  # the same on all processes
+        step_if_finite(self.optimizer, norm)  # the same in all processes
         self.average.update(self.network)
         self.step += 1
         bits = mean.detach()
@@ -198,7 +198,7 @@ class LMTrainer:
         return values
 
     def _evaluate(self, log: RunLog) -> None:
-        """Log an evaluation; keep the averaged weights where they are the best so far."""
+        """Log an evaluation; keep the averaged weights if they are the best so far."""
         if not is_first():
             return
         values = self.evaluate()
@@ -211,7 +211,7 @@ class LMTrainer:
             save_state(self._described() | {"average": self.average.tensors}, self.folder / BEST)
 
     def _evaluate_best(self, log: RunLog) -> None:
-        """Log what the best weights save on everything that is held out."""
+        """Log what the best weights save on all held-out recordings."""
         if not is_first():
             return
         best = load_state(self.folder / BEST)
@@ -230,7 +230,7 @@ class LMTrainer:
             log.scalars(self.step, {f"train/{name}": value for name, value in values.items()})
         if self.step % settings.evaluate_every == 0:
             self._evaluate(log)
-        if self.step % settings.save_every == 0:  # with the best value that there is by now
+        if self.step % settings.save_every == 0:  # with the latest best value
             self.save()
 
     def save(self) -> None:

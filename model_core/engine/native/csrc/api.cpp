@@ -1,4 +1,4 @@
-// The engine's functions for Python: a model from its description and weights, and its work.
+// The engine's functions for Python: make a model from its description and weights, run jobs.
 #include <atomic>
 #include <cstdio>
 #include <exception>
@@ -17,7 +17,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
-// Workers that rest between calls, with their memory.
+// Workers that are free between calls, with their memory.
 template <class Worker>
 class Resting {
   public:
@@ -43,9 +43,9 @@ class Resting {
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// Calls work(i) for i in [0, count) in so many threads, and raises what one of them raised. Where the
-// system has no more threads, only the first calls are made: who needs all the work done has each
-// call take what there is.
+// Calls work(i) for i in [0, count), each in its own thread, and rethrows one of their exceptions.
+// If the system cannot start all threads, not all calls run: to get all work done, let each call
+// take from a shared list.
 template <class Work>
 static void in_threads(int count, Work work) {
     std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
@@ -68,7 +68,7 @@ static void in_threads(int count, Work work) {
         if (error) std::rethrow_exception(error);
 }
 
-// Hands the jobs out to threads, a few at a time to go in step.
+// Distributes the jobs to threads, a few at a time to run in step.
 template <class Worker, class Make>
 static void share_out(EncodecJob* jobs, int count, int threads, Resting<Worker>& resting,
                       Make make) {
@@ -165,7 +165,7 @@ static void keep_message(char* message, size_t size, const char* text) {
     if (message && size) std::snprintf(message, size, "%s", text);
 }
 
-// What this build was compiled for, as `library.BUILDS` calls it.
+// The target of this build, by its name in `library.BUILDS`.
 EXPORT const char* encodec_build() {
 #if defined(__AVX512BF16__)
     return "avx512bf16";
@@ -178,7 +178,7 @@ EXPORT const char* encodec_build() {
 #endif
 }
 
-// The sizes of what is handed over, which tell a library that is older than its Python.
+// The sizes of the structures passed in: they differ if the library is older than its Python code.
 EXPORT int64_t encodec_layout() {
     return static_cast<int64_t>(sizeof(EncodecSpec)) << 32 | sizeof(EncodecJob);
 }
@@ -205,7 +205,7 @@ static std::unique_ptr<Direction> make_decoder(const NetworkWeights& weights,
     return std::make_unique<SegmentDirection<T>>(weights, quantizer, spec, false);
 }
 
-// A model, or null and why not. `weights`: encoder, decoder, entries of the codebooks.
+// A model, or null and the reason. `weights`: encoder, decoder, entries of the codebooks.
 EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights, size_t size,
                                    char* message, size_t message_size) {
     try {
@@ -238,12 +238,12 @@ EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights
 
 EXPORT void encodec_free(EncodecModel* model) { delete model; }
 
-// Floats that a causal stream carries from block to block; 0 for the other model.
+// The number of floats that a causal stream carries from block to block; 0 for the other model.
 EXPORT size_t encodec_state_size(const EncodecModel* model, int32_t encoder) {
     return (encoder ? model->encoder : model->decoder)->state_size();
 }
 
-// Run jobs of different streams; 0, or 1 and why not (the streams' states are then spoilt).
+// Run jobs of different streams; 0, or 1 and the reason (the streams' states are then invalid).
 EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* jobs, int32_t count,
                            int32_t threads, char* message, size_t message_size) {
     try {
@@ -258,8 +258,8 @@ EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* job
 // The root of a segment's scale.
 EXPORT float encodec_root(float x) { return root_as_torch(x); }
 
-// Multiply-adds a second of so many threads at once, or of as many as the system has; 0 for want of
-// memory.
+// Multiply-adds per second of `threads` threads at once, or of as many as can be started; 0 if
+// memory runs out.
 EXPORT double encodec_peak(int32_t threads) {
     try {
         std::vector<double> rates(static_cast<size_t>(std::max(1, threads)));

@@ -1,4 +1,4 @@
-// Memory of the networks: elements on cache lines, kept from call to call.
+// Memory of the networks: aligned to cache lines, kept from call to call.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ class Buffer {
     }
     ~Buffer() { std::free(data_); }
 
-    // At least so many, all 0 when they are new; what was there is lost when it grows.
+    // At least `size` elements. Growing discards the old contents and fills with zeros.
     void resize(size_t size) {
         if (size <= size_) return;
         std::free(data_);

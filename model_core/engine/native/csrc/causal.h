@@ -13,12 +13,12 @@ struct CausalNetwork {
 
     size_t lstm_state() const { return 2 * lstm.size() * static_cast<size_t>(width); }
     size_t state_size() const { return front.state_size + lstm_state() + back.state_size; }
-    // Parts of a block that follow each other; a block may enter one when the block before it
+    // The parts that a block passes in order; a block may enter a part when the block before it
     // has left it.
     size_t units() const { return front.groups.size() + lstm.size() + back.groups.size(); }
 };
 
-// Rows of the shallow layers in a chunk, in samples: about half a megabyte between the steps.
+// Rows per chunk in the shallow layers, in samples: about half a megabyte between the steps.
 constexpr int CHUNK_SAMPLES = 640;
 constexpr int WHOLE = 1 << 30;
 
@@ -44,9 +44,9 @@ static void add_residual(Chain<T>& chain, const ResidualWeights& w, int wide, in
     chain.steps.push_back(std::move(back));
 }
 
-// Always in floats: rounded, it would choose other codes.
-// `context` rows before a stream's first are its reflection, as many as the kernel needs; a stream's
-// first chunk has more rows than that, or is all of it.
+// Always in floats: rounding would choose other codes.
+// The `context` rows before a stream's first row are its reflection, as many as the kernel needs; a
+// stream's first chunk has more rows than that, or is the whole stream.
 static CausalNetwork<float> causal_encoder(const NetworkWeights& net, const EncodecSpec& spec) {
     CausalNetwork<float> made;
     Chain<float>& front = made.front;

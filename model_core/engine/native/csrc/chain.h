@@ -1,9 +1,9 @@
 // A causal stack of convolutions, block by block.
 //
-// Every step reads windows from a buffer of rows, channels last, that begins with the rows left
-// over from the block before. A group of steps goes through a block in chunks small enough that
-// what is between them stays in cache; the deep steps take whole blocks, since their weights are
-// larger than their rows. How a stream is cut into blocks, and those into chunks, changes no bit.
+// Every step reads windows from a buffer of rows, channels last, that begins with the rows kept
+// from the block before. A group of steps goes through a block in chunks, small enough that the
+// rows between the steps stay in cache; the deep steps take whole blocks, because their weights are
+// larger than their rows. How a stream is cut into blocks and chunks does not change the result.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 struct BufferShape {
     int width;            // elements a row
     int context;          // rows kept from before
-    bool zeros;           // what is before a stream's first row: 0, else its reflection
+    bool zeros;           // before a stream's first row: zeros if true, else its reflection
     int stride = 1;       // of the step that reads it
     size_t capacity = 0;  // rows, without context
 };
@@ -30,12 +30,12 @@ struct Step {
     int activated = -1, activated_column = 0;
     int stride = 1;
     int rows_out = 1;     // rows side by side in the product
-    bool aside = false;   // the output joins rows that another step has begun
+    bool aside = false;   // writes further columns of rows that another step has begun
     Packed<T> weights;
     NarrowConv narrow;    // instead, for one or two output channels
 };
 
-// The rows of one buffer. Row `context` after `start` is the first that is not read yet.
+// The rows of one buffer. Row `context` after `start` is the first unread one.
 template <class T>
 class Rows {
   public:
@@ -66,14 +66,14 @@ class Rows {
     int start = 0;
 };
 
-// Its rows are stored as T, but for the output's, which are floats.
+// Rows are stored as T, output rows as floats.
 template <class T>
 class Chain {
   public:
     struct Group {
         int first, last;  // steps, `last` not included
         int chunk;        // rows of the first step's buffer
-        size_t state;     // where its part of a stream's state begins
+        size_t state;     // offset of its part of a stream's state
     };
 
     std::vector<BufferShape> buffers;  // the first takes the input, the last the output
@@ -85,8 +85,8 @@ class Chain {
         return static_cast<int>(buffers.size()) - 1;
     }
 
-    // Cut the steps into groups, each beginning with a step of `starts` and going in chunks of so
-    // many rows, and size the buffers for blocks of `block_rows` input rows.
+    // Cut the steps into groups, each starting at a step of `starts` with its number of rows per
+    // chunk, and size the buffers for blocks of `block_rows` input rows.
     void lay_out(const std::vector<std::pair<int, int>>& starts, size_t block_rows) {
         size_t rows = block_rows;
         size_t state = 0;
@@ -139,8 +139,8 @@ class ChainRunner {
     int output_rows() const { return output_.filled; }
     void clear_output() { output_.filled = 0; }
 
-    // One group over everything that its first buffer holds. `state` is the stream's, of the
-    // whole chain; the group's part is read (unless `first`) and renewed.
+    // Run one group over all rows of its first buffer. `state` is the stream's state of the whole
+    // chain; the group's part is read (unless `first`) and updated.
     void run(const Group& group, float* state, bool first, bool last) {
         if (!first) each_context(group, state, [](void* rows, void* kept, size_t size) {
             std::memcpy(rows, kept, size);
@@ -171,7 +171,7 @@ class ChainRunner {
         }
     }
 
-    // `rows` rows of the step's input; returns how many rows come out.
+    // Run over `rows` rows of the step's input; returns the number of output rows.
     int run_step(const Step<T>& step, int rows, bool first, bool last) {
         Rows<T>& in = rows_[step.in];
         const BufferShape& shape = chain_.buffers[step.in];
@@ -181,7 +181,7 @@ class ChainRunner {
             for (int at = -shape.context; at < 0; at++)
                 set_row(in, at, shape.zeros ? ZERO_ROW : reflected(at, rows, shape.context));
         }
-        if (last) {  // where rows came before, the reflection may reach into those
+        if (last) {  // the reflection may reach into earlier rows
             const int extra = (step.stride - rows % step.stride) % step.stride;
             for (int at = rows; at < rows + extra; at++)
                 set_row(in, at, reflected(at, rows, first ? shape.context : 0));
@@ -209,7 +209,7 @@ class ChainRunner {
         return out_rows;
     }
 
-    // Copy one row that is not read yet to where another is to be, or zeros.
+    // Copy one unread row to another place, or zeros.
     static void set_row(Rows<T>& rows, int at, int from) {
         const size_t size = sizeof(T) * static_cast<size_t>(rows.width());
         if (from == ZERO_ROW)

@@ -1,11 +1,10 @@
 // Products of rows with packed weights. A convolution over channels-last rows is such a product:
 // window t is the `kernel * channels` floats from row `t * stride` on, so windows overlap in
-// memory and nothing is copied. A transposed convolution of kernel 2s is one as well: the window
-// is two rows, and the product's columns are the s output rows side by side.
+// memory and nothing is copied. So is a transposed convolution of kernel 2s: the window is two
+// rows, and the product's columns are the s output rows side by side.
 //
-// Each element is one chain of fused multiply-adds in the order of the window, whatever the tile
-// it falls into: results do not depend on how rows are cut into calls. With bfloat16 it is a chain
-// of products of pairs.
+// Each element is one chain of fused multiply-adds in the order of the window, in any tile: results
+// do not depend on how rows are cut into calls. With bfloat16 it is a chain of products of pairs.
 #pragma once
 
 #include <vector>
@@ -15,13 +14,13 @@
 
 struct Panel {
     int columns;  // at most PANEL
-    int group;    // which of the output rows side by side
-    int column;   // its first column there
+    int group;    // index among the output rows side by side
+    int column;   // the first column in the group
     size_t weights, biases;
 };
 
 // Weights `[groups * columns, depth]` and their bias, cut into panels `[depth][PANEL]`, or
-// `[depth / 2][PANEL][2]` where places are multiplied in pairs.
+// `[depth / 2][PANEL][2]` if places are multiplied in pairs.
 template <class T>
 class Packed {
   public:
@@ -79,8 +78,8 @@ struct Moments {
 
 template <class T>
 struct Output {
-    Target<T> raw;        // as it is, where data is set
-    Target<T> activated;  // after ELU, where data is set
+    Target<T> raw;        // unchanged, if data is set
+    Target<T> activated;  // after ELU, if data is set
     Moments* moments = nullptr;
 };
 
@@ -150,7 +149,7 @@ static INLINE void tile_of(int rows, const T* a, ptrdiff_t stride, const T* weig
         tile_of<ROWS - 1, FULL>(rows, a, stride, weights, bias, depth, out);
 }
 
-// In tiles of nearly the same height, so that none is left with a few rows.
+// In tiles of nearly equal height, so that no tile has only a few rows.
 template <bool FULL, class T, class Out, int VECTORS>
 static void panel_rows(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b,
                        const Panel& panel, TileTarget<Out, VECTORS> out) {

@@ -1,18 +1,17 @@
-// What the engine is asked to do, as it comes from Python.
+// Jobs of the engine, as Python passes them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 extern "C" {
-// Some of a stream's audio or codes. Of a causal stream, `state` `[state_size]` is what the
-// blocks before have left and is renewed (nothing is read of it when `first`); of the other
-// model's segments there is none.
+// Part of a stream's audio or codes. For a causal stream, `state` `[state_size]` comes from the
+// blocks before and is updated (not read if `first`); the other model's segments have none.
 struct EncodecJob {
     float* samples;        // [channels, samples], to read or to write
     int64_t* codes;        // [books, frames], to write or to read
     float* state;
-    float scale;           // what a segment's samples are multiplied by at the end (decode)
+    float scale;           // factor of a segment's samples at the end (decode)
     int32_t books;
     int32_t first, last;
     int64_t sample_count;  // encode

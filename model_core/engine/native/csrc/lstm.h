@@ -1,6 +1,6 @@
-// The LSTM between the convolutions, for several streams in step: the weights, megabytes a frame,
-// are then read once for all of them. State and gates are floats; with bfloat16 the products see
-// the input and the output before rounded to that.
+// The LSTM between the convolutions, for several streams in step: the weights, megabytes per frame,
+// are read once for all of them. State and gates are floats; with bfloat16, the products take the
+// input and the previous output rounded to it.
 #pragma once
 
 #include <type_traits>
@@ -14,16 +14,16 @@ constexpr int STREAMS_IN_STEP = 6;
 constexpr int STREAMS_IN_STEP = 2;
 #endif
 
-// A stream's frames while they pass a layer. `h` and `c` are the state before and after.
+// A stream's frames in one layer. `h` and `c` are the state before and after.
 template <class T>
 struct LstmLane {
-    const float* gates;  // what the input adds to the gates, [T, 4 size], in panels
+    const float* gates;  // the input's part of the gates, [T, 4 size], in panels
     float* out;          // [T, size]
     float *h, *c;        // [size] each
-    T* scratch;          // [size] where the products do not take floats
+    T* scratch;          // [size] if the products do not take floats
 };
 
-// `count` floats as the products take them: as they are, or rounded to `scratch`.
+// `count` floats as input of the products: unchanged, or rounded into `scratch`.
 template <class T>
 static const T* as_stored(const float* x, size_t count, T* scratch) {
     if constexpr (std::is_same_v<T, float>) {
@@ -40,7 +40,7 @@ template <class T>
 class LstmLayer {
   public:
     LstmLayer() = default;
-    // The weights as torch keeps them: `[4 size, size]` twice, `[4 size]` twice.
+    // The weights in torch's layout: `[4 size, size]` twice, `[4 size]` twice.
     LstmLayer(int size, const float* input, const float* recurrent, const float* input_bias,
               const float* recurrent_bias)
         : size(size) {
@@ -72,7 +72,7 @@ class LstmLayer {
         product(x, size, frames, input_, out);
     }
 
-    // All frames of the lanes, which have the same number of them.
+    // All frames of the lanes, which have equally many.
     void run(const LstmLane<T>* lanes, int count, int frames) const {
         for (int first = 0; first < count; first += STREAMS_IN_STEP) {
             const int some = count - first < STREAMS_IN_STEP ? count - first : STREAMS_IN_STEP;
@@ -96,11 +96,11 @@ class LstmLayer {
   private:
     static constexpr int TOGETHER = Stored<T>::TOGETHER;
 
-    // Frame t, where `before` is the output of the frame before.
+    // Frame t; `before` is the output of the previous frame.
     template <int MOST>
     void step(const LstmLane<T>* lanes, const T* const* before, int count, int t) const {
         if (count == MOST) {
-            // About sixteen sums: enough to hide how long each takes.
+            // About sixteen sums: enough to hide the latency of each.
             constexpr int PANELS = MOST == 1 ? (LANES == 16 ? 4 : 2)
                                    : MOST <= 3 ? (LANES == 16 ? 2 : 1)
                                                : 1;

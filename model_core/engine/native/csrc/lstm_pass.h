@@ -1,4 +1,4 @@
-// Frames of one or several streams on their way through all layers of the LSTM and its skip.
+// Runs frames of one or several streams through all layers of the LSTM and its skip.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 
 #include "lstm.h"
 
-// One stream's frames: what goes in, and what the layers make of it.
+// One stream's frames: the input and the outputs of the layers.
 template <class T>
 class LstmFrames {
   public:
@@ -22,7 +22,7 @@ class LstmFrames {
         return x_.get();
     }
 
-    // Project what layer `index` reads; returns the lane it runs in.
+    // Project the input of layer `index`; returns the lane that the layer runs in.
     LstmLane<T> lane(const LstmLayer<T>& layer, size_t index, float* state) {
         const float* x = index ? out_[(index + 1) % 2].get() : x_.get();
         const size_t size = static_cast<size_t>(frames) * layer.size;
@@ -31,7 +31,7 @@ class LstmFrames {
         return {gates_.get(), out_[index % 2].get(), h, h + layer.size, rounded_.get()};
     }
 
-    // Of the last layer's output and the input: elu(y + x) to rows `[frames, width]`.
+    // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
     template <class Row>
     void finish(size_t layers, int width, Row* to) const {
         const float* y = out_[(layers + 1) % 2].get();
@@ -55,7 +55,7 @@ struct LstmStream {
     float* state;
 };
 
-// All layers over several streams; those of the same number of frames go in step.
+// All layers over several streams; those with the same number of frames run in step.
 template <class T>
 static void run_lstm(const std::vector<LstmLayer<T>>& layers, std::vector<LstmStream<T>> streams) {
     std::stable_sort(streams.begin(), streams.end(),

@@ -1,6 +1,6 @@
 // Activations between the layers of the 48 kHz networks. A layer's output is normalised over the
-// whole segment, so nothing of it can be read until all of it is there. It is kept as the
-// convolution left it; a reader applies the norm as a factor and an offset for each channel.
+// whole segment, so it cannot be read until it is complete. It is stored before the norm; a reader
+// applies the norm as a factor and an offset for each channel.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 class NormalizedActivations {
   public:
-    // Room for so many rows.
+    // Make room for `rows` rows.
     void begin(int rows, int channels) {
         this->rows = rows;
         this->channels = channels;
@@ -20,14 +20,14 @@ class NormalizedActivations {
         data_.resize(static_cast<size_t>(rows) * channels + LANES);
     }
 
-    // All rows are there: learn the factors and offsets. Source: torch's GroupNorm of one group.
+    // All rows are complete: compute factors and offsets. Source: torch's GroupNorm of one group.
     void normalise(const float* scale, const float* offset) {
         const double count = static_cast<double>(rows) * channels;
         const double mean = moments.sum / count;
         const double variance = std::max(0.0, moments.squares / count - mean * mean);
         const double inverse = 1 / std::sqrt(variance + 1e-5);
         period_ = channels;
-        while (period_ % LANES) period_ += channels;  // so that whole vectors go through it
+        while (period_ % LANES) period_ += channels;  // a whole number of vectors
         factors_.resize(2 * static_cast<size_t>(period_));
         for (int i = 0; i < period_; i++) {
             const double factor = scale[i % channels] * inverse;
@@ -37,7 +37,7 @@ class NormalizedActivations {
         }
     }
 
-    // Leave out rows on both sides, which counted for the normalising.
+    // Drop rows on both sides, which are part of the norm's statistics.
     void trim(int left, int right) {
         skipped_ = left;
         rows -= left + right;
@@ -56,7 +56,7 @@ class NormalizedActivations {
         });
     }
 
-    // The same with the values of other activations of as many channels.
+    // The same, together with the values of other activations with equally many channels.
     template <class Use>
     INLINE void each_with(const NormalizedActivations& other, int first, int count, Use use) const {
         each_place(count, [&](int i, int place, int some) {

@@ -1,4 +1,4 @@
-// Convolutions of a model as products.
+// A model's convolutions as matrix products.
 #pragma once
 
 #include <vector>
@@ -13,7 +13,7 @@ static Packed<T> pack_conv(const ConvWeights& conv) {
                      [&](int n, int k) { return conv.window(n, k); });
 }
 
-// A transposed convolution of twice its stride: the window is the row before and the row itself,
+// A transposed convolution with kernel 2 stride: the window is the previous row and the row itself,
 // group j is output row `stride t + j`.
 template <class T>
 static Packed<T> pack_transposed(const ConvWeights& conv) {

@@ -1,11 +1,11 @@
-// How many multiply-adds this processor does in a second, for benchmarks to compare with.
+// The processor's multiply-adds per second, as a limit for benchmarks.
 #pragma once
 
 #include <chrono>
 
 #include "simd.h"
 
-// The best of many short runs of one thread whose operands never leave the registers.
+// The best of many short runs of one thread, with all operands in registers.
 static double peak_multiply_adds() {
     constexpr int SUMS = 12, ROUNDS = 20000;
     using Clock = std::chrono::steady_clock;

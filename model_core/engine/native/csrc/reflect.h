@@ -1,4 +1,4 @@
-// Padding by reflection, also of rows too few to reflect. Source: `nn.conv.reflect_pad`.
+// Padding by reflection, also of too few rows to reflect. Source: `nn.conv.reflect_pad`.
 #pragma once
 
 #include <algorithm>
@@ -6,8 +6,8 @@
 
 constexpr int ZERO_ROW = std::numeric_limits<int>::min();
 
-// Which of `rows` rows the padding shows at `at`, or ZERO_ROW. The padding is of `reach` rows, or
-// that many on the larger side; fewer rows than it takes are first continued by zeros:
+// The index, among `rows` rows, of the padded row `at`, or ZERO_ROW. `reach` is the size of the
+// padding, or of its larger side; too few rows are first extended by zeros:
 //
 //     reach 4, rows a b c         0 0 c b [a b c] 0 0 0 c
 //                                 reflected at a   and at the second 0

@@ -1,4 +1,4 @@
-// The residual vector quantiser: nearest entries of one codebook after the other, and their sum.
+// The residual vector quantiser: the nearest entry of each codebook in turn, and their sum.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,9 @@ class Quantizer {
 
     int codebooks() const { return static_cast<int>(products_.size()); }
 
-    // Latent `[frames, dimension]`, which is used up, to codes: book q's of frame t goes to
-    // `codes[q stride + t]`. The first of the nearest entries; the terms of the distance are added
-    // as the reference adds them, so that what rounds to equal there does so here.
+    // Latent `[frames, dimension]`, which is overwritten, to codes: frame t's code of book q goes
+    // to `codes[q stride + t]`. The first of the nearest entries; the terms of the distance are
+    // added in the reference's order, so that ties are the same.
     void encode(float* latent, int frames, int books, int64_t* codes, ptrdiff_t stride,
                 Floats& scratch) const {
         scratch.resize(static_cast<size_t>(ROWS_AT_ONCE) * bins_);
@@ -54,7 +54,7 @@ class Quantizer {
         }
     }
 
-    // Codes as above to rows `[frames, dimension]`, each `row` floats after the one before.
+    // Codes as above to rows `[frames, dimension]`, `row` floats apart.
     template <class Row>
     void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent,
                 ptrdiff_t row) const {
@@ -83,7 +83,7 @@ class Quantizer {
         return total;
     }
 
-    // `products` -2 x e, `x` its square and `squares` those of the entries.
+    // `products` is -2 x e, `x` the square of x, `squares` the squares of the entries.
     int nearest(const float* products, float x, const float* squares) const {
         int index = 0, n = 0;
         float value = (x + products[0]) + squares[0];

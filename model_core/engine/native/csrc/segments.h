@@ -1,5 +1,5 @@
-// Runs segments of the normalised, non-causal networks. They need nothing of each other; several
-// go through the LSTM in step.
+// Runs segments of the normalised, non-causal networks. Segments are independent; several go
+// through the LSTM in step.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 
 constexpr int SCRATCH_ROWS = 16 * TILE_ROWS;
 
-// A convolution and the normalising of its output. Activations are floats; the windows that are gathered
-// from them and the weights are stored as T.
+// A convolution and the norm of its output. Activations are floats; the windows gathered from them,
+// and the weights, are stored as T.
 template <class T>
 struct NormedConv {
     int in, out, kernel, stride;
@@ -38,7 +38,7 @@ struct NormedConv {
         else
             weights = pack_conv<T>(w);
     }
-    int rows_at_once() const {  // weights beyond the cache are to be read once
+    int rows_at_once() const {  // weights larger than the cache are read only once
         return static_cast<size_t>(weights.depth) * out > 1 << 17 ? 1 << 30 : SCRATCH_ROWS;
     }
 };
@@ -105,7 +105,7 @@ class SegmentWorker {
     }
 
   private:
-    // Calls source(first, count, to) for rows of the input; `rows` of them there are.
+    // Calls source(first, count, to) for parts of the `rows` input rows.
     template <class Source>
     NormalizedActivations& convolve(const NormedConv<T>& conv, int rows, Source source) {
         NormalizedActivations& out = other();
@@ -118,8 +118,8 @@ class SegmentWorker {
         return out;
     }
 
-    // Padding: reflection, the larger part of what is fixed on the left, what fills the last
-    // window on the right (`nn.conv.SConv1d`).
+    // Padding by reflection: the larger part of the fixed padding is on the left, the padding
+    // that fills the last window is on the right (`nn.conv.SConv1d`).
     template <class Source>
     void scale_down(const NormedConv<T>& conv, int rows, Source source, NormalizedActivations& out) {
         const int total = conv.kernel - conv.stride, left = total - total / 2;
@@ -135,7 +135,7 @@ class SegmentWorker {
         }
     }
 
-    // Rows -1 and `rows` are zeros; the trimmed rows count for the normalising.
+    // Rows -1 and `rows` are zeros; the trimmed rows are part of the norm's statistics.
     template <class Source>
     void scale_up(const NormedConv<T>& conv, int rows, Source source, NormalizedActivations& out) {
         out.begin((rows + 1) * conv.stride, conv.out);
@@ -169,8 +169,7 @@ class SegmentWorker {
         product(windows, stride, count, conv.weights, result);
     }
 
-    // Rows `begin` to `begin + count` of a source of `rows` that is padded by reflection, to
-    // scratch.
+    // Rows `begin` to `begin + count` of a source of `rows` rows, padded by reflection, to scratch.
     template <class Source>
     void gather(int begin, int count, int rows, int reach, int width, Source source) {
         scratch_.resize(static_cast<size_t>(count) * width + LANES);
@@ -190,7 +189,7 @@ class SegmentWorker {
         for (int at = inner_end; at < begin + count; at++) pad(at);
     }
 
-    // From normalised activations to the two whose sum goes on: `back_` and `skip_`.
+    // From normalised activations to the two terms of the sum: `back_` and `skip_`.
     void residual(const NormedResidual<T>& unit, const NormalizedActivations& x) {
         hidden_.begin(x.rows, unit.wide.out);
         skip_.begin(x.rows, unit.skip.out);
@@ -214,7 +213,7 @@ class SegmentWorker {
         back_.normalise(unit.back.scale.data(), unit.back.offset.data());
     }
 
-    // The activated sum that `residual` has left, into the next convolution.
+    // The activated sum of `residual`'s outputs, into the next convolution.
     NormalizedActivations& after_residual(const NormedConv<T>& conv) {
         return convolve(conv, back_.rows, [this](int first, int count, T* to) {
             copy_activated_sum(back_, skip_, first, count, to);
@@ -225,7 +224,7 @@ class SegmentWorker {
         std::memset(static_cast<void*>(to), 0, sizeof(T) * static_cast<size_t>(count));
     }
 
-    // Rows of `width` floats that are ready as they are.
+    // Rows of `width` floats, used unchanged.
     static auto plain(const float* rows, int width) {
         return [rows, width](int first, int count, T* to) {
             put(rows + static_cast<size_t>(first) * width, static_cast<size_t>(count) * width, to);

@@ -1,5 +1,5 @@
-// Vectors of the widest registers that the compiler was told of, and the functions the networks
-// need of them. GCC and Clang turn these into AVX-512, AVX2, NEON or whatever there is.
+// Vectors of the target's widest registers, and the functions of them that the networks need. GCC
+// and Clang compile them to AVX-512, AVX2, NEON or what the target has.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +51,7 @@ static INLINE float sum(Vec v) {
     return lanes[0];
 }
 
-// e^x within 2 units in the last place, for x in [-87, 88]; what lies outside is clamped.
+// e^x within 2 units in the last place; x is clamped to [-87, 88].
 // x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series, the remainder below 3e-8.
 static INLINE Vec exponential(Vec x) {
     const Vec magic = fill(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
@@ -69,12 +69,12 @@ static INLINE Vec exponential(Vec x) {
     return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + exponent);
 }
 
-// x where it is positive, else e^x - 1.
+// ELU: x if positive, else e^x - 1.
 static INLINE Vec elu(Vec x) { return choose(x > 0.0f, x, exponential(x) - 1.0f); }
 
 static INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }
 
-// Near 0 by an odd polynomial (coefficients of Cephes' tanhf), where 1 - e^-2x would cancel.
+// Near 0, where 1 - e^-2x would cancel, by an odd polynomial (coefficients of Cephes' tanhf).
 static INLINE Vec hyperbolic_tangent(Vec x) {
     const Vec size = choose(x < 0.0f, -x, x);
     const Vec e = exponential(-2.0f * size);

@@ -1,5 +1,5 @@
-// What rows and weights are stored as: floats or, where the processor multiplies those, bfloat16
-// (the upper half of a float: 8 bits of precision). Sums are floats in either case.
+// The storage types of rows and weights: float or, if the processor multiplies it, bfloat16 (the
+// upper half of a float: 8 bits of precision). Sums are floats in both cases.
 #pragma once
 
 #include "simd.h"
@@ -11,7 +11,7 @@
 #define HAS_BFLOAT16 0
 #endif
 
-// How a product takes its elements, and what activates those that it gives.
+// How a product reads its elements, and the activation of its results.
 template <class T>
 struct Stored;
 
@@ -33,7 +33,7 @@ struct BFloat16 {
     uint16_t bits;
 
     BFloat16() = default;
-    // To the nearest, and of two equally near ones the even; for finite values.
+    // To the nearest, ties to even; for finite values.
     explicit BFloat16(float x) {
         uint32_t all;
         std::memcpy(&all, &x, sizeof(all));
@@ -45,7 +45,7 @@ static INLINE Vec load(const BFloat16* p) {
     const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(some), 16));
 }
-// Rounds as above.
+// Rounds like the conversion above.
 static INLINE void store(BFloat16* p, Vec v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
@@ -57,7 +57,7 @@ struct Stored<BFloat16> {
     typedef __m512i Places;
     typedef __m512i Weights;
 
-    // The second of two places counts as 0 where there is but one.
+    // If there is only one place, the second of the pair counts as 0.
     static INLINE Places places(const BFloat16* x, int count = TOGETHER) {
         int32_t pair = 0;
         std::memcpy(&pair, x, sizeof(BFloat16) * static_cast<size_t>(count));
@@ -68,8 +68,8 @@ struct Stored<BFloat16> {
         return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
     }
 
-    // ELU within 2e-4 of its size and 1e-7, less than rounding adds: e^x = 2^n e^r, of e^r's series
-    // the terms to r^4.
+    // ELU within 2e-4 of its size plus 1e-7, less than the rounding error: e^x = 2^n e^r, with the
+    // terms of e^r's series up to r^4.
     static INLINE Vec activated(Vec x) {
         const Vec low = _mm512_max_ps(fill(-87.0f), x);
         const Vec n = _mm512_roundscale_ps(low * 1.44269504f, 0);
@@ -84,7 +84,7 @@ struct Stored<BFloat16> {
 };
 #endif
 
-// The first `count` lanes; the others are 0 or left alone.
+// The first `count` lanes; the others are 0 (load) or unchanged (store).
 template <class T>
 static INLINE Vec load_some(const T* p, int count) {
     if (count >= LANES) return load(p);

@@ -1,5 +1,5 @@
-// Runs causal streams: several of them in step on one thread, or one on several threads, each
-// with a block of its own that follows the block before through the network.
+// Runs causal streams: several in step on one thread, or one on several threads, each with its own
+// block, which follows the previous block through the network.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 #include "jobs.h"
 #include "lstm_pass.h"
 
-// How far the blocks of a stream have come: unit u has been left by so many blocks.
+// The progress of a stream's blocks: for each unit, the number of blocks that have left it.
 class Progress {
   public:
     explicit Progress(size_t units) : done_(units) {
@@ -21,7 +21,7 @@ class Progress {
             done_[unit].wait(now, std::memory_order_acquire);
     }
     void leave(size_t unit, int block) { raise(unit, block + 1); }
-    // A block has failed and will leave nothing any more: nobody is to wait for it.
+    // A block has failed and will leave no further unit: threads must not wait for it.
     void abandon() {
         for (size_t unit = 0; unit < done_.size(); unit++)
             raise(unit, std::numeric_limits<int>::max());
@@ -46,11 +46,11 @@ struct Block {
     bool first, last;  // of the stream
 };
 
-// Of a block, where a stream is shared between threads: the deep layers' weights are read for each.
+// For a stream shared by threads: every block reads the deep layers' weights again.
 constexpr int64_t FEWEST_FRAMES = 16;
 constexpr int64_t BLOCKS_A_THREAD = 4;
 
-// Encoder and decoder differ in what goes in and out.
+// Encoder and decoder differ in their input and output.
 template <class T>
 class StreamCoder {
   public:
@@ -61,7 +61,7 @@ class StreamCoder {
         for (int i = 0; i < spec.ratio_count; i++) hop_ *= spec.ratios[i];
     }
 
-    // Full blocks; for several threads shorter ones where there are few, so that all have work.
+    // Full blocks; for several threads and few blocks, shorter ones, so that all threads have work.
     std::vector<Block> blocks(const EncodecJob& job, int threads = 1) const {
         const int64_t frames = encoder_ ? (job.sample_count + hop_ - 1) / hop_ : job.frames;
         int64_t size = spec_.block_frames;
@@ -115,7 +115,7 @@ class StreamWorker {
     explicit StreamWorker(const StreamCoder<T>& coder)
         : coder_(coder), front_(coder.network.front), back_(coder.network.back) {}
 
-    // Several streams, block for block side by side.
+    // Several streams, block by block in step.
     void run_in_step(EncodecJob* const* jobs, int count) {
         std::vector<std::vector<Block>> blocks;
         size_t rounds = 0;
@@ -139,7 +139,7 @@ class StreamWorker {
         }
     }
 
-    // One block of a stream whose other blocks run in other threads.
+    // One block of a stream; its other blocks run in other threads.
     void run_block(const EncodecJob& job, const Block& block, Progress& progress, int number) {
         if (frames_.empty()) frames_.push_back(std::make_unique<LstmFrames<T>>());
         LstmFrames<T>& frames = *frames_[0];

@@ -1,4 +1,4 @@
-// The description of a model as it comes from Python, and its weights in the order of the layers.
+// A model's description, as Python passes it, and its weights in the order of the layers.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@ struct EncodecSpec {
     int32_t block_frames;  // frames of a full block
     int32_t ratio_count;
     int32_t ratios[8];  // in the decoder's order
-    int32_t decode_bfloat16;  // where `encodec_bfloat16` says that there is such a decoder
+    int32_t decode_bfloat16;  // allowed only if `encodec_bfloat16` returns 1
 };
 }
 
-// Hands out the parts of one array of floats, one after another.
+// Gives the parts of one array of floats in order.
 class WeightReader {
   public:
     WeightReader(const float* data, size_t size) : data_(data), left_(size) {}
@@ -37,8 +37,8 @@ class WeightReader {
     size_t left_;
 };
 
-// A convolution's weight `[out, in, kernel]` and bias `[out]`; where the output is normalised, the
-// scale and offset of that, `[out]` each.
+// A convolution's weight `[out, in, kernel]` and bias `[out]`; if the output is normalised, the
+// norm's scale and offset, `[out]` each.
 struct ConvWeights {
     int in, out, kernel;
     const float *weight, *bias, *norm_scale, *norm_offset;
@@ -61,7 +61,7 @@ struct ConvWeights {
     }
 };
 
-// The weights of encoder or decoder, as the layers of `nn.seanet` come.
+// The weights of encoder or decoder, in the order of the layers in `nn.seanet`.
 struct ResidualWeights {
     ConvWeights wide, back, skip;
     ResidualWeights(WeightReader& reader, bool norm, int width)
@@ -80,11 +80,11 @@ struct LstmWeights {
 };
 
 struct NetworkWeights {
-    std::vector<ConvWeights> first, last, scaling;  // one, one, one for each ratio
+    std::vector<ConvWeights> first, last, scaling;  // one, one, one per ratio
     std::vector<ResidualWeights> residual;
     std::vector<LstmWeights> lstm;
     std::vector<int> ratios;  // in the order of the layers
-    int width;                // between the convolutions, the LSTM's
+    int width;                // of the LSTM between the convolutions
 };
 
 static NetworkWeights read_encoder(WeightReader& reader, const EncodecSpec& spec) {

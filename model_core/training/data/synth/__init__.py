@@ -1,5 +1,5 @@
-"""Speech and music made on the spot, as a second source beside recordings.
+"""Synthetic speech and music, as a second source of training data.
 
-`speech` has espeak-ng read the sentences of `sentences`; `music` has fluidsynth play what
-`composition` writes and `midi` turns into a file. `command` is `encodec-train synth`.
+In `speech`, espeak-ng reads the sentences of `sentences`; in `music`, fluidsynth plays the pieces
+of `composition`, which `midi` writes as files. `command` is `encodec-train synth`.
 """

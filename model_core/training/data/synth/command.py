@@ -1,4 +1,4 @@
-"""`encodec-train synth FOLDER`: a folder of made-up speech and music, with its manifest."""
+"""`encodec-train synth FOLDER`: a folder of synthetic speech and music, with its manifest."""
 
 import argparse
 import csv
@@ -31,9 +31,9 @@ def synthesise(
     """Fill `folder` with `minutes` of sound and return the number of files.
 
     `speech/` has sentences of `voice_count` voices, `music/` pieces for a few instruments;
-    `manifest.csv` names their category and their group (the voice, or the piece). The same seed
+    `manifest.csv` gives their category and their group (the voice, or the piece). The same seed
     and programs give the same files. Raises `MissingProgramError`, `SettingsError`, or
-    `TrainingDataError` when the folder is not empty or a program fails.
+    `TrainingDataError` if the folder is not empty or a program fails.
     """
     if not (minutes > 0 and 0 <= speech_share <= 1 and voice_count > 0):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Small pieces of music by chance and a few rules: chords, bass, a melody, drums."""
+"""Small random pieces of music by a few rules: chords, bass, a melody, drums."""
 
 import random
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _RHYTHMS = (
 
 @dataclass(frozen=True)
 class Piece:
-    """What is played, and how fast (quarter notes a minute)."""
+    """The notes, the instruments and the tempo (quarter notes per minute)."""
 
     players: list[Player]
     notes: list[Note]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ....errors import TrainingDataError
 
 TICKS = 480  # a quarter note
-DRUMS = 9  # the channel that General MIDI keeps for them
+DRUMS = 9  # the channel of drums in General MIDI
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Player:
 
 
 def midi_file(players: Sequence[Player], notes: Sequence[Note], tempo: float) -> bytes:
-    """A file at `tempo` quarter notes a minute. Raises `TrainingDataError` for bad notes."""
+    """A file at `tempo` quarter notes per minute. Raises `TrainingDataError` for bad notes."""
     events: list[tuple[int, int, bytes]] = [(0, 0, b"\xff\x51\x03" + _tempo(tempo))]
     for player in players:
         _check(player.channel, player.program, player.volume, player.place)
@@ -48,7 +48,7 @@ def midi_file(players: Sequence[Player], notes: Sequence[Note], tempo: float) ->
         events.append((end, 2, bytes([0x80 | note.channel, note.pitch, 0])))
     track = bytearray()
     now = 0
-    for tick, _, event in sorted(events):  # of one tick: ends before beginnings
+    for tick, _, event in sorted(events):  # in one tick: ends before starts
         track += _variable(tick - now) + event
         now = tick
     track += b"\x00\xff\x2f\x00"
@@ -66,7 +66,7 @@ def _tempo(tempo: float) -> bytes:
 
 
 def _variable(value: int) -> bytes:
-    """Seven bits a byte, the highest first; all but the last have their top bit set."""
+    """Seven bits per byte, the highest first; all but the last byte have their top bit set."""
     found = [value & 0x7F]
     while value := value >> 7:
         found.append(0x80 | value & 0x7F)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ....errors import MissingProgramError, TrainingDataError
 
 _SOUNDFONTS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/soundfonts"))
-_SECONDS = 300.0  # that one call may take
+_SECONDS = 300.0  # limit of one call
 
 
 def find_program(name: str) -> str:
@@ -20,7 +20,7 @@ def find_program(name: str) -> str:
 
 
 def find_soundfont(given: Path | None = None) -> Path:
-    """`given`, or a General MIDI soundfont that is installed. Raises `MissingProgramError`."""
+    """`given`, or an installed General MIDI soundfont. Raises `MissingProgramError`."""
     if given is not None:
         if not given.is_file():
             raise MissingProgramError(f"there is no soundfont {given}")
@@ -35,7 +35,7 @@ def find_soundfont(given: Path | None = None) -> Path:
 
 
 def run_program(command: Sequence[str], made: Path) -> None:
-    """Run a program that writes `made`. Raises `TrainingDataError` when it does not."""
+    """Run a program that writes `made`. Raises `TrainingDataError` if it fails."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False

@@ -1,4 +1,4 @@
-"""Sentences to be read: a small grammar for some languages, made-up words for the others."""
+"""Sentences to read: a small grammar for some languages, invented words for the others."""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Grammar:
-    """Parts that make a sentence in this order; a sentence may leave out the last ones."""
+    """The parts of a sentence in order; a sentence may omit the last ones."""
 
     subjects: tuple[str, ...]
     verbs: tuple[str, ...]

@@ -20,12 +20,12 @@ _VARIANTS = (
 
 @dataclass(frozen=True)
 class Voice:
-    """Who reads: an espeak-ng language, a variant (a throat), and the usual pitch and speed."""
+    """A reader: an espeak-ng language and voice variant, the mean pitch and speed."""
 
     language: str
     variant: str
     pitch: int  # 0 to 99
-    speed: int  # words a minute
+    speed: int  # words per minute
 
     @property
     def name(self) -> str:
