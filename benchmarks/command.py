@@ -1,10 +1,10 @@
-"""The command: which sections, how much of them, printed as it comes, kept as JSON, drawn.
+"""The command: runs sections, prints rows as they come, saves them as JSON, draws them.
 
 python -m benchmarks                       speed and memory, a few minutes
 python -m benchmarks lm                    files with the language model
 python -m benchmarks service               the service under load
 python -m benchmarks all --full --save benchmarks/results/NAME.json --plot NAME.png
-python -m benchmarks plot --save FILE --plot NAME.png     draw what FILE holds
+python -m benchmarks plot --save FILE --plot NAME.png     draw the results in FILE
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The preset with what was chosen on the command line."""
+    """The preset with the choices of the command line."""
     preset = PRESETS["full" if options.full else "quick"]
     chosen = {name: getattr(options, name) for name in _CHOSEN}
     chosen["stressed_models"] = options.models
@@ -71,7 +71,7 @@ def _names(sections: Sequence[str]) -> Sequence[str]:
 
 
 def _run(name: str, plan: Plan, machine: Machine, results: Results, path: Path | None) -> None:
-    """Print the section as it comes, and keep every row at once."""
+    """Print the section's rows as they come, and save each at once."""
     part = PARTS[name]
     section = results.sections[name] = Section(machine)
     write = results.writer(path)
@@ -95,7 +95,7 @@ def _section(name: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; what is not chosen is None and comes from the preset."""
+    """The options; those not chosen are None and come from the preset."""
     options = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

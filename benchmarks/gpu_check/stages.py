@@ -1,10 +1,10 @@
-"""The stages, the important ones first, and how the time is shared out among them."""
+"""The stages, the important ones first, and how they share the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHORTEST = 2.0
-"""Seconds below which a stage is not begun."""
+"""Seconds that must be left to start a stage."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Stage:
     name: str
     title: str
     most: float  # seconds
-    least: float  # seconds kept for it by those before
-    optional: bool = False  # for comparison alone: being ended in time is no failure
+    least: float  # seconds that earlier stages leave for it
+    optional: bool = False  # only for comparison: running out of time is not a failure
 
 
 STAGES = (
@@ -35,7 +35,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 
 def chosen(names: Sequence[str]) -> list[Stage]:
-    """The stages of these names, in their own order. Raises `ValueError` for an unknown one."""
+    """The stages with these names, in their fixed order. Raises `ValueError` for an unknown one."""
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
         raise ValueError(f"no stage {', '.join(unknown)}; there is {', '.join(NAMES)}")
@@ -43,8 +43,8 @@ def chosen(names: Sequence[str]) -> list[Stage]:
 
 
 def share(stage: Stage, later: Sequence[Stage], left: float) -> float:
-    """Seconds for `stage` where `left` are left for it and the `later` ones: its most, unless that
-    would take of what the later ones are to have at least; of too little, each gets its part."""
+    """Seconds for `stage` if `left` remain for it and the `later` ones: its most, unless the later
+    ones would get less than their least; if time is too short for that, a proportional share."""
     kept = sum(other.least for other in later)
     if left <= stage.least + kept:
         return left * stage.least / (stage.least + kept)
