@@ -106,8 +106,10 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(PARTS)}, all, or plot to measure nothing (default: {' '.join(DEFAULT)})",
     )  # fmt: skip
     options.add_argument("--full", action="store_true", help="everything; takes hours")
-    options.add_argument("--save", type=Path, metavar="FILE", help="keep the figures as JSON")
-    options.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png, .svg or .pdf")
+    options.add_argument("--save", type=Path, metavar="FILE", help="save the figures as JSON")
+    options.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the figures: .png, .svg or .pdf"
+    )
     options.add_argument("--backend", help="of our engine (default: its own choice)")
     options.add_argument("--models", choices=list(CONFIGS), nargs="+")
     options.add_argument("--directions", choices=DIRECTIONS, nargs="+")
@@ -116,15 +118,21 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--bandwidths", type=float, metavar="KBPS", nargs="+")
     options.add_argument("--contenders", choices=NAMES, nargs="+")
     options.add_argument("--runs", type=int, help="rounds in which all take turns")
-    options.add_argument("--budget", type=float, help="seconds after which a case has no more")
+    options.add_argument(
+        "--budget", type=float, help="seconds, after which a case gets no further round"
+    )
     options.add_argument(
         "--lm-lengths", nargs="+", type=float, metavar="SECONDS", help="with the language model"
     )
     options.add_argument("--clients", type=int, metavar="N", help="of the service", nargs="+")
     options.add_argument("--duration", type=float, help="seconds that clients post clips")
     options.add_argument(
-        "--long-lengths", nargs="+", type=float, metavar="SECONDS", help="of files posted alone"
+        "--long-lengths",
+        nargs="+",
+        type=float,
+        metavar="SECONDS",
+        help="lengths of files posted alone",
     )
-    options.add_argument("--long-files", type=int, help="beside which a clip is posted")
-    options.add_argument("--long-seconds", type=float, help="of audio in each of them")
+    options.add_argument("--long-files", type=int, help="number of long files beside a clip")
+    options.add_argument("--long-seconds", type=float, help="seconds of audio in each of them")
     return options

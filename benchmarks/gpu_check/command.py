@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("name", choices=NAMES)
     one.add_argument("--out", type=Path, metavar="DIR", required=True)
-    one.add_argument("--end", type=float, metavar="T", help="when to be done, as time.time()")
+    one.add_argument("--end", type=float, metavar="T", help="when to end, as time.time()")
     commands.add_parser("table").add_argument("folder", type=Path, metavar="DIR")
     commands.add_parser("pack").add_argument("file", type=Path, metavar="FILE.tar.gz")
     return options

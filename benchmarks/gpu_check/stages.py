@@ -27,7 +27,7 @@ STAGES = (
     Stage("profile", "where the time of a batch goes", 35, 15),
     Stage("queue", "the service's queue without HTTP", 45, 20),
     Stage("training", "training steps", 50, 25),
-    Stage("faults", "errors of the device, and want of memory", 60, 40),
+    Stage("faults", "errors of the device, and lack of memory", 60, 40),
     Stage("layers", "each convolution by algorithm and precision", 50, 15, optional=True),
     Stage("compiled", "the same steps through torch.compile", 75, 20, optional=True),
 )
