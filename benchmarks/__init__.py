@@ -1,1 +1,1 @@
-"""Measurements, ours beside others: `python -m benchmarks`, see `command`."""
+"""Measurements of this project beside others: `python -m benchmarks`, see `command`."""

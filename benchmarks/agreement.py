@@ -1,4 +1,4 @@
-"""That the contenders do the same: codes and files that are equal, how far samples are apart."""
+"""Agreement of the contenders' results: equal codes and files, distance of samples."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ Outputs = Sequence[npt.NDArray[np.generic]]
 
 
 def agreement(direction: str, one: str, outputs: Mapping[str, Outputs]) -> dict[str, str]:
-    """What each of the others has in common with `one`, in words."""
+    """The agreement of each of the others with `one`, in words."""
     if one not in outputs:
         return {}
     wanted = np.concatenate(outputs[one], axis=1)
@@ -27,7 +27,7 @@ def same_file(a: bytes, b: bytes) -> str:
 
 
 def signal_to_noise(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> str:
-    """How far `other` is from `one`, samples `[C, n]`, in words."""
+    """The distance of `other` from `one`, samples `[C, n]`, in words."""
     if one.shape != other.shape:
         return _other_shape("samples", one, other)
     x, y = one.astype(np.float64), other.astype(np.float64)

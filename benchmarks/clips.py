@@ -1,4 +1,4 @@
-"""What is coded: seeded audio of any length, and seeded codes of audio of any length."""
+"""The input: seeded audio of any length, and seeded codes of audio of any length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PIECE_SECONDS = 10
 
 
 def sound(channels: int, samples: int, rate: int, seed: int = 0) -> Floats:
-    """Something like a voice, `[C, n]`: syllables of gliding harmonics over breath."""
+    """A voice-like sound, `[C, n]`: syllables of gliding harmonics over noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(samples) / rate
     syllables = np.abs(np.sin(np.pi * (3 + rng.random()) * t + rng.random())) ** 2
@@ -40,7 +40,7 @@ class Clip:
         return round(self.seconds * self.config.sample_rate)
 
     def pieces(self) -> Iterator[Floats]:
-        """`[C, n]` at a time, none longer than `PIECE_SECONDS`."""
+        """Pieces `[C, n]`, none longer than `PIECE_SECONDS`."""
         piece = self._piece()
         for start in range(0, self.samples, PIECE_SECONDS * self.config.sample_rate):
             yield piece[:, : self.samples - start]
@@ -58,7 +58,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class CodedClip:
-    """Random codes of audio of that length: how fast they are decoded does not depend on them."""
+    """Random codes of audio of `seconds`: the speed of decoding does not depend on the codes."""
 
     clip: Clip
     bandwidth: float  # kbps
@@ -76,7 +76,7 @@ class CodedClip:
             yield codes, 0.1 if config.normalize else None
 
     def header(self, model: str) -> Header:
-        """The header of an `.ecdc` file; `model` is what it calls the model and its weights."""
+        """The header of an `.ecdc` file; `model` is its name of the model and weights."""
         return Header(model, self.clip.samples, self.codebooks, lm=False)
 
     def payload(self) -> bytes:

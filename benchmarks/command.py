@@ -1,11 +1,11 @@
-"""The command: which sections, how much of them, printed as it comes, kept as JSON, drawn.
+"""The command: runs sections, prints rows as they come, saves them as JSON, draws them.
 
 python -m benchmarks                       speed and memory, a few minutes
 python -m benchmarks lm                    files with the language model
 python -m benchmarks service               the service under load
 python -m benchmarks start                 how long a command and the service take to start
 python -m benchmarks all --full --save benchmarks/results/NAME.json --plot NAME.png
-python -m benchmarks plot --save FILE --plot NAME.png     draw what FILE holds
+python -m benchmarks plot --save FILE --plot NAME.png     draw the results in FILE
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The preset with what was chosen on the command line."""
+    """The preset with the choices of the command line."""
     preset = PRESETS["full" if options.full else "quick"]
     chosen = {name: getattr(options, name) for name in _CHOSEN}
     chosen["stressed_models"] = options.models
@@ -72,7 +72,7 @@ def _names(sections: Sequence[str]) -> Sequence[str]:
 
 
 def _run(name: str, plan: Plan, machine: Machine, results: Results, path: Path | None) -> None:
-    """Print the section as it comes, and keep every row at once."""
+    """Print the section's rows as they come, and save each at once."""
     part = PARTS[name]
     section = results.sections[name] = Section(machine)
     write = results.writer(path)
@@ -96,7 +96,7 @@ def _section(name: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; what is not chosen is None and comes from the preset."""
+    """The options; those not chosen are None and come from the preset."""
     options = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -107,8 +107,10 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(PARTS)}, all, or plot to measure nothing (default: {' '.join(DEFAULT)})",
     )  # fmt: skip
     options.add_argument("--full", action="store_true", help="everything; takes hours")
-    options.add_argument("--save", type=Path, metavar="FILE", help="keep the figures as JSON")
-    options.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png, .svg or .pdf")
+    options.add_argument("--save", type=Path, metavar="FILE", help="save the figures as JSON")
+    options.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the figures: .png, .svg or .pdf"
+    )
     options.add_argument("--backend", help="of our engine (default: its own choice)")
     options.add_argument("--models", choices=list(CONFIGS), nargs="+")
     options.add_argument("--directions", choices=DIRECTIONS, nargs="+")
@@ -117,15 +119,21 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--bandwidths", type=float, metavar="KBPS", nargs="+")
     options.add_argument("--contenders", choices=NAMES, nargs="+")
     options.add_argument("--runs", type=int, help="rounds in which all take turns")
-    options.add_argument("--budget", type=float, help="seconds after which a case has no more")
+    options.add_argument(
+        "--budget", type=float, help="seconds, after which a case gets no further round"
+    )
     options.add_argument(
         "--lm-lengths", nargs="+", type=float, metavar="SECONDS", help="with the language model"
     )
     options.add_argument("--clients", type=int, metavar="N", help="of the service", nargs="+")
     options.add_argument("--duration", type=float, help="seconds that clients post clips")
     options.add_argument(
-        "--long-lengths", nargs="+", type=float, metavar="SECONDS", help="of files posted alone"
+        "--long-lengths",
+        nargs="+",
+        type=float,
+        metavar="SECONDS",
+        help="lengths of files posted alone",
     )
-    options.add_argument("--long-files", type=int, help="beside which a clip is posted")
-    options.add_argument("--long-seconds", type=float, help="of audio in each of them")
+    options.add_argument("--long-files", type=int, help="number of long files beside a clip")
+    options.add_argument("--long-seconds", type=float, help="seconds of audio in each of them")
     return options

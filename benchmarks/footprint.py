@@ -1,4 +1,4 @@
-"""How much memory a contender takes for a length, each in a process of its own."""
+"""The memory that a contender takes for a length, each in its own process."""
 
 import os
 import subprocess
@@ -9,17 +9,17 @@ from pathlib import Path
 from .memory import available_memory
 from .plan import Case
 
-_SHORT, _LONGER = 10.0, 30.0  # s; two lengths make a line
-_MARGIN = 0.8  # of what is available
+_SHORT, _LONGER = 10.0, 30.0  # s; two lengths define a line
+_MARGIN = 0.8  # of the available memory
 _GIB = 2**30
 
 
 class FootprintError(Exception):
-    """The process did not come to its end."""
+    """The process failed."""
 
 
 def footprint(contender: str, case: Case, backend: str | None = None) -> int:
-    """Bytes above the idle, warm process at the peak. Raises `FootprintError`."""
+    """Peak bytes above the idle, warm process. Raises `FootprintError`."""
     command = [
         sys.executable, "-m", "benchmarks.one_run", contender, case.model, case.direction,
         str(case.seconds), str(case.bandwidth), str(case.threads),
@@ -39,13 +39,13 @@ def footprint(contender: str, case: Case, backend: str | None = None) -> int:
 
 
 class Fit:
-    """Whether a peer's memory for a length would fit, from what it takes for shorter ones."""
+    """Whether a peer's memory for a length would fit, estimated from shorter lengths."""
 
     def __init__(self) -> None:
         self._lines: dict[tuple[str, Case], tuple[int, float]] = {}
 
     def refusal(self, contender: str, case: Case) -> str | None:
-        """Why a peer cannot be asked to do this, or None where it can be."""
+        """The reason to skip a peer for this case, or None."""
         try:
             needed = self.needed(contender, case)
         except FootprintError as error:
@@ -59,7 +59,7 @@ class Fit:
         )
 
     def needed(self, contender: str, case: Case) -> float:
-        """Bytes, by the line through two short lengths; 0 for those. Raises `FootprintError`."""
+        """Bytes, by a line through two short lengths; 0 for short ones. Raises `FootprintError`."""
         if case.seconds <= _LONGER:
             return 0
         key = contender, replace(case, seconds=_LONGER)

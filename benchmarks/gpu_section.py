@@ -1,7 +1,7 @@
-"""Section `gpu`: the core on a CUDA device, arrays to arrays, beside the reference on the same one.
+"""Section `gpu`: the engine on a CUDA device, arrays to arrays, beside the reference there.
 
-Threads hand in batches of blocks of many streams, as the service's workers do. The limit is what
-the device multiplies and adds in large matrix products of the same precision.
+Threads submit batches of blocks of many streams, like the service's workers. The limit is the
+device's rate of multiply-adds in large matrix products of the same precision.
 """
 
 import gc
@@ -45,7 +45,7 @@ PRECISIONS: dict[Direction, tuple[Precision, ...]] = {
     "encode": ("float32", "tf32"),
     "decode": ("float32", "tf32", "bfloat16"),
 }
-_BLOCKS_OF_ALL = 1024  # of the streams of a run, together, at most
+_BLOCKS_OF_ALL = 1024  # at most, over all streams of a run
 _EAGER_BATCH, _EAGER_SECONDS = 32, 10
 
 TABLE = Table(
@@ -65,7 +65,7 @@ TABLE = Table(
 
 @dataclass(frozen=True)
 class Setting:
-    """Our engine at one of its settings, on `device`."""
+    """Our engine with given settings, on `device`."""
 
     direction: Direction
     precision: Precision
@@ -82,7 +82,7 @@ class Setting:
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """The rows as they come; where there is no device, none, and a note that says so."""
+    """The rows as they come; without a device, none and a note."""
     if not torch.cuda.is_available():
         section.note("skipped: there is no CUDA device here")
         return
@@ -105,7 +105,7 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
 
 
 def _forget_memory(device: torch.device) -> None:
-    """Let go of what is unused, so that the next peak is its own."""
+    """Free unused memory and reset the peak."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -113,12 +113,12 @@ def _forget_memory(device: torch.device) -> None:
 
 
 def on_the_cpu(model: EncodecModel, direction: Direction) -> list[np.ndarray]:
-    """What the torch backend on the CPU makes of some streams, side by side."""
+    """The outputs of the torch backend on the CPU for some streams, concatenated."""
     return _flat(_few(model, direction), TorchEngine(model))
 
 
 def outputs_of(setting: Setting, model: EncodecModel) -> list[np.ndarray]:
-    """What ours makes of the same streams."""
+    """Our engine's outputs for the same streams."""
     return _flat(_few(model, setting.direction), setting.engine(model))
 
 
@@ -134,8 +134,8 @@ def measured(
     wanted: list[np.ndarray] | None = None,
     most_blocks: int = 10,
 ) -> Row:
-    """A row of ours, measured on streams of at most so many blocks; `wanted` is what `on_the_cpu`
-    gives, where that is at hand. The device may be the CPU, for a batch that is small enough."""
+    """A row of our engine, measured on streams of at most `most_blocks` blocks; `wanted` is the
+    result of `on_the_cpu`, if known. The device may be the CPU, with a small batch."""
     _forget_memory(setting.device)
     config, direction = model.config, setting.direction
     engine = setting.engine(model)
@@ -154,14 +154,14 @@ def measured(
 
 
 def _flat(streams: Streams, engine: Engine) -> list[np.ndarray]:
-    """Everything that comes out, side by side."""
+    """All outputs, concatenated."""
     return [np.concatenate(list(block), axis=1) for block in streams.outputs(engine)]
 
 
 @dataclass(frozen=True)
 class Eager:
-    """A network as it is, the reference's or ours, with whole clips in a batch, each copied there
-    and back. In float32, as our engine: torch would multiply in TF32 by itself."""
+    """A plain network, the reference's or ours, on batches of whole clips, which are copied to the
+    device and back. In float32, like our engine: by default torch uses TF32."""
 
     contender: str
     network: Any
@@ -172,7 +172,7 @@ class Eager:
     seconds: float = _EAGER_SECONDS
 
     def measured(self, plan: Plan, limit: float) -> Row:
-        """Its row."""
+        """The row of this network."""
         _forget_memory(self.device)
         network, batch = self.network.to(self.device), self.batch
         network.set_target_bandwidth(DEFAULT_BANDWIDTH)

@@ -1,7 +1,7 @@
 """Section `lm`: samples to files and back with the language model and entropy coding.
 
-On one thread: the language model takes one on both sides, so that its bits are the same. Both
-contenders read the same file, the one that the first of them wrote.
+On one thread: the language model uses one on both sides, for equal bits. Both contenders read the
+same file, written by the first of them.
 """
 
 from collections.abc import Callable, Iterator

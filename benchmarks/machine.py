@@ -1,4 +1,4 @@
-"""Which machine, which versions and which commit measured something."""
+"""The machine, the versions and the commit of a measurement."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ _THREADING = ("OMP_", "MKL_", "KMP_", "GOMP_", "MALLOC_", "LD_PRELOAD")
 
 @dataclass(frozen=True)
 class Machine:
-    """What figures depend on beside the code."""
+    """What figures depend on, apart from the code."""
 
     cpu: str
     cores: int
@@ -25,7 +25,7 @@ class Machine:
     python: str
     torch: str
     date: str  # UTC, ISO 8601
-    commit: str  # with a + where files that git knows differ from it
+    commit: str  # with a + if tracked files differ from it
     backend: str  # of our engine
     environment: dict[str, str] = field(default_factory=dict)  # threads and allocator
 
@@ -38,7 +38,7 @@ class Machine:
 
 
 def this_machine(backend: str) -> Machine:
-    """The machine this runs on; `backend` is the name of our engine's."""
+    """This machine; `backend` is the name of our engine's backend."""
     return Machine(
         cpu=_cpu_model(),
         cores=cores(),
@@ -54,7 +54,7 @@ def this_machine(backend: str) -> Machine:
 
 
 def cores() -> int:
-    """The cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

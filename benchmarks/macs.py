@@ -1,9 +1,9 @@
-"""Multiply-adds a second of audio, counted by walking the networks of a configuration.
+"""Multiply-adds per second of audio, counted by walking the networks of a configuration.
 
-What is counted is what the definition of the network asks for: a convolution of K taps costs
-`C_in · C_out · K` a window, a transposed one the same an input sample, an LSTM layer of width H
-`4 · H · 2H` a frame, the search of one codebook `bins · D` a frame. Element-wise work is not
-counted. Where segments overlap, what lies in two of them is coded twice and counted twice.
+The count follows the definition of the network: a convolution of K taps costs `C_in · C_out · K`
+per window, a transposed one the same per input sample, an LSTM layer of width H `4 · H · 2H` per
+frame, the search of one codebook `bins · D` per frame. Element-wise work is not counted. Samples in
+the overlap of two segments are coded twice and counted twice.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ Direction = Literal["encode", "decode"]
 
 @lru_cache
 def macs_per_second(config: ModelConfig, direction: Direction, bandwidth: float) -> float:
-    """Multiply-adds for a second of audio at `bandwidth` kbps.
+    """Multiply-adds per second of audio at `bandwidth` kbps.
 
     Raises `UnsupportedBandwidthError`.
     """
     codebooks = config.codebooks_for(bandwidth)
     samples = config.segment_length or config.sample_rate
     frames = config.frames(samples)
-    with torch.device("meta"), torch.no_grad():  # shapes alone: nothing is computed
+    with torch.device("meta"), torch.no_grad():  # only shapes: nothing is computed
         model = EncodecModel(config).eval()
         if direction == "encode":
             with _counting(model.encoder) as counts:
@@ -44,7 +44,7 @@ def macs_per_second(config: ModelConfig, direction: Direction, bandwidth: float)
 
 @contextmanager
 def _counting(network: nn.Module) -> Iterator[list[int]]:
-    """The multiply-adds of each layer that runs inside."""
+    """Collects the multiply-adds of each layer that runs inside."""
     counts: list[int] = []
 
     def see(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

@@ -13,18 +13,18 @@ def resident(pid: int | None = None) -> int:
 
 
 def peak_resident() -> int:
-    """The most bytes it has had since `forget_peak`."""
+    """The peak of `resident` since `forget_peak`."""
     return _status("self", "VmHWM")
 
 
 def forget_peak() -> None:
-    """Let `peak_resident` begin anew; without effect where the kernel does not allow it."""
+    """Reset `peak_resident`; no effect if the kernel does not allow it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def tree_bytes(pid: int) -> int:
-    """Bytes of a process and all its children; what several share is counted once."""
+    """Bytes of a process and all its children; shared memory is counted once."""
     total, waiting = 0, [str(pid)]
     while waiting:
         process = waiting.pop()
@@ -48,7 +48,7 @@ def available_memory() -> int:
 
 
 def _proportional(process: str) -> int:
-    """Its own pages and its share of those that it has in common with others."""
+    """A process's own pages and its share of the shared ones."""
     for line in (_PROC / process / "smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return 1024 * int(line.split()[1])
@@ -72,7 +72,7 @@ def _kilobytes(path: Path, field: str) -> int:
 
 
 def _cgroup(file: str) -> int | None:
-    """None where there is no such limit."""
+    """A limit of the cgroup; None without one."""
     try:
         text = (_CGROUP / file).read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Section `memory`: by how much a process grows at its peak, each contender in its own."""
+"""Section `memory`: the peak growth of a process, each contender in its own."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ TABLE = Table(
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """One row for each model, direction, length and contender, with the least threads."""
+    """One row per model, direction, length and contender, with the fewest threads."""
     fit = Fit()
     done = set()
     for case in plan.cases():

@@ -1,7 +1,7 @@
-"""Seeded weights at full width, in which the signal lives and every codebook is used.
+"""Seeded weights at full width that keep the signal's level and use every codebook.
 
-Freshly made networks would not do: the signal dies from layer to layer (and what is left of it
-may be slow to compute with), and all codes are 0.
+torch's initial weights are unsuitable: the signal vanishes from layer to layer (the rest may slow
+to compute with), and all codes are 0.
 """
 
 import torch
@@ -19,13 +19,13 @@ _GAIN = 1.8
 _LM_GAIN = 6
 _FIT_SECONDS = 12
 _FIT_SEED = 5
-"""Another than the clips' own: codebooks that know their audio would leave nothing to the later
-ones but rounding errors to tell apart."""
+"""Not the clips' seed: codebooks fitted to the same audio would leave nothing but rounding errors
+for the later ones."""
 
 
 def seeded_model(name: str, config: ModelConfig | None = None) -> EncodecModel:
-    """The model `name` in eval mode, of another width where another `config` is given; the same
-    weights at every call."""
+    """The model `name` in eval mode, with the same weights at every call; `config` may set another
+    width."""
     config = config or CONFIGS[name]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(20221024)
@@ -44,8 +44,8 @@ def seeded_model(name: str, config: ModelConfig | None = None) -> EncodecModel:
 
 
 def seeded_lm(name: str) -> LMModel:
-    """A language model for that model; some entries are likely and most are not, as in one that
-    was trained, but it has learnt nothing: files become no smaller."""
+    """A language model for the model `name`. As in a trained one, a few entries are likely and most
+    are not, but it has learned nothing: files do not get smaller."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(20221025)
         lm = LMModel.from_config(LMConfig(name)).eval()
@@ -56,8 +56,8 @@ def seeded_lm(name: str) -> LMModel:
 
 
 def _fill(embed: Tensor, residual: Tensor) -> Tensor:
-    """Entries around the mean residual, all equally far, towards some that occur (were some
-    nearer, most residuals would take those); returns what they leave over, `[N, D]`."""
+    """Fill `embed` with entries around the mean residual, all at one distance, towards existing
+    residuals (most residuals would choose a nearer entry); returns what they leave, `[N, D]`."""
     mean = residual.mean(dim=0)
     far = 0.7 * (residual - mean).norm(dim=1).median()
     towards = F.normalize(sample_vectors(residual, len(embed)) - mean)

@@ -1,8 +1,8 @@
-"""Memory of one contender doing one thing: a process of its own, started by `footprint`.
+"""Memory of one contender for one case, in its own process, started by `footprint`.
 
 python -m benchmarks.one_run CONTENDER MODEL DIRECTION SECONDS BANDWIDTH THREADS [BACKEND]
 
-Prints the bytes by which the process grew, at its peak, over what it had when the model was warm.
+Prints the bytes by which the process, at its peak, exceeds its size with a warm model.
 """
 
 import gc
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     job_of(contender, direction, Clip(config, _WARM_SECONDS), kbps)(lambda out: None)
     gc.collect()
     before = resident()
-    # What the contender needs whole counts, what making it took does not.
+    # Input that the contender needs as a whole counts, the work of making it does not.
     job = job_of(contender, direction, Clip(config, float(seconds)), kbps)
     forget_peak()
     job(lambda out: None)

@@ -24,7 +24,7 @@ _CODES = 3600 * 75 * 32
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """Ours packs and unpacks the hour; the reference packs a minute, times 60."""
+    """This project packs and unpacks the hour; the reference a minute, times 60."""
     hour = np.random.default_rng(0).integers(0, 1024, _CODES)
     minute = hour[: len(hour) // 60].tolist()
     packed = BitPacker(_BITS).push(hour)

@@ -1,4 +1,4 @@
-"""What a run measures."""
+"""The measurements of a run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ DEFAULT_BANDWIDTH = 6.0
 SWEEP_SECONDS = 10.0
 """The length at which every bandwidth is measured."""
 STRESSED = ("encodec_24khz",)
-"""Whose service is soaked and posted to beside long files where no models are chosen: it takes long
-and hardly depends on the model."""
+"""By default only this model's service gets the soak test and the clips beside long files: these
+take long and hardly depend on the model."""
 Preset = Literal["quick", "full"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that every contender does."""
+    """One piece of work for every contender."""
 
     model: str
     direction: Direction
@@ -41,12 +41,12 @@ class Plan:
     bandwidths: Sequence[float] | None  # None: see `cases`
     contenders: Sequence[str]
     runs: int
-    budget: float  # s a case, after which no further round begins
+    budget: float  # s per case, after which no further round starts
     lm_lengths: Sequence[float]  # s, coded with the language model
     clients: Sequence[int]
     duration: float  # s of posting
     long_lengths: Sequence[float]  # s, of files posted alone
-    long_files: int  # at the same time, beside which a clip is posted
+    long_files: int  # posted at the same time, beside the clip
     long_seconds: float
     beside_clips: int
     soak_requests: int
@@ -57,8 +57,8 @@ class Plan:
     def cases(self) -> Iterator[Case]:
         """By threads, then model: the models are built once for each.
 
-        Without bandwidths chosen it is 6 kbps everywhere and, in a sweep, all of them on 10 s
-        with the least threads. A bandwidth that a model does not have is left out.
+        By default the bandwidth is 6 kbps and, in a sweep, also every other one on 10 s with the
+        fewest threads. Bandwidths that a model does not have are skipped.
         """
         for threads in self.threads:
             for model in self.models:

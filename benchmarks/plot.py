@@ -28,15 +28,15 @@ class PlotError(Exception):
 
 
 def require_matplotlib() -> None:
-    """Raises `PlotError` where it is not installed."""
+    """Raises `PlotError` if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise PlotError("a plot needs matplotlib: pip install 'encodec-service[train]'")
 
 
 def write_plot(results: Results, path: Path) -> None:
-    """Draw to a file whose suffix says what it is.
+    """Draw to a file in the format of its suffix.
 
-    Raises `PlotError` for want of matplotlib or of anything to draw.
+    Raises `PlotError` without matplotlib and if there is nothing to draw.
     """
     require_matplotlib()
     from matplotlib.figure import Figure
@@ -71,8 +71,7 @@ def write_plot(results: Results, path: Path) -> None:
 
 
 def loads_by_model(service: Section) -> dict[str, list[Row]]:
-    """Rows of the load under clients for each model that has some. Those that name no model come
-    from before there was a choice, when it was the one at 24 kHz."""
+    """Rows of the load under clients by model. Old rows without a model are of the 24 kHz model."""
     found: dict[str, list[Row]] = {}
     for row in service.find(kind="load"):
         found.setdefault(row.get("model", ENCODEC_24KHZ.name), []).append(row)
@@ -99,7 +98,7 @@ def _draw_speed(axes: "Axes", section: Section, model: str, direction: str) -> N
         limit = max(row["limit_times_real_time"] for row in rows)
         axes.axhline(limit, color="black", linestyle="--", linewidth=0.8, label="float32 limit")
     middle = width * (len(names) - 1) / 2
-    axes.set_xlim(-width, len(lengths) - 1 + width * len(names))  # also round what is left out
+    axes.set_xlim(-width, len(lengths) - 1 + width * len(names))  # also around skipped ones
     axes.set_xticks([i + middle for i in range(len(lengths))], [length(s) for s in lengths])
     axes.set_title(f"{model}, {direction}, {threads} thread{'s' * (threads > 1)}", fontsize="small")
     axes.set_ylabel("times real time")

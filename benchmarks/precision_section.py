@@ -1,7 +1,7 @@
-"""Section `precision`: what TF32 and bfloat16 change, without the hardware that has them.
+"""Section `precision`: what TF32 and bfloat16 change, without hardware for them.
 
-The products are of numbers rounded to what those types hold, the sums in float32: what a GPU's
-matrix units do, but for the order of the sums. It says how near, not how fast.
+Factors are rounded to those types, sums are in float32: as in a GPU's matrix units, except for the
+order of the sums. It measures accuracy, not speed.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ TABLE = Table(
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """Rows for each model and for both its seeded and its bundled weights."""
+    """Rows for each model, with its seeded and with its bundled weights."""
     section.note("rounding is computed on the CPU; sums are in float32")
     for name in plan.models:
         for weights, load in (
@@ -97,7 +97,7 @@ def _compare(model: EncodecModel) -> Iterator[tuple[str, str, str]]:
 
 
 def _decoded(engine: CudaEngine, blocks: list[EncodedBlock]) -> np.ndarray:
-    """Segments side by side, or the blocks that one stream is cut into."""
+    """Segments concatenated, or the blocks of one stream."""
     if engine.config.causal:
         state, codes = StreamState(), blocks[0].codes
         cuts = range(engine.block_frames, codes.shape[1], engine.block_frames)

@@ -1,4 +1,4 @@
-"""What was measured: rows of plain values, kept as JSON beside the machine they come from.
+"""The results: rows of plain values, saved as JSON together with their machine.
 
 {"speed": {"machine": {…}, "rows": [{…}, …], "notes": ["…"]}, "memory": …}
 
@@ -23,14 +23,14 @@ class ResultsError(Exception):
 
 @dataclass
 class Section:
-    """One section's run. `notes` says what was left out, and why."""
+    """One section's run. `notes` says what was skipped, and why."""
 
     machine: Machine
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Keep it once."""
+        """Add a note, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -53,7 +53,7 @@ class Results:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises `ResultsError` for what `to_json` did not write."""
+        """The inverse of `to_json`. Raises `ResultsError` for other text."""
         try:
             return cls({name: _section(plain) for name, plain in json.loads(text).items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -61,11 +61,11 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The results in a file; none where there is no file. Raises `ResultsError`."""
+        """The results in a file; empty without a file. Raises `ResultsError`."""
         return cls.from_json(path.read_text()) if path.exists() else cls()
 
     def writer(self, path: Path | None) -> Callable[[], None]:
-        """Writes them as they are when it is called; does nothing without a path."""
+        """A function that writes the current results; it does nothing without a path."""
 
         def write() -> None:
             if path is not None:

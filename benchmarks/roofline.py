@@ -1,4 +1,4 @@
-"""How fast this machine multiplies and adds in float32, measured on the spot."""
+"""Measures how fast this machine multiplies and adds in float32."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,10 @@ _SIZES = (384, 512, 768, 1024, 2048)
 
 
 def roofline(seconds: float = 3.0) -> float:
-    """Multiply-adds a second at the current number of torch threads.
+    """Multiply-adds per second with the current number of torch threads.
 
-    The best of several matrix products, as torch's BLAS and as its convolution library compute
-    them, over about `seconds`; and of the native engine's own measurement, where that was compiled.
+    The best, within about `seconds`, of several matrix products by torch's BLAS and its convolution
+    library, and of the native engine's own measurement, if it is built.
     """
     products = [_product(size) for size in _SIZES] + [_pointwise(size) for size in _SIZES]
     best = max(_best_rate(run, macs, seconds / len(products)) for run, macs in products)
@@ -49,8 +49,8 @@ def _best_rate(run: Callable[[], object], macs: int, seconds: float) -> float:
 def device_roofline(
     device: torch.device, precision: str, size: int = 8192, runs: int = 10
 ) -> float:
-    """Multiply-adds a second of a CUDA device in one large matrix product of random numbers, which
-    are multiplied in `precision` (float32, tf32 or bfloat16): the best of so many runs."""
+    """Multiply-adds per second of a CUDA device in one large product of random matrices, in
+    `precision` (float32, tf32 or bfloat16): the best of `runs` runs."""
     matmul: Any = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"

@@ -1,4 +1,4 @@
-"""A model that multiplies rounded numbers, as the matrix units of a GPU do, on any machine."""
+"""A model that multiplies rounded numbers, like a GPU's matrix units, on any machine."""
 
 import copy
 
@@ -10,11 +10,11 @@ from model_core.nn.conv import fold_weight_norm
 from model_core.nn.lstm import SLSTM, LSTMState
 
 TF32_BITS = 10
-"""Of mantissa, beside the one that is not written. bfloat16 has 7."""
+"""Stored bits of the mantissa. bfloat16 has 7."""
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
-    """Float32 `x` to the nearest number of so many bits of mantissa, ties to even."""
+    """Float32 `x` rounded to the nearest number with `bits` bits of mantissa, ties to even."""
     dropped = 23 - bits
     raw = x.contiguous().view(torch.int32)
     even = (raw >> dropped) & 1
@@ -24,8 +24,8 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
 
 @torch.no_grad()
 def rounded(model: EncodecModel, bits: int) -> EncodecModel:
-    """A copy in which what a convolution or an LSTM multiplies has `bits` bits of mantissa. Sums
-    are in float32, and so is the search of the codebooks."""
+    """A copy in which the factors in convolutions and LSTMs have `bits` bits of mantissa. Sums and
+    the search of the codebooks are in float32."""
     model = copy.deepcopy(model).eval()
     fold_weight_norm(model)
     for module in model.modules():
@@ -40,7 +40,7 @@ def rounded(model: EncodecModel, bits: int) -> EncodecModel:
 
 
 class _RoundedLSTM(nn.Module):
-    """`nn.LSTM` over `[T, B, H]` whose products are of rounded numbers, the state's too."""
+    """`nn.LSTM` over `[T, B, H]` that rounds all factors, the state's too."""
 
     def __init__(self, lstm: nn.LSTM, bits: int):
         super().__init__()

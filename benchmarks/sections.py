@@ -21,7 +21,7 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Part:
-    """`run` yields rows as they are measured, `cells` is a row as its table prints it."""
+    """`run` yields rows as they are measured; `cells` formats a row for its table."""
 
     title: str
     run: Callable[[Plan, Section], Iterator[Row]]

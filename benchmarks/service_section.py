@@ -1,4 +1,4 @@
-"""Section `service`: ours beside a plain wrapper around the reference, both as real processes."""
+"""Section `service`: our service beside a plain wrapper around the reference, as processes."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _STRESS = (decoders.KIND, soak.KIND, beside.KIND)
 def run(plan: Plan, section: Section) -> Iterator[Row]:
     """Rows of five kinds for each model, of two for a model that is not stressed.
 
-    Raises `ServerError` where ours does not come up.
+    Raises `ServerError` if our service does not start.
     """
     fit = Fit()
     for name in plan.models:
@@ -41,7 +41,7 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
 
 
 def table_of(row: Row) -> Table:
-    """The table a row belongs in."""
+    """The table of a row."""
     return _PARTS[row["kind"]].TABLE
 
 

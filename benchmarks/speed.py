@@ -24,7 +24,7 @@ from .table import Column, Table, length
 from .timing import paired_ratio, take_turns
 
 _WARM_SECONDS = 60
-"""Longer work is timed without a first run that does not count."""
+"""Longer work is timed without a warm-up run."""
 
 TABLE = Table(
     [
@@ -45,7 +45,7 @@ TABLE = Table(
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """The rows, one for each case and contender, as they come. What is left out is noted."""
+    """The rows, one per case and contender, as they come. What is skipped is noted."""
     fit = Fit()
     limits: dict[int, float] = {}
     built: tuple[tuple[str, int], dict[str, Contender]] | None = None
@@ -90,7 +90,7 @@ def _build_all(plan: Plan, model: str, section: Section) -> dict[str, Contender]
 def _able(
     contenders: dict[str, Contender], case: Case, fit: Fit, section: Section
 ) -> Iterator[tuple[str, Contender]]:
-    """Those whose memory for this case fits."""
+    """The contenders whose memory for this case fits."""
     for name, contender in contenders.items():
         refusal = fit.refusal(name, case) if name in PEERS else None
         if refusal is None:

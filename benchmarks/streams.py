@@ -1,4 +1,4 @@
-"""Work for the core alone: batches of blocks of many streams, as arrays."""
+"""Work for the engine alone: batches of blocks of many streams, as arrays."""
 
 import threading
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from .macs import Direction
 
 
 class Streams:
-    """`count` streams of `blocks` blocks each, which all different callers may run at once."""
+    """`count` streams of `blocks` blocks each; several callers may run them at once."""
 
     def __init__(
         self, config: ModelConfig, direction: Direction, bandwidth: float, count: int, blocks: int
@@ -30,12 +30,12 @@ class Streams:
 
     @property
     def seconds(self) -> float:
-        """Of audio in all of them; what overlaps is counted once."""
+        """Seconds of audio in all of them; overlaps are counted once."""
         samples = self._config.segment_stride or self._config.block_samples
         return self._count * self._blocks * samples / self._config.sample_rate
 
     def run(self, engine: Engine, callers: int = 1) -> None:
-        """All of them, by so many threads at the same time, each in batches of its own."""
+        """Run all streams by `callers` threads at the same time, each with its own batches."""
         errors: list[BaseException] = []
 
         def work() -> None:

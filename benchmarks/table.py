@@ -1,4 +1,4 @@
-"""Rows of figures as lines of text that line up."""
+"""Rows of figures as aligned lines of text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Cell = str | float | None
 
 @dataclass(frozen=True)
 class Column:
-    """`digits` None is for text, which stands left; numbers stand right."""
+    """`digits` None is for text, which is aligned left; numbers are aligned right."""
 
     title: str
     width: int
@@ -16,7 +16,7 @@ class Column:
 
 
 class Table:
-    """Lines as they come: nothing needs to be known of later rows."""
+    """Formats lines one by one, without knowing later rows."""
 
     def __init__(self, columns: Sequence[Column]):
         self._columns = columns

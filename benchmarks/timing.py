@@ -1,4 +1,4 @@
-"""Times of functions that take turns, so that whatever else the machine does hits all of them."""
+"""Times functions in turns, so that other load on the machine affects all of them."""
 
 import statistics
 import time
@@ -14,8 +14,8 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Seconds of each run of each job: a, b, c, a, b, c …
 
-    Rounds end after `runs`, or after one that ends past `budget` seconds; the first round counts
-    as any other (warming up is the caller's).
+    It stops after `runs` rounds, or after the round that exceeds `budget` seconds. The first round
+    counts too (the caller warms up).
     """
     times: dict[str, list[float]] = {name: [] for name in jobs}
     end = time.perf_counter() + budget
@@ -36,7 +36,7 @@ def paired_ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Seconds that half, 99 of 100 and all stay within."""
+    """Median, 99th percentile and maximum, in seconds."""
 
     p50: float
     p99: float
@@ -44,7 +44,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, times: Sequence[float]) -> Self:
-        """Linear between the two nearest ranks. Raises `ValueError` for no times."""
+        """Linear between the two nearest ranks. Raises `ValueError` if `times` is empty."""
         if not times:
             raise ValueError("there are no times")
         p50, p99 = np.percentile(times, [50, 99])

@@ -1,31 +1,31 @@
 #!/usr/bin/env bash
-# Trains a codec on a machine that is lent for some minutes, and leaves what goes on elsewhere.
+# Trains a codec for some minutes on a borrowed machine, and saves the run to continue elsewhere.
 #
 #   scripts/gpu_train.sh MINUTES --data CACHE --out FOLDER [--carry PART...]
 #                        [--run-minutes MINUTES] [--device DEVICE] [-- FLAG...]
 #
-#   MINUTES         all that it may take, from its start to its last file
+#   MINUTES         time limit, from its start to its last file
 #   --data          a cache of recordings (`encodec-train prepare --pack-noise 45 ...`)
 #   --out           gets the state in parts (`encodec-train carry`), log.jsonl and train.log,
-#                   each below 15 MiB; parts of before are replaced
-#   --carry         the parts of a run to go on with; without them a run starts from the bundled
-#                   weights, grown to full width
-#   --run-minutes   how long the whole run shall train, over all machines; a new run without it
-#                   ends here, one that goes on ends when it was to
+#                   each below 15 MiB; earlier parts are replaced
+#   --carry         the parts of a run to continue; without them a new run starts from the bundled
+#                   weights, widened to full width
+#   --run-minutes   training time of the whole run, over all machines; by default, a new run ends
+#                   within MINUTES and a continued one keeps its limit
 #   --device        auto, cpu, cuda or cuda:N
-#   -- FLAG...      further flags of `encodec-train codec`
+#   -- FLAG...      more flags of `encodec-train codec`
 #
-# Told to stop (Ctrl-C, SIGTERM, SIGHUP), it saves and packs what there is.
+# On Ctrl-C, SIGTERM or SIGHUP it saves and packs the run so far.
 #
-# Nothing needs to be installed but torch, torchaudio, numpy, safetensors and tqdm. PYTHON names
-# the interpreter (python3).
+# It needs only torch, torchaudio, numpy, safetensors and tqdm. PYTHON names the interpreter
+# (python3).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 NUMBER='^[0-9]+(\.[0-9]+)?$'
 
-# The recipe of a new run: that of the paper, the discriminators for the last third.
+# The recipe of a new run: the paper's, with discriminators in the last third.
 RECIPE=(--start-from bundled --n-filters 32 --batch 64 --quantise-from 0 --adversary-from 0.667
   --save-every 1000 --evaluate-every 2000)
 
@@ -36,14 +36,14 @@ fail() {
 
 encodec_train() { "${PYTHON:-python3}" -m model_core.training "$@"; }
 
-# Seconds as minutes, for the flags that want those; nothing is left below 0.
+# Seconds as minutes, 0 or more, for flags in minutes.
 minutes() { awk "BEGIN { print ($1 > 0 ? $1 : 0) / 60 }"; }
 
 main() {
   local total=$1 data=$2 out=$3 run_minutes=$4 device=$5
   local seconds begin end status=0 run=$work/run
   seconds=$(awk "BEGIN { print int(60 * $total) }")
-  # What is kept for the way to the first step, and from the last step to the last file.
+  # The time reserved before the first step, and from the last step to the last file.
   begin=$((seconds / 8 < 15 ? seconds / 8 : 15))
   end=$((seconds / 4 < 40 ? seconds / 4 : 40))
   mkdir -p "$run"
@@ -60,13 +60,13 @@ main() {
 
   local left=$((seconds - SECONDS - end))
   ((left > 0)) || left=1
-  # It stops by itself; if not, a signal has it save, and another one ends it.
+  # It stops by itself; otherwise a signal makes it save, and a second one kills it.
   timeout --preserve-status --kill-after=15 $((left + end / 2)) \
     "${PYTHON:-python3}" -m model_core.training codec "$data" "$run" --device "$device" \
     --stop-after "$(minutes "$left")" "${flags[@]}" "${extra[@]}" &
   training=$!
   [[ -z $told ]] || kill "$training"
-  while :; do # a signal to this script ends the waiting, and not yet the training
+  while :; do # a signal to this script ends `wait`, but not yet the training
     status=0
     wait "$training" || status=$?
     kill -0 "$training" 2>/dev/null || break
@@ -88,8 +88,8 @@ main() {
 
 [[ ${1:-} != -h && ${1:-} != --help ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0; }
 total=${1:-} data='' out='' run_minutes='' device=auto carry=() extra=()
-[[ $total =~ $NUMBER ]] || fail 'the first argument is how many minutes it may take (--help)'
-awk "BEGIN { exit !($total >= 0.1) }" || fail 'it takes 0.1 minutes at least'
+[[ $total =~ $NUMBER ]] || fail 'the first argument is the time limit in minutes (--help)'
+awk "BEGIN { exit !($total >= 0.1) }" || fail 'it needs at least 0.1 minutes'
 shift
 while (($#)); do
   option=$1
@@ -120,7 +120,7 @@ while (($#)); do
   esac
 done
 [[ -n $data && -n $out ]] || fail '--data and --out are needed (--help)'
-[[ -z $run_minutes || $run_minutes =~ $NUMBER ]] || fail "--run-minutes is no number: $run_minutes"
+[[ -z $run_minutes || $run_minutes =~ $NUMBER ]] || fail "--run-minutes is not a number: $run_minutes"
 
 mkdir -p "$out"
 work=$(mktemp -d)

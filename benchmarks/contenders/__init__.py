@@ -1,6 +1,6 @@
-"""Who is measured: this project, the reference implementation and `transformers`.
+"""The contenders: this project, the reference implementation and `transformers`.
 
-Each has the same weights and the same work to do.
+All have the same weights and do the same work.
 """
 
 from .contender import Contender, Job, MissingContenderError, Sink

@@ -1,4 +1,4 @@
-"""What one contender is asked."""
+"""The interface of a contender."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -8,14 +8,14 @@ import numpy.typing as npt
 from ..clips import Clip, CodedClip
 
 Sink = Callable[[npt.NDArray[Any]], None]
-"""Takes codes `[K, T]` or samples `[C, n]` as they come."""
+"""Receives codes `[K, T]` or samples `[C, n]` as they come."""
 
 Job = Callable[[Sink], None]
-"""One run of the work. What it needs is made before, so that the time is that of the work."""
+"""One run of the work, with all preparation done before, so that its time is the work's."""
 
 
 class MissingContenderError(Exception):
-    """The package that is compared with is not installed."""
+    """The contender's package is not installed."""
 
 
 class Contender(Protocol):
@@ -23,7 +23,7 @@ class Contender(Protocol):
 
     @property
     def backend(self) -> str:
-        """What computes."""
+        """The name of the backend."""
 
     def encoder(self, clip: Clip, bandwidth: float) -> Job:
         """Samples to codes."""

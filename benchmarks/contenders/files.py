@@ -28,7 +28,7 @@ class FileCodec(Protocol):
 
     @property
     def backend(self) -> str:
-        """What computes."""
+        """The name of the backend."""
 
     def compress(self, samples: Samples, bandwidth: float) -> bytes:
         """Samples `[C, n]` to a file at `bandwidth` kbps."""
@@ -38,7 +38,7 @@ class FileCodec(Protocol):
 
 
 class OurFiles:
-    """The streams that the command line and the service use. `backend`: as `Ours`."""
+    """The streams of the command line and the service. `backend`: see `Ours`."""
 
     def __init__(self, model: EncodecModel, lm: LMModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
@@ -101,7 +101,7 @@ def _reference_lm(lm: LMModel) -> Any:
 def build_files(
     name: str, model: EncodecModel, lm: LMModel, backend: str | None = None
 ) -> FileCodec | None:
-    """The contender `name`, or None where it has no language model; otherwise as `build`."""
+    """The contender `name`, or None if it has no language model; otherwise see `build`."""
     if name == OURS:
         return OurFiles(model, lm, backend)
     return ReferenceFiles(model, lm) if name == "reference" else None
@@ -109,7 +109,7 @@ def build_files(
 
 @contextmanager
 def _known(models: dict[str, Any], name: str, factory: Callable[[], Any]) -> Iterator[None]:
-    """Inside, the reference finds this model under that name; every call would load it anew."""
+    """Inside, the reference finds this model by name; otherwise every call would load it."""
     before = models[name]
     models[name] = factory
     try:

@@ -1,4 +1,4 @@
-"""Hugging Face `transformers`, its weights converted by `model_core.checkpoints`."""
+"""Hugging Face `transformers`, with weights converted by `model_core.checkpoints`."""
 
 from importlib import import_module
 from typing import Any

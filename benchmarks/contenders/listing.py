@@ -13,9 +13,9 @@ NAMES = (OURS, *PEERS)
 
 
 def build(name: str, model: EncodecModel, backend: str | None = None) -> Contender:
-    """The contender `name` with the weights of `model`; `backend` is for ours alone.
+    """The contender `name` with the weights of `model`; `backend` is for this project only.
 
-    Raises `MissingContenderError` where what it needs is not installed, and `EncodecError` for a
+    Raises `MissingContenderError` if its package is not installed, and `EncodecError` for a
     backend that does not work here.
     """
     if name == OURS:

@@ -1,4 +1,4 @@
-"""This project's codec: streams, so that an hour needs no more memory than ten seconds."""
+"""This project's codec: it streams, so an hour needs no more memory than ten seconds."""
 
 import io
 
@@ -14,7 +14,7 @@ from .contender import Job, Sink
 
 
 class Ours:
-    """`backend` None is the codec's own choice; as many threads as torch's are set to."""
+    """`backend` None is the codec's own choice; the number of threads is torch's."""
 
     def __init__(self, model: EncodecModel, backend: str | None = None):
         """Raises `EncodecError` for a backend that does not work here."""
@@ -28,7 +28,7 @@ class Ours:
 
     def encoder(self, clip: Clip, bandwidth: float) -> Job:
         codebooks = clip.config.codebooks_for(bandwidth)
-        pieces = list(clip.pieces())  # views of one, however many
+        pieces = list(clip.pieces())  # all are views of one
 
         def encode(sink: Sink) -> None:
             encoder = Encoder(self._codec, codebooks)
@@ -41,7 +41,7 @@ class Ours:
         return encode
 
     def decoder(self, coded: CodedClip) -> Job:
-        """From the bytes of a file: unpacking them is part of it."""
+        """Decodes the bytes of a file: unpacking is part of the work."""
         header, payload = coded.header(self._codec.name), coded.payload()
 
         def decode(sink: Sink) -> None:

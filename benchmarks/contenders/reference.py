@@ -21,7 +21,7 @@ def reference_model(name: str, weights: dict[str, Tensor]) -> Any:
         raise MissingContenderError("encodec 0.1.1 is not installed") from error
     factory = getattr(package.EncodecModel, name.replace("encodec_", "encodec_model_"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # its weight_norm is an old one
+        warnings.simplefilter("ignore", FutureWarning)  # for its old weight_norm
         model = factory(pretrained=False)
     model.load_state_dict(weights)
     model.name = name

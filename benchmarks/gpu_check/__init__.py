@@ -1,1 +1,1 @@
-"""Everything worth knowing of a GPU in one run: `scripts/gpu_check.sh`, see `docs/gpu.md`."""
+"""All checks and measurements on a GPU in one run: `scripts/gpu_check.sh`, see `docs/gpu.md`."""

@@ -1,7 +1,7 @@
-"""Bits at a full batch: what a row gets must depend on its own stream alone.
+"""Bits at a full batch: the result of a row must depend on its own stream alone.
 
-Not on its place, its company, the bandwidths beside it, how its stream is cut into rows, or the
-process. What another number of rows, and with it other kernels, would give is said for information.
+Not on its position, the other rows, their bandwidths, how its stream is cut into rows, or the
+process. What changes with another number of rows, and so other kernels, is only reported.
 """
 
 import hashlib
@@ -36,8 +36,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Case:
-    """An engine and what is put into its rows: pieces of audio, each other than the others, and
-    their codes."""
+    """An engine and the contents of its rows: different pieces of audio, and their codes."""
 
     engine: CudaEngine
     pieces: list[np.ndarray]
@@ -59,21 +58,21 @@ class Case:
         return cls(CudaEngine(model, check.device, made), pieces, books)
 
     def encode(self, order: Sequence[int], books: Sequence[int] | None = None) -> list[np.ndarray]:
-        """Codes of these pieces as a batch, each the whole of a stream."""
+        """Codes of these pieces as a batch, each a whole stream."""
         each = books or [self.books] * len(order)
         items = [EncodeItem(self.pieces[n], k, True) for n, k in zip(order, each, strict=True)]
         return [_codes(block) for block in self.engine.encode(items)]
 
     def decode(self, coded: Sequence[EncodedBlock]) -> list[np.ndarray]:
-        """Samples of blocks as a batch, each the whole of a stream."""
+        """Samples of blocks as a batch, each a whole stream."""
         return self.engine.decode([DecodeItem(block, True) for block in coded])
 
     def blocks(self) -> list[EncodedBlock]:
-        """The pieces, coded."""
+        """The coded pieces."""
         return self.engine.encode([EncodeItem(piece, self.books, True) for piece in self.pieces])
 
     def stream(self, at_once: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Codes and samples of all pieces as one stream, so many blocks a call."""
+        """Codes and samples of all pieces as one stream, `at_once` blocks per call."""
         state = StreamState()
         last = len(self.pieces) - 1
         items = [
@@ -102,7 +101,7 @@ class Case:
 
 
 def _codes(block: EncodedBlock) -> np.ndarray:
-    """Codes, and under them the bits of the scale where there is one."""
+    """Codes, and below them the bits of the scale, if there is one."""
     if block.scale is None:
         return block.codes
     bits = np.float32(block.scale).view(np.int32).astype(np.int64)
@@ -189,7 +188,7 @@ def _other_process(check: Check, report: Report, name: str) -> None:
 
 
 def digests(check: Check, name: str) -> dict[str, str]:
-    """What a fresh engine makes of the pieces, as hashes."""
+    """Hashes of a new engine's results for the pieces."""
     found = {}
     for precision in _precisions(check):
         case = Case.of(check, name, precision, check.rows)
@@ -204,7 +203,7 @@ def digests(check: Check, name: str) -> dict[str, str]:
 
 
 def _other_rows(check: Check, report: Report, name: str) -> None:
-    """Nothing is promised here: how much would differ if a restart chose other rows."""
+    """How much would differ if a restart chose another number of rows; nothing is promised."""
     usual = Case.of(check, name, "float32", check.rows)
     blocks = usual.blocks()
     audio = usual.decode(blocks)

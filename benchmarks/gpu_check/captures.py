@@ -1,7 +1,7 @@
 """Each part of each step, and each kind of layer alone, as a graph: whether it is captured, and
-what replaying it saves.
+the time that its replay saves.
 
-A part that is not captured names the layer that is to blame below it.
+If a part is not captured, the rows of its layers show which one is the cause.
 """
 
 import itertools
@@ -45,11 +45,11 @@ def _parts(
     parts = Parts(check, check.model(name), direction, precision)
     before = _reserved(parts)
     held: Tensors = {}
-    recordings = []  # kept, as their memory is shared
+    recordings = []  # kept, because their memory is shared
     for part, function in parts.functions():
         call, what = partial(function, dict(held)), f"{name} {direction} {precision} {part}"
         with parts.launching():
-            outputs = call()  # in case that there is no recording
+            outputs = call()  # in case there is no recording
         with report.part(what):
             recording = _looked_at(report, parts, what, call)
             if recording is not None:
@@ -66,7 +66,7 @@ def _parts(
 def _looked_at(
     report: Report, parts: Parts, what: str, call: Callable[[], Tensors]
 ) -> Recording | None:
-    """Row of a function, and its recording on a GPU. Raises what a capture raises."""
+    """The row of a function, and its recording on a GPU. Raises what a capture raises."""
     with parts.launching():
         eager = milliseconds(call, parts.device)
     if parts.recorder is None:
@@ -91,7 +91,7 @@ def _looked_at(
 
 
 def _layers(report: Report, parts: Parts, seen: set[str]) -> None:
-    """Those that were not seen before."""
+    """The layers not seen before."""
     with parts.launching():
         layers = [(what, call) for what, call in layers_of(parts) if what not in seen]
     for what, call in layers:
@@ -104,7 +104,7 @@ def _layers(report: Report, parts: Parts, seen: set[str]) -> None:
 
 
 def _reserved(parts: Parts) -> int:
-    """Bytes of the device's memory that this process holds, once it has let go of what it can."""
+    """Bytes of the device's memory that this process holds after freeing what it can."""
     if parts.recorder is None:
         return 0
     torch.cuda.synchronize(parts.device)

@@ -1,4 +1,4 @@
-"""What every stage is given: a device, and how large things are."""
+"""The input of every stage: a device, and the sizes."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ MODELS = tuple(CONFIGS)
 
 @dataclass(frozen=True)
 class Check:
-    """`quick` is for trying the check itself: tiny networks and few rows."""
+    """`quick` tests the check itself: tiny networks and few rows."""
 
     name: str = "cuda"
     quick: bool = False
@@ -31,15 +31,15 @@ class Check:
 
     @property
     def rows(self) -> int:
-        """Of a usual batch."""
+        """Rows of a usual batch."""
         return 2 if self.quick else 32
 
     def model(self, name: str) -> EncodecModel:
-        """The model `name` on the host, with seeded weights; the same at every call."""
+        """The model `name` on the host, with the same seeded weights at every call."""
         return copy.deepcopy(_model(name, self.quick))
 
     def wait(self) -> None:
-        """Until the device has done all; raises where it no longer works."""
+        """Wait for the device; raises if it no longer works."""
         if self.has_gpu:
             torch.cuda.synchronize(self.device)
 

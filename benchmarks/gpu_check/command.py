@@ -1,4 +1,4 @@
-"""The command: all stages, one stage, the table of a run, or what must travel.
+"""The command: all stages, one stage, the table of a run, or the archive to copy.
 
 python -m benchmarks.gpu_check run [--device cuda|cpu] [--quick] [--out DIR] [--seconds 500]
 python -m benchmarks.gpu_check table DIR       print the table of a run again
@@ -52,7 +52,7 @@ def _refused(why: str) -> int:
 
 
 def _stage(options: argparse.Namespace) -> int:
-    """Here and now; its errors are those of this process."""
+    """Run a stage in this process, which ends with its errors."""
     from .check import Check
 
     check = Check(options.device, options.quick)
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("name", choices=NAMES)
     one.add_argument("--out", type=Path, metavar="DIR", required=True)
-    one.add_argument("--end", type=float, metavar="T", help="when to be done, as time.time()")
+    one.add_argument("--end", type=float, metavar="T", help="when to end, as time.time()")
     commands.add_parser("table").add_argument("folder", type=Path, metavar="DIR")
     commands.add_parser("pack").add_argument("file", type=Path, metavar="FILE.tar.gz")
     return options

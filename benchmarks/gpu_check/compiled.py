@@ -1,5 +1,5 @@
-"""The same steps through `torch.compile`, which may fuse what lies between convolutions: whether it
-works here, what it saves, whether bits stay."""
+"""The same steps through `torch.compile`, which may fuse the work between convolutions: whether it
+works here, what it saves, whether the bits are the same."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,9 +27,9 @@ _PARTS: tuple[tuple[str, Direction, str], ...] = (
     ("encodec_48khz", "encode", "first"),
     ("encodec_48khz", "decode", "last"),
 )
-"""Where the convolutions are."""
+"""The parts with convolutions."""
 
-_EACH = 20.0  # seconds below which no further part is begun
+_EACH = 20.0  # seconds that must be left to start a part
 
 
 def run(check: Check, report: Report) -> None:
@@ -47,14 +47,14 @@ def run(check: Check, report: Report) -> None:
 def _buffer(
     layer: Convolution, x: Tensor, dtype: torch.dtype, left: int, right: int
 ) -> tuple[Tensor, Tensor]:
-    """As the engine's, which writes its ELU where `torch.compile` does not follow."""
+    """Like the engine's, which writes its ELU in a way that `torch.compile` cannot trace."""
     x = (F.elu(x) if layer.elu else x).to(dtype)
     padded = F.pad(x, (left, right))
     return padded, padded[..., left : left + x.shape[-1]]
 
 
 def _function(parts: Parts, wanted: str) -> Callable[[], Tensors]:
-    """That part of the step, with what goes into it; gives only what it has made."""
+    """The part `wanted` of the step, with its inputs; returns only new tensors."""
     held: Tensors = {}
     for part, function in parts.functions():
         call = partial(function, dict(held))
@@ -67,7 +67,7 @@ def _function(parts: Parts, wanted: str) -> Callable[[], Tensors]:
 
 
 def _made(outputs: Tensors, inputs: Sequence[Tensor]) -> list[str]:
-    """Which outputs are no parts of the inputs; what is compiled must not hand those on."""
+    """The outputs that are not views of inputs; compiled code must not return those."""
     known = {x.untyped_storage().data_ptr() for x in inputs}
     return [key for key, x in outputs.items() if x.untyped_storage().data_ptr() not in known]
 

@@ -1,4 +1,4 @@
-"""What the device's errors do: each fault in a process of its own.
+"""The effects of device errors: each fault in its own process.
 
 python -m benchmarks.gpu_check.faults NAME [--quick]
 """
@@ -25,7 +25,7 @@ def run(check: Check, report: Report) -> None:
 
 
 def _fault(check: Check, report: Report, name: str, title: str) -> None:
-    """It prints what it saw as JSON: pairs of a sentence and whether that is as it should be."""
+    """Run a fault, which prints JSON: pairs of a sentence and whether it is as expected."""
     command = [sys.executable, "-m", f"{__package__}.faulty", name]
     command += ["--quick"] if check.quick else []
     said = subprocess.run(

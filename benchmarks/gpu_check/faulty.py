@@ -1,4 +1,4 @@
-"""Processes that make faults on a CUDA device and look at what comes of them."""
+"""Processes that cause faults on a CUDA device and check the effects."""
 
 import asyncio
 import json
@@ -26,16 +26,16 @@ FAULTS = {
     "full_at_load": "no memory left for another model",
 }
 
-_LEFT = 64 * 2**20  # bytes that a full device has left
+_LEFT = 64 * 2**20  # free bytes of a full device
 
 
 def saw(sentence: str, right: bool) -> None:
-    """Say it."""
+    """Report a finding, and whether it is as expected."""
     print(json.dumps([sentence, right]), flush=True)
 
 
 def _break(check: Check) -> object:
-    """A device-side assert: nothing more works in this process."""
+    """Cause a device-side assert, after which nothing works in this process."""
     few = torch.zeros(4, device=check.device)
     return float(few[torch.tensor([10_000], device=check.device)].sum())
 
@@ -108,7 +108,7 @@ def full_at_load(check: Check) -> None:
 
 
 def _tried(what: str, function: Callable[[], object]) -> None:
-    """It may work, or raise what says that memory is short; anything else is a finding."""
+    """It may work or raise an out-of-memory error; anything else is a finding."""
     try:
         function()
     except torch.OutOfMemoryError as error:
@@ -120,7 +120,7 @@ def _tried(what: str, function: Callable[[], object]) -> None:
 
 
 def _recovered(engine: CudaEngine, expected: np.ndarray) -> None:
-    """Whether all is well once there is memory again."""
+    """Check that all works when there is memory again."""
     engine.prepare()
     same = np.array_equal(_codes(engine), expected)
     saw(f"then bits {'are equal' if same else 'DIFFER'}, captured: {engine.captured}",
@@ -129,7 +129,7 @@ def _recovered(engine: CudaEngine, expected: np.ndarray) -> None:
 
 @contextmanager
 def _filled(check: Check) -> Iterator[None]:
-    """Hardly any memory is left on the device inside."""
+    """Inside, hardly any memory of the device is free."""
     held = []
     torch.cuda.synchronize(check.device)
     torch.cuda.empty_cache()
@@ -157,7 +157,7 @@ def _engine(check: Check, rows: int | None = None) -> CudaEngine:
 
 
 def _codes(engine: CudaEngine) -> np.ndarray:
-    """Of one second."""
+    """Codes of one second."""
     config = engine.config
     piece = sound(config.channels, engine.block_samples, config.sample_rate)
     return engine.encode([EncodeItem(piece, config.num_codebooks, True)])[0].codes
@@ -173,4 +173,4 @@ if __name__ == "__main__":
     if name not in FAULTS:
         raise SystemExit(f"no fault {name!r}; there is {', '.join(FAULTS)}")
     globals()[name](Check("cuda", "--quick" in rest))
-    os._exit(0)  # a device that is broken may not let the process end as usual
+    os._exit(0)  # a broken device may prevent a normal exit

@@ -1,4 +1,4 @@
-"""What the device does for a function, as torch's profiler sees it."""
+"""The device's work for a function, by torch's profiler."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-# The first whose word is in the name of an operation of torch.
+# The first entry with a word in the name of torch's operation.
 _KINDS = {
     "LSTM": ("rnn", "lstm"),
     "convolutions": ("conv",),
@@ -24,7 +24,7 @@ ELEMENT_WISE = "element-wise"
 
 @dataclass(frozen=True)
 class Kernel:
-    """All runs of one kernel (on the CPU, of one operation)."""
+    """All runs of one kernel (on the CPU: of one operation)."""
 
     name: str
     count: int
@@ -33,7 +33,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Launched:
-    """What one call did: its kernels, most time first, and the milliseconds of each kind of
+    """The work of one call: its kernels by time, longest first, and the milliseconds by kind of
     operation that launched them."""
 
     kernels: list[Kernel]
@@ -41,7 +41,7 @@ class Launched:
 
     @property
     def count(self) -> int:
-        """Kernels, copies and fillings."""
+        """Number of kernels, copies and fills."""
         return sum(kernel.count for kernel in self.kernels)
 
     @property
@@ -50,8 +50,8 @@ class Launched:
 
 
 def launched(function: Callable[[], object], device: torch.device) -> Launched:
-    """Call it once and look on."""
-    # CUDA's tracing is not to be taken down and set up again beside graphs.
+    """Profile one call."""
+    # CUDA's tracing must not be torn down and set up again beside graphs.
     os.environ |= {"TEARDOWN_CUPTI": "0", "DISABLE_CUPTI_LAZY_REINIT": "1"}
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -76,7 +76,7 @@ def launched(function: Callable[[], object], device: torch.device) -> Launched:
 
 
 def kind_of(operation: str) -> str:
-    """Which kind of work an operation of torch is."""
+    """The kind of work of a torch operation."""
     name = operation.lower()
     for kind, words in _KINDS.items():
         if any(word in name for word in words):

@@ -1,5 +1,5 @@
 """Each convolution alone, by algorithm, precision and layout: what the network could gain, and
-where. Not the engine's own settings but the first are for comparison."""
+where. The first way is the engine's, the others are for comparison."""
 
 import itertools
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from .walk import convolutions_of, named
 
 @dataclass(frozen=True)
 class Way:
-    """A way to compute a convolution. `flat` is with the channels of a sample side by side."""
+    """A way to compute a convolution. `flat`: the channels of a sample are adjacent."""
 
     name: str
     multiplication: Multiplication = "ieee"
@@ -50,7 +50,7 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A convolution `what` of `rows` signals of `size` samples, padding counted."""
+    """A convolution `what` of `rows` signals of `size` samples, padding included."""
 
     what: str
     inner: nn.Conv1d | nn.ConvTranspose1d
@@ -87,7 +87,7 @@ def run(check: Check, report: Report) -> None:
 
 
 def cases_of(parts: Parts) -> Iterator[Case]:
-    """The convolutions of a step, with inputs as large as the engine makes them."""
+    """The convolutions of a step, with inputs of the engine's sizes."""
     with parts.launching():
         found = [(layer, rows) for layer, rows in convolutions_of(parts)]
     for layer, rows in found:
@@ -107,12 +107,12 @@ def _case(check: Check, report: Report, case: Case) -> None:
     errors: dict[str, str] = {}
     for way in WAYS:
         try:
-            # Else a search would find what the way before it has taken.
+            # Otherwise a search would find the algorithm of the way before.
             times[way.name] = in_new_thread(partial(_time, check.device, case, way))
         except RuntimeError as error:
             errors[way.name] = first_line(error)
             check.wait()
-    rates = {name: case.macs / ms / 1e9 for name, ms in times.items()}  # T multiply-adds a second
+    rates = {name: case.macs / ms / 1e9 for name, ms in times.items()}  # T multiply-adds per second
     report.done(
         case.what,
         ", ".join(f"{name} {ms:.3f} ({rates[name]:.1f})" for name, ms in times.items()),

@@ -1,5 +1,5 @@
-"""What must travel to a GPU machine, as one archive: this tree without the large weights, and pure
-Python packages that such machines seldom have."""
+"""An archive for a GPU machine: this tree without the large weights, and pure Python packages that
+such machines rarely have."""
 
 import importlib.util
 import io
@@ -12,12 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 PACKAGES = ("structlog", "encodec", "einops")
-"""The service's queue needs the first, the reference implementation is the second and needs the
-third. They travel as they are installed here."""
+"""The service's queue needs the first; the second is the reference implementation, which needs the
+third. The installed versions are packed."""
 
 
 TAKEN_ALONG = "encodec_24khz"
-"""Whose bundled weights travel, without their language model."""
+"""The models whose bundled weights are packed, without their language model."""
 
 FOLDER = "encodec-service"
 PACKAGES_FOLDER = "packages"
@@ -28,7 +28,7 @@ _NOT_OURS = {".venv", "runs", "build", "dist"}
 
 
 def pack(file: Path, root: Path = ROOT) -> str:
-    """Write the archive; returns what there is to say of it."""
+    """Write the archive; returns a line about it."""
     missing = []
     index = _index(root)
     weights = {_WEIGHTS / name for entry in index.values() for name in entry.values()}
@@ -49,7 +49,7 @@ def pack(file: Path, root: Path = ROOT) -> str:
 
 
 def _index(root: Path) -> dict[str, dict[str, str]]:
-    """Which of the bundled weights travel, as their index says it: those of the 24 kHz model."""
+    """An index of the packed weights: those of the 24 kHz model."""
     whole = json.loads((root / _INDEX).read_text())
     return {TAKEN_ALONG: {"model": whole[TAKEN_ALONG]["model"]}}
 
@@ -61,7 +61,7 @@ def _add(archive: tarfile.TarFile, path: Path, content: bytes) -> None:
 
 
 def _files(root: Path) -> list[Path]:
-    """What git knows or would take; without git, all but what is made here."""
+    """The files that git tracks or would add; without git, all but generated ones."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
@@ -73,7 +73,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _modules(name: str) -> Iterator[tuple[Path, Path]]:
-    """The files of an installed package, and where they go; none where it is not installed."""
+    """The files of an installed package, and their places in the archive; none if not installed."""
     spec = importlib.util.find_spec(name)
     for place in (spec.submodule_search_locations if spec else None) or ():
         for source in sorted(Path(place).rglob("*.py")):

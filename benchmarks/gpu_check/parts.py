@@ -1,4 +1,4 @@
-"""The parts of a step on a device, outside the engine, so that each can be looked at alone."""
+"""The parts of a step on a device, outside the engine, to examine each alone."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -26,8 +26,8 @@ from .check import Check
 
 
 class Parts:
-    """The step of `direction` for `rows` full rows of different streams, which have begun before,
-    at the usual bandwidth. `recorder` is None on the CPU."""
+    """The step of `direction` for `rows` full rows of different streams in progress, at the usual
+    bandwidth. `recorder` is None on the CPU."""
 
     @torch.inference_mode()
     def __init__(
@@ -84,12 +84,12 @@ class Parts:
         return given
 
     def begin_recordings(self) -> None:
-        """Recordings from here on share their memory; those before are to be forgotten."""
+        """Recordings from here on share a new memory pool; drop all earlier ones."""
         self.recorder = CudaRecorder(self.device, self._stream, self._multiplication)
 
     @contextmanager
     def launching(self) -> Iterator[None]:
-        """What the engine launches its kernels in."""
+        """The context in which the engine launches its kernels."""
         if self.recorder is None:
             with torch.inference_mode():
                 yield
@@ -98,11 +98,11 @@ class Parts:
                 yield
 
     def whole(self) -> Tensors:
-        """All of the step once, kernel by kernel."""
+        """The whole step once, kernel by kernel."""
         return run_step(self.step, self.given, self.variant, 1)
 
     def functions(self) -> Iterator[tuple[str, Callable[[Mapping[str, Tensor]], Tensors]]]:
-        """`first`, `again` and `last`: each takes what those before it gave, all together."""
+        """`first`, `again` and `last`: each takes the outputs of all before it."""
         yield "first", lambda held: self.step.first(self.given, self.variant.whole)
         yield "again", self.step.again
         yield "last", lambda held: self.step.last(held, self.variant)

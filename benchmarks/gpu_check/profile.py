@@ -1,4 +1,4 @@
-"""Where the time of a full batch goes: kinds of work, the kernels that take most, idle time."""
+"""The time of a full batch: by kind of work, by the slowest kernels, and idle time."""
 
 import itertools
 from collections import Counter

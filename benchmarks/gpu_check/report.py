@@ -1,6 +1,6 @@
-"""What the stages saw: rows, written down one by one as they come.
+"""The findings of the stages: rows, written one by one as they come.
 
-All stages write into one file, so that a run leaves few: some machines give back eight at most.
+All stages write to one file, to keep the number of files small: some machines return at most eight.
 """
 
 import json
@@ -19,8 +19,7 @@ Outcome = Literal["done", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was tried. `figure` is what there is to read, `values` the same as plain
-    values, for programs."""
+    """One finding. `figure` is for readers, `values` is the same as plain values, for programs."""
 
     stage: str
     what: str
@@ -39,8 +38,8 @@ class Report:
         seconds: float,
         still_works: Callable[[], object] = lambda: None,
     ):
-        """The stage has so many `seconds`. `still_works` is called after an error, and raises where
-        there is no going on."""
+        """The stage has `seconds` seconds. `still_works` is called after an error, and raises if
+        the stage cannot continue."""
         self.stage = stage
         self._path = folder / ROWS
         self._end = time.monotonic() + seconds
@@ -48,7 +47,7 @@ class Report:
 
     @property
     def left(self) -> float:
-        """Seconds that are left to the stage."""
+        """Seconds left for the stage."""
         return self._end - time.monotonic()
 
     def done(self, what: str, figure: str, **values: Any) -> None:
@@ -61,23 +60,23 @@ class Report:
         self._write(Row(self.stage, what, why, "skipped"))
 
     def check(self, what: str, holds: bool, figure: str, **values: Any) -> None:
-        """Done where it holds, else failed."""
+        """A row: done if `holds`, else failed."""
         (self.done if holds else self.failed)(what, figure, **values)
 
     def in_time(self, what: str, seconds: float = 1.0) -> bool:
-        """Whether so many seconds are left; says so where they are not."""
+        """Whether `seconds` are left; if not, adds a skipped row."""
         if self.left >= seconds:
             return True
-        self.skipped(what, "left out for want of time")
+        self.skipped(what, "no time left")
         return False
 
     @contextmanager
     def part(self, what: str) -> Iterator[None]:
-        """An error inside makes a failed row, and the stage goes on behind it; where the device no
-        longer works the error is raised."""
+        """An error inside makes a failed row, and the stage continues after it; if the device no
+        longer works, the error is raised."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  whatever it was, it is written down
+        except Exception as error:  # noqa: BLE001  any error becomes a row
             self.failed(what, first_line(error), error=traceback.format_exc())
             self._still_works()
 
@@ -89,14 +88,14 @@ class Report:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of the error and the first line of what it says."""
+    """The type of the error and the first line of its message."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows in a folder, in the order in which they were written; a line that a killed stage
-    left half written is left out."""
+    """The rows in a folder, in the order of writing, without a line that a killed stage left
+    incomplete."""
     path = folder / ROWS
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():

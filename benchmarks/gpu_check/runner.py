@@ -1,4 +1,4 @@
-"""Runs the stages one after another, each in a process of its own that is ended in time."""
+"""Runs the stages one after another, each in its own process with a time limit."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from .summary import summary
 
 LOG, TABLE = "log", "table.txt"
 
-_GRACE = 1.0  # seconds from a stage's own end to its being killed, and for the table at the end
+_GRACE = 1.0  # seconds between a stage's time limit and its kill, and for the table at the end
 
 
 class _StoppedError(Exception):
@@ -28,8 +28,10 @@ class _StoppedError(Exception):
 def run(
     stages: Sequence[Stage], folder: Path, seconds: float, arguments: Sequence[str] = ()
 ) -> bool:
-    """Run the stages within so many `seconds`, write rows, log and table into `folder`, print the
-    table; whether something was done and nothing failed. `arguments` are for every stage."""
+    """Run the stages within `seconds`, write rows, log and table into `folder`, print the table.
+
+    Returns whether something was done and nothing failed. Every stage gets `arguments`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + seconds - _GRACE
     with (folder / LOG).open("ab") as log:
@@ -53,7 +55,7 @@ def _run_stage(
 ) -> None:
     report = Report(stage.name, folder, limit)
     if limit < SHORTEST:
-        report.skipped(stage.title, "left out for want of time")
+        report.skipped(stage.title, "no time left")
         return
     began = time.monotonic()
     print(f"{stage.name}: {stage.title}, at most {limit:.0f} s", end=" ", flush=True)
@@ -81,7 +83,7 @@ def _run_stage(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it has started."""
+    """End the process and all its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -89,7 +91,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the stage that runs; the table is then of what there is."""
+    """SIGTERM and Ctrl-C end the running stage; the table then has the rows so far."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _StoppedError

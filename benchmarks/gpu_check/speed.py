@@ -1,4 +1,4 @@
-"""Audio-seconds a second: by rows and precision, of one stream alone, beside eager networks, and
+"""Audio-seconds per second: by rows and precision, of a single stream, beside eager networks, and
 with cuDNN's search for algorithms."""
 
 import itertools
@@ -42,11 +42,11 @@ _ORDER: tuple[tuple[Precision, int], ...] = (
     ("bfloat16", 128), ("tf32", 128), ("float32", 256), ("float32", 1), ("bfloat16", 256),
     ("tf32", 256), ("bfloat16", 8), ("tf32", 8), ("bfloat16", 1), ("tf32", 1),
 )  # fmt: skip
-"""What matters most comes first: the last ones fall away where time is short."""
+"""The most important come first: the last ones are skipped if time is short."""
 
-_RUNS, _BUDGET = 3, 1.0  # of each setting; seconds after which there is no further one
+_RUNS, _BUDGET = 3, 1.0  # of each setting; seconds after which no further run starts
 _LONE = (32, 128)
-_EACH = 4.0  # seconds below which no further setting is begun
+_EACH = 4.0  # seconds that must be left to start a setting
 
 
 def run(check: Check, report: Report) -> None:
@@ -107,8 +107,8 @@ def _said(row: Row) -> str:
 
 @contextmanager
 def _searching() -> Iterator[None]:
-    """Engines made inside take the algorithms that cuDNN finds fastest, which need not be the same
-    in the next process: for comparison alone."""
+    """Engines made inside use the algorithms that cuDNN finds fastest, which may differ in the next
+    process: only for comparison."""
 
     @contextmanager
     def searched(device: torch.device, multiplication: Multiplication = "ieee") -> Iterator[None]:
@@ -121,7 +121,7 @@ def _searching() -> Iterator[None]:
 
 
 def _lone(check: Check, report: Report, rows: int) -> None:
-    """One stream, whose blocks are the rows: four batches a call."""
+    """One stream, whose blocks are the rows: four batches per call."""
     name, plan = "encodec_24khz", _plan(check)
     for direction in DIRECTIONS:
         what = f"{name} {direction}, one stream alone, {rows} rows"
@@ -136,7 +136,7 @@ def _lone(check: Check, report: Report, rows: int) -> None:
 
 
 def _lone_job(engine: CudaEngine, direction: Direction, blocks: int) -> Callable[[], object]:
-    """Codes or decodes so many blocks of one stream in one call."""
+    """Encodes or decodes `blocks` blocks of one stream in one call."""
     config = engine.config
     books = config.codebooks_for(DEFAULT_BANDWIDTH)
     if direction == "encode":
@@ -157,7 +157,7 @@ def _lone_job(engine: CudaEngine, direction: Direction, blocks: int) -> Callable
 
 
 def _trained(check: Check, report: Report) -> None:
-    """How near each precision is to the CPU with weights that were trained, not seeded."""
+    """The agreement of each precision with the CPU, with trained instead of seeded weights."""
     name = "encodec_24khz"
     try:
         model = load_model(name, "bundled")
@@ -175,7 +175,7 @@ def _trained(check: Check, report: Report) -> None:
 
 
 def _eager(check: Check, report: Report, limit: float) -> None:
-    """Networks as they are, in batches of whole clips: ours, and the reference's where it is."""
+    """Plain networks on batches of whole clips: ours, and the reference's if installed."""
     contenders = ("nn",) if check.quick else ("nn", "reference")  # which has one width
     seconds = 1.0 if check.quick else 10.0
     for name, direction in itertools.product(MODELS, DIRECTIONS):

@@ -1,10 +1,10 @@
-"""The stages, the important ones first, and how the time is shared out among them."""
+"""The stages, the important ones first, and how they share the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHORTEST = 2.0
-"""Seconds below which a stage is not begun."""
+"""Seconds that must be left to start a stage."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Stage:
     name: str
     title: str
     most: float  # seconds
-    least: float  # seconds kept for it by those before
-    optional: bool = False  # for comparison alone: being ended in time is no failure
+    least: float  # seconds that earlier stages leave for it
+    optional: bool = False  # only for comparison: running out of time is not a failure
 
 
 STAGES = (
@@ -27,7 +27,7 @@ STAGES = (
     Stage("profile", "where the time of a batch goes", 35, 15),
     Stage("queue", "the service's queue without HTTP", 45, 20),
     Stage("training", "training steps", 50, 25),
-    Stage("faults", "errors of the device, and want of memory", 60, 40),
+    Stage("faults", "errors of the device, and lack of memory", 60, 40),
     Stage("layers", "each convolution by algorithm and precision", 50, 15, optional=True),
     Stage("compiled", "the same steps through torch.compile", 75, 20, optional=True),
 )
@@ -35,7 +35,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 
 def chosen(names: Sequence[str]) -> list[Stage]:
-    """The stages of these names, in their own order. Raises `ValueError` for an unknown one."""
+    """The stages with these names, in their fixed order. Raises `ValueError` for an unknown one."""
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
         raise ValueError(f"no stage {', '.join(unknown)}; there is {', '.join(NAMES)}")
@@ -43,8 +43,8 @@ def chosen(names: Sequence[str]) -> list[Stage]:
 
 
 def share(stage: Stage, later: Sequence[Stage], left: float) -> float:
-    """Seconds for `stage` where `left` are left for it and the `later` ones: its most, unless that
-    would take of what the later ones are to have at least; of too little, each gets its part."""
+    """Seconds for `stage` if `left` remain for it and the `later` ones: its most, unless the later
+    ones would get less than their least; if time is too short for that, a proportional share."""
     kept = sum(other.least for other in later)
     if left <= stage.least + kept:
         return left * stage.least / (stage.least + kept)

@@ -1,4 +1,4 @@
-"""The table at the end: every row, then what failed, so that the end of it says how it went."""
+"""The table at the end: every row, then the failures, then the counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _LONGEST = 160  # characters of a figure; the rows hold the whole text
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """All rows as lines that line up, ending with what failed and the counts."""
+    """All rows as aligned lines, then the failures and the counts."""
     what = min(64, max((len(row.what) for row in rows), default=0))
     stage = max((len(row.stage) for row in rows), default=0)
     lines = []

@@ -1,4 +1,4 @@
-"""The tests that need a GPU, each a row."""
+"""The tests that need a GPU, one row each."""
 
 import importlib.util
 
@@ -15,7 +15,7 @@ _LONGEST = 90  # seconds of one test
 
 
 class _Rows:
-    """Told by pytest how each test went."""
+    """A pytest plugin that makes a row of each test's result."""
 
     def __init__(self, report: Report, each_skipped: bool):
         self._report = report

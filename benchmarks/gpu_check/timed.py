@@ -1,4 +1,4 @@
-"""How long the device takes for something."""
+"""Time that the device takes for a function."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import torch
 
 
 def milliseconds(function: Callable[[], object], device: torch.device, runs: int = 9) -> float:
-    """The median of so many calls, after one that is not counted. On a GPU between two events of
-    the current stream: what the host takes to launch counts where the device waits for it. On the
-    CPU, where it is to be tried and not to be measured, of two calls."""
+    """The median of `runs` calls, after one that does not count. On a GPU, the time between two
+    events of the current stream: the host's launch time counts if the device waits for it. On the
+    CPU, which is only a trial, there are two calls."""
     if device.type != "cuda":
         return median(_on_host(function) for _ in range(2))
     function()

@@ -1,5 +1,5 @@
-"""Training steps of the 24 kHz codec at full width on synthetic audio: how long one takes, without
-and with discriminators, and how much longer in a whole run, which waits for its clips."""
+"""Training steps of the 24 kHz codec at full width on synthetic audio: the time of a step, without
+and with discriminators, and in a whole run, which waits for its clips."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from .report import Report
 
 _MODEL, _RATE = "encodec_24khz", 24_000  # Hz
 _BATCHES = (64, 32, 16, 8)
-"""Clips of a second in a step: the first that fits."""
+"""Clips of 1 s in a step: the first number that fits."""
 
 _CACHE_SECONDS = 120
 _STEPS = 12
@@ -127,7 +127,7 @@ def _measure(check: Check, report: Report, what: str, trainer: CodecTrainer, bat
 
 
 def _timed(check: Check, function: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds until the device is done with it, and what it gave."""
+    """Seconds until the device has finished, and the result."""
     check.wait()
     began = time.perf_counter()
     given = function()
@@ -136,7 +136,7 @@ def _timed(check: Check, function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _in_a_run(check: Check, trainer: CodecTrainer) -> float | None:
-    """Seconds from one step to the next in a run as it is; None where there were too few."""
+    """Seconds from one step to the next in an ordinary run; None after too few steps."""
     starts: list[float] = []
     step = trainer.train_step
 

@@ -1,4 +1,4 @@
-"""Which machine this is, what torch multiplies in, and how fast the device is at its best."""
+"""The machine, the precision of torch's products, and the device's highest speed."""
 
 import importlib.util
 import os
@@ -55,7 +55,7 @@ def _version(name: str) -> str:
 
 
 def _flags() -> dict[str, Any]:
-    """What of torch decides how float32 is multiplied."""
+    """torch's settings for the multiplication of float32."""
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
     return {
@@ -99,7 +99,7 @@ def _device(check: Check, report: Report) -> None:
 
 
 def _best(check: Check, report: Report) -> None:
-    """What nothing here can be faster than."""
+    """The device's limits."""
     for precision in ("float32", "tf32", "bfloat16"):
         rate = device_roofline(check.device, precision)
         report.done(

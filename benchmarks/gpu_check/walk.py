@@ -1,4 +1,4 @@
-"""Every layer of a step alone, with what goes into it."""
+"""Every layer of a step alone, with its input."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,9 +15,9 @@ Call = Callable[[], Tensors]
 
 
 def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
-    """What each layer is, and how it is run: convolutions in the order of the network with what
-    they get there, then LSTM and quantiser with random numbers. (The host draws those: after a
-    capture that failed, the device's generator does not.)"""
+    """Each layer's description and its call: convolutions in the network's order with their real
+    inputs, then LSTM and quantiser with random numbers. (The host draws them: after a failed
+    capture, the device's generator does not work.)"""
     causal = parts.config.causal
     for layer, rows in convolutions_of(parts):
         yield named(layer, rows, causal), _call(parts, layer, rows)
@@ -38,7 +38,7 @@ def layers_of(parts: Parts) -> Iterator[tuple[str, Call]]:
 
 
 def convolutions_of(parts: Parts) -> Iterator[tuple[Convolution, Rows]]:
-    """Each convolution and what goes into it, which is computed on the way."""
+    """Each convolution and its input, which is computed on the way."""
     length = parts.given["length"] if parts.config.causal else None
     if "samples" in parts.given:
         x = parts.given["samples"]
@@ -46,7 +46,7 @@ def convolutions_of(parts: Parts) -> Iterator[tuple[Convolution, Rows]]:
         codes, count = parts.given["codes"].long(), parts.given["num_codebooks"]
         x = Codebooks(parts.model).look_up(codes, count)
     rows = Rows(x, length)
-    for layer in (*parts.plan.before, *parts.plan.after):  # an LSTM changes no shape
+    for layer in (*parts.plan.before, *parts.plan.after):  # an LSTM keeps the shape
         yield from _inside(parts, layer, rows)
         rows = _run(parts, layer, rows)
 
@@ -74,7 +74,7 @@ def _run(parts: Parts, layer: Layer, rows: Rows) -> Rows:
 
 
 def named(layer: Convolution, rows: Rows, causal: bool) -> str:
-    """What distinguishes it from others."""
+    """A description that distinguishes the layer from others."""
     kind = "transposed" if layer.transposed else "convolution"
     return (
         f"{kind} {layer.in_channels}->{layer.out_channels}, taps {layer.kernel}, stride"

@@ -1,4 +1,4 @@
-"""How long a one-second clip waits while the server encodes long files."""
+"""Latency of a one-second clip while the server encodes long files."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -28,13 +28,13 @@ TABLE = Table(
         Column("p50 / idle", 10, 1),
     ]
 )
-_SHARE = 0.6  # of the memory available, for the long files of the wrapper
+_SHARE = 0.6  # of the available memory, for the wrapper's long files
 _SHORTER = (3600.0, 600.0, 300.0, 60.0, 10.0)  # s
 
 
 def rows(trial: Trial) -> Iterator[Row]:
-    """One for each server. The last thing that is asked of it: a wrapper whose clients have gone
-    works on."""
+    """One row per server. Its last measurement: the wrapper keeps working after its clients have
+    left."""
     for server in trial.servers:
         count, seconds = _affordable(trial, server)
         if not count:
@@ -65,8 +65,8 @@ def rows(trial: Trial) -> Iterator[Row]:
 
 
 def _affordable(trial: Trial, server: Server) -> tuple[int, float]:
-    """How many files, of how many seconds: as planned for ours; for the wrapper as many as its
-    memory allows, of the greatest length of which it can take two."""
+    """The number of files and their seconds: as planned for our service; for the wrapper, the
+    greatest length of which two fit into memory, and as many as fit."""
     count, seconds = trial.plan.long_files, trial.plan.long_seconds
     if server.name != PLAIN:
         return count, seconds

@@ -14,9 +14,9 @@ _PATIENCE = 600  # s
 
 @dataclass
 class Load:
-    """What came of it; `wall` lasts until the last answer."""
+    """The result; `wall` is the time until the last response."""
 
-    latencies: list[float] = field(default_factory=list)  # s, of answers with status 200
+    latencies: list[float] = field(default_factory=list)  # s, of responses with status 200
     audio_seconds: float = 0.0
     failed: int = 0
     wall: float = 0.0
@@ -30,7 +30,7 @@ class Load:
 
 
 def post_clips(url: str, clips: Sequence[Upload], clients: int, seconds: float) -> Load:
-    """Each client posts to the call at `url` for `seconds`, a clip as soon as one is answered."""
+    """Each client posts clips to `url` for `seconds`, the next after each response."""
     return asyncio.run(_post_clips(url, clips, clients, seconds))
 
 

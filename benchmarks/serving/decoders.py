@@ -1,4 +1,4 @@
-"""What the decoding of one second costs our service: the CPU time of its decoding children."""
+"""The cost of decoding one second in our service: the CPU time of its decoder processes."""
 
 import os
 import time
@@ -30,12 +30,12 @@ _FORMATS = {  # container, codec, Hz
     "MP3": ("mp3", "libmp3lame", 44_100),
     "Opus": ("ogg", "libopus", 48_000),
 }
-_UPLOADS = 60  # the kernel counts in hundredths of a second
-_SETTLING = 0.3  # s until the child of the last upload has ended
+_UPLOADS = 60  # many, because the kernel counts in hundredths of a second
+_SETTLING = 0.3  # s, until the last child has ended
 
 
 def rows(trial: Trial) -> Iterator[Row]:
-    """One for each format: the mean over the children of uploads that are posted one by one."""
+    """One row per format: the mean over the children of uploads posted one by one."""
     for server in trial.servers:
         if server.name == PLAIN:
             continue
@@ -63,7 +63,7 @@ def rows(trial: Trial) -> Iterator[Row]:
 
 
 def _fork_server(server: int) -> int:
-    """The process from which the server's decoding children are forked."""
+    """The process that forks the server's decoder processes."""
     for children in Path(f"/proc/{server}/task").glob("*/children"):
         for pid in children.read_text().split():
             if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -72,8 +72,8 @@ def _fork_server(server: int) -> int:
 
 
 def _children_seconds(parent: int) -> tuple[float, float]:
-    """User and system time of the children of a process that have ended, once those that are about
-    to have (proc(5), `stat`)."""
+    """User and system time of the ended children of a process, after waiting for the last ones
+    (proc(5), `stat`)."""
     time.sleep(_SETTLING)
     fields = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()
     ticks = os.sysconf("SC_CLK_TCK")

@@ -26,7 +26,7 @@ _ROUNDS = 2
 
 
 def rows(trial: Trial) -> Iterator[Row]:
-    """One for each number of clients and server; the servers take turns."""
+    """One row per number of clients and server; the servers take turns."""
     clips = short_clips(trial.config)
     for server in trial.servers:
         post_clips(server.call("compress"), clips, clients=2, seconds=1)

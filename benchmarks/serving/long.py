@@ -1,4 +1,4 @@
-"""Long files one by one: time to the first byte and the last, and what the server grows by."""
+"""Long files one by one: time to the first and the last byte, and growth of the server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ _WARM_SECONDS = 10
 
 
 def rows(trial: Trial) -> Iterator[Row]:
-    """From short to long, so that what a server keeps of a long file is not held against it."""
+    """Rows from short to long, so that memory kept after a long file does not count again."""
     for server in trial.servers:
         for direction in DIRECTIONS:
             post_file(server, CALLS[direction], _file(trial, server, direction, _WARM_SECONDS))

@@ -1,4 +1,4 @@
-"""One long file: when the first audio comes, when the last, and how much the server grew."""
+"""One long file: time to the first audio and to the last, and growth of the server."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from ..memory import tree_bytes
 from .servers import Server
 
 _HEADER = 44  # bytes of a WAV before its samples
-_EVERY = 0.05  # s between two looks at the memory
+_EVERY = 0.05  # s between two samples of the memory
 
 
 class Watch:
-    """The most memory that a process and its children have while this is open.
+    """The peak memory of a process and its children while this is open.
 
-    At two looks in a row: when a child begins or ends between the parent's turn and its own, what
-    they share is counted twice.
+    It counts only what two samples in a row have: a child that starts or ends during a sample makes
+    shared memory count twice.
     """
 
     def __init__(self, pid: int):
@@ -54,7 +54,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Answer:
-    """Seconds to the first byte of the content (of a WAV, of its samples) and to the last."""
+    """Seconds to the first byte of the content (in a WAV, of its samples) and to the last."""
 
     first_byte: float
     total: float

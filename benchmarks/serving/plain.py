@@ -1,9 +1,9 @@
-"""A plain FastAPI wrapper around the reference implementation: what ours is compared with.
+"""A plain FastAPI wrapper around the reference implementation, to compare our service with.
 
 python -m benchmarks.serving.plain MODEL WEIGHTS BANDWIDTH
 
-Written as one would write it in an afternoon, and not to lose: the model is loaded once, the
-endpoints are synchronous, so that FastAPI runs them in its pool of threads, audio is read by PyAV.
+It is simple but fair: the model is loaded once, the endpoints are synchronous, so that FastAPI runs
+them in its thread pool, and PyAV reads the audio.
 """
 
 import io
@@ -23,11 +23,11 @@ from benchmarks.contenders.reference import reference_model
 
 
 def create_app(name: str, weights: str, bandwidth: float) -> FastAPI:
-    """The app around the model `name`, its state dict in the file `weights`."""
+    """The app for the model `name`, with its state dict in the file `weights`."""
     model = reference_model(name, torch.load(weights, weights_only=True))
     model.set_target_bandwidth(bandwidth)
     codec, utils = import_module("encodec.compress"), import_module("encodec.utils")
-    codec.MODELS[name] = lambda: model  # or every call of `decompress` would load it anew
+    codec.MODELS[name] = lambda: model  # otherwise every call of `decompress` would load it
     app = FastAPI()
 
     @app.get("/health/ready")

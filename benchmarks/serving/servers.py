@@ -1,4 +1,4 @@
-"""Both servers as processes of their own, with the same weights."""
+"""Both servers as processes, with the same weights."""
 
 import os
 import re
@@ -28,12 +28,12 @@ _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 class ServerError(Exception):
-    """A server that did not come up."""
+    """A server did not start."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. `header_model` is what an `.ecdc` file calls its weights."""
+    """A running server. `header_model` is the name of its weights in an `.ecdc` file."""
 
     name: str
     url: str
@@ -42,8 +42,8 @@ class Server:
     header_model: str
 
     def call(self, name: str) -> str:
-        """Where `compress` or `decompress` of its model is. (The wrapper has one model and takes
-        no parameters.)"""
+        """The URL of `compress` or `decompress` for its model. (The wrapper has one model and no
+        parameters.)"""
         return f"{self.url}/{name}" + (f"?model={self.model}" if name == "compress" else "")
 
 
@@ -89,7 +89,8 @@ def plain(model: EncodecModel, bandwidth: float) -> Iterator[Server]:
 def _running(
     name: str, command: Sequence[str], log: Path, model: str, header_model: str
 ) -> Iterator[Server]:
-    """Started, ready, and stopped in the end. As many threads as each takes by itself."""
+    """Starts a server, waits until it is ready, and stops it at the end. It uses its default number
+    of threads."""
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -108,7 +109,7 @@ def _running(
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """The URL, once the server is ready there."""
+    """Waits until the server is ready; returns its URL."""
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end and process.poll() is None:
         said = _URL.search(log.read_text(errors="replace"))

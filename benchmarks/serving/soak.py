@@ -1,4 +1,4 @@
-"""Many mixed requests to our service: the bytes of each, and the server's memory."""
+"""Many mixed requests to our service: checks the bytes of each, and the server's memory."""
 
 import hashlib
 import random
@@ -34,7 +34,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class _Request:
-    """A body for a call, and the digest of what it was answered when nothing else was asked."""
+    """A body for a call, and the digest of the response when sent alone."""
 
     url: str
     body: bytes
@@ -74,7 +74,7 @@ def _alone(client: httpx.Client, trial: Trial, server: Server) -> list[_Request]
 
 
 def _differing(client: httpx.Client, requests: Sequence[_Request], at_once: int) -> int:
-    """How many are not answered, or not as they were alone."""
+    """The number of requests that fail or whose response differs from that when sent alone."""
 
     def differs(request: _Request) -> bool:
         answer = client.post(request.url, content=request.body)

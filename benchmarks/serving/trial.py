@@ -1,4 +1,4 @@
-"""What the measurements of one model's servers have in common."""
+"""The common input of the measurements of one model's servers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ CALLS: dict[Direction, str] = {"encode": "compress", "decode": "decompress"}
 
 @dataclass(frozen=True)
 class Trial:
-    """The servers that run, with the same weights; `folder` is for files to post."""
+    """The running servers, with the same weights; `folder` is for files to post."""
 
     plan: Plan
     section: Section
@@ -33,7 +33,7 @@ class Trial:
         return CONFIGS[self.model]
 
     def refusal(self, server: Server, direction: Direction, seconds: float) -> str | None:
-        """Why a server cannot be asked for this length; ours takes any."""
+        """The reason to skip a server for this length, or None; our service takes any."""
         if server.name != PLAIN:
             return None
         return self.fit.refusal("reference", self._case(direction, seconds))

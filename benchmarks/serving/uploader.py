@@ -1,8 +1,8 @@
-"""Posts a long file again and again, several at a time, until it is stopped: a process of its own.
+"""Posts a long file again and again, several at a time, until stopped, in its own process.
 
 python -m benchmarks.serving.uploader URL FILE COUNT
 
-URL is that of the call. Ends with 1 as soon as one answer is not 200.
+URL is that of the call. Exits with 1 as soon as one response is not 200.
 """
 
 import os
@@ -22,7 +22,7 @@ def _post_for_ever(url: str, path: Path) -> None:
                     client.post(url, files={"file": (path.name, file)}).raise_for_status()
             except (httpx.HTTPError, OSError) as error:
                 print(error, file=sys.stderr, flush=True)
-                os._exit(1)  # with the other threads, which may be waiting for an answer
+                os._exit(1)  # also ends the other threads, which may wait for a response
 
 
 def main(arguments: Sequence[str]) -> None:

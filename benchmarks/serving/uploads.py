@@ -1,4 +1,4 @@
-"""What clients post: short clips as people have them, and long files."""
+"""The files that clients post: typical short clips, and long files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,10 +49,10 @@ def encoded(seconds: float, container: str, codec: str, rate: int) -> bytes:
 
 
 def short_clips(config: ModelConfig) -> Sequence[Upload]:
-    """Always the same ones: half a second to ten, most about two and a half.
+    """Always the same clips: 0.5 to 10 s, most about 2.5 s.
 
-    For a mono model of several rates, mono and stereo; a stereo model is for recordings that it
-    need not resample: those have its rate and channels.
+    For a mono model, they have several rates and are mono or stereo; for a stereo model, they have
+    its rate and channels, because such a model is for recordings that need no resampling.
     """
     rng = np.random.default_rng(1)
     lengths = np.clip(_TYPICAL * np.exp(rng.normal(0, _SPREAD, _CLIPS)), _SHORTEST, _LONGEST)

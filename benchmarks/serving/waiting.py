@@ -1,4 +1,4 @@
-"""A one-second clip while the server encodes long files."""
+"""Posts a one-second clip while the server encodes long files."""
 
 import subprocess
 import sys
@@ -13,15 +13,15 @@ from model_core.config import ModelConfig
 
 from .uploads import clip
 
-_SETTLE = 4  # s until the long files are under way, and as long as it takes to upload them
-_UPLOAD = 100e6  # bytes/s, of a server that takes them whole before it begins
-_ENOUGH = 60  # s after which no further clip is posted
+_SETTLE = 4  # s, until the long files are in progress, plus the time to upload them
+_UPLOAD = 100e6  # bytes/s, of a server that receives them whole before it starts
+_ENOUGH = 60  # s, after which no further clip is posted
 _ROOT = Path(__file__).parents[2]
 
 
 def clip_latencies(url: str, config: ModelConfig, count: int) -> list[float]:
-    """Seconds to the whole answer of the call at `url` to a one-second clip at the model's rate and
-    channels, `count` times or for a minute."""
+    """Seconds to the whole response at `url` to a one-second clip at the model's rate and channels,
+    `count` times or for a minute."""
     body = clip(1, config.sample_rate, config.channels).body
     times: list[float] = []
     end = time.perf_counter() + _ENOUGH
@@ -34,14 +34,14 @@ def clip_latencies(url: str, config: ModelConfig, count: int) -> list[float]:
 
 
 class LongFilesError(Exception):
-    """The load that a clip was to be measured beside was not there."""
+    """The load of long files failed during the measurement."""
 
 
 @contextmanager
 def long_files(url: str, path: Path, count: int) -> Iterator[None]:
-    """Inside, `count` clients post this file there, again and again.
+    """Inside, `count` clients post this file to `url` again and again.
 
-    Raises `LongFilesError` at the end when they were refused.
+    Raises `LongFilesError` at the end if they were refused.
     """
     command = [sys.executable, "-m", "benchmarks.serving.uploader", url, str(path), str(count)]
     process = subprocess.Popen(command, cwd=_ROOT)

@@ -9,8 +9,8 @@ from .clips import SPEECH
 from .plot import SUFFIXES
 
 _DESCRIPTION = """\
-How audio sounds after the codec, measured at each bandwidth beside Opus, MP3 and LC3 at
-the same rate on the same recordings; bytes are those really written.
+Measures the quality of decoded audio at each bandwidth, beside Opus, MP3 and LC3 at the same
+rate on the same recordings; rates are those of the files written.
 """
 _EPILOG = """\
 FOLDER may hold a manifest.csv with the columns file and category, or folders called speech,
@@ -64,24 +64,24 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=_positive,
         metavar="KBPS",
-        help="all of the model by default; none: only the other codecs",
+        help="default: all of the model's; none: only the other codecs",
     )
     add(
         "--peer-rates",
         nargs="+",
         type=_positive,
         metavar="KBPS",
-        help="rates for the other codecs, the bandwidths by default",
+        help="rates for the other codecs (default: the bandwidths)",
     )
     add("--no-peers", dest="peers", action="store_false", help="leave the other codecs out")
     add("--no-lm", dest="lm", action="store_false", help="leave the language model out (faster)")
-    add("--category", default=SPEECH, help=f"kind of files that nothing is known of ({SPEECH})")
+    add("--category", default=SPEECH, help=f"kind of files without a known one ({SPEECH})")
     add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
     add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
     add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
-    add("--csv", type=Path, metavar="FILE", help="every clip by itself as CSV")
+    add("--csv", type=Path, metavar="FILE", help="every clip as CSV")
     add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")
     return parser
 

@@ -6,10 +6,10 @@ from itertools import groupby
 from .report import Report, Row
 
 LEGEND = """\
-kbps: whole files; bare: without header or container; with LM: whole files, and the part of the
+kbps: whole files; bare: without header or container; with LM: whole files, and the share of the
 bare bits that it saves. SI-SNR (dB) is the median over clips; log-mel distance (dB, less is
-better), PESQ (wideband) and STOI are means. Opus and MP3 are set so that whole files come to the
-rate asked for, LC3 without its container; all three are shifted to where they fit best."""
+better), PESQ (wideband) and STOI are means. Opus and MP3 are set so that whole files have the
+requested rate, LC3 without its container; the delay of all three is removed."""
 
 
 def table(report: Report) -> str:

@@ -16,9 +16,9 @@ from .lm import command as lm_command
 COMMANDS = {
     "prepare": (build, "decode a folder of recordings once into a cache"),
     "synth": (synth, "make speech and music with espeak-ng and fluidsynth"),
-    "codec": (codec_command, "train a codec; continues a run that is there"),
+    "codec": (codec_command, "train a codec; continues an existing run"),
     "lm": (lm_command, "train the language model of a codec's codes"),
-    "carry": (carry, "pack a run's state into a few small files, to go on elsewhere"),
+    "carry": (carry, "pack a run's state into a few small files, to continue elsewhere"),
     "export": (export, "write a run's weights for the service, the reference or transformers"),
 }
 

@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", nargs="+", choices=FORMATS, default=["safetensors"], help="one or more"
     )
-    parser.add_argument("--model", help="which, where SOURCE has several; NAME or NAME:ID")
+    parser.add_argument("--model", help="which one, if SOURCE has several; NAME or NAME:ID")
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
-        help="precision of the values (default: float16 for a run, what they have for weights)",
+        help="precision of the values (default: float16 for a run, unchanged for weights)",
     )
 
 

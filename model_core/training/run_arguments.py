@@ -18,23 +18,23 @@ from .state import STATE, recordings_of
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments `run`, `--device`, `--threads`, `--stop-after` and `--other-recordings`."""
-    parser.add_argument("run", type=Path, help="folder of the run; one that is there goes on")
+    parser.add_argument("run", type=Path, help="folder of the run; an existing run continues")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--threads",
         type=positive,
-        help="CPU threads of torch (on a CPU by default one less than there are cores)",
+        help="CPU threads of torch (default on a CPU: one less than the cores)",
     )
     parser.add_argument(
         "--stop-after",
         type=number_in(Range(0)),
         metavar="MINUTES",
-        help="of this command: then save and stop; start again to go on",
+        help="then save and stop; start again to continue",
     )
     parser.add_argument(
         "--other-recordings",
         action="store_true",
-        help="go on with other recordings than the run began with",
+        help="continue with other recordings than the run started with",
     )
 
 

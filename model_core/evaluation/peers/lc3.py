@@ -51,5 +51,5 @@ def payload_size(data: bytes) -> int:
         total += size
         place += _LENGTH + size
     if place != len(data):
-        raise PeerError("what it wrote is not an LC3 file")
+        raise PeerError("its output is not an LC3 file")
     return total

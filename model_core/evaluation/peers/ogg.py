@@ -11,7 +11,7 @@ def packet_sizes(data: bytes) -> list[int]:
     sizes, open_packet, place = [], 0, 0
     while place < len(data):
         if data[place : place + 4] != b"OggS" or place + _HEAD > len(data):
-            raise PeerError("what it wrote is not an Ogg file")
+            raise PeerError("its output is not an Ogg file")
         count = data[place + _HEAD - 1]
         table = data[place + _HEAD : place + _HEAD + count]
         for segment in table:

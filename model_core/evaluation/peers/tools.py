@@ -50,7 +50,7 @@ def read_audio(source: Path | bytes, sample_rate: int, channels: int) -> np.ndar
         with open_audio(opened, sample_rate, channels) as blocks:
             return np.concatenate(list(blocks), axis=1)
     except InvalidAudioError as error:
-        raise PeerError(f"what it wrote cannot be read: {error}") from error
+        raise PeerError(f"its output cannot be read: {error}") from error
 
 
 def has_encoder(name: str) -> bool:
@@ -83,7 +83,7 @@ def ffmpeg_encode(
         with av.open(file, "w", format=container, container_options=dict(muxer_options)) as out:
             stream = out.add_stream(encoder, rate=sample_rate, options=dict(options))
             if not isinstance(stream, AudioStream):
-                raise PeerError(f"{encoder} is no audio encoder")
+                raise PeerError(f"{encoder} is not an audio encoder")
             stream.bit_rate = round(1000 * kbps)
             stream.codec_context.layout = layout
             stream.time_base = Fraction(1, sample_rate)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack = commands.add_parser("pack", help="write the state of RUN to files in FOLDER")
     pack.add_argument("run", type=Path, metavar="RUN")
     pack.add_argument("folder", type=Path, metavar="FOLDER")
-    unpack = commands.add_parser("unpack", help="make the folder RUN of the files PART")
+    unpack = commands.add_parser("unpack", help="make the folder RUN from the files PART")
     unpack.add_argument("parts", type=Path, nargs="+", metavar="PART", help="all of them")
     unpack.add_argument("run", type=Path, metavar="RUN", help="folder without a run in it")
 

@@ -31,16 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         type=Path,
-        help="a folder of audio, or a cache made of one. A folder is decoded into RUN/cache, anew "
-        "when its files change before the run has saved a state; later changes are refused without "
-        "--other-recordings",
+        help="a folder of audio, or a cache made from one. A folder is decoded into RUN/cache, and "
+        "again if its files change before the run has saved a state; later changes are refused "
+        "without --other-recordings",
     )
     add_run_arguments(parser)
     parser.add_argument(
         "--preset",
         choices=tuple(PRESETS),
         default="paper",
-        help="what the other flags change; laptop: a small network in five minutes",
+        help="defaults of the other flags; laptop: a small network in five minutes",
     )
     add_flags(parser, CodecSettings)
 

@@ -58,21 +58,21 @@ class CodecSettings:
     batch: int = setting(32, "clips a step and process", Range(1))
     clip_seconds: float = setting(1.0, "length of a clip", Range(0.05, 60))
     mix: dict[str, float] = setting(
-        {}, "how often each category is drawn, NAME=SHARE,… (empty: by its seconds)"
+        {}, "how often each category is drawn, NAME=SHARE,… (empty: in proportion to its seconds)"
     )
     augment: str = setting(
         "paper",
         "paper: mix, reverberate and change the level (section 4.1); level: that alone; none",
         choices=tuple(AUGMENTATIONS),
     )
-    seed: int = setting(1, "everything that is drawn follows from it", Range(0))
+    seed: int = setting(1, "seed of all random draws", Range(0))
 
     learning_rate: float = setting(3e-4, "Adam's step", Range(0, 1))
     beta1: float = setting(0.5, "Adam's first decay", SHARE)
     beta2: float = setting(0.9, "Adam's second decay", SHARE)
     warmup_steps: int = setting(50, "steps until the full learning rate", Range(0))
     decay_from: float = setting(0.5, "share of the run after which the rate falls", SHARE)
-    final_rate: float = setting(0.02, "what it falls to, as a share", SHARE)
+    final_rate: float = setting(0.02, "the share that it falls to", SHARE)
     max_gradient: float = setting(5.0, "gradients are clipped to this norm", Range(1e-6))
     average_decay: float = setting(0.999, "of the moving average of the weights; 0: none", SHARE)
     precision: str = setting(
@@ -83,10 +83,10 @@ class CodecSettings:
     relative_time: bool = setting(True, "divide the waveform loss by each clip's level")
     mel_weight: float = setting(1.0, "balancer: multi-scale mel L1 + L2", WEIGHT)
     mel_floor: float = setting(
-        1e-2, "amplitude that the mel loss takes for silence (audiocraft: 1e-5)", Range(1e-8, 1)
+        1e-2, "amplitude that counts as silence in the mel loss (audiocraft: 1e-5)", Range(1e-8, 1)
     )
     spectrum_weight: float = setting(
-        0.0, "balancer: complex spectra at several windows, which hear phase", WEIGHT
+        0.0, "balancer: complex spectra at several windows, which include phase", WEIGHT
     )
     adversarial_weight: float | None = setting(
         None, "balancer: adversarial; none: 3 at 24 kHz, 4 at 48 kHz", WEIGHT
@@ -99,13 +99,13 @@ class CodecSettings:
 
     quantise_from: float = setting(0.05, "share of the run without the quantiser", SHARE)
     refit: bool = setting(
-        False, "with start_from: leave its codebooks, and fit others at quantise_from"
+        False, "with start_from: drop its codebooks and fit new ones at quantise_from"
     )
     freeze_from: float = setting(
-        1.0, "share of the run after which encoder and codebooks are final", SHARE
+        1.0, "share of the run after which encoder and codebooks are fixed", SHARE
     )
     kmeans_frames: int = setting(12_000, "latents that the codebooks start from", Range(1))
-    usual_bandwidth: float = setting(6.0, "kbps drawn three times as often as the others")
+    usual_bandwidth: float = setting(6.0, "kbps, drawn three times as often as the others")
 
     adversary_from: float = setting(0.1, "share of the run without discriminators", SHARE)
     adversary_filters: int = setting(32, "width of the discriminators", Range(1, 256))
@@ -113,9 +113,9 @@ class CodecSettings:
         3e-4, "Adam's step for the discriminators; falls as the learning rate does", Range(0, 1)
     )
 
-    save_every: int = setting(200, "steps from one saved state to the next", Range(1))
-    evaluate_every: int = setting(1000, "steps from one evaluation to the next", Range(1))
-    log_every: int = setting(20, "steps from one logged line to the next", Range(1))
+    save_every: int = setting(200, "steps between saved states", Range(1))
+    evaluate_every: int = setting(1000, "steps between evaluations", Range(1))
+    log_every: int = setting(20, "steps between logged lines", Range(1))
 
     def __post_init__(self) -> None:
         check(self)

@@ -128,7 +128,7 @@ def _check_place(cache: Path) -> None:
     if cache.exists() and not (
         cache.is_dir() and ((cache / INDEX).exists() or not any(cache.iterdir()))
     ):
-        raise TrainingDataError(f"{cache} is there already and is no cache")
+        raise TrainingDataError(f"{cache} already exists and is no cache")
 
 
 def _put_in_place(work: Path, cache: Path) -> None:
@@ -164,12 +164,12 @@ def _arrange(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train prepare`."""
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of recordings")
-    parser.add_argument("cache", type=Path, metavar="CACHE", help="folder to be made")
+    parser.add_argument("cache", type=Path, metavar="CACHE", help="folder to make")
     parser.add_argument("--model", default="encodec_24khz", choices=list(CONFIGS))
     parser.add_argument(
         "--category",
         default=DEFAULT_CATEGORY,
-        help="of recordings of which neither a manifest nor a folder's name tells it "
+        help="of recordings without one by a manifest or a folder's name "
         "(speech, music, environment; default %(default)s)",
     )
     parser.add_argument(
@@ -177,23 +177,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number_in(VALID_SHARE),
         default=0.1,
         metavar="SHARE",
-        help="of each category's seconds that is held out for validation, by whole speakers and "
-        "pieces (default %(default)s)",
+        help="of each category's seconds to hold out for validation, as whole speakers and pieces "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--hold-out",
         nargs="+",
         default=[],
         metavar="PREFIX",
-        help="hold out exactly the files whose names begin so, instead",
+        help="instead, hold out exactly the files whose names begin with this",
     )
     parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
         "--pack",
         action="store_true",
-        help="compress the samples, to move the cache elsewhere; FOLDER may be a cache then",
+        help="compress the samples, to copy the cache elsewhere; FOLDER may then be a cache",
     )
-    parser.add_argument("-f", "--force", action="store_true", help="replace a cache that exists")
+    parser.add_argument("-f", "--force", action="store_true", help="replace an existing cache")
     parser.add_argument(
         "--pack-noise",
         type=number_in(Range(0, 200)),

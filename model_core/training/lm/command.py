@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "cache",
         type=Path,
-        help="a cache of recordings, as prepare makes it or as it lies in a codec's run; their "
-        "codes are kept in RUN/codes",
+        help="a cache of recordings, made by prepare or in a codec's run; the codes are stored in "
+        "RUN/codes",
     )
     add_run_arguments(parser)
     parser.add_argument(

@@ -32,29 +32,31 @@ class LMTrainingConfig:
         {}, "how often each bandwidth is drawn, KBPS=SHARE,… (empty: 6 kbps three times as often)"
     )
     passes: int = setting(
-        4, "times the recordings are coded; after the first with random gain and start", Range(1)
+        4,
+        "passes of coding the recordings; after the first with random gain and start",
+        Range(1),
     )
-    seed: int = setting(1, "everything that is drawn follows from it", Range(0))
+    seed: int = setting(1, "seed of all random draws", Range(0))
 
     learning_rate: float = setting(1e-3, "AdamW's step", Range(0, 1))
     weight_decay: float = setting(0.05, "AdamW's decay of the matrices", Range(0, 10))
     warmup_steps: int = setting(100, "steps until the full learning rate", Range(0))
     decay_from: float = setting(0.2, "share of the run after which the rate falls", SHARE)
-    final_rate: float = setting(0.02, "what it falls to, as a share", SHARE)
+    final_rate: float = setting(0.02, "the share that it falls to", SHARE)
     max_gradient: float = setting(1.0, "gradients are clipped to this norm", Range(1e-6))
     dropout: float = setting(0.1, "in the transformer, while training", Range(0, 0.9))
-    code_noise: float = setting(0.02, "share of the past codes drawn anew in training", SHARE)
+    code_noise: float = setting(0.02, "share of past codes made random in training", SHARE)
     average_decay: float = setting(0.999, "of the moving average of the weights; 0: none", SHARE)
     precision: str = setting(
         "auto", "of the products; auto: bfloat16 on CUDA, float32 on a CPU", choices=PRECISIONS
     )
 
-    save_every: int = setting(200, "steps from one saved state to the next", Range(1))
-    evaluate_every: int = setting(500, "steps from one evaluation to the next", Range(1))
+    save_every: int = setting(200, "steps between saved states", Range(1))
+    evaluate_every: int = setting(500, "steps between evaluations", Range(1))
     evaluate_seconds: float = setting(
         60.0, "held-out audio coded at each bandwidth in an evaluation", Range(1)
     )
-    log_every: int = setting(20, "steps from one logged line to the next", Range(1))
+    log_every: int = setting(20, "steps between logged lines", Range(1))
 
     def __post_init__(self) -> None:
         check(self)

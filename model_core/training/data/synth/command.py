@@ -41,7 +41,7 @@ def synthesise(
             f"by {voice_count} voices"
         )
     if folder.exists() and any(folder.iterdir()):
-        raise TrainingDataError(f"{folder} is there already and is not empty")
+        raise TrainingDataError(f"{folder} already exists and is not empty")
     speech, music = 60 * minutes * speech_share, 60 * minutes * (1 - speech_share)
     if speech:
         find_program("espeak-ng")
@@ -98,7 +98,7 @@ def _count(path: Path, bar: "tqdm[Any]") -> float:
         with wave.open(str(path)) as file:
             seconds = file.getnframes() / file.getframerate()
     except (OSError, EOFError, wave.Error) as error:
-        raise TrainingDataError(f"{path} is no sound: {error}") from error
+        raise TrainingDataError(f"{path} is not audio: {error}") from error
     if seconds <= 0:
         raise TrainingDataError(f"{path} has no sound")
     bar.update(round(seconds))
@@ -107,11 +107,11 @@ def _count(path: Path, bar: "tqdm[Any]") -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train synth`."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="to be made")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to make")
     parser.add_argument("--minutes", type=number_in(Range(0.01)), default=10.0)
     parser.add_argument("--speech-share", type=number_in(SHARE), default=0.6, metavar="SHARE")
     parser.add_argument("--voices", type=positive, default=60, help="readers (default %(default)s)")
-    parser.add_argument("--soundfont", type=Path, help=".sf2 file (default: one installed)")
+    parser.add_argument("--soundfont", type=Path, help=".sf2 file (default: an installed one)")
     parser.add_argument("--seed", type=int, default=1)
 
 

@@ -23,7 +23,7 @@ def find_soundfont(given: Path | None = None) -> Path:
     """`given`, or an installed General MIDI soundfont. Raises `MissingProgramError`."""
     if given is not None:
         if not given.is_file():
-            raise MissingProgramError(f"there is no soundfont {given}")
+            raise MissingProgramError(f"the soundfont {given} does not exist")
         return given
     found = sorted(path for folder in _SOUNDFONTS for path in folder.glob("*.sf[23]"))
     if not found:
