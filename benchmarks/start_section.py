@@ -67,14 +67,14 @@ TABLE = Table(
 
 
 def run(plan: Plan, section: Section) -> Iterator[Row]:
-    """For each model, the command of both; then the service with all models, started anew for each
-    run. Raises `ServerError` where it does not come up."""
+    """For each model, the command of both, at full width; then the service with all models and the
+    bundled weights, started anew for each run. Raises `ServerError` where it does not come up."""
     runs = max(5, plan.runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for model in plan.models:
             yield from _commands(seeded_model(model), folder, runs, section)
-        yield _service(folder, plan.models, runs)
+    yield _service(plan.models, runs)
 
 
 def _commands(model: EncodecModel, folder: Path, runs: int, section: Section) -> Iterator[Row]:
@@ -108,13 +108,13 @@ def _job(arguments: Sequence[str]) -> Callable[[], object]:
     return lambda: subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)
 
 
-def _service(folder: Path, models: Sequence[str], runs: int) -> Row:
+def _service(models: Sequence[str], runs: int) -> Row:
     """From the start of the process until `/health/ready` answers 200, and what it holds then."""
     seconds: list[float] = []
     held: list[tuple[int, int]] = []
     for _ in range(runs):
         began = time.perf_counter()
-        with servers.of_folder(folder, models) as server:
+        with servers.bundled(models) as server:
             seconds.append(time.perf_counter() - began)
             time.sleep(_SETTLED)
             children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()

@@ -63,11 +63,14 @@ def ours(model: EncodecModel, backend: str | None) -> Iterator[Server]:
 
 
 @contextmanager
-def of_folder(folder: Path, models: Sequence[str]) -> Iterator[Server]:
-    """This project's service with the weights in `folder`. Raises `ServerError`."""
+def bundled(models: Sequence[str]) -> Iterator[Server]:
+    """This project's service with the bundled weights. Raises `ServerError`."""
     command = ["-m", "service", "--port", "0", "--device", "cpu"]
-    command += ["--weights", str(folder), "--models", ",".join(models)]
-    with _running(OURS, command, folder / "log", models[0], models[0]) as server:
+    command += ["--weights", "bundled", "--models", ",".join(models)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _running(OURS, command, Path(folder) / "log", models[0], models[0]) as server,
+    ):
         yield server
 
 

@@ -12,7 +12,7 @@ from ..engine import NetworkWeights, State
 from ..engine.plan import state_shapes
 from ..errors import WeightsError
 from .convert import read_state
-from .names import LMSet, WeightSet, is_statistic, weights_id
+from .names import FileName, LMSet, WeightSet, is_statistic, weights_id
 
 if TYPE_CHECKING:
     from ..nn.network import EncodecNetwork
@@ -46,7 +46,8 @@ def check_lm(weights: LMSet) -> None:
 def read_checked(weights: WeightSet | LMSet) -> tuple[State, str]:
     """The tensors and their id. Raises `WeightsError` where another id was expected."""
     state = read_state(weights.path, weights.layout)
-    own = weights_id(state)
+    named = FileName.parse(weights.path.name) if weights.layout == "own" else None
+    own = weights_id(state) if named is None else named.hex  # which `read_state` has checked
     if weights.id not in (None, own):
         raise WeightsError(
             f"{weights.path}: the file has changed: it no longer holds weights {weights.id}"
