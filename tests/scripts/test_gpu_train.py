@@ -112,7 +112,7 @@ def test_a_signal_ends_the_run_with_its_progress_packed(
             assert process.poll() is None
             time.sleep(0.1)
         os.killpg(process.pid, number)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     (part,) = out.glob("carry-*")
     assert read_parts([part])[1]["step"] > 0
     assert not list(work.glob("*/run"))

@@ -63,7 +63,8 @@ def fork_servers() -> set[int]:
     """Those of this process, zombies among them; a service of other tests may have one."""
     found = set()
     for task in Path("/proc/self/task").iterdir():
-        found |= {int(pid) for pid in (task / "children").read_text().split()}
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
     return {pid for pid in found if not is_helper(pid)}
 
 
