@@ -219,7 +219,7 @@ def _require_made_for(build: str, functions: ctypes.CDLL) -> None:
     try:
         functions.encodec_build.restype = ctypes.c_char_p
         functions.encodec_layout.restype = ctypes.c_int64
-        _ = functions.encodec_root  # the newest
+        _ = functions.encodec_root  # which builds of an older source lack
         made, layout = functions.encodec_build().decode(), functions.encodec_layout()
     except AttributeError as error:
         raise OSError(str(error)) from error
