@@ -27,7 +27,7 @@ from .memory import resident
 from .models import seeded_model
 from .plan import DEFAULT_BANDWIDTH, Plan
 from .results import Row, Section
-from .serving import servers
+from .serving import decoders, servers
 from .table import Column, Table
 from .timing import paired_ratio, take_turns
 
@@ -117,8 +117,7 @@ def _service(models: Sequence[str], runs: int) -> Row:
         with servers.bundled(models) as server:
             seconds.append(time.perf_counter() - began)
             time.sleep(_SETTLED)
-            children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-            held.append((resident(server.pid), sum(resident(int(child)) for child in children)))
+            held.append((resident(server.pid), resident(decoders.fork_server(server.pid))))
     row = _row(" ".join(models), "service, until ready", OURS, seconds, None)
     row["resident_bytes"] = statistics.median(server for server, _ in held)
     row["decoder_resident_bytes"] = statistics.median(decoder for _, decoder in held)

@@ -74,7 +74,10 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(require_key)])
     errors.install(app, to_problem, KNOWN)
-    stopping = lambda: admission.closed  # noqa: E731
+
+    def stopping() -> bool:
+        return admission.closed
+
     app.add_middleware(errors.ErrorMiddleware, to_problem=to_problem, stopping=stopping)
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(RequestId)

@@ -39,7 +39,7 @@ def rows(trial: Trial) -> Iterator[Row]:
     for server in trial.servers:
         if server.name == PLAIN:
             continue
-        parent = _fork_server(server.pid)
+        parent = fork_server(server.pid)
         for name, form in _FORMATS.items():
             body = encoded(1.0, *form)
             with httpx.Client(timeout=600) as client:
@@ -62,7 +62,7 @@ def rows(trial: Trial) -> Iterator[Row]:
             }
 
 
-def _fork_server(server: int) -> int:
+def fork_server(server: int) -> int:
     """The process that forks the server's decoder processes."""
     for children in Path(f"/proc/{server}/task").glob("*/children"):
         for pid in children.read_text().split():

@@ -1,6 +1,6 @@
 """Networks with the weights of a checkpoint, and whether they still have them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +14,11 @@ from ..errors import WeightsError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
 from .names import LMSet, WeightSet, is_statistic, weights_id
-from .read import read_checked, require_shapes
+from .read import read_checked, require_shapes, shapes_of
 from .registry import shared_registry
 
 Network = TypeVar("Network", bound=EncodecNetwork)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def load_network(
@@ -37,10 +38,7 @@ def load_network(
 def network_of(weights: WeightSet, state: State, kind: type[Network]) -> Network:
     """A network of class `kind` with the tensors that were read of `weights`, in eval mode, named
     as a header names it. Raises `WeightsError`."""
-    with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
-        network = kind(weights.config, weights.header_name)
-    load_state(network, state, weights.path)
-    return network.eval()
+    return _filled(lambda: kind(weights.config, weights.header_name), state, weights.path)
 
 
 def weights_of(network: EncodecNetwork) -> NetworkWeights:
@@ -53,10 +51,15 @@ def weights_of(network: EncodecNetwork) -> NetworkWeights:
 def load_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
     """The language model with these weights, in eval mode. Raises `WeightsError`."""
     state, _ = read_checked(weights)
-    with torch.random.fork_rng(devices=[]):
-        lm = LMModel.from_config(weights.config)
-    load_state(lm, state, weights.path)
-    return lm.to(device).eval()
+    return _filled(lambda: LMModel.from_config(weights.config), state, weights.path).to(device)
+
+
+def _filled(build: Callable[[], Module], state: State, path: Path) -> Module:
+    """What `build` makes, with the tensors of `state`, in eval mode. Raises `WeightsError`."""
+    with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
+        module = build()
+    load_state(module, state, path)
+    return module.eval()
 
 
 def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path: Path) -> None:
@@ -70,12 +73,8 @@ def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path
     for name, tensor in own.items():
         if is_statistic(name) and name not in full:
             full[name] = torch.full_like(tensor, 1.0 if name.endswith(".inited") else 0.0)
-    require_shapes(_shapes_of(full), _shapes_of(own), path)
+    require_shapes(shapes_of(full), shapes_of(own), path)
     module.load_state_dict(full)
-
-
-def _shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def state_of(module: nn.Module) -> State:

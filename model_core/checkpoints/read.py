@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import LMConfig
 from ..engine import NetworkWeights, State
@@ -26,7 +26,7 @@ def read_network(weights: WeightSet) -> NetworkWeights:
     """The network of these weights, named as a header names it. Raises `WeightsError` naming the
     file."""
     state, _ = read_checked(weights)
-    require_shapes(_shapes_of(state), state_shapes(weights.config), weights.path)
+    require_shapes(shapes_of(state), state_shapes(weights.config), weights.path)
 
     def network() -> EncodecNetwork:
         from ..nn.network import EncodecNetwork
@@ -40,7 +40,7 @@ def read_network(weights: WeightSet) -> NetworkWeights:
 def check_lm(weights: LMSet) -> None:
     """Raises `WeightsError` where the language model could not be loaded."""
     state, _ = read_checked(weights)
-    require_shapes(_shapes_of(state), lm_shapes(weights.config), weights.path)
+    require_shapes(shapes_of(state), lm_shapes(weights.config), weights.path)
 
 
 def read_checked(weights: WeightSet | LMSet) -> tuple[State, str]:
@@ -74,6 +74,11 @@ def require_shapes(found: Shapes, wanted: Shapes, path: Path) -> None:
         raise WeightsError(f"{path}: {'; '.join(filter(None, problems))}")
 
 
+def shapes_of(tensors: Mapping[str, Any]) -> Shapes:
+    """The shapes of numpy's arrays or torch's tensors."""
+    return {name: values.shape for name, values in tensors.items()}
+
+
 def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of a language model, by its name in the reference."""
     dim, bins = config.dim, config.bins
@@ -100,10 +105,6 @@ def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
     for k in codebooks:
         shapes |= {f"linears.{k}.weight": (bins, dim), f"linears.{k}.bias": (bins,)}
     return shapes
-
-
-def _shapes_of(state: State) -> Shapes:
-    return {name: values.shape for name, values in state.items()}
 
 
 def _listing(what: str, names: list[str]) -> str:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments) -> int:
     jobs = plan(arguments)
-    from .runner import Runner  # imports torch
+    from .runner import Runner  # slow to import: FFmpeg and numpy
 
     runner = Runner(arguments, Targets(arguments, [job.source for job in jobs]))
     code = DONE

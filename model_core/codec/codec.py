@@ -114,11 +114,6 @@ class Codec:
         """What headers call the model and its language model, where there is one."""
         return None if self.lm is None else self.lm.name
 
-    @property
-    def tasks(self) -> list[Task]:
-        """Everything this codec can be asked to do."""
-        return [self.encode_task, self.decode_task, self.lm_encode_task, self.lm_decode_task]
-
     def require_lm(self) -> LanguageModel:
         """The language model. Raises `WeightsUnavailableError` when there is none."""
         if self.lm is None:

@@ -45,10 +45,7 @@ async def ready(request: Request) -> Health:
     models: ModelPool = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
     decoders: DecoderPool = request.app.state.decoders
-    if models.state == "failed":
-        raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
-    if models.state == "starting":
-        raise Problem(ProblemCode.STARTING, "the models are being loaded", retry_after=5)
+    models.require_ready()
     if not decoders.running:
         raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
     if scheduler.refusal is not None:

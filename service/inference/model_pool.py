@@ -90,10 +90,6 @@ class ModelPool:
             return "failed"
         return "ready" if len(self._warm) == len(self._settings.models) else "starting"
 
-    @property
-    def device(self) -> str:
-        return self._device
-
     def start(self) -> None:
         """Load and warm the models in the background; called on the event loop."""
         self._start = asyncio.create_task(self._load_all())
@@ -111,9 +107,10 @@ class ModelPool:
         if name not in CONFIGS:
             detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
             raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
-        registry = self._require_ready()
+        registry = self.require_ready()
         codec = self._warm.get(name)
         if codec is None:
+            # Not the key of a header, which names certain weights: these are the ones to code with.
             codec = await self._get_extra(f"={name}", lambda: registry.find(name))
         if lm and not codec.has_lm:
             raise Problem(
@@ -127,7 +124,7 @@ class ModelPool:
         Raises `Problem` 400 where the name is no model's, 409 where the language model is not
         here, 503 while models are loaded, and `EncodecError` where the weights are not available.
         """
-        registry = self._require_ready()
+        registry = self.require_ready()
         for codec in self._warm.values():
             if _decodes(codec, header):
                 return codec
@@ -145,7 +142,7 @@ class ModelPool:
     async def available(self, header: Header) -> bool:
         """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
         are loaded."""
-        registry = self._require_ready()
+        registry = self.require_ready()
         known = [*self._warm.values(), *self._extra.values()]
         if any(_decodes(codec, header) for codec in known):
             return True
@@ -165,7 +162,8 @@ class ModelPool:
         state: State = self.state if codec is None else "ready"
         return ServedModel(config, self._device, state, codec)
 
-    def _require_ready(self) -> Registry:
+    def require_ready(self) -> Registry:
+        """The registry of weights. Raises `Problem` 503 unless all models are warm."""
         if self.state == "failed":
             raise Problem(ProblemCode.UNAVAILABLE, "the models could not be loaded")
         if self.state == "starting" or self._registry is None:
@@ -222,7 +220,7 @@ class ModelPool:
         return await asyncio.shield(self._loading[key])
 
     async def _load_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
-        registry = self._require_ready()
+        registry = self.require_ready()
         try:
             codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
         except WeightsError as error:
