@@ -4,10 +4,11 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 `encodec-serve`; the text below a field is its documentation, in `--help` too.
 """
 
+import argparse
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
@@ -164,8 +165,50 @@ class Settings(BaseSettings):
     def _no_folder(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @classmethod
-    def defaults(cls) -> Self:
-        """The settings of an empty environment, whatever the real one says."""
-        fields = cls.model_fields.items()
-        return cls(**{name: field.get_default() for name, field in fields})
+
+def parse_flags(arguments: list[str] | None = None) -> Settings:
+    """The settings of the environment and the flags; exits with 2 where they are wrong.
+
+    The flags are made here: the command line of pydantic-settings does not name the variables in
+    its help, nor in an error whether a flag or a variable is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="encodec-serve",
+        description="Serve EnCodec over HTTP.",
+        epilog="A flag is stronger than its environment variable.",
+    )
+    for name, field in Settings.model_fields.items():
+        text = " ".join((field.description or "").split())
+        text += f" [{variable(name)}, default: {_shown(field.default)}]"
+        parser.add_argument(
+            flag(name),
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar=name.rpartition("_")[2].upper(),
+            help=text.replace("%", "%%"),
+        )
+    given = vars(parser.parse_args(arguments))
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_input=False, include_url=False):
+            name = str(item["loc"][0])
+            lines.append(f"{flag(name) if name in given else variable(name)}: {item['msg']}")
+        parser.error("; ".join(lines))
+
+
+def flag(name: str) -> str:
+    """`max_batch` -> `--max-batch`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """`max_batch` -> `ENCODEC_MAX_BATCH`."""
+    return ENV_PREFIX + name.upper()
+
+
+def _shown(default: Any) -> str:
+    if default in (None, ()):
+        return "none"
+    return ",".join(default) if isinstance(default, tuple) else str(default)
