@@ -31,7 +31,6 @@ router = APIRouter(tags=["codec"])
 @routes.file_route(
     router,
     "/compress",
-    name="compress",
     summary="Compress audio",
     body=routes.AUDIO,
     answer="The `.ecdc` file.",
@@ -60,7 +59,6 @@ async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
 @routes.file_route(
     router,
     "/decompress",
-    name="decompress",
     summary="Decompress to WAV",
     body=routes.ECDC,
     answer="16-bit PCM.",
@@ -79,7 +77,6 @@ async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
 @routes.file_route(
     router,
     "/roundtrip",
-    name="roundtrip",
     summary="Compress and decompress audio",
     body=routes.AUDIO,
     answer="16-bit PCM.",

@@ -12,17 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model_core.errors import (
-    AudioTooLongError,
-    BitstreamError,
-    EncodecError,
-    InvalidAudioError,
-    TruncatedBitstreamError,
-    UnknownModelError,
-    UnsupportedBandwidthError,
-    WeightsError,
-    WeightsUnavailableError,
-)
+from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
@@ -30,22 +20,20 @@ from ..inference.scheduler import SchedulerError
 
 logger = structlog.get_logger(__name__)
 
-_EXPECTED = (Problem, EncodecError, SchedulerError)
+_EXPECTED = (Problem, codec_errors.EncodecError, SchedulerError)
 """Errors whose answers need no line in the log beside that of the request."""
 
 # The first that fits decides, so subclasses come before their bases.
-_FROM_CODEC: tuple[tuple[type[EncodecError], ProblemCode], ...] = (
-    (AudioTooLongError, ProblemCode.TOO_LONG),
-    (InvalidAudioError, ProblemCode.UNDECODABLE_AUDIO),
-    (UnsupportedBandwidthError, ProblemCode.UNSUPPORTED_BANDWIDTH),
-    (UnknownModelError, ProblemCode.UNKNOWN_MODEL),
-    (TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
-    (BitstreamError, ProblemCode.BROKEN_ECDC),
-    (WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
+_FROM_CODEC: tuple[tuple[type[codec_errors.EncodecError], ProblemCode], ...] = (
+    (codec_errors.AudioTooLongError, ProblemCode.TOO_LONG),
+    (codec_errors.InvalidAudioError, ProblemCode.UNDECODABLE_AUDIO),
+    (codec_errors.UnsupportedBandwidthError, ProblemCode.UNSUPPORTED_BANDWIDTH),
+    (codec_errors.UnknownModelError, ProblemCode.UNKNOWN_MODEL),
+    (codec_errors.TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
+    (codec_errors.BitstreamError, ProblemCode.BROKEN_ECDC),
+    (codec_errors.WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
     (DecoderError, ProblemCode.UNAVAILABLE),
 )
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def to_problem(error: Exception) -> Problem:
@@ -55,15 +43,15 @@ def to_problem(error: Exception) -> Problem:
     for kind, code in _FROM_CODEC:
         if isinstance(error, kind):
             return Problem(code, str(error))
-    if isinstance(error, WeightsError):
+    if isinstance(error, codec_errors.WeightsError):
         return Problem(ProblemCode.WEIGHTS_UNAVAILABLE, "the weights' file here is not intact")
     if isinstance(error, SchedulerError):
         code = ProblemCode.SHUTTING_DOWN if error.stopping else ProblemCode.UNAVAILABLE
         return Problem(code, str(error))
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         detail = "there is no room on the disk for what the request needs"
         return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
-    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return Problem(ProblemCode.UNAVAILABLE, "the server has too many files open")
     return Problem(ProblemCode.INTERNAL_ERROR, "an unexpected error; the service's log says more")
 

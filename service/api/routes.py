@@ -138,7 +138,6 @@ def file_route(
     router: APIRouter,
     path: str,
     *,
-    name: str,
     summary: str,
     body: str,
     answer: str,
@@ -148,9 +147,10 @@ def file_route(
     """Register the function below it for `path` and `path`/upload.
 
     `path` takes the bare bytes as well as multipart/form-data. `path`/upload takes only the
-    latter, so that a generated client has one operation (`name`, `name`Upload) for each body.
+    latter, so that a generated client has one operation for each body.
     `body` and `answer` describe the files; `problems` are what may be answered instead.
     """
+    name = path.removeprefix("/")
     content = {media_type: {"schema": binary(media_type)}}
     found = {"description": answer, "content": content, "headers": _FILE_HEADERS}
     responses: dict[int | str, dict[str, Any]] = {200: found, **problem_responses(*problems)}
@@ -165,12 +165,14 @@ def file_route(
             responses=responses,
             openapi_extra=file_body(body),
         )(handler)
-        same = f"The same as `{path}` with the file as the part `file` of multipart/form-data."
+        description = (
+            f"The same as `{path}` with the file as the part `file` of multipart/form-data."
+        )
         router.post(
             f"{path}/upload",
             operation_id=f"{name}Upload",
             summary=f"{summary} (multipart)",
-            description=same,
+            description=description,
             dependencies=[Depends(known_parameters), Depends(require_multipart)],
             response_class=Response,
             responses=responses,

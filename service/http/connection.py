@@ -6,11 +6,12 @@ import logging
 import sys
 import termios
 from typing import Any
+from uuid import uuid4
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .middleware import REQUEST_ID, new_request_id
+from .middleware import REQUEST_ID
 from .problems import Problem, ProblemCode, problem_response
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,11 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is not HTTP/1.1"))
-            answer.headers[REQUEST_ID] = new_request_id()
+            answer.headers[REQUEST_ID] = uuid4().hex
             answer.headers["Connection"] = "close"
-            headers = answer.raw_headers
             to_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
             for event in (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Response(status_code=400, headers=answer.raw_headers, reason=b"Bad Request"),
                 h11.Data(data=b"" if to_head else bytes(answer.body)),
                 h11.EndOfMessage(),
             ):
@@ -87,8 +87,9 @@ class Connection(H11Protocol):
         if not draining and (self._draining or not idle):  # the head or the body has ended
             self._read_timer = _stopped(self._read_timer)
         self._draining = draining
-        answered = self.cycle is not None and not self.conn.trailing_data[0]
-        if idle and answered and self.timeout_keep_alive_task is None:
+        nothing_sent = not self.conn.trailing_data[0]  # of the next request
+        after_answer = idle and self.cycle is not None and nothing_sent
+        if after_answer and self.timeout_keep_alive_task is None:
             self._read_timer = _stopped(self._read_timer)
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler

@@ -4,9 +4,9 @@ rest of a body whose answer came early."""
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,11 +27,6 @@ DRAIN_SECONDS = 30.0
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def new_request_id() -> str:
-    """For a request whose client gave none."""
-    return uuid.uuid4().hex
 
 
 @dataclass
@@ -75,7 +70,7 @@ class RequestLog:
             return
         stats = request_stats(HTTPConnection(scope))
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _SANE_ID.fullmatch(given) else new_request_id()
+        request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
 
         async def counted_receive() -> Message:
             message = await receive()
