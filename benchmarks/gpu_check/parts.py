@@ -1,12 +1,11 @@
 """The parts of a step on a device, outside the engine, to examine each alone."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from model_core.engine import Precision
 from model_core.engine.arithmetic import Multiplication
@@ -101,7 +100,7 @@ class Parts:
         """The whole step once, kernel by kernel."""
         return self.step.run(self.given, self.variant, 1)
 
-    def functions(self) -> Iterator[tuple[str, Callable[[Mapping[str, Tensor]], Tensors]]]:
+    def functions(self) -> Iterator[tuple[str, Callable[[Tensors], Tensors]]]:
         """`first`, `again` and `last`: each takes the outputs of all before it."""
         yield "first", lambda held: self.step.first(self.given, self.variant.whole)
         yield "again", self.step.again

@@ -100,8 +100,7 @@ class CudaRecorder:
 
     def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
         """Clean up after a failed capture. The allocator may still record into the pool: end that.
-        It may still call back into the graph: keep the graph. The next capture gets a new
-        pool."""
+        It may still call back into the graph: keep it. The next capture gets a new pool."""
         self._failed.append(graph)
         device = self._stream.device_index
         with contextlib.suppress(RuntimeError):  # if it has ended the recording

@@ -38,9 +38,8 @@ ROWS = 32
 class CudaEngine:
     """An `Engine` for CUDA devices with captured graphs; on the CPU it serves for comparison.
 
-    A batch always has `max_batch` rows of one block each. Unused rows and short blocks are computed
-    in full, so a result depends on its own stream alone. Rows belong to different streams, or
-    continue one another within a stream: a single stream can fill batches too.
+    A batch always has `max_batch` rows of one block each, of different streams or of the same.
+    Unused rows and short blocks are computed in full, so a result depends on its stream alone.
     """
 
     def __init__(

@@ -9,7 +9,6 @@ first n rows of every stream are final. Tensors are passed by name, with the bat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -65,19 +64,18 @@ class Step(ABC):
         state = 2 * lstm.num_layers * lstm.hidden_size
         self._sizes = [1, past_size(plan.before), state, past_size(plan.after)]
         self._dtype = model.quantizer.codebooks[0].codebook.embed.dtype
-        self.begin: Tensor | None = None
-        if self._config.causal:
-            self.begin = torch.zeros(sum(self._sizes), dtype=self._dtype)
+        begin = torch.zeros(sum(self._sizes), dtype=self._dtype)
+        self.begin = begin if self._config.causal else None
 
     @abstractmethod
-    def _read(self, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensors]:
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
         """The input of the first layer, `[B, C, T]`, and what `_write` takes besides."""
 
     @abstractmethod
-    def _write(self, x: Tensor, held: Mapping[str, Tensor], num_codebooks: int) -> Tensors:
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
         """The outputs, from that of the last layer."""
 
-    def first(self, given: Mapping[str, Tensor], whole: bool) -> Tensors:
+    def first(self, given: Tensors, whole: bool) -> Tensors:
         """Up to the LSTM; returns what `again` and `last` take."""
         x, held = self._read(given)
         past = None
@@ -88,8 +86,8 @@ class Step(ABC):
             past = Past(before, held["continues"], held["begins"])
         else:
             state = x.new_zeros(len(x), self._sizes[2])
-        length = None if whole else given["length"]
-        rows = run_layers(self._plan.before, self._modules, Rows(x, length), past)
+        rows = Rows(x, None if whole else given["length"])
+        rows = run_layers(self._plan.before, self._modules, rows, past)
         if past is not None:
             held["before"] = past.ends()
         if rows.length is not None:
@@ -101,7 +99,7 @@ class Step(ABC):
         held["into"] = rows.x.to(dtype).permute(2, 0, 1).contiguous()
         return held
 
-    def again(self, held: Mapping[str, Tensor]) -> Tensors:
+    def again(self, held: Tensors) -> Tensors:
         """The LSTM over all rows; then passes states to the rows that continue others."""
         h, c = held["state"]
         y, ends = self._lstm(held["into"], (h, c))
@@ -111,7 +109,7 @@ class Step(ABC):
             held["state"].copy_(moved)
         return {"out": y, "end": end}
 
-    def last(self, held: Mapping[str, Tensor], variant: Variant) -> Tensors:
+    def last(self, held: Tensors, variant: Variant) -> Tensors:
         """The layers after the LSTM, the outputs, and the new states of the streams."""
         past = None
         if self._config.causal:
@@ -125,7 +123,7 @@ class Step(ABC):
             outputs[CARRIED] = torch.cat([begun, held["before"], end, past.ends()], dim=1)
         return outputs
 
-    def run(self, given: Mapping[str, Tensor], variant: Variant, longest: int) -> Tensors:
+    def run(self, given: Tensors, variant: Variant, longest: int) -> Tensors:
         """All parts, kernel by kernel; `longest` is the longest run of rows of one stream."""
         held = self.first(given, variant.whole)
         for _ in range(longest):
@@ -151,7 +149,7 @@ class EncodeStep(Step):
         if config.normalize:
             self.outputs["scale"] = torch.zeros(1, dtype=self._dtype)
 
-    def _read(self, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensors]:
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
         x, length = given["samples"], given["length"]
         if not self._config.normalize:
             return x, {}
@@ -160,7 +158,7 @@ class EncodeStep(Step):
         scale = 1e-8 + power.sqrt()
         return x / scale[:, None, None], {"scale": scale}
 
-    def _write(self, x: Tensor, held: Mapping[str, Tensor], num_codebooks: int) -> Tensors:
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
         codes = self._codebooks.search(x, num_codebooks)
         outputs = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
         if self._config.normalize:
@@ -186,9 +184,9 @@ class DecodeStep(Step):
         samples = torch.zeros(1, config.channels, frames * config.hop_length, dtype=self._dtype)
         self.outputs = {"samples": samples}
 
-    def _read(self, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensors]:
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
         latent = self._codebooks.look_up(given["codes"].long(), given["num_codebooks"])
         return latent, {"scale": given["scale"]}
 
-    def _write(self, x: Tensor, held: Mapping[str, Tensor], num_codebooks: int) -> Tensors:
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
         return {"samples": x.to(self._dtype) * held["scale"][:, None, None]}
