@@ -7,8 +7,6 @@ from pathlib import Path
 
 import structlog
 
-from model_core.audio import RawFormat
-
 from .decoder import Decoder
 from .fork_client import Child, ForkServer
 from .protocol import DecodeRequest, DecoderError
@@ -33,7 +31,7 @@ class DecoderPool:
         self._on_failure = on_failure
         self._fork_server: ForkServer | None = None
         self._starting = asyncio.Lock()
-        self._restart: asyncio.Task[None] | None = None
+        self._replacing: asyncio.Task[None] | None = None
         self._ahead: asyncio.Task[Child] | None = None
         self._closed = False
 
@@ -53,29 +51,16 @@ class DecoderPool:
     async def close(self) -> None:
         """Ends the fork server and with it every child, for good."""
         self._closed = True
-        if self._restart is not None:
-            self._restart.cancel()
         self._drop_ahead()
+        if self._replacing is not None:
+            self._replacing.cancel()
         async with self._starting:
             if self._fork_server is not None:
                 await self._fork_server.close()
-                self._fork_server = None
 
     @asynccontextmanager
-    async def open(
-        self,
-        sample_rate: int,
-        channels: int,
-        raw: RawFormat | None = None,
-        max_seconds: float | None = None,
-        size: int | None = None,
-    ) -> AsyncIterator[Decoder]:
-        """A decoder for one upload, to blocks of that rate (Hz) and that many channels.
-
-        `size` is the length of the upload in bytes where it is known beforehand. Raises
-        `DecoderError` when there is none to be had.
-        """
-        request = DecodeRequest(sample_rate, channels, raw, max_seconds, size)
+    async def open(self, request: DecodeRequest) -> AsyncIterator[Decoder]:
+        """A decoder for one upload. Raises `DecoderError` when there is none to be had."""
         try:
             async with Decoder(self._begin, self._spool_dir, request) as decoder:
                 yield decoder
@@ -85,26 +70,21 @@ class DecoderPool:
     async def _begin(self, request: DecodeRequest, upload: int) -> Child:
         """A child that works on `request`, given the descriptor of its upload: the one forked
         ahead, or a new one. Raises `DecoderError` when even a new fork server gives none."""
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
+        tries = 2 if self._ahead is None else 3
+        while True:
+            forking = self._ahead or asyncio.create_task(self._fork())
+            self._ahead = None
             try:
-                child = await ahead
+                child = await forking
                 child.begin(request, upload)
                 return child
             except DecoderError:
-                pass  # it has died while it waited
+                tries -= 1
+                if tries == 0:
+                    raise
             except BaseException:
-                _drop(ahead)
+                _drop(forking)
                 raise
-        try:
-            return await self._begin_anew(request, upload)
-        except DecoderError:
-            return await self._begin_anew(request, upload)
-
-    async def _begin_anew(self, request: DecodeRequest, upload: int) -> Child:
-        child = await self._fork()
-        child.begin(request, upload)
-        return child
 
     def _fork_ahead(self) -> None:
         if self._ahead is None and self.running and not self._closed:
@@ -123,34 +103,32 @@ class DecoderPool:
         async with self._starting:
             if self._closed:
                 raise DecoderError("the audio decoder is not running")
-            if self._fork_server is not None and self._fork_server.gone:
-                await self._fork_server.close()
-                self._fork_server = None
-            if self._fork_server is None:
-                self._fork_server = await ForkServer.start(self._lost)
+            if self._fork_server is None or self._fork_server.gone:
+                self._fork_server = await ForkServer.start()
+                self._replacing = asyncio.create_task(self._replace(self._fork_server))
             return self._fork_server
 
-    def _lost(self) -> None:
+    async def _replace(self, fork_server: ForkServer) -> None:
+        """Starts another one when this one has ended, by itself or because it hung."""
+        await fork_server.ended()
+        if self._closed:
+            return
         logger.error("the audio decoder was lost and is started again")
         self._drop_ahead()
-        self._restart = asyncio.create_task(self._start_again())
-
-    async def _start_again(self) -> None:
         try:
             await self.start()
         except DecoderError as error:
-            if self._closed:
-                return
-            logger.critical("audio cannot be decoded", error=str(error))
-            self._on_failure()
+            if not self._closed:
+                logger.critical("audio cannot be decoded", error=str(error))
+                self._on_failure()
 
 
-def _drop(task: asyncio.Task[Child]) -> None:
+def _drop(forking: asyncio.Task[Child]) -> None:
     """Lets a child go that nobody takes, forked already or not."""
-    task.cancel()
-    task.add_done_callback(_end)
+    forking.cancel()
+    forking.add_done_callback(_end)
 
 
-def _end(task: asyncio.Task[Child]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().connection.close()
+def _end(forking: asyncio.Task[Child]) -> None:
+    if not forking.cancelled() and forking.exception() is None:
+        forking.result().connection.close()
