@@ -6,10 +6,9 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from ..http.problems import ProblemCode
-from ..pipeline.call import OpenCall
+from ..pipeline.call import OpenCall, contents
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Compressed, compress
-from ..pipeline.spool import contents
 from .parameters import (
     DEFAULT_BANDWIDTH,
     DEFAULT_MODEL,

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
 from ..http.problems import ProblemCode, problem_responses
-from ..pipeline.call import OpenCall
+from ..pipeline.call import OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
-from ..pipeline.spool import contents, in_chunks
 from .parameters import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, Model, known_parameters
 from .responses import attachment, choose_type, duration, model_headers
 from .routes import AUDIO, AUDIO_PROBLEMS, NPZ_TYPE, answer, raw_body

@@ -75,9 +75,20 @@ class ForkServer:
             report.setblocking(False)
             # One at a time, so that many that wait are not taken for a fork server that hangs.
             async with self._turn:
-                pidfd = await self.answer(self._forked(child_end, report_end, report))
+                with contextlib.suppress(OSError), child_end, report_end:
+                    ends = [child_end.fileno(), report_end.fileno()]
+                    socket.send_fds(self._commands, [FORK], ends)
+                await self.answer(_readable(report))
+            flags = socket.MSG_CMSG_CLOEXEC
+            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
+            if not answer:  # nobody holds the other end any more
+                await self.answer(self._process.wait())
+                raise DecoderError("the audio decoder has died")
+            if not fds:
+                reason = os.strerror(*REPORT.unpack(answer))
+                raise DecoderError(f"no audio decoder can be started: {reason}")
             stack.pop_all()
-        return Child(self, pidfd, connection, report)
+        return Child(self, fds[0], connection, report)
 
     async def answer(self, answer: Awaitable[T]) -> T:
         """Waits for what only the fork server can tell. Raises `DecoderError` where it does not:
@@ -101,27 +112,6 @@ class ForkServer:
         except TimeoutError:
             self._kill()
             await self._process.wait()
-
-    async def _forked(
-        self, child_end: socket.socket, report_end: socket.socket, report: socket.socket
-    ) -> int:
-        """The pidfd of a new child, which has these ends of sockets. Raises `DecoderError`."""
-        answer = b""
-        fds: list[int] = []
-        with contextlib.suppress(OSError):
-            with child_end, report_end:
-                ends = [child_end.fileno(), report_end.fileno()]
-                socket.send_fds(self._commands, [FORK], ends)
-            await _readable(report)
-            flags = socket.MSG_CMSG_CLOEXEC
-            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
-        if fds:
-            return fds[0]
-        if answer:
-            reason = os.strerror(*REPORT.unpack(answer))
-            raise DecoderError(f"no audio decoder can be started: {reason}")
-        await self._process.wait()
-        raise DecoderError("the audio decoder has died")
 
     def _kill(self) -> None:
         self._killed = True
@@ -199,22 +189,21 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
     """The process and our end of its commands. Raises `DecoderError` where the system has no room
     for it."""
     try:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with contextlib.ExitStack() as stack:
+            kind = socket.AF_UNIX, socket.SOCK_SEQPACKET
+            ours, theirs = map(stack.enter_context, socket.socketpair(*kind))
             ours.setblocking(False)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=_environment(),
-                    start_new_session=True,  # Ctrl-C in the server's terminal is not for it
-                )
-            except BaseException:
-                ours.close()
-                raise
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C in the server's terminal is not for it
+            )
+            theirs.close()
+            stack.pop_all()
     except OSError as error:
         raise DecoderError(f"the audio decoder cannot be started: {error}") from error
     return process, ours

@@ -1,8 +1,8 @@
 """Where decoders come from: a fork server, and one child forked ahead."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -32,7 +32,8 @@ class DecoderPool:
         self._fork_server: ForkServer | None = None
         self._starting = asyncio.Lock()
         self._replacing: asyncio.Task[None] | None = None
-        self._ahead: asyncio.Task[Child] | None = None
+        self._forking: asyncio.Task[None] | None = None
+        self._ahead: Child | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -58,7 +59,7 @@ class DecoderPool:
             if self._fork_server is not None:
                 await self._fork_server.close()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self, request: DecodeRequest) -> AsyncIterator[Decoder]:
         """A decoder for one upload. Raises `DecoderError` when there is none to be had."""
         try:
@@ -70,29 +71,35 @@ class DecoderPool:
     async def _begin(self, request: DecodeRequest, upload: int) -> Child:
         """A child that works on `request`, given the descriptor of its upload: the one forked
         ahead, or a new one. Raises `DecoderError` when even a new fork server gives none."""
+        if self._forking is not None:
+            await asyncio.wait([self._forking])
         tries = 2 if self._ahead is None else 3
         while True:
-            forking = self._ahead or asyncio.create_task(self._fork())
-            self._ahead = None
+            child, self._ahead = self._ahead, None
             try:
-                child = await forking
+                child = child or await self._fork()
                 child.begin(request, upload)
                 return child
             except DecoderError:
                 tries -= 1
                 if tries == 0:
                     raise
-            except BaseException:
-                _drop(forking)
-                raise
 
     def _fork_ahead(self) -> None:
-        if self._ahead is None and self.running and not self._closed:
-            self._ahead = asyncio.create_task(self._fork())
+        idle = self._forking is None or self._forking.done()
+        if self._ahead is None and idle and self.running and not self._closed:
+            self._forking = asyncio.create_task(self._forked_ahead())
+
+    async def _forked_ahead(self) -> None:
+        with contextlib.suppress(DecoderError):  # the next upload meets it again
+            self._ahead = await self._fork()
 
     def _drop_ahead(self) -> None:
+        if self._forking is not None:
+            self._forking.cancel()
+            self._forking = None
         if self._ahead is not None:
-            _drop(self._ahead)
+            self._ahead.connection.close()
             self._ahead = None
 
     async def _fork(self) -> Child:
@@ -121,14 +128,3 @@ class DecoderPool:
             if not self._closed:
                 logger.critical("audio cannot be decoded", error=str(error))
                 self._on_failure()
-
-
-def _drop(forking: asyncio.Task[Child]) -> None:
-    """Lets a child go that nobody takes, forked already or not."""
-    forking.cancel()
-    forking.add_done_callback(_end)
-
-
-def _end(forking: asyncio.Task[Child]) -> None:
-    if not forking.cancelled() and forking.exception() is None:
-        forking.result().connection.close()
