@@ -21,7 +21,7 @@ from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
 from .metrics import Metrics
-from .pipeline.spool import check_spool
+from .pipeline.call import check_spool
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -9,11 +9,10 @@ from fastapi.responses import StreamingResponse
 
 from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
-from ..pipeline.call import OpenCall
+from ..pipeline.call import OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Compressed, compress
-from ..pipeline.spool import contents, in_chunks
 from . import routes
 from .responses import (
     attachment,
