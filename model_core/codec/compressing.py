@@ -1,13 +1,18 @@
 """Samples to codes, and codes to the payload of an `.ecdc` file."""
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..ecdc import BitPacker, Header, scale_to_bytes
 from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
-from .codec import Codec
-from .entropy import LMEncoder
+from .codec import Codec, LanguageModel
 from .work import INLINE, Runner, Work
+
+if TYPE_CHECKING:
+    from .entropy import LMEncoder
 
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
@@ -108,8 +113,9 @@ class Compressor:
     @property
     def header(self) -> Header:
         """The header for the samples pushed so far."""
+        name = self._codec.name if self._lm is None else self._lm.name
         lm = self._lm is not None
-        return Header(self._codec.header_name(lm), self._encoder.samples, self._num_codebooks, lm)
+        return Header(name, self._encoder.samples, self._num_codebooks, lm)
 
     async def push(self, samples: np.ndarray) -> bytes:
         """Take samples float32 `[C, n]`; returns payload bytes."""
@@ -135,12 +141,15 @@ class Compressor:
     async def _codes(self, block: EncodedBlock) -> bytes:
         if self._lm is None:
             return self._packer.push(block.codes.T.ravel())
-        if self._lm_encoder is None:
-            self._lm_encoder = LMEncoder(self._lm.model, self._num_codebooks)
         cost = block.codes.shape[1] / self._codec.config.frame_rate
-        work = Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)
-        coded: bytes = (await self._runner.run([work]))[0]
+        item = partial(self._encode_with, self._lm, block.codes)
+        coded: bytes
+        (coded,) = await self._runner.run([Work(self._codec.lm_encode_task, item, cost)])
         return coded
+
+    def _encode_with(self, lm: LanguageModel, codes: np.ndarray) -> bytes:
+        self._lm_encoder = self._lm_encoder or lm.encoder(self._num_codebooks)
+        return self._lm_encoder.encode(codes)
 
     def _end_segment(self) -> bytes:
         if self._lm_encoder is None:

@@ -151,8 +151,8 @@ async def test_readiness_fails_when_the_device_is_lost(weights: Path) -> None:
 
 def test_the_probe_computes_a_sum_on_its_device() -> None:
     probe = device_probe(CPU)
-    assert probe.task.run([probe.item]) == [28]
+    assert probe.task.run([probe.item], None) == [28]
     if not torch.cuda.is_available():
         gone = device_probe(CUDA)
         with pytest.raises((RuntimeError, AssertionError)):
-            gone.task.run([gone.item])
+            gone.task.run([gone.item], None)

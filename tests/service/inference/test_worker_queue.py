@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from model_core.codec.work import FunctionTask, Work
-from service.inference.batch import Batch, Job, StreamKey
+from model_core.codec.work import Task, Work
+from service.inference.fair_queue import Job, StreamKey
 from service.inference.worker_queue import CpuQueue, DeviceQueue, WorkerQueue
 from tests.service.inference.queueing import CUDA
 from tests.service.live import wait_for
@@ -29,9 +29,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def put(loop: asyncio.AbstractEventLoop) -> _Put:
     """Puts items of one stream into a queue, as a job; each is a second of audio."""
 
-    def put(
-        queue: WorkerQueue, task: FunctionTask, *items: Any, stream: StreamKey | None = None
-    ) -> Job:
+    def put(queue: WorkerQueue, task: Task, *items: Any, stream: StreamKey | None = None) -> Job:
         works = [Work(task, item, 1.0) for item in items]
         job = Job(stream or StreamKey(), works, loop.create_future())
         queue.put(job)
@@ -44,20 +42,20 @@ def put(loop: asyncio.AbstractEventLoop) -> _Put:
 def put_streams(loop: asyncio.AbstractEventLoop) -> Callable[..., None]:
     """Puts a work of each of these costs into a queue, numbered, each of a stream of its own."""
 
-    def put_streams(queue: WorkerQueue, task: FunctionTask, *costs: float) -> None:
+    def put_streams(queue: WorkerQueue, task: Task, *costs: float) -> None:
         for number, cost in enumerate(costs):
             queue.put(Job(StreamKey(), [Work(task, number, cost)], loop.create_future()))
 
     return put_streams
 
 
-def _task(most: int) -> FunctionTask:
-    return FunctionTask("encode", "m", most, lambda items, threads: items)
+def _task(most: int) -> Task:
+    return Task("encode", "m", most, lambda items, threads: items)
 
 
-def _rows(count: int) -> FunctionTask:
+def _rows(count: int) -> Task:
     """A task whose batches have so many rows on a device."""
-    return FunctionTask("encode", "m", count, lambda items, threads: items, CUDA)
+    return Task("encode", "m", count, lambda items, threads: items, CUDA)
 
 
 def _run(queue: DeviceQueue) -> list[Any]:
@@ -67,16 +65,16 @@ def _run(queue: DeviceQueue) -> list[Any]:
     return _items(batch)
 
 
-def _end(queue: DeviceQueue, batch: Batch | None) -> None:
-    assert batch is not None
-    for part in batch.parts:
-        part.job.results.extend(work.item for work in part.works)
-    assert queue.done(batch, [part.job for part in batch.parts if part.job.left]) == []
+def _end(queue: DeviceQueue, batch: list[Job]) -> None:
+    assert batch
+    for job in batch:
+        job.results.extend(work.item for work in job.part)
+    assert queue.done(batch, [job for job in batch if job.left]) == []
 
 
-def _items(batch: Batch | None) -> list[Any]:
-    assert batch is not None
-    return [work.item for part in batch.parts for work in part.works]
+def _items(batch: list[Job]) -> list[Any]:
+    assert batch
+    return [work.item for job in batch for work in job.part]
 
 
 def test_cpu_workers_share_the_streams_that_wait(put_streams: _Put) -> None:
@@ -129,7 +127,6 @@ def test_device_workers_do_not_divide_what_waits(put_streams: _Put) -> None:
     queue = DeviceQueue(workers=2)
     put_streams(queue, _task(3), *[1.0] * 5)
     first = queue.take()
-    assert first is not None
     queue.done(first, [])
     assert [_items(first), _items(queue.take())] == [[0, 1, 2], [3, 4]]
 
@@ -190,7 +187,6 @@ def test_unfinished_jobs_of_a_closed_queue_are_returned(put: _Put) -> None:
     queue = DeviceQueue(workers=2)
     job = put(queue, _rows(2), *range(6))
     batch = queue.take()
-    assert batch is not None
     assert queue.close() == []
     assert queue.done(batch, [job]) == [job]
-    assert queue.take() is None
+    assert queue.take() == []
