@@ -74,7 +74,7 @@ async def _in_the_queue(check: Check) -> None:
             saw("nobody is told that the device has died", False)
         else:
             saw("who ends the process is told", True)
-        saw(f"the queue takes work: {scheduler.healthy}", not scheduler.healthy)
+        saw(f"the queue refuses work: {scheduler.refusal}", scheduler.refusal is not None)
 
 
 def full_at_capture(check: Check) -> None:

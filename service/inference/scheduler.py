@@ -1,9 +1,7 @@
 """The batching worker queue between the calls and the networks.
 
-Streams put in works; a batch is what waits for the same task, at most as much as the task takes,
-and is never held back while a worker is idle; worker threads run it and the results go back to the
-event loop. Works whose client has gone are dropped when they are taken, a bad item fails alone, and
-a worker that dies fails everything in the queue and is reported so that the process ends.
+Works whose client has gone are dropped when they are taken, a bad item fails alone, and a worker
+that dies fails everything in the queue and is reported so that the process ends.
 """
 
 import asyncio
@@ -21,7 +19,7 @@ from model_core.engine import BATCHES_AT_ONCE
 
 from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
 from .fair_queue import Job, StreamKey
-from .worker_queue import CpuQueue, DeviceQueue, WorkerQueue
+from .worker_queue import DeviceQueue, WorkerQueue
 
 logger = structlog.get_logger(__name__)
 
@@ -79,27 +77,16 @@ class Scheduler:
         self._on_death = on_death
         self._step_timeout = step_timeout
         self._probe = probe
-        self._cpu = CpuQueue(threads, CPU_BATCH_SECONDS)
+        self._cpu = WorkerQueue(threads, CPU_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
         self._device = None if device == CPU else DeviceQueue(BATCHES_AT_ONCE)
-        self._queues: list[WorkerQueue] = [self._cpu]
-        if self._device is not None:
-            self._queues.append(self._device)
+        self._queues = [self._cpu] + ([] if self._device is None else [self._device])
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._refusal: str | None = _NOT_RUNNING
+        self.refusal: str | None = _NOT_RUNNING
+        """Why no work is taken; None while it is, all workers live and the device works."""
         self._workers: list[threading.Thread] = []
         self._watches: list[asyncio.Task[None]] = []
         self._jobs: set[Job] = set()  # that have no result yet
-
-    @property
-    def refusal(self) -> str | None:
-        """Why no work is taken; None while it is, all workers live and the device works."""
-        return self._refusal
-
-    @property
-    def healthy(self) -> bool:
-        """Whether work is taken."""
-        return self._refusal is None
 
     @property
     def depth(self) -> int:
@@ -109,7 +96,7 @@ class Scheduler:
     def start(self) -> None:
         """Start the workers, and watch the device; called on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._refusal = None
+        self.refusal = None
         for queue in self._queues:
             for number in range(queue.workers):
                 name = f"{queue.kind}-worker-{number}"
@@ -130,9 +117,9 @@ class Scheduler:
     async def stop(self) -> None:
         """Refuse further work, fail what waits, and wait a while for what runs, unless a worker or
         the device has died, which may never finish."""
-        alive = self._refusal is None
+        alive = self.refusal is None
         if alive:
-            self._refusal = _STOPPING
+            self.refusal = _STOPPING
         self._close()
         if alive:
             await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in self._workers))
@@ -148,7 +135,7 @@ class Scheduler:
         return Stream(self._enqueue)
 
     def _enqueue(self, works: Sequence[Work], stream: StreamKey) -> asyncio.Future[list[Any]]:
-        if self._refusal is not None:
+        if self.refusal is not None:
             raise self._error()
         job = Job(stream, works, asyncio.get_running_loop().create_future())
         self._jobs.add(job)
@@ -207,10 +194,10 @@ class Scheduler:
     def _die(self, error: BaseException) -> None:
         if isinstance(error, DeviceError):
             logger.critical("the device is lost", error=str(error))
-            self._refusal = "the device of the service no longer works"
+            self.refusal = "the device of the service no longer works"
         else:
             logger.critical("a worker died", exc_info=error)
-            self._refusal = "a worker of the service has died"
+            self.refusal = "a worker of the service has died"
 
         def fail_all() -> None:
             self._close()
@@ -220,7 +207,7 @@ class Scheduler:
         self._tell(fail_all)
 
     def _error(self) -> SchedulerError:
-        return SchedulerError(self._refusal or _NOT_RUNNING, stopping=self._refusal == _STOPPING)
+        return SchedulerError(self.refusal or _NOT_RUNNING, stopping=self.refusal == _STOPPING)
 
     def _close(self) -> None:
         """Stop watching the device, and fail what waits."""

@@ -3,7 +3,6 @@
 import math
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from .fair_queue import FairQueue, Job
@@ -15,15 +14,21 @@ one ends."""
 _NEWEST = 0.25  # weight of the last batch in the estimate for the next one
 
 
-class WorkerQueue(ABC):
+class WorkerQueue:
     """Jobs are put in on the event loop's thread; workers take batches and report when each is
-    done. A batch is jobs of one task whose `part`s run together."""
+    done. A batch is jobs of one task whose `part`s run together.
 
-    kind: str
-    """Of its workers."""
+    Here the workers compute side by side, each on a core: a batch is taken as soon as a worker is
+    free, and is the worker's share of what waits, one work of each stream. A stream that waits
+    alone gets as many works as a batch may have; idle workers then lend their threads.
+    """
 
-    def __init__(self, workers: int):
+    kind = "cpu"
+
+    def __init__(self, workers: int, batch_seconds: float = math.inf):
+        """A batch holds no more audio than `batch_seconds`, unless a single work does."""
         self.workers = workers
+        self._batch_seconds = batch_seconds
         self._fair = FairQueue()
         self._changed = threading.Condition()
         self._idle = 0
@@ -79,32 +84,13 @@ class WorkerQueue(ABC):
             self._changed.notify_all()
             return self._fair.clear()
 
-    @abstractmethod
     def _delay(self) -> float | None:
         """Seconds until the next batch should be taken; 0 for now, None for not before something
         changes."""
-
-    @abstractmethod
-    def _choose(self) -> list[Job]:
-        """Take a batch; an empty one where all clients have gone."""
-
-
-class CpuQueue(WorkerQueue):
-    """For workers that compute side by side, each on a core: a batch is taken as soon as a worker
-    is free, and is the worker's share of what waits, one work of each stream. A stream that waits
-    alone gets as many works as a batch may have; idle workers then lend their threads."""
-
-    kind = "cpu"
-
-    def __init__(self, workers: int, batch_seconds: float = math.inf):
-        """A batch holds no more audio than `batch_seconds`, unless a single work does."""
-        super().__init__(workers)
-        self._batch_seconds = batch_seconds
-
-    def _delay(self) -> float:
         return 0.0
 
     def _choose(self) -> list[Job]:
+        """Take a batch; an empty one where all clients have gone."""
         fair = self._fair
         if fair.jobs == 1:
             return fair.take(fair.works, self._batch_seconds)

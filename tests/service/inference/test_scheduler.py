@@ -68,7 +68,7 @@ async def test_one_bad_item_fails_alone() -> None:
         await held
         assert (good, also_good) == (1, 0.5)
         assert isinstance(bad, ZeroDivisionError)
-        assert scheduler.healthy
+        assert scheduler.refusal is None
         assert await scheduler.submit(Work(divide, 4, 1.0)) == 0.25
 
 
@@ -93,7 +93,7 @@ async def test_any_exception_of_a_task_reaches_its_stream(wrong: Exception) -> N
     async with running() as (scheduler, _):
         with pytest.raises((RuntimeError, MemoryError)):
             await asyncio.wait_for(scheduler.submit(work(fail)), 20)
-        assert scheduler.healthy
+        assert scheduler.refusal is None
 
 
 async def test_fewer_results_than_works_are_an_error() -> None:
@@ -124,7 +124,7 @@ async def test_a_worker_that_dies_fails_all_works_and_calls_on_death() -> None:
         for result in await asyncio.wait_for(waiting, 20):
             assert isinstance(result, SchedulerError)
             assert not result.stopping
-        assert not scheduler.healthy
+        assert scheduler.refusal is not None
         assert deaths == [True]
         with pytest.raises(SchedulerError):
             await scheduler.submit(work(same))
@@ -148,7 +148,7 @@ async def test_stopping_fails_the_works_that_wait() -> None:
 
 async def test_works_are_refused_before_the_start() -> None:
     scheduler = Scheduler(1, CPU, Seen())
-    assert not scheduler.healthy
+    assert scheduler.refusal is not None
     with pytest.raises(SchedulerError):
         await scheduler.submit(work(same))
 

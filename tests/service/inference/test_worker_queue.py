@@ -11,7 +11,7 @@ import pytest
 
 from model_core.codec.work import Task, Work
 from service.inference.fair_queue import Job, StreamKey
-from service.inference.worker_queue import CpuQueue, DeviceQueue, WorkerQueue
+from service.inference.worker_queue import DeviceQueue, WorkerQueue
 from tests.service.inference.queueing import CUDA
 from tests.service.live import wait_for
 
@@ -78,32 +78,32 @@ def _items(batch: list[Job]) -> list[Any]:
 
 
 def test_cpu_workers_share_the_streams_that_wait(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=2)
+    queue = WorkerQueue(workers=2)
     put_streams(queue, _task(8), *[1.0] * 5)
     assert [_items(queue.take()) for _ in range(3)] == [[0, 1, 2], [3], [4]]
 
 
 def test_a_lone_cpu_worker_takes_as_much_as_the_task_does(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1)
+    queue = WorkerQueue(workers=1)
     put_streams(queue, _task(3), *[1.0] * 5)
     assert [_items(queue.take()) for _ in range(2)] == [[0, 1, 2], [3, 4]]
 
 
 def test_a_cpu_batch_is_bounded_by_its_audio(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1, batch_seconds=4)
+    queue = WorkerQueue(workers=1, batch_seconds=4)
     put_streams(queue, _task(8), 1.0, 2.5, 1.0, 9.0, 0.5)
     assert [_items(queue.take()) for _ in range(3)] == [[4, 0, 2], [1], [3]]
     assert queue.depth == 0
 
 
 def test_without_a_bound_of_audio_the_task_alone_bounds_a_batch(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1, batch_seconds=math.inf)
+    queue = WorkerQueue(workers=1, batch_seconds=math.inf)
     put_streams(queue, _task(4), *[1000.0] * 4)
     assert len(_items(queue.take())) == 4
 
 
 def test_workers_that_have_nothing_to_take_are_spare(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=3)
+    queue = WorkerQueue(workers=3)
     taken: SimpleQueue[list[int]] = SimpleQueue()
     others = [
         threading.Thread(target=lambda: taken.put(_items(queue.take())), daemon=True)
