@@ -34,9 +34,7 @@ class CodecCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._codecs: WeakKeyDictionary[EncodecNetwork, tuple[list[object], Codec]] = (
-            WeakKeyDictionary()
-        )
+        self._codecs = WeakKeyDictionary[EncodecNetwork, tuple[list[object], Codec]]()
 
     def of(self, model: EncodecNetwork) -> Codec:
         """The codec of `model`, on the model's device, without a language model.

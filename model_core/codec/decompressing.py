@@ -1,6 +1,5 @@
 """The payload of an `.ecdc` file to samples."""
 
-import math
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import islice
@@ -72,11 +71,9 @@ class Decompressor:
         # With a language model, decoding the codes takes longer than the network does.
         count = self._codec.engine.max_batch if self._lm is None else 1
         ahead = list(islice(self._segments, count))
-        items = []
-        for segment in ahead:
-            block = await self._read_segment(segment)
-            items.append(DecodeItem(block, last=True))
-        decoded = await self._runner.run([self._work(item) for item in items])
+        blocks = [await self._read_segment(segment) for segment in ahead]
+        works = [self._work(DecodeItem(block, last=True)) for block in blocks]
+        decoded = await self._runner.run(works)
         joined = []
         for segment, samples in zip(ahead, decoded, strict=True):
             last = segment.offset + self._overlap.stride >= self._header.audio_length
@@ -94,10 +91,9 @@ class Decompressor:
         """The next codes `[K, frames]` of the segment."""
         codes: np.ndarray
         if self._lm is None:
-            shape = frames, self._header.num_codebooks
-            count = math.prod(shape)
+            count = frames * self._header.num_codebooks
             self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
-            return self._unpacker.pull(count).reshape(shape).T
+            return self._unpacker.pull(count).reshape(frames, self._header.num_codebooks).T
         cost = frames / self._codec.config.frame_rate
         item = partial(self._decode_with, self._lm, frames)
         (codes,) = await self._runner.run([Work(self._codec.lm_decode_task, item, cost)])

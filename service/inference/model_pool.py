@@ -36,9 +36,6 @@ def choose_device(wanted: str) -> str:
         raise ValueError(f"{error}; cpu and auto run without one") from error
 
 
-HINT = "--models (ENCODEC_MODELS) names the models to serve, where the weights lack one"
-
-
 @dataclass(frozen=True)
 class ServedModel:
     """A model of the settings; `codec` is None until it is loaded."""
@@ -177,24 +174,23 @@ class ModelPool:
                 self._on_ready(name)
                 logger.info("model is ready", model=codec.name, **_log_fields(codec))
         except Exception as error:
-            missing = isinstance(error, WeightsUnavailableError)
-            self.error = f"{error}; {HINT}" if missing else str(error)
+            self.error = str(error)
+            if isinstance(error, WeightsUnavailableError):
+                self.error += "; --models (ENCODEC_MODELS) names the models to serve"
+                self.error += ", where the weights lack one"
             unknown = not isinstance(error, EncodecError)
             logger.critical("models could not be loaded", error=self.error, exc_info=unknown)
             self._on_failure()
 
     async def _load(self, registry: Registry, name: str, *, exact: bool = False) -> Codec:
-        """Load and warm one set of weights; takes seconds.
-
-        Only one is warmed at a time, since that may block the device. The size of a batch is
-        chosen once for all weights of one shape, so that weights that are loaded again make the
-        same codes again, and nothing is measured while requests wait.
-        """
+        """Load and warm one set of weights; takes seconds."""
 
         def load() -> Codec:
             found = registry.find_exact(name) if exact else registry.find(name)
             lm = _fetch_lm(registry, found)
-            with self._making:
+            with self._making:  # one at a time, since it may block the device
+                # As for the first weights of this shape: so those that are loaded again make the
+                # same codes again, and nothing is measured while requests wait.
                 chosen = self._max_batch.get(found.config, self._options.max_batch)
                 options = replace(self._options, max_batch=chosen)
                 codec = Codec.from_weights(found, lm, self._device, options)
