@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from .checkpoints import lm_header_name
-from .codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from .codec import Codec, Compressor, Decompressor, LanguageModel, iterate_now, run_now
 from .codec.codec_cache import CodecCache
-from .codec.entropy import LanguageModel
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
