@@ -13,9 +13,10 @@ from ..engine import NetworkWeights, State
 from ..errors import WeightsError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
-from .names import LMSet, WeightSet, is_statistic, weights_id
+from .files import is_statistic, weights_id
 from .read import read_checked, require_shapes, shapes_of
 from .registry import shared_registry
+from .weight_set import LMSet, WeightSet
 
 Network = TypeVar("Network", bound=EncodecNetwork)
 Module = TypeVar("Module", bound=nn.Module)
