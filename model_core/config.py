@@ -14,11 +14,7 @@ Norm = Literal["weight_norm", "time_group_norm"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape and format of a model. The defaults are the paper's network.
-
-    A checkpoint may carry a narrower network (`n_filters`); everything that a bitstream depends
-    on (rates, codebooks, segments) belongs to the model's name.
-    """
+    """Shape and format of a model. The defaults are the paper's network."""
 
     name: str
     sample_rate: int  # Hz
@@ -128,8 +124,7 @@ def config_of(name: str) -> ModelConfig:
         raise UnknownModelError(f"no model {name!r}; there is {', '.join(CONFIGS)}") from None
 
 
-LM_CONTEXT = 3.5
-"""Seconds that a language model looks back."""
+LM_CONTEXT = 3.5  # s that a language model looks back
 
 
 @dataclass(frozen=True)
@@ -151,7 +146,7 @@ class LMConfig:
 
     @property
     def past_context(self) -> int:
-        """Frames that the language model looks back."""
+        """Frames that it looks back."""
         return int(LM_CONTEXT * CONFIGS[self.name].frame_rate)
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,12 +156,7 @@ class LMConfig:
 
 # What a checkpoint may choose of its network: least and greatest value. All that a bitstream
 # depends on belongs to the model's name.
-_FREE = {
-    "n_filters": (2, 256),
-    "n_residual_layers": (0, 8),
-    "dimension": (1, 1024),
-    "lstm": (0, 8),
-}
+_FREE = {"n_filters": (2, 256), "n_residual_layers": (0, 8), "dimension": (1, 1024), "lstm": (0, 8)}
 _LM_FREE = {"dim": (8, 4096), "num_layers": (1, 64)}
 
 

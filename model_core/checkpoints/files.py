@@ -24,16 +24,14 @@ from .weight_set import ID_LENGTH, FileName
 FORMAT = "encodec-service"
 """What the metadata of this project's files call their format."""
 
-TRAINING_STATISTICS = ("inited", "cluster_size", "embed_avg")
-"""What training keeps about a codebook. Coding never reads it, and not every format carries it."""
-
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _OTHERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 
 
 def is_statistic(name: str) -> bool:
-    """Whether the tensor called `name` has no influence on coding."""
-    return "codebook." in name and name.rsplit(".", 1)[-1] in TRAINING_STATISTICS
+    """Whether training keeps the tensor called `name` about a codebook: coding never reads it, and
+    not every format carries it."""
+    return "codebook." in name and name.endswith((".inited", ".cluster_size", ".embed_avg"))
 
 
 def weights_id(state: Mapping[str, np.ndarray]) -> str:

@@ -3,7 +3,7 @@ the reading of a `.th`, and the network where it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ from .weight_set import FileName, Kind, LMSet, WeightSet
 if TYPE_CHECKING:
     from ..nn.network import EncodecNetwork
 
-Shapes = Mapping[str, Sequence[int]]
 FileState = tuple[Path, int, int]
 """What changes when a file does: its path, its time of change (ns) and its size (bytes)."""
 
@@ -35,10 +34,8 @@ _NAMED = 3  # how many wrong keys a message names
 
 
 def read_config(path: Path, name: str) -> ModelConfig:
-    """The network of the weights in `path`, for the model `name`, as the file itself says.
-
-    Raises `WeightsError`, as every function here does.
-    """
+    """The network of the weights for the model `name` in `path`: a Hugging Face folder, a `.th` or
+    a file of ours. Raises `WeightsError`, as every function here does."""
     if path.is_dir():
         config = read_hub_config(path)
     elif path.suffix == ".th":
@@ -52,21 +49,21 @@ def read_config(path: Path, name: str) -> ModelConfig:
 
 def read_own_config(path: Path) -> ModelConfig:
     """The model configuration that a `.safetensors` file of ours carries."""
-    metadata = _own_metadata(path, "model")
-    return check_config(read_json(metadata.get("config", ""), path), path)
+    config, _ = _own_metadata(path, "model")
+    return check_config(config, path)
 
 
 def read_own_lm(path: Path) -> tuple[LMConfig, str | None]:
     """The language model configuration in a file of ours, and which weights it is made for."""
-    metadata = _own_metadata(path, "lm")
-    return check_lm_config(read_json(metadata.get("config", ""), path), path), metadata.get("for")
+    config, made_for = _own_metadata(path, "lm")
+    return check_lm_config(config, path), made_for
 
 
-def _own_metadata(path: Path, kind: Kind) -> dict[str, str]:
+def _own_metadata(path: Path, kind: Kind) -> tuple[dict[str, Any], str | None]:
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
         raise WeightsError(f"{path}: its metadata does not say format {FORMAT}, kind {kind}")
-    return metadata
+    return read_json(metadata.get("config", ""), path), metadata.get("for")
 
 
 def read_reference_config(path: Path, name: str) -> ModelConfig:
@@ -126,7 +123,7 @@ def file_state(path: Path) -> FileState:
 def read_network(weights: WeightSet) -> NetworkWeights:
     """The network of these weights, named as a header names it."""
     state, _ = read_checked(weights)
-    require_shapes(shapes_of(state), state_shapes(weights.config), weights.path)
+    require_shapes(state, state_shapes(weights.config), weights.path)
 
     def network() -> EncodecNetwork:
         from ..nn.network import EncodecNetwork
@@ -140,7 +137,7 @@ def read_network(weights: WeightSet) -> NetworkWeights:
 def check_lm(weights: LMSet) -> None:
     """Raises `WeightsError` where the language model could not be loaded."""
     state, _ = read_checked(weights)
-    require_shapes(shapes_of(state), lm_shapes(weights.config), weights.path)
+    require_shapes(state, lm_shapes(weights.config), weights.path)
 
 
 def read_checked(weights: WeightSet | LMSet) -> tuple[State, str]:
@@ -154,16 +151,18 @@ def read_checked(weights: WeightSet | LMSet) -> tuple[State, str]:
     return state, own
 
 
-def require_shapes(found: Shapes, wanted: Shapes, path: Path) -> None:
-    """Raises `WeightsError` with the first missing, unexpected and misshaped names. Training
-    statistics of codebooks may be missing."""
+def require_shapes(
+    found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Raises `WeightsError` with the first names of `found`, numpy's arrays or torch's tensors,
+    that are missing, unexpected and misshaped. Statistics of training may be missing."""
     wrong = {
         "missing": [name for name in wanted if name not in found and not is_statistic(name)],
         "unexpected": [name for name in found if name not in wanted],
         "of another shape": [
-            f"{name} {list(found[name])} instead of {list(shape)}"
+            f"{name} {list(found[name].shape)} instead of {list(shape)}"
             for name, shape in wanted.items()
-            if name in found and tuple(found[name]) != tuple(shape)
+            if name in found and tuple(found[name].shape) != shape
         ],
     }
     problems = []
@@ -173,11 +172,6 @@ def require_shapes(found: Shapes, wanted: Shapes, path: Path) -> None:
             problems.append(f"{what}: {', '.join(names[:_NAMED])}{more}")
     if problems:
         raise WeightsError(f"{path}: {'; '.join(problems)}")
-
-
-def shapes_of(tensors: Mapping[str, Any]) -> Shapes:
-    """The shapes of numpy's arrays or torch's tensors."""
-    return {name: values.shape for name, values in tensors.items()}
 
 
 def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
