@@ -5,7 +5,6 @@ RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones are in `ds64`
 """
 
 import struct
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -87,11 +86,6 @@ class WavWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None and self._missing:
             raise InvalidAudioError(f"{self._missing} samples fewer than the WAV header announces")

@@ -1,3 +1,4 @@
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from av.audio.layout import AudioLayout
 from encodec.utils import convert_audio as reference_convert
 
 from model_core.audio import open_audio
-from model_core.audio.channels import ChannelConverter, stereo_matrix
+from model_core.audio.samples import stereo_matrix, with_channels
 from model_core.errors import InvalidAudioError
 from tests.media import encode, tone
 
@@ -42,22 +43,22 @@ def test_layouts_that_are_only_counts() -> None:
 def test_mono_and_stereo_are_the_references(channels: int, target: int) -> None:
     samples = tone(0.1, 24_000, channels)
     want = reference_convert(torch.from_numpy(samples), 24_000, 24_000, target)
-    assert np.array_equal(ChannelConverter(target).convert(samples), want.numpy())
+    assert np.array_equal(with_channels(samples, target), want.numpy())
 
 
 def test_mono_from_5_1_is_the_mean_of_its_stereo() -> None:
     samples = tone(0.1, 48_000, 6)
     layout = AudioLayout("5.1")
-    stereo = ChannelConverter(2).convert(samples, layout)
-    mono = ChannelConverter(1).convert(samples, layout)
+    stereo = with_channels(samples, 2, layout)
+    mono = with_channels(samples, 1, layout)
     assert np.allclose(mono[0], stereo.mean(axis=0), atol=1e-7)
-    cut = [ChannelConverter(2).convert(samples[:, i : i + 7], layout) for i in range(0, 4800, 7)]
+    cut = [with_channels(samples[:, i : i + 7], 2, layout) for i in range(0, 4800, 7)]
     assert np.array_equal(np.concatenate(cut, axis=1), stereo)
 
 
 def test_only_mono_and_stereo_models() -> None:
     with pytest.raises(InvalidAudioError):
-        ChannelConverter(3)
+        open_audio(io.BytesIO(), 24_000, 3)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="compares with the ffmpeg program")
