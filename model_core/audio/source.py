@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from av.audio.layout import AudioLayout
@@ -19,7 +18,7 @@ from model_core.errors import AudioTooLongError, InvalidAudioError
 _Decoded = Iterator[tuple[Samples, AudioLayout | None]]
 
 
-class AudioSource:
+class AudioSource(Iterator[Samples], AbstractContextManager["AudioSource"]):
     """An iterator of blocks `[channels, n]` of one second; the last may be shorter.
 
     It decodes, converts to the model's channels and resamples on demand, in memory that does not
@@ -32,9 +31,6 @@ class AudioSource:
         self._blocks = blocks
         self._opened = opened
 
-    def __iter__(self) -> Self:
-        return self
-
     def __next__(self) -> Samples:
         return next(self._blocks)
 
@@ -42,9 +38,6 @@ class AudioSource:
         """May be called twice."""
         self._blocks.close()
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
