@@ -121,9 +121,8 @@ class MediaReader:
             )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Frames of all packets. Like FFmpeg, it skips a packet that cannot be decoded, if good
-        packets follow and outnumber the bad ones; lossless audio must be entirely intact.
-        """
+        """Like FFmpeg, it skips a packet that cannot be decoded if good packets follow and are more
+        than the bad ones; lossless audio must be entirely intact."""
         good = bad = 0
         last: Exception | None = None
         for packet in self._packets():
@@ -198,9 +197,7 @@ def _without(samples: Samples, unwanted: range) -> Samples:
     """`samples` `[C, n]` without those at the indices `unwanted`, which may lie outside."""
     if unwanted.stop <= 0 or unwanted.start >= samples.shape[1]:
         return samples
-    return np.concatenate(
-        [samples[:, : max(0, unwanted.start)], samples[:, unwanted.stop :]], axis=1
-    )
+    return np.delete(samples, slice(max(0, unwanted.start), unwanted.stop), axis=1)
 
 
 def _reason(error: BaseException | None) -> str:

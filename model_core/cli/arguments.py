@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
@@ -45,11 +44,10 @@ exit codes:
 """
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(argparse.Namespace):
     """The command line, parsed. `bandwidth` in kbps."""
 
-    paths: tuple[str, ...]
+    paths: list[str]
     output_dir: Path | None
     bandwidth: float
     hq: bool
@@ -118,11 +116,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     # argparse loses what stands behind -- when options and names may be mixed.
     end = given.index("--") if "--" in given else len(given)
     ours = parser()
-    values = vars(ours.parse_intermixed_args(given[:end]))
-    paths = (*values.pop("paths"), *given[end + 1 :])
-    if not paths:
+    arguments = ours.parse_intermixed_args(given[:end], Arguments())
+    arguments.paths += given[end + 1 :]
+    if not arguments.paths:
         ours.error("the following arguments are required: INPUT")
-    arguments = Arguments(**values, paths=paths)
     if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
         ours.error(
             f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "

@@ -54,7 +54,7 @@ def plan(arguments: Arguments) -> list[Conversion]:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder} is not a folder")
     if folder is None and len(paths) == 2 and _second_is_output(*paths):
-        return [Conversion(*paths)]
+        return [Conversion(paths[0], paths[1])]
     if STDIO in paths and (len(paths) > 1 or folder is not None):
         raise UsageError("- (stdin) cannot be one of many inputs, nor be given with -o")
     return [conversion for path in paths for conversion in _inputs(path, folder)]

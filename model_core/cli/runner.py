@@ -137,10 +137,8 @@ class Runner:
 def _device(name: str) -> str:
     try:
         return find_device(name)
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise CommandError(str(error)) from None
-    except LookupError:
-        raise CommandError(f"device {name} is not available here") from None
 
 
 def _threads() -> int:
