@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from model_core.engine import arithmetic as engine_arithmetic
-from model_core.engine.cuda.recorder import same_workspaces
+from model_core.engine.cuda.capture import same_workspaces
 
 from ..machine import this_machine
 from ..roofline import device_roofline
