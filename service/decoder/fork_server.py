@@ -25,7 +25,7 @@ from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 
 from model_core.audio import pcm16, wav_header
-from model_core.audio.channels import stereo_matrix
+from model_core.audio.samples import stereo_matrix
 
 from . import child
 from .protocol import ALL, READY, REPORT, DecodeRequest
