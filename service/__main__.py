@@ -5,16 +5,18 @@ worker or a device that died, an address that is taken), 2 for wrong settings.
 """
 
 import faulthandler
+import ipaddress
 import logging
 import os
+import re
 import signal
 import sys
 from types import FrameType
-from typing import Literal
+from typing import Literal, NoReturn
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from .app import create_app
 from .http.server import Server, listen, raise_descriptor_limit
@@ -22,6 +24,8 @@ from .inference.scheduler import PATIENCE
 from .settings import Settings, parse_flags
 
 logger = structlog.get_logger(__name__)
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def serve(settings: Settings) -> int:
@@ -48,6 +52,8 @@ def serve(settings: Settings) -> int:
     except ValueError as error:
         logger.critical("wrong settings", error=str(error))
         return 2
+    if not settings.api_keys and not _is_loopback(settings.host):
+        logger.warning("open to everybody who can reach it: no API key is set", host=settings.host)
     raise_descriptor_limit()
     server = Server(app, settings, on_shutdown=app.state.admission.close)
     try:
@@ -63,6 +69,13 @@ def serve(settings: Settings) -> int:
     with listener:
         server.run(sockets=[listener])
     return 1 if failed or not server.started else 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def configure_logs(level: str, form: Literal["json", "console"]) -> None:
@@ -86,7 +99,8 @@ def configure_logs(level: str, form: Literal["json", "console"]) -> None:
         # Tracebacks without the values of variables: they would hold what clients sent.
         plain = structlog.dev.plain_traceback
         colors = sys.stderr.isatty()
-        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+        console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
+        last = [_escape_controls, console]
     handler = logging.StreamHandler(sys.stderr)
     processors = [ProcessorFormatter.remove_processors_meta, *last]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
@@ -97,17 +111,25 @@ def configure_logs(level: str, form: Literal["json", "console"]) -> None:
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
 
 
-def main(arguments: list[str] | None = None) -> int:
+def _escape_controls(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """What clients send must not steer the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
     """The console script."""
     settings = parse_flags(arguments)
     configure_logs(settings.log_level, settings.log_format)
     status = serve(settings)
-    if status == 1:
-        logging.shutdown()
-        # A thread that hangs in the driver of a device would block the usual end forever.
-        os._exit(status)
-    return status
+    logging.shutdown()
+    sys.stdout.flush()
+    # The usual end would wait forever for a thread that hangs in the driver of a device, and abort
+    # where a thread is just loading a model.
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

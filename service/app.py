@@ -16,6 +16,7 @@ from .decoder.protocol import DecoderError
 from .http import documentation
 from .http.auth import require_key
 from .http.middleware import DrainBody, RequestLog
+from .http.request_target import CheckRequest
 from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
@@ -79,8 +80,9 @@ def create_app(
 
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
+    app.add_middleware(CheckRequest)
     app.add_middleware(RequestLog, metrics=metrics)
-    app.add_middleware(DrainBody, stopping=stopping)
+    app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
     return app
 
 

@@ -91,7 +91,10 @@ class Settings(BaseSettings):
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
     body is answered 408."""
     write_timeout: Seconds = 60
-    """Seconds after which a client that reads nothing of its answer is cut off."""
+    """Seconds over which a client must read its answer at `min_rate`, or it is cut off."""
+    min_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500
+    """Bytes a second that a client must send and read at least, as long as the service waits for
+    it; live sources are exempt (`live=true`)."""
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
     shutdown_grace: Annotated[int, Field(ge=0)] = 30

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
+from ..http.middleware import shortened
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
 from ..inference.scheduler import SchedulerError
 
@@ -91,7 +92,7 @@ class ErrorMiddleware:
         except Exception as error:
             problem = to_problem(error)
             if problem.code is ProblemCode.INTERNAL_ERROR:
-                logger.exception("unexpected error", path=scope["path"], cut_off=started)
+                logger.exception("unexpected error", path=shortened(scope["path"]), cut_off=started)
                 if started:
                     raise
             elif started or not isinstance(error, _EXPECTED):
@@ -127,7 +128,8 @@ async def _on_http(request: Request, error: HTTPException) -> Response:
     # The first code of a status is the most general one.
     code = next((c for c in ProblemCode if c.status == status), ProblemCode.INTERNAL_ERROR)
     has_no_detail = error.detail == HTTPStatus(status).phrase
-    detail = f"{request.method} {request.url.path}" if has_no_detail else error.detail
+    place = f"{shortened(request.method)} {shortened(request.url.path)}"
+    detail = place if has_no_detail else shortened(error.detail)
     headers = dict(error.headers or {})
     if "Allow" in headers:
         # The router lists the methods of one route of the path; HEAD may have a route of its own.

@@ -1,10 +1,11 @@
-"""One connection: uvicorn's HTTP/1.1, for clients that are slow, leave, or do not speak HTTP."""
+"""One connection: uvicorn's HTTP/1.1, for clients that are slow, leave, or mean harm."""
 
 import asyncio
 import fcntl
 import logging
 import sys
 import termios
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -20,38 +21,97 @@ CONNECTION_LOST = "connection_lost"
 """In the state of a request's scope: an `asyncio.Event` that is set when the client has left."""
 
 
+_LEAST_READ = 1 << 12  # bytes read and parsed in one turn of the event loop
+_MOST_READ = 1 << 18
+_MOST_FRAMING = 1 << 16  # bytes of a body's framing, unless there is half as much data
+_MOST_IGNORED = 1 << 20  # bytes read of a client that has been refused
+_IGNORING = 5.0  # s
+_PROBES = (0.0, 0.5, 2.0)  # s after a client has half-closed
+
+
 class Connection(H11Protocol):
     """Limits what uvicorn waits for forever: the head of a request, the rest of a body whose
-    answer has been given, and a client that reads nothing of its answer.
+    answer has been given, and a client that reads its answer too slowly (`min_rate` bytes a second
+    over `write_timeout` seconds).
 
     Calls find an event in the state of their scope, under `CONNECTION_LOST`, that tells them when
     the client has left although they do not read (unless more than 64 KiB of its body wait: then
-    nothing is read from the socket). What is not HTTP is answered with a problem document.
+    nothing is read from the socket). A client that closes its sending side after a whole request
+    gets its answer. What is not HTTP, or is mostly framing, is answered with a problem document.
     """
 
-    def __init__(self, *args: Any, read_timeout: float, write_timeout: float, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        read_timeout: float,
+        write_timeout: float,
+        min_rate: float,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self._read_timeout = read_timeout
         self._write_timeout = write_timeout
+        self._min_rate = min_rate
         self._client_left = asyncio.Event()
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._draining = False
+        self._half_closed = False
+        self._refused = False
+        self._ignored = 0  # bytes, since it was refused
+        self._framing = 0  # bytes of the current request's body
+        self._data = 0
+        self.idle_since: float | None = time.monotonic()
+        """When its last request ended, or it began; None during a request."""
         self.app_state = {**self.app_state, CONNECTION_LOST: self._client_left}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._read_at_most(_LEAST_READ)
         self._watch_client()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._ignored += len(data)
+            if self._ignored > _MOST_IGNORED:
+                self.transport.abort()
+            return
+        cycle = self.cycle
+        before = 0 if cycle is None else len(cycle.body)
         super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle_since = None
+        if cycle is self.cycle:
+            grown = 0 if cycle is None else len(cycle.body) - before
+            self._weigh_framing(len(data), grown)
+        else:
+            self._framing = self._data = 0
         self._watch_client()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keeps the connection open for an answer to a request that is whole."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        self._half_closed = answering and self.conn.their_state is h11.DONE
+        if self._half_closed:
+            for delay in _PROBES:
+                self.loop.call_later(delay, self._probe)
+        return self._half_closed
+
+    def on_response_complete(self) -> None:
+        self.idle_since = time.monotonic()
+        if self._half_closed and not self.conn.trailing_data[0]:
+            self.transport.close()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._read_timer = _stopped(self._read_timer)
         self._write_timer = _stopped(self._write_timer)
         self._client_left.set()
         super().connection_lost(exc)
+
+    def evict(self) -> None:
+        """Closes it at once."""
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -62,12 +122,16 @@ class Connection(H11Protocol):
         self._write_timer = _stopped(self._write_timer)
 
     def send_400_response(self, msg: str) -> None:
-        """A problem document where no answer has begun; otherwise the connection just closes."""
+        self._refuse("this is not HTTP/1.1")
+
+    def _refuse(self, detail: str) -> None:
+        """Answers with a problem document where no answer has begun, and closes the connection
+        when the client has had time to read it: what it still sends is read and ignored."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is not HTTP/1.1"))
+            answer = problem_response(Problem(ProblemCode.BAD_REQUEST, detail))
             answer.headers[REQUEST_ID] = uuid4().hex
             answer.headers["Connection"] = "close"
             to_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
@@ -77,7 +141,33 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._refused = True
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self.loop.call_later(_IGNORING, self.transport.abort)
+
+    def _weigh_framing(self, received: int, data: int) -> None:
+        """Counts what a body's bytes are, and reads so much at once that one client cannot keep
+        the event loop busy: a byte in a chunk of its own takes as long as a kilobyte in one."""
+        if self.conn.our_state is h11.DONE:
+            return  # the rest of a body that was answered is not kept
+        self._data += data
+        self._framing += received - data
+        if self._framing > max(_MOST_FRAMING, 2 * self._data):
+            self._refuse("the body has more framing than data")
+        small = received - data > received // 8
+        self._read_at_most(_LEAST_READ if small else 2 * self.transport.max_size)  # type: ignore[attr-defined]
+
+    def _read_at_most(self, size: int) -> None:
+        self.transport.max_size = min(size, _MOST_READ)  # type: ignore[attr-defined]
+
+    def _probe(self) -> None:
+        """Tells a client that waits for the rest of its answer from one that has gone: to the
+        latter nothing can be sent. Only 1xx responses may come before an answer."""
+        waits = self.conn.our_state is h11.SEND_RESPONSE and not self.transport.is_closing()
+        if waits and self.conn.their_http_version == b"1.1":
+            probe = h11.InformationalResponse(status_code=102, headers=[], reason=b"Processing")
+            self.transport.write(self.conn.send(probe) or b"")
 
     def _watch_client(self) -> None:
         """Limit the wait for a request's head, and for the rest of a body that was answered early.
@@ -100,15 +190,15 @@ class Connection(H11Protocol):
             )
 
     def _watch_answer(self) -> None:
-        """Close the connection of a client that reads nothing for `write_timeout` seconds; one
-        that reads slowly is kept."""
+        """Close the connection of a client that reads less than `min_rate` allows."""
         unread = self._unread()
+        least = max(1, self._min_rate * self._write_timeout)
 
         def look() -> None:
-            if self._unread() < unread:
+            if unread - self._unread() >= min(least, unread):
                 self._watch_answer()
             else:
-                self._give_up("reads nothing of its answer")
+                self._give_up("reads its answer too slowly")
 
         self._write_timer = self.loop.call_later(self._write_timeout, look)
 

@@ -1,9 +1,12 @@
 """The web server around the app, as it listens and stops."""
 
+import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -12,20 +15,26 @@ from starlette.types import ASGIApp
 
 from ..settings import Settings
 from .connection import Connection
+from .listener import Listener
 
 logger = structlog.get_logger(__name__)
 
-_BACKLOG = 256  # connections that the system may hold ready
 _MOST_MILLISECONDS = 2**31 - 1
-_DESCRIPTORS = 65_536  # each request takes about six
+_DESCRIPTORS = 65_536
+_RESERVED = 40  # descriptors for the log, libraries, and health checks when all others are used
+_FOR_REQUEST = 5  # descriptors, besides the connection
 
 
 class Server(uvicorn.Server):
     """uvicorn with our connections. `on_shutdown` is called as soon as it is told to stop."""
 
     def __init__(self, app: ASGIApp, settings: Settings, on_shutdown: Callable[[], None]):
-        timeouts = {"read_timeout": settings.read_timeout, "write_timeout": settings.write_timeout}
-        connection: Any = partial(Connection, **timeouts)
+        connection: Any = partial(
+            Connection,
+            read_timeout=settings.read_timeout,
+            write_timeout=settings.write_timeout,
+            min_rate=settings.min_rate,
+        )
         super().__init__(
             uvicorn.Config(
                 app,
@@ -37,12 +46,34 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,  # `middleware.RequestLog` writes a better one
                 server_header=False,
-                backlog=_BACKLOG,
                 timeout_keep_alive=settings.keep_alive_timeout,
                 timeout_graceful_shutdown=settings.shutdown_grace,
             )
         )
         self._on_shutdown = on_shutdown
+        self._max_requests = settings.max_requests
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with our accept loop."""
+        await super().startup(sockets=[])
+        made: Any = self.config.http_protocol_class
+        connection = partial(
+            made,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        most = most_connections(self._max_requests)
+        connections: Any = self.server_state.connections
+        for listener in sockets or []:
+            opened: Any = Listener(listener, connection, connections, most)
+            self.servers.append(opened)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The second Ctrl-C ends the process at once; its decoders end with it."""
+        if self.should_exit and sig == signal.SIGINT:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's."""
@@ -78,3 +109,10 @@ def raise_descriptor_limit() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most_connections(max_requests: int) -> int:
+    """How many connections may be open, so that requests find descriptors for what they need."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    left = limit - _RESERVED - _FOR_REQUEST * max_requests
+    return max(left, limit // 4)

@@ -1,0 +1,137 @@
+"""The service under attack, and raw connections to it."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.faults.watch import Use, Watch, cpu_seconds, descendants, use_of
+from tests.service.process import Process, started
+from tests.service.sounds import wav
+
+PATIENCE = 60  # s
+
+
+@dataclass
+class Target:
+    """A running service."""
+
+    process: Process
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.popen.pid
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=PATIENCE)
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        """A new connection on which `sent` was sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        connection.sendall(sent)
+        return connection
+
+    def exchange(self, sent: bytes) -> bytes:
+        """All that comes back until the service closes the connection."""
+        with self.connect(sent) as connection:
+            return received(connection)
+
+    def watch(self) -> Watch:
+        return Watch(self.pid, self.url)
+
+    def use(self) -> Use:
+        return use_of(self.pid)
+
+    def metric(self, name: str) -> float:
+        """The sum of all samples of that name."""
+        text = httpx.get(f"{self.url}/metrics", timeout=PATIENCE).text
+        values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+        return sum(map(float, values))
+
+    def compress_works(self) -> None:
+        """An ordinary clip is answered, with the bytes it always has."""
+        with self.client() as client:
+            answer = client.post("/compress", content=wav(0.3))
+        assert answer.status_code == 200, answer.text
+        assert answer.content[:4] == b"ECDC"
+
+    def decoders(self) -> list[int]:
+        """The pids of decoding children, in use or forked ahead."""
+        return [pid for fork_server in descendants(self.pid) for pid in descendants(fork_server)]
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Log lines of that event so far."""
+        lines = [json.loads(line) for line in list(self.process.lines) if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
+
+
+@contextlib.contextmanager
+def target(weights: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator[Target]:
+    """A service that is ready, started through the command `prefix` if one is given."""
+    command = [*prefix, sys.executable, "-m", "service"]
+    with started(command, weights, "--log-format", "json", *flags) as process:
+        found = Target(process, process.port())
+        with process.ready():
+            pass
+        yield found
+
+
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Until `condition()` is true; fails where it does not become so in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def received(connection: socket.socket) -> bytes:
+    """Everything up to the end of the connection, reset or closed."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(65_536):
+            data += more
+    return data
+
+
+def post_head(path: str, *headers: str, length: int | None = None) -> bytes:
+    """The head of a POST; chunked where no `length` is given."""
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    lines = [f"POST {path} HTTP/1.1", "Host: test", framing, *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@dataclass
+class CpuUsed:
+    """CPU seconds that a service and its decoders took in a block."""
+
+    seconds: float = 0
+
+
+@contextlib.contextmanager
+def cpu_used(service: Target) -> Iterator[CpuUsed]:
+    """Of everything that has ended within the block."""
+    family = [service.pid, *descendants(service.pid)]
+    before = sum(map(cpu_seconds, family))
+    used = CpuUsed()
+    yield used
+    time.sleep(0.3)  # for the decoder to be waited for
+    used.seconds = sum(map(cpu_seconds, family)) - before
+
+
+def run(command: list[str]) -> str:
+    """The output of a program that must succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

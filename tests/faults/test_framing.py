@@ -1,0 +1,101 @@
+"""Requests whose framing is ambiguous, wrong or unusual (RFC 9112)."""
+
+import time
+from collections.abc import Callable
+
+from tests.faults.target import Target, post_head, received
+from tests.service.sounds import wav
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def test_a_second_request_cannot_be_smuggled_in_a_body(start: Callable[..., Target]) -> None:
+    """RFC 9112 6.1: with both lengths, the connection is closed after the answer."""
+    service = start()
+    head = b"POST /compress HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    answer = service.exchange(head + GET)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_other_versions_of_http_are_refused(start: Callable[..., Target]) -> None:
+    service = start()
+    for version in (b"HTTP/2.0", b"HTTP/3.1", b"HTTP/0.9"):
+        answer = service.exchange(b"GET /health/live " + version + b"\r\nHost: test\r\n\r\n")
+        assert answer.split(b" ")[1] in (b"400", b"505"), version
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_hosts_that_are_none_are_refused(start: Callable[..., Target]) -> None:
+    service = start()
+    for host in (b"a b/../c", b"a/b", b"user@host", b"a,b", b"[::1"):
+        request = b"GET /health/live HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+        assert service.exchange(request).startswith(b"HTTP/1.1 400"), host
+    for host in (b"localhost:8000", b"[::1]:80", b"example.org", b""):
+        request = b"GET /health/live HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n"
+        assert service.exchange(request).startswith(b"HTTP/1.1 200"), host
+
+
+def test_targets_in_absolute_form_work_and_user_information_is_not_kept(
+    start: Callable[..., Target],
+) -> None:
+    """RFC 9112 3.2.2."""
+    service = start()
+    request = b"GET http://ann:secret@test/nowhere?x=1 HTTP/1.1\r\nHost: test\r\n"
+    answer = service.exchange(request + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"secret" not in answer
+    request = b"GET http://test:80/health/live HTTP/1.1\r\nHost: test\r\n"
+    answer = service.exchange(request + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not [line for line in service.process.lines if "secret" in line]
+
+
+def test_a_client_that_half_closes_gets_its_answer(start: Callable[..., Target]) -> None:
+    service = start()
+    file = wav(3.0)
+    with service.connect(post_head("/compress", length=len(file)) + file) as connection:
+        connection.shutdown(1)
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"ECDC" in answer
+
+
+def test_a_client_that_half_closes_before_its_body_ends_frees_everything(
+    start: Callable[..., Target],
+) -> None:
+    service = start()
+    file = wav(3.0)
+    with service.connect(post_head("/compress", length=2 * len(file)) + file) as connection:
+        connection.shutdown(1)
+        received(connection)
+    service.compress_works()
+    assert service.metric("encodec_permits_held") == 0
+
+
+def test_long_paths_and_methods_are_neither_logged_nor_echoed_whole(
+    start: Callable[..., Target],
+) -> None:
+    service = start()
+    for request in (
+        b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        b"G" * 60_000 + b" / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    ):
+        answer = service.exchange(request)
+        assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 405", b"HTTP/1.1 400"))
+        assert len(answer) < 3000
+    time.sleep(0.2)
+    assert max(len(line) for line in service.process.lines) < 3000
+
+
+def test_an_unauthorised_upload_is_not_read_to_its_end(start: Callable[..., Target]) -> None:
+    service = start("--api-keys", "key-of-sixteen-characters")
+    sent = 0
+    with service.connect(post_head("/compress", length=400_000_000)) as connection:
+        try:
+            while sent < 400_000_000:
+                sent += connection.send(bytes(1 << 20))
+        except OSError:
+            pass
+    assert sent < 40_000_000

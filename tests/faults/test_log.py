@@ -1,0 +1,35 @@
+"""What hostile requests can write into the log of the console."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.faults.target import wait_for
+from tests.service.process import SERVICE, started
+
+
+def test_control_characters_of_a_path_are_escaped(weights: Path) -> None:
+    with started(SERVICE, weights, "--log-format", "console") as process:
+        wait_for(lambda: any("listening" in line for line in process.lines))
+        found = re.search(r"127\.0\.0\.1:(\d+)", "".join(process.lines))
+        assert found is not None
+        url = f"http://127.0.0.1:{found[1]}/%1b%5b31mred%07%9b%0d%0afake"
+        subprocess.run(
+            [sys.executable, "-c", f"import httpx; httpx.get({url!r}, timeout=20)"], check=True
+        )
+        wait_for(lambda: any("red" in line for line in process.lines))
+        time.sleep(0.1)
+        (line,) = [line for line in process.lines if "red" in line]
+    for character in "\x07\x9b\r":
+        assert character not in line
+    assert "\x1b[31mred" not in line
+
+
+def test_an_open_service_on_all_addresses_says_so(weights: Path) -> None:
+    for host, said in (("127.0.0.1", False), ("0.0.0.0", True)):
+        flags = ("--host", host, "--log-format", "json")
+        with started(SERVICE, weights, *flags) as process:
+            wait_for(lambda: any("listening" in line for line in process.lines))
+            assert any("no API key" in line for line in process.lines) is said

@@ -1,0 +1,130 @@
+"""What the processes of a running service use, sampled from outside while it is attacked."""
+
+import os
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_INTERVAL = 0.05  # s
+
+
+@dataclass
+class Use:
+    """Of a process and all its descendants."""
+
+    memory: int  # bytes resident
+    children: int  # bytes of that in the descendants
+    descriptors: int  # of the process itself
+    processes: int
+
+
+def use_of(pid: int) -> Use:
+    """Now."""
+    family = [pid, *descendants(pid)]
+    sizes = [_resident(member) for member in family]
+    return Use(sum(sizes), sum(sizes[1:]), _descriptors(pid), len(family))
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, unseen = [], [pid]
+    while unseen:
+        below = parents.get(unseen.pop(), [])
+        found += below
+        unseen += below
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, and of those of its children that have ended."""
+    fields = _stat(pid) or ["0"] * 17
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Watch:
+    """Samples a service in a thread: peaks of what it uses, and how long `/health/live` takes."""
+
+    pid: int
+    url: str
+    peak: Use = field(default_factory=lambda: Use(0, 0, 0, 0))
+    health: list[float] = field(default_factory=list)  # s
+    unanswered: int = 0
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._sample, daemon=True),
+            threading.Thread(target=self._probe, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def health_p99(self) -> float:
+        """In seconds."""
+        if len(self.health) < 2:
+            return max(self.health, default=float("inf"))
+        return statistics.quantiles(self.health, n=100, method="inclusive")[98]
+
+    def _sample(self) -> None:
+        while not self._stop.wait(_INTERVAL):
+            now = use_of(self.pid)
+            self.peak.memory = max(self.peak.memory, now.memory)
+            self.peak.children = max(self.peak.children, now.children)
+            self.peak.descriptors = max(self.peak.descriptors, now.descriptors)
+            self.peak.processes = max(self.peak.processes, now.processes)
+
+    def _probe(self) -> None:
+        """A new connection each time, as a load balancer's probe makes."""
+        while not self._stop.wait(_INTERVAL):
+            began = time.monotonic()
+            try:
+                ok = httpx.get(f"{self.url}/health/live", timeout=30).status_code == 200
+            except httpx.TransportError:
+                ok = False
+            self.health.append(time.monotonic() - began)
+            self.unanswered += not ok
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of `/proc/PID/stat` from the state on (`proc(5)`)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    except OSError:
+        return 0
