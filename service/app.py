@@ -67,7 +67,9 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if pool.state == "ready" else None,
     )
-    app.state.decoders = DecoderPool(settings.spool_dir, on_fatal)
+    app.state.decoders = DecoderPool(
+        settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
+    )
 
     documentation.install(app)
     app.include_router(operations.router)

@@ -1,9 +1,17 @@
-"""Two things at once, of which each stops the other when it fails."""
+"""Tasks beside one another: two of which each stops the other, and those that stand alone."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def create_task_apart(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that belongs to no request: its log lines carry none's id."""
+    return asyncio.create_task(work, context=contextvars.Context())
 
 
 @asynccontextmanager

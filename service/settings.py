@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     max_audio_seconds: Seconds = 36_000
     """Longest audio, in seconds."""
 
+    decoder_timeout: Seconds = 10
+    """Seconds without progress after which an audio decoder is replaced."""
+    decoder_memory: Annotated[ByteSize, Field(ge=0)] = ByteSize(0)
+    """Most memory of all audio decoders together; 0 for a quarter of what the machine or container
+    has. Where they need more, the largest is ended, and its upload answered 503."""
+
     max_requests: Annotated[int, Field(ge=1)] = 64
     """Requests that are worked on at the same time: permits."""
     max_waiting: Annotated[int, Field(ge=0)] = 128

@@ -22,7 +22,7 @@ from .protocol import (
     DecodeRequest,
     receive_request,
 )
-from .sandbox import allow_cpu, confine, die_with
+from .sandbox import allow_cpu, allow_memory, confine, die_with
 
 _SOCKET = 3  # the descriptor that a child holds besides 0, 1 and 2 until it has an upload
 
@@ -42,7 +42,7 @@ def live(connection: int, parent: int) -> NoReturn:
         confine(most_files=_SOCKET + 2)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=_SOCKET) as server:
             request, upload = receive_request(server)
-            decode(request, server, upload, allow_cpu)
+            decode(request, server, upload, made=allow_cpu, received=allow_memory)
             # The server may still be saying that there are more bytes. If nobody were there to
             # receive it, it would lose what this child has sent and it has not read yet.
             while server.recv(4096):
@@ -57,10 +57,15 @@ def live(connection: int, parent: int) -> NoReturn:
 
 
 def decode(
-    request: DecodeRequest, server: socket.socket, upload: int, made: Callable[[float], None]
+    request: DecodeRequest,
+    server: socket.socket,
+    upload: int,
+    made: Callable[[float], None],
+    received: Callable[[int], None],
 ) -> None:
     """Decodes the file `upload` (a descriptor) to blocks for `server`, until the end or the first
-    error; calls `made` with the seconds sent so far after each block.
+    error; calls `made` with the seconds sent so far after each block, and `received` with the bytes
+    of the upload so far before it reads past those it has spoken of.
 
     A server that reads slowly stops it; one that is gone raises `OSError` or `EOFError`.
     """
@@ -75,7 +80,7 @@ def decode(
 
     samples = 0
     try:
-        file = GrowingFile(upload, lambda: server.recv(4096), request.size)
+        file = GrowingFile(upload, lambda: server.recv(4096), received, request.size)
         with open_audio(
             file, request.sample_rate, request.channels, request.raw, request.max_seconds
         ) as blocks:
@@ -96,14 +101,22 @@ class GrowingFile:
     """The upload as a seekable binary file whose `read` waits for bytes still to come.
 
     `receive()` waits for the next words of the server and returns them, or nothing when the server
-    is gone. `size` is the length of the whole in bytes where it is known from the start
-    (Content-Length); otherwise a seek from the end waits for the whole upload. Raises `EOFError`
-    when the server is gone before the end.
+    is gone; `received(size)` is told how much there is. `size` is the length of the whole in bytes
+    where it is known from the start (Content-Length); otherwise a seek from the end waits for the
+    whole upload. Raises `EOFError` when the server is gone before the end.
     """
 
-    def __init__(self, fd: int, receive: Callable[[], bytes], size: int | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        receive: Callable[[], bytes],
+        received: Callable[[int], None],
+        size: int | None = None,
+    ) -> None:
         self._fd = fd
         self._receive = receive
+        self._received = received
+        self._told = -1  # bytes that `received` has been told of
         self._size = size
         self._complete = False
         self._position = 0
@@ -121,6 +134,9 @@ class GrowingFile:
         while not (data := os.pread(self._fd, size, self._position)) and not self._complete:
             self._wait()
         self._position += len(data)
+        if self._position > self._told:
+            self._told = os.fstat(self._fd).st_size
+            self._received(self._told)
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Self
 
@@ -12,13 +13,29 @@ import numpy as np
 import structlog
 
 from model_core.audio.samples import Samples
-from model_core.errors import InvalidAudioError
+from model_core.errors import EncodecError, InvalidAudioError
 
+from ..cancellation import create_task_apart
 from .fork_client import Child
-from .protocol import ALL, AUDIO, END, ERRORS, MAX_TEXT, MORE, PREFIX, DecodeRequest, DecoderError
+from .protocol import (
+    ALL,
+    AUDIO,
+    END,
+    ERRORS,
+    MAX_TEXT,
+    MORE,
+    PREFIX,
+    DecodeRequest,
+    DecoderError,
+    DecoderMemoryError,
+)
 
 logger = structlog.get_logger(__name__)
 
+_CRASHES = [
+    -signal.Signals[name]
+    for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP")
+]
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
 
@@ -26,34 +43,43 @@ class Decoder:
     """One upload in, float32 blocks `[channels, n]` out, at the rate of the request.
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
-    context kills the child and frees everything. If the child is lost with its fork server, another
-    one decodes the upload from the beginning, once. `begin` gives a child that works on a request,
-    given the descriptor of the upload, or raises `DecoderError`.
+    context kills the child and frees everything. If the child is lost with its fork server, is
+    killed from outside or makes no progress for `timeout` seconds, another one decodes the upload
+    from the beginning, once. `begin` gives a child that works on a request, given the descriptor of
+    the upload, or raises `DecoderError`; `disk` writes uploads in its threads.
     """
 
     def __init__(
         self,
         begin: Callable[[DecodeRequest, int], Awaitable[Child]],
         spool_dir: Path | None,
+        disk: Executor,
+        timeout: float,
         request: DecodeRequest,
     ) -> None:
         self._begin = begin
         self._spool_dir = spool_dir
+        self._disk = disk
+        self._timeout = timeout
         self._request = request
+        self._received = 0  # messages
+        self._receiving = False
         self._writing: asyncio.Future[None] | None = None
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
 
     async def __aenter__(self) -> Self:
-        self._file = await asyncio.to_thread(_UploadFile, self._spool_dir)
+        self._file = _UploadFile(self._spool_dir)
         try:
             await self._connect()
         except BaseException:
             self._file.close()
             raise
+        self._watching = create_task_apart(self._watch())
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._watching.cancel()
         self._writer.transport.abort()
         self._child.kill()
         try:
@@ -75,7 +101,7 @@ class Decoder:
         if self._child.ended:
             return
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(None, self._file.append, chunk)
+        self._writing = loop.run_in_executor(self._disk, self._file.append, chunk)
         await asyncio.shield(self._writing)
         # One unread word is enough: the child looks at the size of the file when it reads it.
         if self._writer.transport.get_write_buffer_size() == 0:
@@ -98,6 +124,8 @@ class Decoder:
                 given += 1
                 yield block
             return
+        except DecoderMemoryError:
+            raise
         except DecoderError as error:
             logger.warning("an upload is decoded again from the beginning", reason=str(error))
         self._writer.transport.abort()
@@ -137,13 +165,35 @@ class Decoder:
         frame = 4 * self._request.channels  # bytes
         longest = {AUDIO: frame * self._request.sample_rate, END: 0}
         longest |= dict.fromkeys(ERRORS, MAX_TEXT)
+        self._receiving = True
         try:
             kind, length = PREFIX.unpack(await self._reader.readexactly(PREFIX.size))
             if length > longest.get(kind, -1) or (kind == AUDIO and length % frame):
                 raise InvalidAudioError("the audio decoder failed on this input")
             return kind, await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise _failure(await self._child.exit_status()) from error
+            status = await self._child.exit_status()
+            if self._child.over_budget:
+                raise DecoderMemoryError("too little memory for all audio decoders") from error
+            raise _failure(status) from error
+        finally:
+            self._receiving = False
+            self._received += 1
+
+    async def _watch(self) -> None:
+        """Kills a child that owes a message and does nothing for it."""
+        before = None
+        while True:
+            await asyncio.sleep(self._timeout / 2)
+            state = self._child.state()
+            waits_for_client = state == "S" and not self._whole
+            now = (self._child, self._received, self._child.cpu_ticks())
+            idle = self._receiving and state != "R" and not waits_for_client
+            if idle and now == before:
+                logger.error("an audio decoder hangs and is killed", state=state)
+                self._child.kill()
+                self._writer.transport.abort()
+            before = now if idle else None
 
     def _say(self, word: bytes) -> None:
         if not self._writer.is_closing():
@@ -178,11 +228,11 @@ class _UploadFile:
         self._read.close()
 
 
-def _failure(status: int) -> InvalidAudioError:
-    """Why a child ended without saying so."""
+def _failure(status: int) -> EncodecError:
+    """Why a child ended without saying so: because of the upload, or because somebody killed it."""
     if status == -signal.SIGXCPU:
         return InvalidAudioError("the audio takes too much computing to decode")
-    if status < 0:
-        name = signal.Signals(-status).name
-        return InvalidAudioError(f"the audio decoder was ended by {name} on this input")
-    return InvalidAudioError(f"the audio decoder failed on this input (status {status})")
+    name = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    if status in _CRASHES or status >= 0:
+        return InvalidAudioError(f"the audio decoder failed on this input ({name})")
+    return DecoderError(f"the audio decoder was killed ({name})")

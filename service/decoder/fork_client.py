@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
+from ..cancellation import create_task_apart
 from .protocol import FORK, READY, REPORT, DecodeRequest, DecoderError, send_request
 
 logger = structlog.get_logger(__name__)
@@ -88,7 +90,7 @@ class ForkServer:
                 reason = os.strerror(*REPORT.unpack(answer))
                 raise DecoderError(f"no audio decoder can be started: {reason}")
             stack.pop_all()
-        return Child(self, fds[0], connection, report)
+        return Child(self, REPORT.unpack(answer)[0], fds[0], connection, report)
 
     async def answer(self, answer: Awaitable[T]) -> T:
         """Waits for what only the fork server can tell. Raises `DecoderError` where it does not:
@@ -123,13 +125,39 @@ class Child:
     """A forked child: it waits for its one request, does it, and ends."""
 
     def __init__(
-        self, server: ForkServer, pidfd: int, connection: socket.socket, report: socket.socket
+        self,
+        server: ForkServer,
+        pid: int,
+        pidfd: int,
+        connection: socket.socket,
+        report: socket.socket,
     ) -> None:
+        self.pid = pid
+        self.over_budget = False
+        """It was killed for the memory that it used."""
         self._server = server
         self._pidfd = pidfd
-        self._status = asyncio.create_task(self._reported(report))
+        self._status = create_task_apart(self._reported(report))
         self.connection = connection
         """Ours: blocks come from it. The child ends when it is closed."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended in any way."""
+        return self._status.done()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it does nothing, and not because it waits for the server."""
+        return self.state() not in ("R", "S")
+
+    def state(self) -> str:
+        """R for running, S for waiting, and so on (`proc(5)`); empty once it is gone."""
+        return _stat(self.pid)[0]
+
+    def cpu_ticks(self) -> int:
+        """CPU time so far."""
+        return sum(map(int, _stat(self.pid)[11:13]))
 
     @property
     def ended(self) -> bool:
@@ -154,9 +182,11 @@ class Child:
     async def exit_status(self) -> int:
         """How it ended (minus the signal's number if a signal ended it), now that it has closed its
         socket or has been killed. Raises `DecoderError` when nobody can tell: it is lost with its
-        fork server."""
+        fork server, or cannot be killed."""
         await asyncio.wait([self._status], timeout=_LINGER)
         self.kill()
+        if not self._status.done() and self.state() == "D":
+            raise DecoderError("the audio decoder hangs in the system")
         status = await self._server.answer(asyncio.shield(self._status))
         if status is None:
             raise DecoderError("the audio decoder has died")
@@ -172,6 +202,15 @@ class Child:
             report.close()
             os.close(self._pidfd)
         return REPORT.unpack(answer)[0] if answer else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of `/proc/PID/stat` from the state on; an empty state and zeros for a process that
+    is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["", *["0"] * 12]
 
 
 async def _readable(end: socket.socket) -> None:

@@ -77,7 +77,7 @@ def serve(commands: socket.socket) -> None:
                     _send(report, error.errno or errno.EAGAIN)
                     report.close()
                 else:
-                    _send(report, 0, pidfd)
+                    _send(report, pid, pidfd)
                     selector.register(pidfd, selectors.EVENT_READ, (pid, report))
                 finally:
                     os.close(connection)
@@ -167,7 +167,7 @@ def _rehearse(data: bytes, request: DecodeRequest) -> None:
     with ours, theirs:
         os.write(upload, data)
         ours.send(ALL)
-        child.decode(request, theirs, upload, lambda seconds: None)
+        child.decode(request, theirs, upload, lambda seconds: None, lambda size: None)
     os.close(upload)
 
 

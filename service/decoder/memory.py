@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+
+from .fork_client import Child
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARE = 0.25  # of the memory of the machine or container
@@ -11,15 +12,6 @@ _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-
-
-class Sized(Protocol):
-    """A child whose memory counts."""
-
-    pid: int
-
-    def kill(self) -> None:
-        """Kills it if it still runs."""
 
 
 def default_budget() -> int:
@@ -33,7 +25,7 @@ def default_budget() -> int:
     return int(_SHARE * min(limits))
 
 
-def over_budget(children: Iterable[Sized], base: int, budget: int) -> Sized | None:
+def over_budget(children: Iterable[Child], base: int, budget: int) -> Child | None:
     """The largest child where all together have more than `budget` bytes, None otherwise.
 
     `base` bytes of each are those of the process that they were forked from, and count once.

@@ -2,16 +2,25 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
 
+from ..cancellation import create_task_apart
 from .decoder import Decoder
 from .fork_client import Child, ForkServer
+from .memory import default_budget, over_budget, private_bytes
 from .protocol import DecodeRequest, DecoderError
 
 logger = structlog.get_logger(__name__)
+
+_DISK_THREADS = 4
+_LOOK = 0.25  # s between two looks at the memory
+_TRYING = 60.0  # s for which a lost fork server is started again and again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # s
 
 
 class DecoderPool:
@@ -21,14 +30,25 @@ class DecoderPool:
     wait for a fork. The next one is forked when that upload is done, not to compete with it.
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
     unless given). The fork server is started again whenever it is lost; `on_failure` is called
-    where it does not come back.
+    where it does not come back within a minute. A child that makes no progress for `timeout`
+    seconds is replaced. When all children together have more than `max_memory` bytes (by default a
+    quarter of what there is), the largest is killed.
     """
 
     def __init__(
-        self, spool_dir: Path | None = None, on_failure: Callable[[], None] = lambda: None
+        self,
+        spool_dir: Path | None = None,
+        on_failure: Callable[[], None] = lambda: None,
+        timeout: float = 10.0,
+        max_memory: int | None = None,
     ) -> None:
         self._spool_dir = spool_dir
         self._on_failure = on_failure
+        self._timeout = timeout
+        self._max_memory = max_memory or default_budget()
+        self._disk = ThreadPoolExecutor(_DISK_THREADS, "disk")
+        self._children: set[Child] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._fork_server: ForkServer | None = None
         self._starting = asyncio.Lock()
         self._replacing: asyncio.Task[None] | None = None
@@ -42,7 +62,20 @@ class DecoderPool:
         Raises `DecoderError` when it does not come up.
         """
         await self._running_fork_server()
+        if self._watching is None:
+            self._start_threads()
+            self._watching = create_task_apart(self._watch_memory())
         self._fork_ahead()
+
+    def _start_threads(self) -> None:
+        """Now, since later there may be no room for one. Raises `DecoderError`."""
+        all_run = threading.Barrier(_DISK_THREADS)
+        try:
+            for _ in range(_DISK_THREADS):
+                self._disk.submit(all_run.wait)
+        except RuntimeError as error:
+            all_run.abort()
+            raise DecoderError(f"no thread can be started: {error}") from error
 
     @property
     def running(self) -> bool:
@@ -53,17 +86,21 @@ class DecoderPool:
         """Ends the fork server and with it every child, for good."""
         self._closed = True
         self._drop_ahead()
-        if self._replacing is not None:
-            self._replacing.cancel()
+        for task in (self._replacing, self._watching):
+            if task is not None:
+                task.cancel()
         async with self._starting:
             if self._fork_server is not None:
                 await self._fork_server.close()
+        self._disk.shutdown(wait=False)
 
     @contextlib.asynccontextmanager
     async def open(self, request: DecodeRequest) -> AsyncIterator[Decoder]:
         """A decoder for one upload. Raises `DecoderError` when there is none to be had."""
         try:
-            async with Decoder(self._begin, self._spool_dir, request) as decoder:
+            async with Decoder(
+                self._begin, self._spool_dir, self._disk, self._timeout, request
+            ) as decoder:
                 yield decoder
         finally:
             self._fork_ahead()
@@ -77,8 +114,13 @@ class DecoderPool:
         while True:
             child, self._ahead = self._ahead, None
             try:
+                if child is not None and child.stopped:
+                    child.kill()
+                    child.connection.close()
+                    child = None
                 child = child or await self._fork()
                 child.begin(request, upload)
+                self._children.add(child)
                 return child
             except DecoderError:
                 tries -= 1
@@ -88,7 +130,7 @@ class DecoderPool:
     def _fork_ahead(self) -> None:
         idle = self._forking is None or self._forking.done()
         if self._ahead is None and idle and self.running and not self._closed:
-            self._forking = asyncio.create_task(self._forked_ahead())
+            self._forking = create_task_apart(self._forked_ahead())
 
     async def _forked_ahead(self) -> None:
         with contextlib.suppress(DecoderError):  # the next upload meets it again
@@ -112,7 +154,7 @@ class DecoderPool:
                 raise DecoderError("the audio decoder is not running")
             if self._fork_server is None or self._fork_server.gone:
                 self._fork_server = await ForkServer.start()
-                self._replacing = asyncio.create_task(self._replace(self._fork_server))
+                self._replacing = create_task_apart(self._replace(self._fork_server))
             return self._fork_server
 
     async def _replace(self, fork_server: ForkServer) -> None:
@@ -122,9 +164,31 @@ class DecoderPool:
             return
         logger.error("the audio decoder was lost and is started again")
         self._drop_ahead()
-        try:
-            await self.start()
-        except DecoderError as error:
-            if not self._closed:
-                logger.critical("audio cannot be decoded", error=str(error))
-                self._on_failure()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _TRYING
+        pause = _FIRST_PAUSE
+        while not self._closed:
+            try:
+                await self.start()
+                return
+            except DecoderError as error:
+                if loop.time() > deadline:
+                    logger.critical("audio cannot be decoded", error=str(error))
+                    self._on_failure()
+                    return
+                logger.warning("the audio decoder does not start", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._children = {child for child in self._children if not child.gone}
+            if not self._children or self._fork_server is None:
+                continue
+            base = private_bytes(self._fork_server.pid)
+            largest = over_budget(self._children, base, self._max_memory)
+            if largest is not None:
+                logger.error("audio decoders have too much memory: the largest is killed")
+                largest.over_budget = True
+                largest.kill()

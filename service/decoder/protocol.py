@@ -3,7 +3,7 @@
 The server sends the fork server `FORK` and two descriptors: the child's end of its socket, and the
 report, on which the fork server says what becomes of the child:
 
-    int32  0 and with it the child's pidfd: it has been forked; or the errno that says why not
+    int32  its pid, and with it its pidfd: it has been forked; or the errno that says why not
     int32  when it has ended: its exit status, or minus the number of the signal that ended it
 
 On the child's socket, a message is one byte for its kind, a 32-bit little-endian length, and as
@@ -40,6 +40,10 @@ MORE, ALL = b".", b"$"
 
 class DecoderError(EncodecError):
     """No decoder can be had: the server's fault, not the upload's."""
+
+
+class DecoderMemoryError(DecoderError):
+    """The decoder was ended because all decoders together needed too much memory."""
 
 
 @dataclass(frozen=True)

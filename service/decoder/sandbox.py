@@ -14,12 +14,15 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
-_MEMORY = 1 << 30  # bytes above what the fork server has
-_FIRST_CPU = 30  # s of CPU before the first second of audio
-_CPU_SHARE = 0.5  # s of CPU per second of audio after that: 60 times what decoding takes
+_MOST_MEMORY = 1 << 30  # bytes above what the fork server has
+_FIRST_MEMORY = 64 << 20  # of that before anything has been read
+_MEMORY_SHARE = 4  # bytes of memory for a byte of the upload: indexes of long files grow with them
+_FIRST_CPU = 15  # s of CPU before the first second of audio
+_CPU_SHARE = 0.1  # s of CPU per second of audio after that: ordinary files take 0.002 to 0.01
 _MOST_CPU = 24 * 3600  # s
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_base = 0  # bytes of memory that the fork server had when it confined itself
 
 
 def die_with(parent: int) -> None:
@@ -31,16 +34,19 @@ def die_with(parent: int) -> None:
 
 def confine_family() -> None:
     """Bounds this process and all that it forks, irrevocably: no new privileges, no core dump, no
-    file written, and memory."""
+    file written, and memory; where the machine has none left, they are the first to be killed."""
+    global _base
+    _base = _data_bytes()
+    Path("/proc/self/oom_score_adj").write_text("1000")
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_DATA, _data_bytes() + _MEMORY)
+    _limit(resource.RLIMIT_DATA, _base + _MOST_MEMORY)
 
 
 def confine(most_files: int) -> None:
-    """Bounds this process irrevocably: its CPU time, no debugger, and no descriptor above those it
-    holds.
+    """Bounds this process: its CPU time and memory, and irrevocably: no debugger, and no descriptor
+    above those it holds.
 
     All descriptors below `most_files` are meant to be in use, so nothing more can be opened: no
     file, no socket.
@@ -48,12 +54,19 @@ def confine(most_files: int) -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
     allow_cpu(0)
+    allow_memory(0)
 
 
 def allow_cpu(audio_seconds: float) -> None:
     """Raises the CPU limit in proportion to the audio made so far."""
     seconds = min(_FIRST_CPU + int(audio_seconds * _CPU_SHARE), _MOST_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, _MOST_CPU))
+
+
+def allow_memory(upload_bytes: int) -> None:
+    """Raises the memory limit in proportion to the bytes of the upload received so far."""
+    memory = min(_FIRST_MEMORY + _MEMORY_SHARE * upload_bytes, _MOST_MEMORY)
+    resource.setrlimit(resource.RLIMIT_DATA, (_base + memory, _base + _MOST_MEMORY))
 
 
 def _limit(kind: int, value: int) -> None:

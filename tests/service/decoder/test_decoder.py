@@ -15,7 +15,7 @@ from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
 from service.decoder.decoder import Decoder
 from service.decoder.pool import DecoderPool
-from service.decoder.protocol import DecodeRequest
+from service.decoder.protocol import DecodeRequest, DecoderError
 from tests.media import Floats, encode, float_wav, tone
 from tests.service.decoder.processes import TIMEOUT, decoding, names
 
@@ -183,7 +183,7 @@ async def test_audio_that_cannot_be_decoded_is_a_typed_error(pool: DecoderPool) 
     assert (await decode(pool, whole, max_seconds=2)).shape == (1, 48_000)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGXCPU])
 async def test_a_child_that_dies_is_an_error_of_its_upload_only(
     pool: DecoderPool, number: signal.Signals
 ) -> None:
@@ -199,6 +199,19 @@ async def test_a_child_that_dies_is_an_error_of_its_upload_only(
                     pass
         await feed(other, data[1000:])
         assert len([block async for block in other.blocks()]) == 2
+
+
+async def test_a_child_that_is_killed_is_replaced_once(pool: DecoderPool) -> None:
+    data = float_wav(tone(2.0, 24_000), 24_000)
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await decoder.feed(data[:1000])
+        blocks = decoder.blocks()
+        first = asyncio.create_task(anext(blocks))
+        killed = await new_child(pool)
+        os.kill(killed, signal.SIGKILL)
+        os.kill(await new_child(pool, {killed}), signal.SIGKILL)
+        with pytest.raises(DecoderError):
+            await first
 
 
 async def settled_descriptors() -> int:
@@ -245,7 +258,7 @@ async def test_a_child_has_no_secrets_privileges_or_spare_descriptors(pool: Deco
         assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
         assert names(root / "fd") == ["0", "1", "2", "3", "4"]
         processor = resource.RLIMIT_CPU
-        assert resource.prlimit(pid, processor)[0] == 30
+        assert resource.prlimit(pid, processor)[0] == 15
         mine = resource.getrlimit(processor)  # what bounds one upload bounds no fork server
         assert resource.prlimit(fork_server_pid(pool), processor) == mine
         flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
