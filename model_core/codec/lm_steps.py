@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ecdc import build_stable_quantized_cdf
-from ..nn.lm import LMModel
-from ..nn.transformer import (
+from ..nn.lm import (
+    LMModel,
     StreamingTransformerEncoder,
     StreamingTransformerEncoderLayer,
     sin_embedding,

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..nn.lstm import SLSTM
+from ..nn.seanet import SLSTM
 from .plan import Convolution, Plan
 
 Conv = nn.Conv1d | nn.ConvTranspose1d

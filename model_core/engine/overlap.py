@@ -1,4 +1,4 @@
-"""Overlap-add of segments as they come, equal to `nn.overlap.linear_overlap_add` of all of them."""
+"""Overlap-add of segments as they come, equal to `nn.network.linear_overlap_add` of all of them."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class OverlapAdd:
 
 
 def triangle(length: int) -> np.ndarray:
-    """`nn.overlap.triangle` in float32, with the bits of `torch.linspace`: steps from 0 up to the
+    """The weights of `linear_overlap_add` in float32, with the bits of `torch.linspace`: steps from 0 up to the
     middle and from 1 down to it, each rounded once."""
     step = np.float64(np.float32(1) / np.float32(length + 1))
     number = np.arange(1, length + 1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..nn.conv import extra_padding
-from ..nn.lstm import SLSTM
+from ..nn.seanet import SLSTM
 from .blocks import StreamState
 from .modules import Modules
 from .plan import Convolution, Layer, Plan, Residual
