@@ -7,7 +7,7 @@ from ..codec import Codec
 from ..cores import usable_cores
 from ..ecdc import Header
 from ..engine import EngineOptions
-from ..engine.device import find_device
+from ..engine.choose import find_device
 from .errors import CommandError
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from ..arithmetic import Multiplication, arithmetic
+from ..modules import Multiplication, arithmetic
 from .capture import CaptureError, Recording
 from .handover import handover
 from .steps import Tensors
