@@ -6,7 +6,7 @@ The native backend does without torch. The others, `torch_engine.TorchEngine` an
 `cuda.CudaEngine`, are imported by name, or by `make_engine` when it chooses one.
 """
 
-from .choose import BACKENDS, PRECISIONS, Backend, make_engine
+from .choose import make_engine
 from .native import NativeEngine
 from .overlap import OverlapAdd
 from .protocol import (
@@ -24,10 +24,7 @@ from .protocol import (
 )
 
 __all__ = [
-    "BACKENDS",
     "BATCHES_AT_ONCE",
-    "PRECISIONS",
-    "Backend",
     "DecodeItem",
     "EncodeItem",
     "EncodePrecision",

@@ -11,10 +11,6 @@ from .native import NativeEngine, find_library
 from .protocol import EncodePrecision, Engine, EngineOptions, NetworkWeights, Precision
 
 Backend = Literal["auto", "native", "cuda", "torch"]
-BACKEND_VARIABLE = "ENCODEC_BACKEND"
-BACKENDS: tuple[str, ...] = get_args(Backend)
-PRECISIONS: tuple[str, ...] = get_args(Precision)
-ENCODE_PRECISIONS: tuple[str, ...] = get_args(EncodePrecision)
 
 _DEVICE = re.compile(r"cpu|cuda(?::(\d{1,3}))?", re.ASCII)
 
@@ -27,13 +23,13 @@ def make_engine(
     Raises `EncodecError` for a backend or a precision that does not work here.
     """
     precision, encode_precision = options.precision, options.encode_precision
-    backend = options.backend or os.environ.get(BACKEND_VARIABLE) or "auto"
+    backend = options.backend or os.environ.get("ENCODEC_BACKEND") or "auto"
     kind, _, build = backend.partition("-")
-    if kind not in BACKENDS or (build and kind != "native"):
-        raise EncodecError(f"no backend {backend!r}; there is {', '.join(BACKENDS)}")
-    for wanted, known in ((precision, PRECISIONS), (encode_precision, ENCODE_PRECISIONS)):
-        if wanted not in known:
-            raise EncodecError(f"no precision {wanted!r}; there is {', '.join(known)}")
+    if kind not in get_args(Backend) or (build and kind != "native"):
+        raise EncodecError(f"no backend {backend!r}; there is {', '.join(get_args(Backend))}")
+    for wanted, known in ((precision, Precision), (encode_precision, EncodePrecision)):
+        if wanted not in get_args(known):
+            raise EncodecError(f"no precision {wanted!r}; there is {', '.join(get_args(known))}")
     on_gpu = device.startswith("cuda")
     can_capture = weights.config.lstm > 0  # the steps of the CUDA backend have an LSTM
     if kind == "auto":

@@ -133,16 +133,15 @@ class SConv1d(nn.Module):
         make = WeightNormConv1d if norm == "weight_norm" else nn.Conv1d
         conv = make(in_channels, out_channels, kernel_size, stride, dilation=dilation)
         self.conv = _with_norm("conv", conv, norm)
-        self.causal = causal
         self.stride = stride
         self.window = (kernel_size - 1) * dilation + 1
         self.padding_total = self.window - stride
+        self.padding_right = 0 if causal else self.padding_total // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        right = 0 if self.causal else self.padding_total // 2
-        left = self.padding_total - right
+        left = self.padding_total - self.padding_right
         extra = extra_padding(x.shape[-1], self.window, self.stride, self.padding_total)
-        return self.conv(reflect_pad(x, left, right + extra))
+        return self.conv(reflect_pad(x, left, self.padding_right + extra))
 
 
 class SConvTranspose1d(nn.Module):

@@ -47,30 +47,16 @@ class StreamingTransformerEncoder(nn.Module):
     starts from one position of zeros in each layer, as in the reference.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        hidden_scale: float = 4.0,
-        num_heads: int = 8,
-        num_layers: int = 5,
-        max_period: float = 10000,
-        past_context: int = 1000,
-        dropout: float = 0.0,
-    ):
+    def __init__(self, dim: int, num_heads: int = 8, num_layers: int = 5, past_context: int = 1000):
         super().__init__()
         if dim % num_heads or dim % 2:
             raise ValueError(f"dim {dim} must be even and a multiple of num_heads {num_heads}")
-        self.max_period = max_period
+        self.max_period = 10_000
         self.past_context = past_context
         self.norm_in = nn.LayerNorm(dim)
         self.layers = nn.ModuleList(
             StreamingTransformerEncoderLayer(
-                dim,
-                num_heads,
-                int(dim * hidden_scale),
-                activation=F.gelu,
-                batch_first=True,
-                dropout=dropout,
+                dim, num_heads, 4 * dim, activation=F.gelu, batch_first=True, dropout=0.0
             )
             for _ in range(num_layers)
         )

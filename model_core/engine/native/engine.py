@@ -75,7 +75,7 @@ class NativeEngine:
         self.blocks_at_once = several if self.threads > 1 else 1
         self._root = library.root
         self._native = library.model(
-            Spec.of(self.config, self.precision), flat_weights(self.config, weights.state)
+            Spec(self.config, self.precision), flat_weights(self.config, weights.state)
         )
 
     @staticmethod
@@ -110,7 +110,7 @@ class NativeEngine:
                 books = max(item.num_codebooks for item in stream)
                 codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
                 first, state = self._state(stream[0].state, self._native.encoder_state)
-                pieces.append(Piece.of(samples, codes, state, first, stream[-1].last))
+                pieces.append(Piece(samples, codes, state, first, stream[-1].last))
                 sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
                 for number, item, part in zip(numbers, stream, _cut(codes, sizes), strict=True):
                     results[number] = EncodedBlock(part[: item.num_codebooks], scale)
@@ -131,7 +131,7 @@ class NativeEngine:
                 samples = np.empty((self.config.channels, codes.shape[1] * hop), np.float32)
                 first, state = self._state(stream[0].state, self._native.decoder_state)
                 scale = 1.0 if scale is None else scale
-                pieces.append(Piece.of(samples, codes, state, first, stream[-1].last, scale))
+                pieces.append(Piece(samples, codes, state, first, stream[-1].last, scale))
                 sizes = [item.block.codes.shape[1] * hop for item in stream]
                 results.update(zip(numbers, _cut(samples, sizes), strict=True))
             self._native.decode(pieces, threads or self.threads)

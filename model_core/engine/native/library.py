@@ -48,9 +48,8 @@ class Spec(ctypes.Structure):
         ("decode_bfloat16", ctypes.c_int32),
     )
 
-    @classmethod
-    def of(cls, config: ModelConfig, precision: Precision = "float32") -> "Spec":
-        return cls(
+    def __init__(self, config: ModelConfig, precision: Precision = "float32"):
+        super().__init__(
             causal=config.causal,
             channels=config.channels,
             dimension=config.dimension,
@@ -79,20 +78,18 @@ class Piece(ctypes.Structure):
         ("sample_count", ctypes.c_int64),
         ("frames", ctypes.c_int64),
     )
-    arrays: tuple[np.ndarray | None, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         samples: np.ndarray,
         codes: np.ndarray,
         state: np.ndarray | None,
         first: bool,
         last: bool,
         scale: float = 1.0,
-    ) -> "Piece":
+    ):
         """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
-        piece = cls(
+        super().__init__(
             samples=samples.ctypes.data,
             codes=codes.ctypes.data,
             state=None if state is None else state.ctypes.data,
@@ -103,8 +100,7 @@ class Piece(ctypes.Structure):
             sample_count=samples.shape[1],
             frames=codes.shape[1],
         )
-        piece.arrays = (samples, codes, state)
-        return piece
+        self._arrays = (samples, codes, state)
 
 
 class NativeLibrary:

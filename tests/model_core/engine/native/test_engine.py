@@ -308,7 +308,7 @@ def test_every_weight_is_there_once(name: str) -> None:
 def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
     weights = flat_weights(model.config, state_of(model))
-    spec = Spec.of(model.config)
+    spec = Spec(model.config)
     for wrong in (weights[:-1], np.append(weights, weights[:1])):
         with pytest.raises(EncodecError, match="the weights are"):
             best.model(spec, wrong)
@@ -326,7 +326,7 @@ def test_weights_that_are_no_numbers_are_refused(peers: Peers, best: NativeLibra
     for wrong in (np.nan, np.inf):
         weights[-1] = wrong
         with pytest.raises(EncodecError, match="not all finite"):
-            best.model(Spec.of(model.config), weights)
+            best.model(Spec(model.config), weights)
 
 
 @pytest.mark.parametrize("name", NAMES)
