@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model_core.engine.cuda.recorder import same_workspaces
+from model_core.engine.cuda.capture import same_workspaces
 from model_core.engine.modules import arithmetic
 
 from ..machine import this_machine

@@ -21,7 +21,7 @@ from ..protocol import (
     states_kept,
 )
 from .library import NativeLibrary, Piece, Spec
-from .sums import cascade_sum, fold_weight_norm
+from .sums import cascade_sum, without_weight_norm
 
 # Blocks of one stream in one call, for each thread that shares it: enough that no thread waits long
 # for another; few where other streams wait.
@@ -150,7 +150,7 @@ class NativeEngine:
 def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
     """Encoder, decoder and the codebooks' entries, float32 `[n]`, as `NativeLibrary.model` takes
     them. Raises `KeyError` for a tensor that `state` lacks; weight norm may be folded or not."""
-    state = fold_weight_norm(state)
+    state = without_weight_norm(state)
     return np.concatenate([state[n].ravel() for n in weight_shapes(config)], dtype=np.float32)
 
 

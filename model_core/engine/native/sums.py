@@ -41,7 +41,7 @@ def norms(rows: np.ndarray) -> np.ndarray:
     return np.sqrt(lanes[0])
 
 
-def fold_weight_norm(state: State) -> State:
+def without_weight_norm(state: State) -> State:
     """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)`, with the bits that torch gives
     it."""
     folded: State = {}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from model_core.checkpoints.files import weights_id
 from model_core.checkpoints.load import state_of
-from model_core.checkpoints.names import weights_id
 from model_core.checkpoints.save import save_reference, save_weights
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import WeightsError

@@ -1,29 +1,15 @@
-"""Several inputs, and folders."""
+"""Which input becomes which output, and which outputs are refused."""
 
 from pathlib import Path
 
-import pytest
-
-from model_core.codec import Codec
-
-from .conftest import Command, files_in, write_wav
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three short recordings and things that are none."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for seed, name in enumerate(("a.wav", "b.WAV", "c.wav")):
-        write_wav(folder / name, seconds=0.1, seed=seed)
-    (folder / "notes.txt").write_text("not audio")
-    (folder / ".hidden.wav").write_text("not audio either")
-    (folder / "deeper").mkdir()
-    return folder
-
-
-OTHERS = {"notes.txt", ".hidden.wav", "deeper"}
-WAVS = {"a.wav", "b.WAV", "c.wav"}
+from .conftest import (
+    OTHERS,
+    WAVS,
+    Command,
+    files_in,
+    refused,
+    write_wav,
+)
 
 
 def test_a_folder(encodec: Command, folder: Path) -> None:
@@ -94,18 +80,6 @@ def test_one_is_the_same_as_many(encodec: Command, folder: Path, tmp_path: Path)
     assert (tmp_path / "c.ecdc").read_bytes() == (folder / "c.ecdc").read_bytes()
 
 
-def test_the_others_are_done_when_one_fails(encodec: Command, folder: Path) -> None:
-    (folder / "b.WAV").write_text("not audio")
-    (folder / "c.ecdc").write_bytes(b"precious")
-    outcome = encodec(folder / "a.wav", folder / "b.WAV", folder / "c.wav", folder / "none.wav")
-    assert outcome.code == 1
-    assert [line.split(": ")[1] for line in outcome.lines] == [
-        str(folder / name) for name in ("b.WAV", "c.wav", "none.wav")
-    ]
-    assert files_in(folder) == OTHERS | WAVS | {"a.ecdc", "c.ecdc"}
-    assert (folder / "c.ecdc").read_bytes() == b"precious"
-
-
 def test_two_that_are_not_input_and_output(encodec: Command, folder: Path, tmp_path: Path) -> None:
     """Neither is new nor can the second be an output."""
     for name in ("a", "b"):
@@ -174,19 +148,56 @@ def test_outputs_do_not_overwrite_inputs(encodec: Command, folder: Path) -> None
     assert "c.ecdc" in files_in(folder)
 
 
-def test_models_are_loaded_once(
-    encodec: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = []
-    original = Codec.__init__
+def test_no_input(encodec: Command, tmp_path: Path) -> None:
+    refused(encodec(tmp_path / "none.wav"), "none.wav", "no such")
+    refused(encodec(tmp_path / "none.wav", tmp_path / "y.ecdc"), "none.wav")
+    assert files_in(tmp_path) == set()
 
-    def counting(self: Codec, *args: object, **kwargs: object) -> None:
-        loaded.append(self)
-        original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Codec, "__init__", counting)
-    encodec(folder)
-    assert len(loaded) == 1
-    loaded.clear()
-    encodec(folder / "a.ecdc", folder / "b.ecdc", folder / "c.ecdc")
-    assert len(loaded) == 1
+def test_existing_output_needs_force(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    for name, source in (("x.ecdc", wav), ("y.ecdc", wav), ("y.wav", wav)):
+        target = tmp_path / name
+        target.write_bytes(b"precious")
+        names = [source] if name == "x.ecdc" else [source, target]
+        refused(encodec(*names), name, "-f")
+        assert target.read_bytes() == b"precious"
+    assert encodec("--force", wav).code == 0
+    assert encodec("-f", wav, tmp_path / "y.wav").code == 0
+    assert (tmp_path / "x.ecdc").read_bytes()[:4] == b"ECDC"
+    assert (tmp_path / "y.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_output_extension(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    refused(encodec(wav, tmp_path / "y.mp3"), "y.mp3", ".wav", ".ecdc")
+    encodec(wav)
+    refused(encodec(tmp_path / "x.ecdc", tmp_path / "y.ecdc"), "y.ecdc", ".wav")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
+
+
+def test_output_folder(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    refused(encodec(wav, tmp_path / "none" / "y.ecdc"), "none", "does not exist")
+    assert encodec("-o", wav, wav).code == 2
+    (tmp_path / "y.ecdc").mkdir()
+    assert encodec(wav, tmp_path / "y.ecdc").code == 2
+
+
+def test_output_that_is_the_input(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    before = wav.read_bytes()
+    (tmp_path / "link.wav").symlink_to(wav)
+    (tmp_path / "hard.wav").hardlink_to(wav)
+    for name in ("x.wav", "link.wav", "hard.wav", "../" + tmp_path.name + "/x.wav"):
+        refused(encodec("-f", wav, tmp_path / name), "input")
+    assert wav.read_bytes() == before
+
+
+def test_the_output_folder_is_made(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    outcome = encodec("-o", tmp_path / "new" / "folder", wav)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert files_in(tmp_path / "new" / "folder") == {"x.ecdc"}
+
+
+def test_names_with_dots_are_kept(encodec: Command, tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.1.wav", seconds=0.1)
+    assert encodec(tmp_path / "x.1.wav").code == 0
+    assert encodec(tmp_path / "x.1.ecdc").code == 0
+    assert files_in(tmp_path) == {"x.1.wav", "x.1.ecdc", "x.1_decompressed.wav"}

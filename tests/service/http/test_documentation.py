@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from service.app import create_app
+from service.http.documentation import problem_responses
 from service.http.problems import PROBLEM_JSON, ProblemCode
 from service.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings.defaults().model_copy(update={"device": "cpu"})).openapi()
+    return create_app(Settings.model_construct(device="cpu")).openapi()
 
 
 def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,6 +48,18 @@ def test_keys_are_optional_and_operators_need_none(document: dict[str, Any]) -> 
 
 
 def test_completing_the_document_twice_changes_nothing() -> None:
-    app = create_app(Settings.defaults().model_copy(update={"device": "cpu"}))
+    app = create_app(Settings.model_construct(device="cpu"))
     first = deepcopy(app.openapi())
     assert app.openapi() == first
+
+
+def test_error_responses_are_documented_by_status() -> None:
+    responses = problem_responses(ProblemCode.BUSY, ProblemCode.BROKEN_ECDC, ProblemCode.EMPTY_BODY)
+    assert list(responses) == [400, 429]
+    for response in responses.values():
+        assert list(response["content"]) == [PROBLEM_JSON]
+    assert "`empty_body`" in responses[400]["description"]
+    assert "`broken_ecdc`" in responses[400]["description"]
+    assert "`truncated_ecdc`" not in responses[400]["description"]
+    assert "Retry-After" in responses[429]["headers"]
+    assert "WWW-Authenticate" in problem_responses(ProblemCode.UNAUTHORIZED)[401]["headers"]

@@ -10,16 +10,16 @@ import torch
 import transformers
 from encodec.model import LMModel as ReferenceLM
 
-from model_core import checkpoints
-from model_core.checkpoints import Registry, convert
-from model_core.checkpoints.config import config_from_hub, config_to_hub
+from model_core.checkpoints import Registry, shared_registry
+from model_core.checkpoints.files import weights_id
+from model_core.checkpoints.hub import config_from_hub, config_to_hub, from_hub, to_hub
 from model_core.checkpoints.load import load_lm, load_network, state_of
-from model_core.checkpoints.names import weights_id
 from model_core.checkpoints.save import save_hub, save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.errors import WeightsError
 from model_core.model import EncodecModel, load_model
 from tests.model_core.checkpoints.conftest import save_th
+from tests.model_core.checkpoints.hub_forms import HubForm, hub_tensors, save_hub_form
 from tests.peers import Peers, entries_used, signal
 
 NAMES = ["encodec_24khz", "encodec_48khz"]
@@ -60,7 +60,7 @@ def write(reference: encodec.EncodecModel, layout: str, folder: Path) -> None:
     elif layout == "own":
         save_weights(ours, folder, torch.float32)
     else:
-        save_hub(ours, folder, "weight_g" if layout == "hub weight_g" else "original")
+        save_hub_form(ours, folder, "weight_g" if layout == "hub weight_g" else "original")
 
 
 @pytest.mark.parametrize("layout", ["reference", "own", "hub weight_g", "hub original"])
@@ -90,7 +90,7 @@ def test_half_precision_is_read_as_float32(
 
 
 def test_fused_weights(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
-    save_hub(ours_from(reference24), tmp_path, "fused")
+    save_hub_form(ours_from(reference24), tmp_path, "fused")
     model = load_model("encodec_24khz", str(tmp_path))
     x = signal(1, 24_000, 24_000)[None]
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_loading_leaves_random_numbers_alone(th24: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> Any:
+def hub_peer(reference: encodec.EncodecModel, form: HubForm) -> Any:
     """`transformers`' own model; its methods may also return bare tuples, so mypy is not asked."""
     config = config_to_hub(CONFIGS[name_of(reference)])
     peer = transformers.EncodecModel(transformers.EncodecConfig(**config)).eval()
@@ -130,7 +130,7 @@ def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> Any:
         for module in list(peer.modules()):
             if torch.nn.utils.parametrize.is_parametrized(module, "weight"):
                 torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
-    tensors = convert.to_hub(state_of(reference), form)
+    tensors = hub_tensors(state_of(reference), form)
     peer.load_state_dict({n: torch.from_numpy(a) for n, a in tensors.items()}, strict=True)
     return peer
 
@@ -139,7 +139,7 @@ def hub_peer(reference: encodec.EncodecModel, form: convert.HubForm) -> Any:
     ("name", "form"),
     [(NAMES[0], "weight_g"), (NAMES[0], "original"), (NAMES[0], "fused"), (NAMES[1], "original")],
 )
-def test_transformers_codes_the_same(name: str, form: convert.HubForm, peers: Peers) -> None:
+def test_transformers_codes_the_same(name: str, form: HubForm, peers: Peers) -> None:
     """Its own padding and masks aside: the input has whole segments only."""
     reference = peers.pair(name).reference
     peer = hub_peer(reference, form)
@@ -160,9 +160,9 @@ def test_transformers_codes_the_same(name: str, form: convert.HubForm, peers: Pe
 
 
 @pytest.mark.parametrize("form", ["weight_g", "original"])
-def test_names_there_and_back(reference: encodec.EncodecModel, form: convert.HubForm) -> None:
+def test_names_there_and_back(reference: encodec.EncodecModel, form: HubForm) -> None:
     state = state_of(reference)
-    back = convert.from_hub(convert.to_hub(state, form), CONFIGS[name_of(reference)])
+    back = from_hub(hub_tensors(state, form), CONFIGS[name_of(reference)])
     assert back.keys() == state.keys()
     assert all(np.array_equal(back[name], state[name]) for name in state)
 
@@ -175,7 +175,7 @@ def test_transformers_folder(reference24: encodec.EncodecModel, tmp_path: Path) 
     save_hub(ours_from(reference24), tmp_path / "ours")
     peer = transformers.EncodecModel.from_pretrained(tmp_path / "ours")
     theirs = state_of(peer)
-    for name, values in convert.to_hub(state_of(reference24)).items():
+    for name, values in to_hub(state_of(reference24)).items():
         assert np.array_equal(theirs[name], values)
 
 
@@ -201,7 +201,8 @@ def test_language_model(
     assert found.lm.path == ours
     assert found.lm.id == weights_id(state_of(reference_lm))
     assert found.lm_header_name == f"{model.name}+{found.lm.id}"
-    assert checkpoints.lm_header_name(model.name, str(tmp_path)) == found.lm_header_name
+    shared = shared_registry(str(tmp_path)).find_exact(model.name)
+    assert shared.lm_header_name == found.lm_header_name
     registry = Registry(str(tmp_path))
     loaded = load_lm(registry.fetch_lm(registry.find_exact(found.lm_header_name)))
     indices = torch.randint(0, 1025, (1, 32, 3))

@@ -7,8 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.codec.entropy import LMDecoder, LMEncoder
-from model_core.codec.lm_steps import FrameByFrame, frame_by_frame, rows_stand_alone
+from model_core.codec.entropy import (
+    FrameByFrame,
+    LMDecoder,
+    LMEncoder,
+    frame_by_frame,
+    rows_stand_alone,
+)
 from model_core.nn.lm import LMModel
 from tests.peers import NAMES, Peers
 
@@ -64,13 +69,13 @@ def test_bytes_do_not_depend_on_it(
     codes = random_codes(4, 60)
     coded = []
     for _ in range(2):
-        encoder = LMEncoder(lambda: lm, 4)
+        encoder = LMEncoder(lm, 4)
         coded.append(encoder.encode(codes[:, :20]) + encoder.encode(codes[:, 20:]))
         coded[-1] += encoder.finish()
-        monkeypatch.setattr("model_core.codec.lm_steps.rows_stand_alone", lambda *_shape: False)
+        monkeypatch.setattr("model_core.codec.entropy.rows_stand_alone", lambda *_shape: False)
         assert frame_by_frame(lm) is lm
     assert coded[0] == coded[1]
-    decoder = LMDecoder(lambda: lm, 4, io.BytesIO(coded[0]))
+    decoder = LMDecoder(lm, 4, io.BytesIO(coded[0]))
     assert np.array_equal(decoder.decode(60), codes)
 
 

@@ -1,12 +1,21 @@
-"""`-` for stdin and stdout, and named pipes."""
+"""`-` for stdin and stdout, named pipes, and files that appear whole or not at all."""
 
+import errno
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from .conftest import Command, files_in, samples_of
+from .conftest import (
+    PROGRAM,
+    Command,
+    files_in,
+    refused,
+    samples_of,
+    write_wav,
+)
 
 
 @pytest.fixture
@@ -104,3 +113,93 @@ def test_named_pipes(encodec: Command, wav: Path, tmp_path: Path, ecdc: bytes) -
         assert written.result() == ecdc
     assert source.is_fifo()
     assert target.is_fifo()
+
+
+def test_through_pipes(encodec: Command, wav: Path, environment: dict[str, str]) -> None:
+    """One process feeds the other; the bytes are those of the command in this process."""
+    with (
+        subprocess.Popen(
+            [*PROGRAM, "-b", "3", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        ) as compressing,
+        subprocess.Popen(
+            [*PROGRAM, "-"],
+            stdin=compressing.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        ) as decompressing,
+    ):
+        assert compressing.stdin is not None
+        assert compressing.stdout is not None
+        assert compressing.stderr is not None
+        compressing.stdout.close()
+        compressing.stdin.write(wav.read_bytes())
+        compressing.stdin.close()
+        out, err = decompressing.communicate()
+        assert compressing.stderr.read() == err == b""
+    assert compressing.returncode == decompressing.returncode == 0
+    assert len(samples_of(out)[0]) == 9600
+    assert out == encodec("-", stdin=encodec("-b", "3", wav, "-").out).out
+
+
+def test_reader_that_goes_away(
+    encodec: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    encodec(write_wav(tmp_path / "x.wav", seconds=8))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as out:
+        done = subprocess.run(
+            [*PROGRAM, str(tmp_path / "x.ecdc"), "-"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_full_disk(wav: Path, environment: dict[str, str]) -> None:
+    with Path("/dev/full").open("wb") as out:
+        done = subprocess.run(
+            [*PROGRAM, str(wav), "-"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [f"encodec: {wav}: No space left on device".encode()]
+
+
+def test_output_that_cannot_be_made_is_named(
+    encodec: Command, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the hidden file that it is written to first."""
+    refused(encodec(wav, "/proc/y.ecdc"), "cannot write /proc/y.ecdc")
+
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    refused(encodec(wav), f"cannot write {tmp_path / 'x.ecdc'}: Permission denied")
+    assert files_in(tmp_path) == {"x.wav"}
+
+
+def test_force_writes_through_a_link_and_keeps_permissions(
+    encodec: Command, wav: Path, tmp_path: Path
+) -> None:
+    real, link = tmp_path / "real.ecdc", tmp_path / "link.ecdc"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    refused(encodec(wav, link), "-f")
+    assert encodec("-f", wav, link).code == 0
+    assert link.is_symlink()
+    assert real.read_bytes()[:4] == b"ECDC"
+    assert real.stat().st_mode & 0o777 == 0o640

@@ -1,18 +1,62 @@
-"""Where the bytes go: a file that appears whole or not at all, or stdout."""
+"""Input from a file or stdin; output to stdout or a file that appears whole or not at all."""
 
 import atexit
 import os
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from .ending import raise_if_ended
-from .errors import CommandError
+from .plan import ECDC, STDIO, CommandError
+from .process import raise_if_ended
+
+_MAGIC = b"ECDC"
+_IN_MEMORY = 8 << 20  # bytes of a pipe that are kept without a file
+
+
+@contextmanager
+def open_source(source: str) -> Iterator[BinaryIO]:
+    """A seekable file; a pipe is copied to a temporary one first.
+
+    Raises `CommandError` where there is no such input, and `OSError`.
+    """
+    if source == STDIO:
+        if sys.stdin is None:
+            raise CommandError("stdin is closed")
+        with _spooled(sys.stdin.buffer) as spool:
+            yield spool
+        return
+    if not Path(source).exists():
+        raise CommandError("no such input file")
+    with Path(source).open("rb") as file:
+        if file.seekable():
+            yield file
+            return
+        with _spooled(file) as spool:
+            yield spool
+
+
+@contextmanager
+def _spooled(pipe: BinaryIO) -> Iterator[BinaryIO]:
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+        shutil.copyfileobj(pipe, spool)
+        spool.seek(0)
+        yield cast(BinaryIO, spool)
+
+
+def is_compressed(source: str, file: BinaryIO) -> bool:
+    """Whether to decompress: by the name of a file, by the first bytes of stdin."""
+    if source != STDIO:
+        return Path(source).suffix.lower() == ECDC
+    start = file.read(len(_MAGIC))
+    file.seek(0)
+    return start == _MAGIC
 
 
 def open_output(path: Path | None) -> AbstractContextManager[BinaryIO]:
@@ -30,7 +74,10 @@ def _stdout() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        _abandon_stdout()
+        # What is still buffered would fail once more when the process ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         raise CommandError("nobody reads the output any more") from None
 
 
@@ -65,10 +112,3 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         remove()
         atexit.unregister(remove)
-
-
-def _abandon_stdout() -> None:
-    """What is still buffered would fail once more when the process ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
