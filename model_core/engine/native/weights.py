@@ -13,17 +13,17 @@ from .sums import norms
 def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
     """Encoder, decoder and the codebooks' entries, float32 `[n]`.
 
-    `state` has the reference's names; weight norm may be folded or not (see `without_weight_norm`).
+    `state` has the reference's names; weight norm may be folded or not (see `fold_weight_norm`).
     Raises `KeyError` for a tensor that is missing.
     """
-    state = without_weight_norm(state)
+    state = fold_weight_norm(state)
     norm = config.norm == "time_group_norm"
     names = [*_of_plan(encoder_plan(config), norm), *_of_plan(decoder_plan(config), norm)]
     names += [f"quantizer.vq.layers.{k}._codebook.embed" for k in range(config.num_codebooks)]
     return np.concatenate([state[name].ravel() for name in names], dtype=np.float32)
 
 
-def without_weight_norm(state: State) -> State:
+def fold_weight_norm(state: State) -> State:
     """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)` that they make.
 
     With the bits that torch gives them (`sums.norms`).

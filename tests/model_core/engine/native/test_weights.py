@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model_core.checkpoints.load import state_of
-from model_core.engine.native.weights import flat_weights, without_weight_norm
+from model_core.engine.native.weights import flat_weights, fold_weight_norm
 from model_core.nn import conv
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
@@ -32,7 +32,7 @@ def test_weight_norm_is_folded_with_torchs_bits() -> None:
     state = state_of(model)
     folded = copy.deepcopy(model)
     conv.fold_weight_norm(folded)
-    theirs, ours = state_of(folded), without_weight_norm(state)
+    theirs, ours = state_of(folded), fold_weight_norm(state)
     assert ours.keys() == theirs.keys()
     for name, values in ours.items():
         np.testing.assert_array_equal(values, theirs[name])
