@@ -8,12 +8,11 @@ import numpy as np
 import torch
 
 from model_core.engine import Precision
-from model_core.engine.arithmetic import Multiplication
 from model_core.engine.cuda.capture import CudaRecorder, same_workspaces
 from model_core.engine.cuda.network import with_bfloat16_decoder
 from model_core.engine.cuda.runner import batch_of
 from model_core.engine.cuda.steps import CARRIED, DecodeStep, EncodeStep, Step, Tensors, Variant
-from model_core.engine.modules import Modules
+from model_core.engine.modules import Modules, Multiplication
 from model_core.engine.plan import Plan, decoder_plan, encoder_plan
 from model_core.nn.conv import fold_weight_norm
 from model_core.nn.network import EncodecNetwork

@@ -19,7 +19,7 @@ from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
 from ..cores import usable_cores
 from ..ecdc import Header, read_header
 from ..engine import EngineOptions
-from ..engine.device import find_device
+from ..engine.choose import find_device
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
 from .plan import WAV, CommandError, Conversion, Targets

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..ecdc import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from ..errors import InvalidAudioError
-from ..nn.lm import LMModel
-from ..nn.transformer import (
+from ..nn.lm import (
+    LMModel,
     StreamingTransformerEncoder,
     StreamingTransformerEncoderLayer,
     sin_embedding,

@@ -17,7 +17,7 @@ from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
-from model_core.engine.device import find_device
+from model_core.engine.choose import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 
 from ..http.problems import Problem, ProblemCode

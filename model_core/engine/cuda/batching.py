@@ -10,8 +10,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from ..blocks import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream
-from ..protocol import Engine
+from ..protocol import DecodeItem, EncodedBlock, EncodeItem, Engine, Item, by_stream
 from .capture import free_unused_memory
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from ..arithmetic import Multiplication, arithmetic
+from ..modules import Multiplication, arithmetic
 from .handover import handover
 from .steps import Step, Tensors, Variant
 

@@ -11,17 +11,18 @@ from torch import Tensor
 from ...errors import InvalidAudioError
 from ...nn.conv import fold_weight_norm
 from ...nn.network import EncodecNetwork
-from ..arithmetic import Multiplication
-from ..blocks import (
+from ..modules import Multiplication
+from ..protocol import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
+    EngineOptions,
     Item,
+    Precision,
     check_decode_item,
     check_encode_item,
     states_kept,
 )
-from ..protocol import EngineOptions, Precision
 from .batching import batches_of, continuing, longest_run
 from .capture import same_workspaces
 from .handover import handover

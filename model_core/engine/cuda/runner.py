@@ -17,7 +17,7 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
-from ..arithmetic import Multiplication
+from ..modules import Multiplication
 from ..protocol import BATCHES_AT_ONCE
 from .capture import Capturing, CudaRecorder, every_allocation_succeeds
 from .handover import handover

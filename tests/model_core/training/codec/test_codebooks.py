@@ -9,18 +9,22 @@ import torch
 from encodec.quantization.core_vq import EuclideanCodebook as ReferenceCodebook
 from torch import Tensor, nn
 
-from model_core.nn.rvq import (
-    EuclideanCodebook,
-    ResidualVectorQuantizer,
+from model_core.nn.rvq import EuclideanCodebook, ResidualVectorQuantizer, nearest
+from model_core.training.codec.codebooks import (
+    DEAD_BELOW,
+    CodebookLearning,
     dead_code_threshold,
     kmeans,
-    nearest,
+    rebuild_average,
+    replace,
     sample_vectors,
+    start,
+    update,
 )
 
 Codebook = TypeVar("Codebook", EuclideanCodebook, ReferenceCodebook)
 Quantizer = ResidualVectorQuantizer | encodec.quantization.ResidualVectorQuantizer
-DIM, BINS, LAYERS, RATE = 8, 16, 4, 75
+DIM, BINS, LAYERS = 8, 16, 4
 FAR = 1e3
 
 
@@ -38,10 +42,10 @@ def filled(codebook: Codebook, embed: Tensor, size: float) -> Codebook:
     return codebook.train()
 
 
-def learn(codebook: nn.Module, samples: Tensor) -> None:
+def learn(codebook: nn.Module, samples: Tensor, dead_below: float = DEAD_BELOW) -> None:
     """One training step of either implementation."""
     if isinstance(codebook, EuclideanCodebook):
-        codebook.update_(samples, codebook.encode(samples))
+        update(codebook, samples, codebook.encode(samples), dead_below)
     else:
         codebook(samples)
 
@@ -60,7 +64,7 @@ def far_entries_after_a_step(codebook: Codebook) -> int:
 def test_a_dead_entry_moves_onto_a_sample_and_stays() -> None:
     codebook = EuclideanCodebook(DIM, BINS)
     assert far_entries_after_a_step(codebook) == 0
-    assert (codebook.cluster_size >= codebook.threshold_ema_dead_code * 0.99).all()
+    assert (codebook.cluster_size >= DEAD_BELOW * 0.99).all()
     samples = torch.randn(400, DIM)
     learn(codebook, samples)
     assert torch.cdist(codebook.embed, samples).amin(dim=1).max() < 10
@@ -91,7 +95,7 @@ def test_entries_move_towards_their_samples() -> None:
     embed = torch.cat([torch.zeros(1, DIM), torch.full((BINS - 1, DIM), FAR)])
     codebook = filled(EuclideanCodebook(DIM, BINS), embed, 3.0)
     before = (codebook.embed[0] - centre).norm()
-    codebook.update_(samples, torch.zeros(300, dtype=torch.long))
+    update(codebook, samples, torch.zeros(300, dtype=torch.long))
     after = (codebook.embed[0] - centre).norm()
     # 0.99 · 3 samples at 0 and 0.01 · 300 at the centre: about half of the way
     torch.testing.assert_close(after / before, torch.tensor(0.4975), rtol=0.01, atol=0)
@@ -99,10 +103,12 @@ def test_entries_move_towards_their_samples() -> None:
 
 def test_first_batch_starts_the_codebooks_by_kmeans() -> None:
     quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
-    latent = torch.randn(2, DIM, 100)
-    quantizer.eval()(latent, RATE)
+    learning, latent = CodebookLearning(quantizer), torch.randn(2, DIM, 100)
+    quantizer.eval()
+    learning(latent)
     assert not any(layer.codebook.inited for layer in quantizer.codebooks)
-    quantizer.train()(latent, RATE)
+    quantizer.train()
+    learning(latent)
     assert all(layer.codebook.inited for layer in quantizer.codebooks)
     errors = [
         (latent - quantizer.decode(quantizer.encode_with(latent, count))).square().mean()
@@ -123,7 +129,7 @@ def test_kmeans_ends_where_each_centre_is_the_mean_of_its_samples() -> None:
 
 def _layers(quantizer: Quantizer) -> list[Any]:
     """Its vector quantisers, which torch's types know as modules only."""
-    return list(quantizer.vq.layers)
+    return list(quantizer.vq.get_submodule("layers").children())
 
 
 def trained_once(quantizer: Quantizer, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +137,11 @@ def trained_once(quantizer: Quantizer, latent: Tensor) -> tuple[Tensor, Tensor]:
     for layer in _layers(quantizer):
         filled(layer._codebook, 0.5 * torch.randn(BINS, DIM), 1e6)  # heavy: they hardly move
     latent = latent.clone().requires_grad_()
-    result = quantizer.train()(latent, RATE)
+    quantizer.train()
+    if isinstance(quantizer, ResidualVectorQuantizer):
+        result = CodebookLearning(quantizer)(latent)
+    else:
+        result = quantizer(latent, 75)
     (gradient,) = torch.autograd.grad(result.penalty, latent)
     return gradient, result.codes
 
@@ -166,38 +176,36 @@ def test_gradient_passes_straight_through() -> None:
     quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
     latent = torch.randn(2, DIM, 50, requires_grad=True)
     weight = torch.randn(2, DIM, 50)
-    result = quantizer.train()(latent, RATE)
-    (result.quantized * weight).sum().backward()
+    result = CodebookLearning(quantizer.train())(latent)
+    (result.latent * weight).sum().backward()
     torch.testing.assert_close(latent.grad, weight)
 
 
 def test_a_training_pass_reports_what_it_coded() -> None:
     quantizer = ResidualVectorQuantizer(DIM, 8, 1024).train()
-    latent = torch.randn(1, DIM, 40)
-    quantizer(latent, RATE)
+    learning, latent = CodebookLearning(quantizer), torch.randn(1, DIM, 40)
+    learning(latent)
     for layer in quantizer.codebooks:
         layer.codebook.cluster_size.fill_(1e6)
         layer.codebook.embed_avg.copy_(layer.codebook.embed * 1e6)
-    result = quantizer(latent, RATE, 1.5)
+    result = learning(latent, 2)
     assert result.codes.shape == (2, 1, 40)
-    assert result.bandwidth == 1.5
-    torch.testing.assert_close(
-        result.quantized, quantizer.decode(result.codes), rtol=1e-3, atol=1e-4
-    )
+    torch.testing.assert_close(result.latent, quantizer.decode(result.codes), rtol=1e-3, atol=1e-4)
 
 
 def test_under_autocast_the_choices_are_those_of_float32() -> None:
     quantizer = ResidualVectorQuantizer(32, LAYERS, 256)
-    latent = torch.randn(4, 32, 200)
-    quantizer.train()(latent, RATE)
-    expected = quantizer.eval()(latent, RATE)
+    learning, latent = CodebookLearning(quantizer.train()), torch.randn(4, 32, 200)
+    learning(latent)
+    quantizer.eval()
+    expected = learning(latent)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = quantizer(latent, RATE)
-        rounded = quantizer(latent.bfloat16(), RATE)
+        result = learning(latent)
+        rounded = learning(latent.bfloat16())
     assert torch.equal(result.codes, expected.codes)
-    assert torch.equal(result.quantized, expected.quantized)
-    assert torch.equal(rounded.codes, quantizer(latent.bfloat16().float(), RATE).codes)
-    assert rounded.quantized.dtype == torch.float32
+    assert torch.equal(result.latent, expected.latent)
+    assert torch.equal(rounded.codes, learning(latent.bfloat16().float()).codes)
+    assert rounded.latent.dtype == torch.float32
 
 
 def test_the_generator_alone_decides_what_is_drawn() -> None:
@@ -217,9 +225,6 @@ def test_dead_codes_are_judged_by_their_fair_share() -> None:
     assert dead_code_threshold(450, 1024) == pytest.approx(0.1 * 450 / 1024)
     assert dead_code_threshold(1024, 1024, share=0.5) == 0.5
     assert dead_code_threshold(1e6, 1024) == 2  # the reference's
-    quantizer = ResidualVectorQuantizer(DIM, LAYERS, BINS)
-    quantizer.set_dead_code_threshold(0.25)
-    assert [b.codebook.threshold_ema_dead_code for b in quantizer.codebooks] == [0.25] * LAYERS
 
 
 def test_small_batches_keep_the_entries_that_are_used() -> None:
@@ -227,12 +232,11 @@ def test_small_batches_keep_the_entries_that_are_used() -> None:
     samples = torch.randn(BINS // 2, DIM)
     embed = torch.cat([samples, FAR + torch.randn(BINS // 2, DIM)])
     codebook = EuclideanCodebook(DIM, BINS)
-    codebook.threshold_ema_dead_code = dead_code_threshold(len(samples), BINS)
     filled(codebook, embed, 1.0)
     codebook.cluster_size[BINS // 2 :] = 0
     codebook.embed_avg[BINS // 2 :] = 0
     for _ in range(3):
-        learn(codebook, samples)
+        learn(codebook, samples, dead_code_threshold(len(samples), BINS))
     torch.testing.assert_close(codebook.embed[: BINS // 2], samples, rtol=1e-3, atol=1e-3)
     assert torch.cdist(codebook.embed, samples).amin(dim=1).max() < 1  # the others came over
 
@@ -240,11 +244,11 @@ def test_small_batches_keep_the_entries_that_are_used() -> None:
 def test_sums_are_rebuilt_from_entries_and_sizes() -> None:
     codebook = EuclideanCodebook(DIM, BINS)
     samples = torch.randn(300, DIM)
-    codebook.init_(samples)
+    start(codebook, samples)
     learn(codebook, samples)
     kept = codebook.embed_avg.clone()
     codebook.embed_avg.zero_()
-    codebook.rebuild_average()
+    rebuild_average(codebook)
     torch.testing.assert_close(codebook.embed_avg, kept)
 
 
@@ -252,15 +256,19 @@ def test_replacing_no_entry_changes_nothing() -> None:
     """A device does so at every step: whether any entry is dead it is not asked."""
     codebook = EuclideanCodebook(DIM, BINS)
     samples = torch.randn(300, DIM)
-    codebook.init_(samples)
+    start(codebook, samples)
     before = {name: b.clone() for name, b in codebook.named_buffers()}
-    codebook._replace(torch.zeros(BINS, dtype=torch.bool), samples)
+    replace(codebook, torch.zeros(BINS, dtype=torch.bool), samples, DEAD_BELOW)
     assert all(torch.equal(b, before[name]) for name, b in codebook.named_buffers())
 
 
 def test_a_state_from_before_the_start_is_started_again() -> None:
-    codebook, fresh = EuclideanCodebook(DIM, BINS), EuclideanCodebook(DIM, BINS)
-    codebook.init_(torch.randn(300, DIM))
-    codebook.load_state_dict(fresh.state_dict())
-    codebook.init_(FAR + torch.randn(300, DIM))
+    quantizer, fresh = (ResidualVectorQuantizer(DIM, 1, BINS) for _ in range(2))
+    codebook = quantizer.codebooks[0].codebook
+    CodebookLearning(quantizer).start(codebook, torch.randn(300, DIM))
+    quantizer.load_state_dict(fresh.state_dict())
+    learning = CodebookLearning(quantizer)
+    learning.start(codebook, FAR + torch.randn(300, DIM))
+    assert codebook.embed.min() > FAR / 2
+    learning.start(codebook, torch.randn(300, DIM))  # it has entries now
     assert codebook.embed.min() > FAR / 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 from encodec.utils import _linear_overlap_add
 
-from model_core.nn.overlap import linear_overlap_add
+from model_core.nn.network import linear_overlap_add
 
 
 @pytest.mark.parametrize(
