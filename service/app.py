@@ -56,7 +56,11 @@ def create_app(
     app.state.metrics = metrics
     app.state.on_fatal = on_fatal
     admission = app.state.admission = Admission(
-        settings.max_requests, settings.max_waiting, settings.admission_timeout
+        settings.max_requests,
+        settings.max_waiting,
+        settings.admission_timeout,
+        settings.max_open,
+        settings.max_live,
     )
     pool = app.state.models = ModelPool(settings, device, on_fatal, metrics.model_ready)
     app.state.scheduler = Scheduler(

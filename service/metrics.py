@@ -40,6 +40,7 @@ class Metrics:
         self.in_flight = gauge("encodec_requests_in_flight", "Requests that are being answered")
         self._bytes = counter("encodec_body_bytes", "Bytes of bodies", ["direction"])
         self.permits_waiting = gauge("encodec_permits_waiting", "Requests that wait for their turn")
+        self.open = gauge("encodec_requests_open", "Requests worked on or waiting for their client")
         self.permits_held = gauge("encodec_permits_held", "Requests that are worked on")
         self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
 

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     """Requests that may wait for a permit; further ones are answered 429 at once."""
     admission_timeout: Seconds = 30
     """Longest wait for a permit, in seconds, before the answer is 504."""
+    max_open: Annotated[int, Field(ge=1)] = 256
+    """Requests that may be open, whether they are worked on or wait for their clients; further ones
+    are answered 429 at once."""
+    max_live: Annotated[int, Field(ge=0)] = 32
+    """Open requests that may be live sources (`live=true`)."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
@@ -99,8 +104,10 @@ class Settings(BaseSettings):
     write_timeout: Seconds = 60
     """Seconds over which a client must read its answer at `min_rate`, or it is cut off."""
     min_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500
-    """Bytes a second that a client must send and read at least, as long as the service waits for
-    it; live sources are exempt (`live=true`)."""
+    """Bytes a second that a client must send and read at least while the service waits for it; 0
+    for any. Live sources may send more slowly (`live=true`)."""
+    rate_window: Seconds = 30
+    """Seconds of waiting for a body over which `min_rate` is measured."""
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
     shutdown_grace: Annotated[int, Field(ge=0)] = 30

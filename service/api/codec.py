@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
 
 from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
@@ -22,7 +23,7 @@ from .responses import (
     require_wav,
     wav_response,
 )
-from .routes import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Model, Rescale
+from .routes import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Live, Model, Rescale
 
 router = APIRouter(tags=["codec"])
 
@@ -41,12 +42,14 @@ async def compress_file(
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    live: Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    compressed = await compress(call, model, bandwidth, lm)
+    compressed = await compress(call, model, bandwidth, lm, live)
     headers = file_headers(compressed, ".ecdc")
     headers["Content-Length"] = str(compressed.size)
-    return StreamingResponse(_file(compressed), headers=headers, media_type=routes.ECDC_TYPE)
+    file = call.sent(_file(compressed))
+    return StreamingResponse(file, headers=headers, media_type=routes.ECDC_TYPE)
 
 
 async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
@@ -68,8 +71,8 @@ async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
     answer short of its Content-Length."""
     require_wav(call.request)
-    await call.admit()
     compressed = await receive_ecdc(call, await call.upload())
+    await call.admit()
     return await wav_response(call, compressed, rescale)
 
 
@@ -87,10 +90,11 @@ async def roundtrip(
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    live: Live = False,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     require_wav(call.request)
-    return await wav_response(call, await compress(call, model, bandwidth, lm))
+    return await wav_response(call, await compress(call, model, bandwidth, lm, live))
 
 
 _JSON_TYPE = "application/json"
@@ -115,7 +119,10 @@ _CODES: dict[str, Any] = {
     openapi_extra=routes.file_body(routes.AUDIO),
 )
 async def codes(
-    call: OpenCall, model: Model = DEFAULT_MODEL, bandwidth: Bandwidth = DEFAULT_BANDWIDTH
+    call: OpenCall,
+    model: Model = DEFAULT_MODEL,
+    bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
+    live: Live = False,
 ) -> Response:
     """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
     segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`
@@ -123,15 +130,16 @@ async def codes(
     media_type = choose_type(call.request.headers.get("accept", ""), (_JSON_TYPE, routes.NPZ_TYPE))
     codec = await call.models.for_compression(model)
     num_codebooks = codec.config.codebooks_for(bandwidth)
-    await call.admit()
-    upload = await call.upload()
+    upload = await call.upload(live)
     encoded = await encode(call, upload, codec, num_codebooks)
     headers = audio_headers(codec, num_codebooks, encoded.seconds) | {"Vary": "Accept"}
     if media_type == _JSON_TYPE:
-        return StreamingResponse(in_chunks(encoded.json()), headers=headers, media_type=media_type)
+        document = call.sent(iterate_in_threadpool(in_chunks(encoded.json())))
+        return StreamingResponse(document, headers=headers, media_type=media_type)
     archive = call.spool()
     await asyncio.to_thread(encoded.write_npz, archive)
     headers["Content-Length"] = str(archive.seek(0, 2))
     headers["Content-Disposition"] = attachment(upload.filename, ".npz")
     archive.seek(0)
-    return StreamingResponse(contents(archive), headers=headers, media_type=media_type)
+    file = call.sent(contents(archive))
+    return StreamingResponse(file, headers=headers, media_type=media_type)

@@ -77,7 +77,6 @@ class Inspection(BaseModel):
 )
 async def inspect_file(call: OpenCall) -> Inspection:
     """Reads the header and counts the bytes; works without the file's weights."""
-    await call.admit()
     upload = await call.upload()
     head = b""
     size = 0

@@ -69,5 +69,6 @@ async def metrics(request: Request) -> Response:
     admission: Admission = request.app.state.admission
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
+    measured.open.set(admission.open)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(measured.registry), headers={"Content-Type": content_type})

@@ -61,7 +61,7 @@ async def wav_response(call: Call, compressed: Compressed, rescale: bool = False
     channels, samples = compressed.codec.config.channels, compressed.header.audio_length
     headers = file_headers(compressed, ".wav")
     headers["Content-Length"] = str(wav_size(channels, samples))
-    return StreamingResponse(wav, headers=headers, media_type=WAV_TYPE)
+    return StreamingResponse(call.sent(wav), headers=headers, media_type=WAV_TYPE)
 
 
 def audio_headers(codec: Codec, num_codebooks: int, seconds: float) -> dict[str, str]:

@@ -37,6 +37,10 @@ Bandwidth = Annotated[
 LanguageModel = Annotated[
     bool, Query(description="Entropy-code with the language model: slower, smaller.")
 ]
+Live = Annotated[
+    bool,
+    Query(description="The audio is recorded while it is sent, and may come slowly."),
+]
 Rescale = Annotated[
     bool,
     Query(description="Scale the whole recording down instead of clipping it; takes two passes."),

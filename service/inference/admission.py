@@ -1,26 +1,48 @@
-"""Permits: how many requests are worked on, how many may wait, and for how long."""
+"""Which requests are open, and which of them are worked on."""
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from ..cancellation import alongside
 from ..http.problems import Problem, ProblemCode
 
+_IDLE = 0.5  # s that a request waits for its client before others may work in its place
+
 
 class Admission:
-    """Hands out `max_requests` permits, first come, first served."""
+    """Hands out `max_requests` permits to work, first come, first served, among at most `max_open`
+    open requests, of which `max_live` may be live sources.
 
-    def __init__(self, max_requests: int, max_waiting: int, timeout: float):
+    A request that waits for its client lends its permit to others and takes it back without a wait
+    (`Permit.idle`): so slow clients keep nobody from working, and at most `max_open` are at work if
+    all go on at once.
+    """
+
+    def __init__(
+        self, max_requests: int, max_waiting: int, timeout: float, max_open: int, max_live: int
+    ):
         """`timeout`: the longest wait for a permit, in seconds."""
-        self._permits = asyncio.Semaphore(max_requests)
+        self._max_requests = max_requests
         self._max_waiting = max_waiting
         self._timeout = timeout
+        self._max_open = max_open
+        self._max_live = max_live
+        self._line: deque[asyncio.Future[None]] = deque()
         self._closing = asyncio.Event()
+        self.open = 0
+        """Requests that have a place."""
+        self.live = 0
+        """Those of them that are live sources."""
         self.active = 0
-        self.waiting = 0
+        """Those of them that are worked on."""
+
+    @property
+    def waiting(self) -> int:
         """Requests that wait for a permit."""
+        return len(self._line)
 
     @property
     def closed(self) -> bool:
@@ -30,40 +52,102 @@ class Admission:
         """Hand out no more permits; requests that wait for one are refused."""
         self._closing.set()
 
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
-        """Held for a request's whole life. Raises `Problem` 429 when too many wait already, 504
-        after too long a wait and 503 once closed."""
-        if self.closed:
-            raise Problem(ProblemCode.SHUTTING_DOWN)
-        async with AsyncExitStack() as stack:
-            if self._permits.locked():
-                await self._wait(stack)
-            else:
-                await stack.enter_async_context(self._permits)
-            self.active += 1
-            try:
-                yield
-            finally:
-                self.active -= 1
+    @contextmanager
+    def place(self, live: bool = False) -> Iterator[None]:
+        """Held for a request's whole life, from before its body is read. Raises `Problem` 429 when
+        too many are open or wait for a permit, and 503 once closed."""
+        self._refuse_if_full()
+        if self.open >= self._max_open:
+            raise self._busy(f"{self.open} requests are open")
+        if live and self.live >= self._max_live:
+            raise self._busy(f"{self.live} live sources are open")
+        self.open += 1
+        self.live += live
+        try:
+            yield
+        finally:
+            self.open -= 1
+            self.live -= live
 
-    async def _wait(self, stack: AsyncExitStack) -> None:
-        if self.waiting >= self._max_waiting:
-            raise Problem(
-                ProblemCode.BUSY,
-                f"{self.active} requests are worked on and {self.waiting} wait",
-                retry_after=max(1, math.ceil(self._timeout / 4)),
-            )
-        self.waiting += 1
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator["Permit"]:
+        """Held while a request is worked on. Raises `Problem` 429 when too many wait already, 504
+        after too long a wait and 503 once closed."""
+        self._refuse_if_full()
+        if self._line or self.active >= self._max_requests:
+            await self._wait()
+        else:
+            self.active += 1
+        try:
+            yield Permit(self)
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """One request less is worked on; the next in line may begin."""
+        self.active -= 1
+        while self._line and self.active < self._max_requests:
+            turn = self._line.popleft()
+            if not turn.done():
+                self.active += 1
+                turn.set_result(None)
+
+    def take_back(self) -> None:
+        """A request goes on, whether there is a permit or not."""
+        self.active += 1
+
+    async def _wait(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
         try:
             async with asyncio.timeout(self._timeout), alongside(self._until_closing()):
-                await stack.enter_async_context(self._permits)
-        except TimeoutError:
-            detail = f"no permit within {self._timeout:g} s"
-            raise Problem(ProblemCode.WAITED_TOO_LONG, detail) from None
-        finally:
-            self.waiting -= 1
+                await turn
+        except BaseException as error:
+            if turn in self._line:
+                self._line.remove(turn)
+            elif not turn.cancelled():
+                self.give_back()
+            if isinstance(error, TimeoutError):
+                detail = f"no permit within {self._timeout:g} s"
+                raise Problem(ProblemCode.WAITED_TOO_LONG, detail) from None
+            raise
+
+    def _refuse_if_full(self) -> None:
+        if self.closed:
+            raise Problem(ProblemCode.SHUTTING_DOWN)
+        free = self.active < self._max_requests and not self._line
+        if not free and self.waiting >= self._max_waiting:
+            raise self._busy(f"{self.active} requests are worked on and {self.waiting} wait")
+
+    def _busy(self, detail: str) -> Problem:
+        after = max(1, math.ceil(self._timeout / 4))
+        return Problem(ProblemCode.BUSY, detail, retry_after=after)
 
     async def _until_closing(self) -> None:
         await self._closing.wait()
         raise Problem(ProblemCode.SHUTTING_DOWN)
+
+
+class Permit:
+    """A request's permit to be worked on."""
+
+    def __init__(self, admission: Admission):
+        self._admission = admission
+        self._lent = False
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """A block in which the request waits for its client: after half a second others may have
+        its permit, until the block ends."""
+        timer = asyncio.get_running_loop().call_later(_IDLE, self._lend)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if self._lent:
+                self._lent = False
+                self._admission.take_back()
+
+    def _lend(self) -> None:
+        self._lent = True
+        self._admission.give_back()

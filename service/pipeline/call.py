@@ -3,8 +3,13 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    nullcontext,
+)
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, BinaryIO, cast
 
@@ -17,17 +22,17 @@ from ..cancellation import alongside
 from ..decoder.pool import DecoderPool
 from ..http.connection import CONNECTION_LOST
 from ..http.middleware import request_stats
-from ..inference.admission import Admission
+from ..inference.admission import Admission, Permit
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Stream
 from ..settings import Settings
-from .upload import Upload, open_upload
+from .upload import Limits, Upload, open_upload
 
 MEMORY_BYTES = 1 << 20  # of a spool that is not yet on disk
 _CHUNK = 1 << 16  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """Everything on `stack` is freed after the last byte of the response, or when the client or
     an error ends the request before."""
@@ -39,18 +44,37 @@ class Call:
     decoders: DecoderPool
     runner: Stream
     """Runs the works of this request in the queue; for `Compressor` and the like."""
+    admission: Admission
+    permit: Permit | None = None
+
+    async def upload(self, live: bool = False) -> Upload:
+        """The file in the request's body, which may come slowly if it is `live`. Takes a place
+        among the open requests. Raises `Problem` and `ClientDisconnect`."""
+        self.stack.enter_context(self.admission.place(live))
+        settings = self.settings
+        limits = Limits(
+            settings.max_upload_bytes,
+            settings.read_timeout,
+            min_rate=0 if live else settings.min_rate,
+            rate_window=settings.rate_window,
+        )
+        return replace(await open_upload(self.request, limits), live=live)
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request. Raises `Problem` when there is none, and
         `ClientDisconnect`."""
-        admission: Admission = self.request.app.state.admission
         async with alongside(_until_connection_lost(self.request)):
-            await self.stack.enter_async_context(admission.permit())
+            self.permit = await self.stack.enter_async_context(self.admission.permit())
 
-    async def upload(self) -> Upload:
-        """The file in the request's body. Raises `Problem` and `ClientDisconnect`."""
-        settings = self.settings
-        return await open_upload(self.request, settings.max_upload_bytes, settings.read_timeout)
+    def waiting_for_client(self) -> AbstractContextManager[None]:
+        """A block in which nothing can be done before the client sends or reads something."""
+        return nullcontext() if self.permit is None else self.permit.idle()
+
+    async def sent(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """`chunks`, for an answer; others may work while the client does not read."""
+        async for chunk in chunks:
+            with self.waiting_for_client():
+                yield chunk
 
     async def until_client_leaves(self) -> None:
         """Waits, once the body has been read, and raises `ClientDisconnect`."""
@@ -93,7 +117,13 @@ async def _open_call(request: Request) -> AsyncIterator[Call]:
     state = request.app.state
     async with AsyncExitStack() as stack:
         yield Call(
-            request, stack, state.settings, state.models, state.decoders, state.scheduler.stream()
+            request,
+            stack,
+            state.settings,
+            state.models,
+            state.decoders,
+            state.scheduler.stream(),
+            state.admission,
         )
 
 

@@ -37,16 +37,19 @@ class Compressed:
         return len(self.header.to_bytes()) + self.payload_bytes
 
 
-async def compress(call: Call, model: str, bandwidth: float, lm: bool) -> Compressed:
+_START = 1 << 16  # bytes of an upload with which work on it begins
+
+
+async def compress(
+    call: Call, model: str, bandwidth: float, lm: bool, live: bool = False
+) -> Compressed:
     """Compress the request's audio at `bandwidth` kbps.
 
-    Wrong parameters are refused before a permit is taken or the body is read. Raises as
-    `audio_blocks` and `Compressor`.
+    Wrong parameters are refused before the body is read. Raises as `audio_blocks` and `Compressor`.
     """
     codec = await call.models.for_compression(model, lm)
     codec.config.codebooks_for(bandwidth)
-    await call.admit()
-    upload = await call.upload()
+    upload = await call.upload(live)
     compressor = Compressor(codec, bandwidth, lm, call.runner)
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as blocks:
@@ -63,7 +66,7 @@ async def audio_blocks(
     call: Call, upload: Upload, codec: Codec
 ) -> AsyncIterator[AsyncIterator[np.ndarray]]:
     """The audio of `upload` as blocks float32 `[C, n]` at the codec's rate, decoded while it
-    arrives.
+    arrives. Takes a permit when enough of it is there.
 
     The block under `async with` is cancelled when the upload turns out to be wrong or the client
     leaves. Raises `Problem`, `InvalidAudioError` and `ClientDisconnect`.
@@ -72,6 +75,8 @@ async def audio_blocks(
         raw = parse_content_type(upload.content_type)
     except InvalidAudioError as error:
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
+    upload = await upload.begin(1 if upload.live else _START)
+    await call.admit()
     config = codec.config
     body_ended = asyncio.Event()
     request = DecodeRequest(
@@ -87,10 +92,18 @@ async def audio_blocks(
             await call.until_client_leaves()
 
         async def decoded() -> AsyncGenerator[np.ndarray]:
-            async for samples in decoder.blocks():
+            blocks = decoder.blocks()
+            while (samples := await _next(blocks)) is not None:
                 yield samples
                 call.note_audio(codec, samples.shape[1])
-            await body_ended.wait()  # the audio may end before the body does
+            with call.waiting_for_client():
+                await body_ended.wait()  # the audio may end before the body does
+
+        async def _next(blocks: AsyncIterator[np.ndarray]) -> np.ndarray | None:
+            if body_ended.is_set():
+                return await anext(blocks, None)
+            with call.waiting_for_client():
+                return await anext(blocks, None)
 
         async with alongside(feed()), aclosing(decoded()) as blocks:
             yield blocks

@@ -3,7 +3,7 @@ multipart/form-data. Work on it can begin before the body has ended."""
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
@@ -23,14 +23,42 @@ class Upload:
     content_type: str
     filename: str | None = None
     size: int | None = None  # bytes, where the client has said so
+    live: bool = False
+
+    async def begin(self, size: int) -> "Upload":
+        """The same upload, once `size` bytes of it, or all, are here."""
+        first = []
+        missing = size
+        while missing > 0 and (chunk := await anext(self.chunks, None)) is not None:
+            first.append(chunk)
+            missing -= len(chunk)
+
+        async def chunks() -> AsyncGenerator[bytes]:
+            for chunk in first:
+                yield chunk
+            async for chunk in self.chunks:
+                yield chunk
+
+        return replace(self, chunks=chunks())
 
 
-async def open_upload(request: Request, max_bytes: int, read_timeout: float) -> Upload:
-    """The file in the body of `request`, at most `max_bytes` long; its next bytes may take
-    `read_timeout` seconds. Reads only as much as tells what it is.
+@dataclass(frozen=True)
+class Limits:
+    """How many bytes a file may have, and how slowly it may come: `read_timeout` seconds without a
+    byte, and `min_rate` bytes a second over the last `rate_window` seconds of waiting."""
+
+    max_bytes: int
+    read_timeout: float
+    min_rate: float
+    rate_window: float
+
+
+async def open_upload(request: Request, limits: Limits) -> Upload:
+    """The file in the body of `request`. Reads only as much as tells what it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """
+    max_bytes = limits.max_bytes
     content_type = request.headers.get("content-type", "")
     kind = _kind(content_type)
     is_multipart = kind.startswith("multipart/")
@@ -44,7 +72,7 @@ async def open_upload(request: Request, max_bytes: int, read_timeout: float) -> 
     size = int(length) if length.isascii() and length.isdigit() else None
     if size is not None and size > max_bytes + framing:
         raise _too_large(max_bytes)
-    body = _body(request, max_bytes, framing, read_timeout)
+    body = _body(request, limits, framing)
     if not is_multipart:
         return Upload(_file(body, max_bytes), content_type, size=size)
     part = FilePart(content_type)
@@ -71,24 +99,33 @@ async def require_multipart(request: Request) -> None:
         raise _unsupported("this path takes multipart/form-data with one part 'file'")
 
 
-async def _body(
-    request: Request, max_bytes: int, framing: int, read_timeout: float
-) -> AsyncGenerator[bytes]:
+async def _body(request: Request, limits: Limits, framing: int) -> AsyncGenerator[bytes]:
     """The whole body, within its limits."""
     stream = request.stream()
+    clock = asyncio.get_running_loop().time
     size = 0
+    waited, received = 0.0, 0  # in the current window
     while True:
+        began = clock()
         try:
-            async with asyncio.timeout(read_timeout):
+            async with asyncio.timeout(limits.read_timeout):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            detail = f"no byte of the body came for {read_timeout:g} seconds"
-            raise Problem(ProblemCode.CLIENT_TOO_SLOW, detail) from None
+            raise _too_slow(
+                f"no byte of the body came for {limits.read_timeout:g} seconds"
+            ) from None
         if chunk is None:
             return
         size += len(chunk)
-        if size > max_bytes + framing:
-            raise _too_large(max_bytes)
+        if size > limits.max_bytes + framing:
+            raise _too_large(limits.max_bytes)
+        waited += clock() - began
+        received += len(chunk)
+        if waited >= limits.rate_window:
+            if received < limits.min_rate * waited:
+                rate = f"{limits.min_rate:g} bytes a second"
+                raise _too_slow(f"less than {rate} of the body came; live=true allows it")
+            waited, received = 0.0, 0
         yield chunk
 
 
@@ -112,6 +149,10 @@ def _kind(content_type: str) -> str:
 
 def _too_large(max_bytes: int) -> Problem:
     return Problem(ProblemCode.TOO_LARGE, f"the file is larger than {max_bytes} bytes")
+
+
+def _too_slow(detail: str) -> Problem:
+    return Problem(ProblemCode.CLIENT_TOO_SLOW, detail)
 
 
 def _unsupported(detail: str) -> Problem:

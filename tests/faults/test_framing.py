@@ -15,7 +15,7 @@ def test_a_second_request_cannot_be_smuggled_in_a_body(start: Callable[..., Targ
     head = b"POST /compress HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n"
     head += b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     answer = service.exchange(head + GET)
-    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.count(b"\ncontent-length:") == 1
     assert answer.startswith(b"HTTP/1.1 400")
 
 
@@ -24,7 +24,7 @@ def test_other_versions_of_http_are_refused(start: Callable[..., Target]) -> Non
     for version in (b"HTTP/2.0", b"HTTP/3.1", b"HTTP/0.9"):
         answer = service.exchange(b"GET /health/live " + version + b"\r\nHost: test\r\n\r\n")
         assert answer.split(b" ")[1] in (b"400", b"505"), version
-        assert answer.count(b"HTTP/1.1 ") == 1
+        assert answer.count(b"\ncontent-length:") == 1
 
 
 def test_hosts_that_are_none_are_refused(start: Callable[..., Target]) -> None:
@@ -58,8 +58,9 @@ def test_a_client_that_half_closes_gets_its_answer(start: Callable[..., Target])
     with service.connect(post_head("/compress", length=len(file)) + file) as connection:
         connection.shutdown(1)
         answer = received(connection)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"ECDC" in answer
+    probes, _, rest = answer.partition(b"HTTP/1.1 200")
+    assert probes in (b"", *(n * b"HTTP/1.1 102 Processing\r\n\r\n" for n in (1, 2, 3)))
+    assert b"ECDC" in rest
 
 
 def test_a_client_that_half_closes_before_its_body_ends_frees_everything(

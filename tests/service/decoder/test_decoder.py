@@ -206,7 +206,7 @@ async def test_a_child_that_is_killed_is_replaced_once(pool: DecoderPool) -> Non
     async with pool.open(DecodeRequest(24_000, 1)) as decoder:
         await decoder.feed(data[:1000])
         blocks = decoder.blocks()
-        first = asyncio.create_task(anext(blocks))
+        first = asyncio.ensure_future(anext(blocks))
         killed = await new_child(pool)
         os.kill(killed, signal.SIGKILL)
         os.kill(await new_child(pool, {killed}), signal.SIGKILL)

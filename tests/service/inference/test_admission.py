@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_permits_are_given_first_come_first_served() -> None:
-    admission = Admission(max_requests=2, max_waiting=9, timeout=20)
+    admission = Admission(2, 9, 20, max_open=99, max_live=9)
     order: list[int] = []
     active: list[int] = []
 
@@ -28,7 +28,7 @@ async def test_permits_are_given_first_come_first_served() -> None:
 
 
 async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
-    admission = Admission(max_requests=1, max_waiting=1, timeout=20)
+    admission = Admission(1, 1, 20, max_open=99, max_live=9)
     async with admission.permit():
         second = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
 
 
 async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
-    admission = Admission(max_requests=1, max_waiting=0, timeout=20)
+    admission = Admission(1, 0, 20, max_open=99, max_live=9)
     async with admission.permit():
         with pytest.raises(Problem):
             await _once(admission)
@@ -49,7 +49,7 @@ async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
 
 
 async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
-    admission = Admission(max_requests=1, max_waiting=5, timeout=0.05)
+    admission = Admission(1, 5, 0.05, max_open=99, max_live=9)
     async with admission.permit():
         with pytest.raises(Problem) as refused:
             await _once(admission)
@@ -59,7 +59,7 @@ async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
-    admission = Admission(max_requests=1, max_waiting=5, timeout=20)
+    admission = Admission(1, 5, 20, max_open=99, max_live=9)
     async with admission.permit():
         leaving = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
 
 
 async def test_a_request_that_fails_gives_its_permit_back() -> None:
-    admission = Admission(max_requests=1, max_waiting=0, timeout=20)
+    admission = Admission(1, 0, 20, max_open=99, max_live=9)
     with pytest.raises(ZeroDivisionError):
         async with admission.permit():
             raise ZeroDivisionError
@@ -79,7 +79,7 @@ async def test_a_request_that_fails_gives_its_permit_back() -> None:
 
 
 async def test_a_closed_service_admits_no_request() -> None:
-    admission = Admission(max_requests=1, max_waiting=0, timeout=20)
+    admission = Admission(1, 0, 20, max_open=99, max_live=9)
     admission.close()
     with pytest.raises(Problem) as refused:
         await _once(admission)
@@ -87,7 +87,7 @@ async def test_a_closed_service_admits_no_request() -> None:
 
 
 async def test_waiting_requests_are_refused_at_once_when_the_service_closes() -> None:
-    admission = Admission(max_requests=1, max_waiting=5, timeout=20)
+    admission = Admission(1, 5, 20, max_open=99, max_live=9)
     async with admission.permit():
         waiting = [asyncio.ensure_future(_once(admission)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_waiting_requests_are_refused_at_once_when_the_service_closes() ->
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late: bool) -> None:
     """At the very moment when the client leaves."""
-    admission = Admission(max_requests=1, max_waiting=5, timeout=20)
+    admission = Admission(1, 5, 20, max_open=99, max_live=9)
     held = admission.permit()
     await held.__aenter__()
     leaving, staying = (asyncio.ensure_future(_once(admission)) for _ in range(2))
@@ -121,3 +121,45 @@ async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late:
 async def _once(admission: Admission) -> None:
     async with admission.permit():
         pass
+
+
+async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
+    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    async with admission.permit() as permit:
+        other = asyncio.ensure_future(_once(admission))
+        with permit.idle():
+            await other
+            assert admission.active == 0
+        assert admission.active == 1
+        with permit.idle():
+            pass  # too short to be lent
+        assert admission.active == 1
+    assert admission.active == 0
+
+
+async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> None:
+    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    async with admission.permit() as permit:
+        with permit.idle():
+            borrowed = admission.permit()
+            await borrowed.__aenter__()
+        assert admission.active == 2
+        third = asyncio.ensure_future(_once(admission))
+        await borrowed.__aexit__(None, None, None)
+        await asyncio.sleep(0)
+        assert not third.done()
+    await third
+    assert admission.active == 0
+
+
+async def test_open_requests_and_live_sources_are_limited() -> None:
+    admission = Admission(5, 5, 20, max_open=3, max_live=1)
+    with admission.place(), admission.place(live=True):
+        with pytest.raises(Problem) as refused, admission.place(live=True):
+            pass
+        assert refused.value.status == 429
+        with admission.place():
+            with pytest.raises(Problem) as refused, admission.place():
+                pass
+            assert refused.value.status == 429
+    assert (admission.open, admission.live) == (0, 0)

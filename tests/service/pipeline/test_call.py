@@ -49,6 +49,7 @@ def call_of(client: Client, stack: AsyncExitStack) -> Call:
         state.models,
         state.decoders,
         state.scheduler.stream(),
+        state.admission,
     )
 
 

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.http.problems import Problem, ProblemCode
 from service.pipeline.multipart import FRAMING_BYTES
-from service.pipeline.upload import Upload, open_upload
+from service.pipeline.upload import Limits, Upload, open_upload
 from tests.service.calls import refused
 from tests.service.sounds import wav
 
@@ -42,7 +42,7 @@ def form(file: bytes) -> bytes:
 
 
 async def opened(request: Request) -> Upload:
-    return await open_upload(request, max_bytes=1000, read_timeout=0.05)
+    return await open_upload(request, Limits(1000, read_timeout=0.05, min_rate=0, rate_window=1))
 
 
 async def read(upload: Upload) -> list[bytes]:
