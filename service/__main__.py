@@ -56,16 +56,16 @@ def serve(settings: Settings) -> int:
         logger.warning("open to everybody who can reach it: no API key is set", host=settings.host)
     raise_descriptor_limit()
     server = Server(app, settings, on_shutdown=app.state.admission.close)
+    # uvicorn takes the signals while it runs and raises them again afterwards: a stop that was
+    # asked for is not an error.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
     try:
         listener = listen(settings)
     except OSError as error:
         reason = error.strerror or str(error)
         logger.critical("cannot listen", host=settings.host, port=settings.port, error=reason)
         return 1
-    # uvicorn takes the signals while it runs and raises them again afterwards: a stop that was
-    # asked for is not an error.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
     with listener:
         server.run(sockets=[listener])
     return 1 if failed or not server.started else 0

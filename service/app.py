@@ -62,7 +62,9 @@ def create_app(
         settings.max_open,
         settings.max_live,
     )
-    pool = app.state.models = ModelPool(settings, device, on_fatal, metrics.model_ready)
+    pool = app.state.models = ModelPool(
+        settings, device, on_fatal, metrics.model_ready, metrics.model_load
+    )
     app.state.scheduler = Scheduler(
         settings.worker_threads,
         device,

@@ -44,6 +44,8 @@ class Metrics:
         self.permits_held = gauge("encodec_permits_held", "Requests that are worked on")
         self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
 
+        self._model_loads = counter("encodec_model_loads", "Models loaded", ["model"])
+
         self._queue_depth = gauge("encodec_queue_depth", "Blocks that wait for a worker")
         self._queue_wait = histogram(
             "encodec_queue_wait_seconds",
@@ -83,6 +85,10 @@ class Metrics:
     def model_ready(self, name: str, ready: bool = True) -> None:
         """Whether the model of this plain name is warm."""
         self._model_ready.labels(name).set(ready)
+
+    def model_load(self, name: str) -> None:
+        """The model of this plain name begins to be loaded."""
+        self._model_loads.labels(name).inc()
 
     def queue_depth(self, depth: int) -> None:
         """How many works wait."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from model_core.audio.samples import Samples
 
-_CHUNK = 32_768  # input samples of one convolution, about
+_CHUNK = 32_768  # input samples of one convolution, about; more at rates of which that is short
+_LEAST_SECONDS = 0.2  # s of one convolution
 _WIDTH = 6  # zero crossings on each side (torchaudio's lowpass_filter_width)
 _ROLLOFF = 0.99
 
@@ -97,7 +98,8 @@ class BlockResampler(Resampler):
         gcd = math.gcd(source_rate, target_rate)
         self._orig, self._new = source_rate // gcd, target_rate // gcd
         self._side = math.ceil(_WIDTH * self._orig / (min(self._orig, self._new) * _ROLLOFF))
-        self._frames = max(1, _CHUNK // self._orig)  # M
+        chunk = max(_CHUNK, int(_LEAST_SECONDS * source_rate))
+        self._frames = max(1, chunk // self._orig)  # M
         taps, windowed = self._orig + 2 * self._side, 2 * self._side + 2
         self._whole = taps <= 3 * windowed  # few zeros: all filters start at the frame's first tap
         self._first = np.arange(self._new) * (0 if self._whole else self._orig) // self._new

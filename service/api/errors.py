@@ -37,6 +37,13 @@ _FROM_CODEC: tuple[tuple[type[codec_errors.EncodecError], ProblemCode], ...] = (
 )
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_DISK = (
+    *(errno.EROFS, errno.ENOENT, errno.EIO, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESTALE),
+)
+
+
 def to_problem(error: Exception) -> Problem:
     """The problem that an error is to the client; anything unknown is a 500."""
     if isinstance(error, Problem):
@@ -49,11 +56,16 @@ def to_problem(error: Exception) -> Problem:
     if isinstance(error, SchedulerError):
         code = ProblemCode.SHUTTING_DOWN if error.stopping else ProblemCode.UNAVAILABLE
         return Problem(code, str(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _FULL:
         detail = "there is no room on the disk for what the request needs"
         return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
+    if isinstance(error, OSError) and error.errno in _NO_DISK:
+        return Problem(ProblemCode.INSUFFICIENT_STORAGE, "the disk for uploads cannot be written")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return Problem(ProblemCode.UNAVAILABLE, "the server has too many files open")
+    no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    if no_thread or isinstance(error, MemoryError):
+        return Problem(ProblemCode.UNAVAILABLE, "the server has too little memory")
     return Problem(ProblemCode.INTERNAL_ERROR, "an unexpected error; the service's log says more")
 
 

@@ -42,13 +42,19 @@ async def live() -> Health:
 )
 async def ready(request: Request) -> Health:
     """200 once every model is loaded and has really run on its device and audio can be decoded,
-    and while all workers live and the device works; else 503."""
+    and while all workers live, the device works and the disk for uploads can be written; else
+    503."""
     models: ModelPool = request.app.state.models
     scheduler: Scheduler = request.app.state.scheduler
     decoders: DecoderPool = request.app.state.decoders
     models.require_ready()
     if not decoders.running:
         raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
+    try:
+        await decoders.check_disk()
+    except OSError as error:
+        detail = f"the disk for uploads cannot be written: {error.strerror or 'it hangs'}"
+        raise Problem(ProblemCode.UNAVAILABLE, detail) from error
     if scheduler.refusal is not None:
         raise Problem(ProblemCode.UNAVAILABLE, scheduler.refusal)
     return Health()

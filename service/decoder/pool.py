@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from .protocol import DecodeRequest, DecoderError
 logger = structlog.get_logger(__name__)
 
 _DISK_THREADS = 4
+_DISK_PATIENCE = 5.0  # s
 _LOOK = 0.25  # s between two looks at the memory
 _TRYING = 60.0  # s for which a lost fork server is started again and again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # s
@@ -81,6 +83,16 @@ class DecoderPool:
     def running(self) -> bool:
         """Whether the fork server is there."""
         return self._fork_server is not None and not self._fork_server.gone
+
+    async def check_disk(self) -> None:
+        """Writes a byte where uploads are kept. Raises `OSError` if that fails or takes seconds."""
+        writing = asyncio.get_running_loop().run_in_executor(self._disk, self._write_a_byte)
+        async with asyncio.timeout(_DISK_PATIENCE):
+            await asyncio.shield(writing)
+
+    def _write_a_byte(self) -> None:
+        with tempfile.TemporaryFile(dir=self._spool_dir, buffering=0) as file:
+            file.write(b".")
 
     async def close(self) -> None:
         """Ends the fork server and with it every child, for good."""

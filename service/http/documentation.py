@@ -20,6 +20,7 @@ _HEADERS = {
     401: ("WWW-Authenticate", "string", "`Bearer`."),
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
+    507: _RETRY_AFTER,
 }
 """Of the problems of a status."""
 

@@ -53,7 +53,7 @@ class ProblemCode(StrEnum):
     UNAVAILABLE = ("unavailable", 503, "The service cannot work")
     SHUTTING_DOWN = ("shutting_down", 503, "The service is stopping")
     WAITED_TOO_LONG = ("waited_too_long", 504, "The request waited too long for its turn")
-    INSUFFICIENT_STORAGE = ("insufficient_storage", 507, "The disk is full")
+    INSUFFICIENT_STORAGE = ("insufficient_storage", 507, "The disk takes no more")
 
 
 class ParameterProblem(BaseModel):
@@ -113,13 +113,13 @@ class Problem(Exception):  # noqa: N818  it is what the client is shown
         errors: list[ParameterProblem] | None = None,
         headers: dict[str, str] | None = None,
     ):
-        """`retry_after` in seconds; 429 and 503 always carry one."""
+        """`retry_after` in seconds; 429, 503 and 507 always carry one."""
         self.code = code
         self.status = code.status
         self.detail = detail or code.summary
         self.errors = errors
         self.headers = dict(headers or {})
-        if retry_after is None and self.status in (429, 503):
+        if retry_after is None and self.status in (429, 503, 507):
             retry_after = RETRY_AFTER
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)

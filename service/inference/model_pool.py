@@ -1,11 +1,14 @@
 """The models of the service: some loaded and warmed at the start, others when a file needs them."""
 
 import asyncio
+import math
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeVar
 
 import structlog
@@ -20,8 +23,12 @@ from model_core.engine import EngineOptions
 from model_core.engine.choose import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 
+from ..cancellation import create_task_apart
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
+
+_MINUTE = 60.0  # s
+_LOADS_EACH = 4  # loads for files within a minute, for each of `extra_models`
 
 T = TypeVar("T")
 State = Literal["starting", "ready", "failed"]
@@ -55,13 +62,16 @@ class ModelPool:
         device: str,
         on_failure: Callable[[], None] = lambda: None,
         on_ready: Callable[[str], None] = lambda name: None,
+        on_load: Callable[[str], None] = lambda name: None,
     ):
         """`on_ready` is called with the name of each model that is warm, `on_failure` when one
-        cannot be loaded."""
+        cannot be loaded; `on_load` with the name of each that begins to be loaded."""
         self._settings = settings
         self._device = device
         self._on_failure = on_failure
         self._on_ready = on_ready
+        self._on_load = on_load
+        self._loads: deque[float] = deque()  # when models were loaded for files
         if settings.max_batch and device == CPU:
             logger.warning("max_batch is for a GPU alone", device=device)
         self._options = EngineOptions(
@@ -76,8 +86,8 @@ class ModelPool:
         self._max_batch: dict[ModelConfig, int] = {}  # as the first engine chose it
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
-        self._extra: OrderedDict[tuple[str, bool], Codec] = OrderedDict()
-        self._loading: dict[tuple[str, bool], asyncio.Task[Codec]] = {}
+        self._extra: OrderedDict[tuple[str, str | None], Codec] = OrderedDict()
+        self._loading: dict[tuple[str, str | None], asyncio.Task[Codec]] = {}
         self._start: asyncio.Task[None] | None = None
         self.error: str | None = None
         """Why the models could not be loaded."""
@@ -105,8 +115,10 @@ class ModelPool:
         if name not in CONFIGS:
             detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
             raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
-        self.require_ready()
-        codec = self._warm.get(name) or await self._get_extra(name, exact=False)
+        registry = self.require_ready()
+        codec = self._warm.get(name)
+        if codec is None:
+            codec = await self._get_extra(await _in_thread(lambda: registry.find(name), "find"))
         if lm and not codec.has_lm:
             detail = f"there is no language model for {codec.name}"
             raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
@@ -118,18 +130,21 @@ class ModelPool:
         Raises `Problem` 400 where the name is no model's, 409 where the language model is not
         here, 503 while models are loaded, and `EncodecError` where the weights are not available.
         """
-        self.require_ready()
+        registry = self.require_ready()
         for codec in self._warm.values():
             if _decodes(codec, header):
                 return codec
         try:
-            codec = await self._get_extra(header.model, exact=True)
+            found = await _in_thread(lambda: registry.find_exact(header.model), "find")
         except UnknownModelError as error:
             raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
-        if not _decodes(codec, header):
-            detail = f"the language model that {header.model} was coded with is not here"
-            raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
-        return codec
+        # What the file needs is known before anything is loaded for it.
+        if not header.lm or found.lm_header_name == header.model:
+            codec = await self._get_extra(found)
+            if _decodes(codec, header):
+                return codec
+        detail = f"the language model that {header.model} was coded with is not here"
+        raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
 
     async def available(self, header: Header) -> bool:
         """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
@@ -169,7 +184,8 @@ class ModelPool:
                 lambda: Registry(settings.weights, cache_dir=settings.cache_dir), "weights"
             )
             for name in settings.models:
-                codec = await self._load(registry, name)
+                found = await _in_thread(partial(registry.find, name), "find")
+                codec = await self._load(registry, found)
                 self._warm[name] = codec
                 self._on_ready(name)
                 logger.info("model is ready", model=codec.name, **_log_fields(codec))
@@ -182,11 +198,10 @@ class ModelPool:
             logger.critical("models could not be loaded", error=self.error, exc_info=unknown)
             self._on_failure()
 
-    async def _load(self, registry: Registry, name: str, *, exact: bool = False) -> Codec:
+    async def _load(self, registry: Registry, found: WeightSet) -> Codec:
         """Load and warm one set of weights; takes seconds."""
 
         def load() -> Codec:
-            found = registry.find_exact(name) if exact else registry.find(name)
             lm = _fetch_lm(registry, found)
             with self._making:  # one at a time, since it may block the device
                 # As for the first weights of this shape: so those that are loaded again make the
@@ -198,27 +213,41 @@ class ModelPool:
                 self._max_batch[found.config] = codec.engine.max_batch
             return codec
 
-        return await _in_thread(load, f"load-{name}")
+        self._on_load(found.name)
+        return await _in_thread(load, f"load-{found.name}")
 
-    async def _get_extra(self, name: str, *, exact: bool) -> Codec:
-        """A codec that is not kept warm; loaded once however many ask for it at once."""
-        key = name, exact  # "exact" even a plain name stands for certain weights
+    async def _get_extra(self, found: WeightSet) -> Codec:
+        """A codec that is not kept warm; loaded once however many ask for it at once. Raises
+        `Problem` 503 when too many were loaded in the last minute."""
+        key = found.header_name, found.lm_header_name
         if key in self._extra:
             self._extra.move_to_end(key)
             return self._extra[key]
         if key not in self._loading:
-            task = asyncio.create_task(self._load_extra(name, exact))
+            self._refuse_too_many_loads()
+            task = create_task_apart(self._load_extra(found))
             self._loading[key] = task
             task.add_done_callback(lambda _: self._loading.pop(key, None))
         return await asyncio.shield(self._loading[key])
 
-    async def _load_extra(self, name: str, exact: bool) -> Codec:
+    def _refuse_too_many_loads(self) -> None:
+        """Files that need more models than are kept would push each other out of memory forever."""
+        now = time.monotonic()
+        while self._loads and self._loads[0] < now - _MINUTE:
+            self._loads.popleft()
+        if len(self._loads) >= _LOADS_EACH * self._settings.extra_models:
+            after = max(1, math.ceil(self._loads[0] + _MINUTE - now))
+            detail = f"{len(self._loads)} models were loaded within a minute"
+            raise Problem(ProblemCode.UNAVAILABLE, detail, retry_after=after)
+        self._loads.append(now)
+
+    async def _load_extra(self, found: WeightSet) -> Codec:
         try:
-            codec = await self._load(self.require_ready(), name, exact=exact)
+            codec = await self._load(self.require_ready(), found)
         except WeightsError as error:
             logger.error("weights are not intact", error=str(error))
             raise
-        self._extra[name, exact] = codec
+        self._extra[found.header_name, found.lm_header_name] = codec
         while len(self._extra) > self._settings.extra_models:
             self._extra.popitem(last=False)
         logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))

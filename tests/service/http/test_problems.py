@@ -18,7 +18,7 @@ def test_a_document_carries_status_title_and_code(code: ProblemCode) -> None:
     assert document.title == code.summary
     assert (document.status, document.code) == (code.status, code)
     assert document.detail == "what is wrong"
-    assert ("Retry-After" in problem.headers) == (document.status in (429, 503))
+    assert ("Retry-After" in problem.headers) == (document.status in (429, 503, 507))
     assert ("WWW-Authenticate" in problem.headers) == (document.status == 401)
     read = ProblemDocument.model_validate_json(document.model_dump_json(exclude_none=True))
     assert read == document
