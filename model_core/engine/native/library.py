@@ -31,7 +31,7 @@ _MOST_RATIOS = 8
 
 
 class Spec(ctypes.Structure):
-    """`EncodecSpec` of `csrc/weights.h`."""
+    """`EncodecSpec` of `csrc/interface.h`."""
 
     _fields_ = (
         ("causal", ctypes.c_int32),
@@ -66,7 +66,7 @@ class Spec(ctypes.Structure):
 
 
 class Job(ctypes.Structure):
-    """`EncodecJob` of `csrc/jobs.h`, which holds on to its arrays."""
+    """`EncodecJob` of `csrc/interface.h`, which holds on to its arrays."""
 
     _fields_ = (
         ("samples", ctypes.c_void_p),

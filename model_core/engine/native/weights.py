@@ -1,4 +1,4 @@
-"""A model's weights in the order in which `csrc/weights.h` reads them: numpy alone, no torch."""
+"""A model's weights in the order in which `csrc/interface.h` reads them: numpy alone, no torch."""
 
 from collections.abc import Iterable, Iterator
 

@@ -3,10 +3,11 @@
 // input and the previous output rounded to it.
 #pragma once
 
-#include <type_traits>
+#include <algorithm>
 #include <vector>
 
 #include "gemm.h"
+#include "interface.h"
 
 #if defined(__AVX512F__)
 constexpr int STREAMS_IN_STEP = 6;
@@ -39,11 +40,7 @@ static const T* as_stored(const float* x, size_t count, T* scratch) {
 template <class T>
 class LstmLayer {
   public:
-    LstmLayer() = default;
-    // The weights in torch's layout: `[4 size, size]` twice, `[4 size]` twice.
-    LstmLayer(int size, const float* input, const float* recurrent, const float* input_bias,
-              const float* recurrent_bias)
-        : size(size) {
+    LstmLayer(int size, const LstmWeights& weights) : size(size) {
         const int columns = 4 * size;
         const auto row = [size](int n) {
             const int panel = n / (4 * LANES), gate = n / LANES % 4, unit = n % LANES;
@@ -51,31 +48,28 @@ class LstmLayer {
         };
         Floats bias(static_cast<size_t>(columns));
         for (int n = 0; n < columns; n++)
-            bias.get()[n] = input_bias[row(n)] + recurrent_bias[row(n)];
+            bias.get()[n] = weights.input_bias[row(n)] + weights.recurrent_bias[row(n)];
         input_ = Packed<T>(size, columns, 1, bias.get(), [&](int n, int k) {
-            return input[static_cast<size_t>(row(n)) * size + k];
+            return weights.input[static_cast<size_t>(row(n)) * size + k];
         });
         recurrent_.resize(static_cast<size_t>(columns) * size);
         T* to = recurrent_.get();
         for (int panel = 0; panel < size / LANES; panel++)
             for (int k = 0; k < size; k += TOGETHER)
-                for (int j = 0; j < 4 * LANES; j++)
+                for (int n = panel * 4 * LANES; n < (panel + 1) * 4 * LANES; n++)
                     for (int i = 0; i < TOGETHER; i++)
-                        *to++ = T(recurrent[static_cast<size_t>(row(panel * 4 * LANES + j)) * size +
-                                            k + i]);
+                        *to++ = T(weights.recurrent[static_cast<size_t>(row(n)) * size + k + i]);
     }
 
     // `x` `[frames, size]` to `gates` `[frames, 4 size]`.
     void project(const T* x, int frames, float* gates) const {
-        Output<float> out;
-        out.raw = {gates, 4 * size, 0};
-        product(x, size, frames, input_, out);
+        product(x, size, frames, input_, Output<float>{{gates, 4 * size}});
     }
 
     // All frames of the lanes, which have equally many.
     void run(const LstmLane<T>* lanes, int count, int frames) const {
         for (int first = 0; first < count; first += STREAMS_IN_STEP) {
-            const int some = count - first < STREAMS_IN_STEP ? count - first : STREAMS_IN_STEP;
+            const int some = std::min(count - first, STREAMS_IN_STEP);
             for (int t = 0; t < frames; t++) {
                 const T* before[STREAMS_IN_STEP];
                 for (int b = 0; b < some; b++) {
@@ -83,7 +77,8 @@ class LstmLayer {
                     const float* h = t ? lane.out + static_cast<size_t>(t - 1) * size : lane.h;
                     before[b] = as_stored(h, static_cast<size_t>(size), lane.scratch);
                 }
-                step<STREAMS_IN_STEP>(lanes + first, before, some, t);
+                with_constant<STREAMS_IN_STEP>(
+                    some, [&](auto streams) { step<streams()>(lanes + first, before, t); });
             }
         }
         for (int b = 0; b < count; b++)
@@ -97,21 +92,15 @@ class LstmLayer {
     static constexpr int TOGETHER = Stored<T>::TOGETHER;
 
     // Frame t; `before` is the output of the previous frame.
-    template <int MOST>
-    void step(const LstmLane<T>* lanes, const T* const* before, int count, int t) const {
-        if (count == MOST) {
-            // About sixteen sums: enough to hide the latency of each.
-            constexpr int PANELS = MOST == 1 ? (LANES == 16 ? 4 : 2)
-                                   : MOST <= 3 ? (LANES == 16 ? 2 : 1)
-                                               : 1;
-            int panel = 0;
-            const int panels = size / LANES;
-            for (; panel + PANELS <= panels; panel += PANELS)
-                some_panels<MOST, PANELS>(lanes, before, t, panel);
-            for (; panel < panels; panel++) some_panels<MOST, 1>(lanes, before, t, panel);
-        } else if constexpr (MOST > 1) {
-            step<MOST - 1>(lanes, before, count, t);
-        }
+    template <int STREAMS>
+    void step(const LstmLane<T>* lanes, const T* const* before, int t) const {
+        // About sixteen sums: enough to hide the latency of each.
+        constexpr int PANELS = (STREAMS == 1 ? 2 : 1) * (STREAMS <= 3 && LANES == 16 ? 2 : 1);
+        int panel = 0;
+        const int panels = size / LANES;
+        for (; panel + PANELS <= panels; panel += PANELS)
+            some_panels<STREAMS, PANELS>(lanes, before, t, panel);
+        for (; panel < panels; panel++) some_panels<STREAMS, 1>(lanes, before, t, panel);
     }
 
     template <int STREAMS, int PANELS>
@@ -155,3 +144,71 @@ class LstmLayer {
     Packed<T> input_;
     Buffer<T> recurrent_;
 };
+
+// A stream's frames on their way through the layers: the input and the outputs of the layers.
+template <class T>
+class LstmFrames {
+  public:
+    // Room for `frames` rows of input, `[frames, width]`. `state` `[layers, 2, width]` is the
+    // stream's, which the layers update.
+    float* input(int frames, int width, float* state) {
+        this->frames = frames;
+        state_ = state;
+        const size_t rows = static_cast<size_t>(frames) * width;
+        x_.resize(rows);
+        gates_.resize(4 * rows);
+        out_[0].resize(rows);
+        out_[1].resize(rows);
+        if (!std::is_same_v<T, float>) rounded_.resize(rows);
+        return x_.get();
+    }
+
+    // A state of zeros, for frames that follow none.
+    float* new_state(size_t size) {
+        own_state_.resize(size);
+        std::fill_n(own_state_.get(), size, 0.0f);
+        return own_state_.get();
+    }
+
+    // Project the input of layer `index`; returns the lane that the layer runs in.
+    LstmLane<T> lane(const LstmLayer<T>& layer, size_t index) {
+        const float* x = index ? out_[(index + 1) % 2].get() : x_.get();
+        const size_t size = static_cast<size_t>(frames) * layer.size;
+        layer.project(as_stored(x, size, rounded_.get()), frames, gates_.get());
+        float* h = state_ + 2 * index * layer.size;
+        return {gates_.get(), out_[index % 2].get(), h, h + layer.size, rounded_.get()};
+    }
+
+    // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
+    template <class Row>
+    void finish(size_t layers, int width, Row* to) const {
+        const float* y = out_[(layers + 1) % 2].get();
+        const size_t size = static_cast<size_t>(frames) * width;
+        for (size_t i = 0; i < size; i += LANES)
+            store(to + i,
+                  Stored<Row>::activated((layers ? load(y + i) : Vec{}) + load(x_.get() + i)));
+    }
+
+    int frames = 0;
+
+  private:
+    Floats x_, gates_, out_[2], own_state_;
+    Buffer<T> rounded_;
+    float* state_ = nullptr;
+};
+
+// All layers over several streams; those with the same number of frames run in step.
+template <class T>
+static void run_lstm(const std::vector<LstmLayer<T>>& layers, std::vector<LstmFrames<T>*> streams) {
+    std::stable_sort(streams.begin(), streams.end(),
+                     [](const auto* a, const auto* b) { return a->frames > b->frames; });
+    for (size_t first = 0, end = 0; first < streams.size(); first = end) {
+        const int frames = streams[first]->frames;
+        while (end < streams.size() && streams[end]->frames == frames) end++;
+        for (size_t l = 0; l < layers.size(); l++) {
+            std::vector<LstmLane<T>> lanes;
+            for (size_t i = first; i < end; i++) lanes.push_back(streams[i]->lane(layers[l], l));
+            layers[l].run(lanes.data(), static_cast<int>(lanes.size()), frames);
+        }
+    }
+}

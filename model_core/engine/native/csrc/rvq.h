@@ -17,17 +17,11 @@ class Quantizer {
         if (codebooks) std::memcpy(entries_.get(), entries, sizeof(float) * size * codebooks);
         squares_.resize(static_cast<size_t>(bins) * codebooks);
         for (int q = 0; q < codebooks; q++) {
-            const float* book = entries + q * size;
-            for (int n = 0; n < bins; n++)
-                squares_.get()[q * bins + n] =
-                    squared(book + static_cast<size_t>(n) * dimension);
-            products_.emplace_back(dimension, bins, 1, nullptr, [&](int n, int k) {
-                return -2 * book[static_cast<size_t>(n) * dimension + k];
-            });
+            for (int n = 0; n < bins; n++) squares_.get()[q * bins + n] = squared(entry(q, n));
+            products_.emplace_back(dimension, bins, 1, nullptr,
+                                   [&](int n, int k) { return -2 * entry(q, n)[k]; });
         }
     }
-
-    int codebooks() const { return static_cast<int>(products_.size()); }
 
     // Latent `[frames, dimension]`, which is overwritten, to codes: frame t's code of book q goes
     // to `codes[q stride + t]`. The first of the nearest entries; the terms of the distance are
@@ -36,45 +30,39 @@ class Quantizer {
                 Floats& scratch) const {
         scratch.resize(static_cast<size_t>(ROWS_AT_ONCE) * bins_);
         for (int first = 0; first < frames; first += ROWS_AT_ONCE) {
-            const int rows = frames - first < ROWS_AT_ONCE ? frames - first : ROWS_AT_ONCE;
+            const int rows = std::min(frames - first, ROWS_AT_ONCE);
             float* x = latent + static_cast<size_t>(first) * dimension_;
             for (int q = 0; q < books; q++) {
-                Output<float> out;
-                out.raw = {scratch.get(), bins_, 0};
-                product(x, dimension_, rows, products_[q], out);
+                product(x, dimension_, rows, products_[q], Output<float>{{scratch.get(), bins_}});
                 for (int t = 0; t < rows; t++) {
                     float* rest = x + static_cast<size_t>(t) * dimension_;
                     const int best =
                         nearest(scratch.get() + static_cast<size_t>(t) * bins_, squared(rest),
                                 squares_.get() + static_cast<size_t>(q) * bins_);
                     codes[q * stride + first + t] = best;
-                    subtract(rest, entry(q, best));
+                    const float* chosen = entry(q, best);
+                    for (int k = 0; k < dimension_; k++) rest[k] -= chosen[k];
                 }
             }
         }
     }
 
-    // Codes as above to rows `[frames, dimension]`, `row` floats apart.
+    // Codes as above to rows `[frames, dimension]`.
     template <class Row>
-    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent,
-                ptrdiff_t row) const {
+    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent) const {
         for (int t = 0; t < frames; t++)
             for (int k = 0; k < dimension_; k += LANES) {
-                const int some = dimension_ - k < LANES ? dimension_ - k : LANES;
+                const int some = std::min(dimension_ - k, LANES);
                 Vec x = {};
                 for (int q = 0; q < books; q++)
                     x += load_some(entry(q, static_cast<int>(codes[q * stride + t])) + k, some);
-                store_some(latent + t * row + k, x, some);
+                store_some(latent + static_cast<ptrdiff_t>(t) * dimension_ + k, x, some);
             }
     }
 
   private:
     const float* entry(int book, int index) const {
         return entries_.get() + (static_cast<size_t>(book) * bins_ + index) * dimension_;
-    }
-
-    void subtract(float* x, const float* e) const {
-        for (int k = 0; k < dimension_; k++) x[k] -= e[k];
     }
 
     float squared(const float* x) const {
