@@ -1,11 +1,6 @@
 // The engine's functions for Python: make a model from its description and weights, run jobs.
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "causal.h"
 #include "root.h"
@@ -17,107 +12,11 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
-// Calls work(i) for i in [0, count), each in its own thread, and rethrows one of their exceptions.
-// If the system cannot start all threads, not all calls run: to get all work done, let each call
-// take from a shared list.
-template <class Work>
-static void in_threads(int count, Work work) {
-    std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
-    std::vector<std::thread> threads;
-    const auto guarded = [&](int i) {
-        try {
-            work(i);
-        } catch (...) {
-            errors[i] = std::current_exception();
-        }
-    };
-    try {
-        threads.reserve(static_cast<size_t>(count));
-        for (int i = 1; i < count; i++) threads.emplace_back(guarded, i);
-    } catch (const std::system_error&) {
-    }
-    guarded(0);
-    for (auto& thread : threads) thread.join();
-    for (const auto& error : errors)
-        if (error) std::rethrow_exception(error);
-}
-
-// Encoder or decoder, and workers that are free between calls, with their memory.
-class Direction {
-  public:
-    explicit Direction(std::unique_ptr<const Network> network) : network_(std::move(network)) {}
-
-    size_t state_size() const { return network_->state_size; }
-
-    void run(EncodecJob* jobs, int count, int threads) {
-        if (count == 1 && threads > 1)
-            run_blocks(jobs[0], threads);
-        else
-            run_jobs(jobs, count, std::max(1, std::min(threads, count)));
-    }
-
-  private:
-    // Each thread takes a few jobs at a time, to run in step.
-    void run_jobs(EncodecJob* jobs, int count, int threads) {
-        const int most = std::max(1, std::min((count + threads - 1) / threads, STREAMS_IN_STEP));
-        std::atomic<int> next{0};
-        in_threads(threads, [&](int) {
-            auto worker = take();
-            for (int first; (first = next.fetch_add(most)) < count;)
-                worker->run_in_step(jobs + first, std::min(most, count - first));
-            give(std::move(worker));
-        });
-    }
-
-    // Each thread takes a block of the same stream.
-    void run_blocks(const EncodecJob& job, int threads) {
-        const std::vector<Block> blocks = network_->blocks(job, threads);
-        const int count = static_cast<int>(blocks.size());
-        Progress progress(network_->units);
-        std::atomic<int> next{0};
-        in_threads(std::min(threads, count), [&](int) {
-            auto worker = take();
-            try {
-                for (int b; (b = next.fetch_add(1)) < count;)
-                    worker->run_block(job, blocks[b], {&progress, b});
-            } catch (...) {
-                progress.abandon();
-                throw;
-            }
-            give(std::move(worker));
-        });
-    }
-
-    std::unique_ptr<Worker> take() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (!resting_.empty()) {
-                auto worker = std::move(resting_.back());
-                resting_.pop_back();
-                return worker;
-            }
-        }
-        return network_->worker();
-    }
-    void give(std::unique_ptr<Worker> worker) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        resting_.push_back(std::move(worker));
-    }
-
-    const std::unique_ptr<const Network> network_;
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<Worker>> resting_;
-};
-
 struct EncodecModel {
     EncodecSpec spec;
     Quantizer quantizer;
-    std::unique_ptr<Direction> encoder, decoder;
+    std::unique_ptr<Network> encoder, decoder;
 };
-
-static void keep_message(char* message, size_t size, const char* text) {
-    if (message && size) std::snprintf(message, size, "%s", text);
-}
 
 // The target of this build, by its name in `library.BUILDS`.
 EXPORT const char* encodec_build() {
@@ -141,14 +40,11 @@ EXPORT int64_t encodec_layout() {
 EXPORT int32_t encodec_bfloat16() { return HAS_BFLOAT16; }
 
 template <class T>
-static std::unique_ptr<Direction> make_direction(const NetworkWeights& weights,
-                                                 const EncodecModel& model, bool encoder) {
-    std::unique_ptr<Network> made;
+static std::unique_ptr<Network> make_network(const NetworkWeights& weights,
+                                             const EncodecModel& model, bool encoder) {
     if (model.spec.causal)
-        made = std::make_unique<CausalNetwork<T>>(weights, model.quantizer, model.spec, encoder);
-    else
-        made = std::make_unique<NormedNetwork<T>>(weights, model.quantizer, model.spec, encoder);
-    return std::make_unique<Direction>(std::move(made));
+        return std::make_unique<CausalNetwork<T>>(weights, model.quantizer, model.spec, encoder);
+    return std::make_unique<NormedNetwork<T>>(weights, model.quantizer, model.spec, encoder);
 }
 
 // A model, or null and the reason. `weights`: encoder, decoder, entries of the codebooks.
@@ -165,19 +61,19 @@ EXPORT EncodecModel* encodec_model(const EncodecSpec* spec, const float* weights
         model->quantizer =
             Quantizer(spec->codebooks, spec->bins, spec->dimension, reader.take(entries));
         reader.finish();
-        model->encoder = make_direction<float>(encoder, *model, true);
+        model->encoder = make_network<float>(encoder, *model, true);
         if (!spec->decode_bfloat16)
-            model->decoder = make_direction<float>(decoder, *model, false);
+            model->decoder = make_network<float>(decoder, *model, false);
 #if HAS_BFLOAT16
         else
-            model->decoder = make_direction<BFloat16>(decoder, *model, false);
+            model->decoder = make_network<BFloat16>(decoder, *model, false);
 #else
         else
             throw std::invalid_argument("this build has no bfloat16");
 #endif
         return model.release();
     } catch (const std::exception& error) {
-        keep_message(message, message_size, error.what());
+        std::snprintf(message, message_size, "%s", error.what());
         return nullptr;
     }
 }
@@ -186,7 +82,7 @@ EXPORT void encodec_free(EncodecModel* model) { delete model; }
 
 // The number of floats that a causal stream carries from block to block; 0 for the other model.
 EXPORT size_t encodec_state_size(const EncodecModel* model, int32_t encoder) {
-    return (encoder ? model->encoder : model->decoder)->state_size();
+    return (encoder ? model->encoder : model->decoder)->state_size;
 }
 
 // Run jobs of different streams; 0, or 1 and the reason (the streams' states are then invalid).
@@ -196,7 +92,7 @@ EXPORT int32_t encodec_run(EncodecModel* model, int32_t encoder, EncodecJob* job
         (encoder ? model->encoder : model->decoder)->run(jobs, count, threads);
         return 0;
     } catch (const std::exception& error) {
-        keep_message(message, message_size, error.what());
+        std::snprintf(message, message_size, "%s", error.what());
         return 1;
     }
 }

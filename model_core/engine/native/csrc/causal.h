@@ -120,13 +120,14 @@ static void make_decoder_levels(Chain<T>& chain, const NetworkWeights& net, int 
 }
 
 template <class T>
-struct CausalNetwork : LstmNetwork<T> {
+class CausalNetwork : public BlockNetwork<T> {
+  public:
     Chain<T> front, back;
     int hop = 1;
 
     CausalNetwork(const NetworkWeights& weights, const Quantizer& quantizer,
                   const EncodecSpec& spec, bool encoder)
-        : LstmNetwork<T>(weights, quantizer, spec, encoder) {
+        : BlockNetwork<T>(weights, quantizer, spec, encoder) {
         for (const ConvWeights& conv : weights.scaling) hop *= conv.stride;
         if (encoder) {
             make_encoder_levels(front, weights, spec.block_frames * hop);
@@ -139,15 +140,15 @@ struct CausalNetwork : LstmNetwork<T> {
         this->state_size = front.state_size + this->lstm_state + back.state_size;
     }
 
-    std::unique_ptr<Worker> worker() const override;
+  protected:
+    std::unique_ptr<BlockWorker<T>> make_worker() const override;
 };
 
-// Runs blocks of streams.
 template <class T>
-class StreamWorker : public LstmWorker<T> {
+class StreamWorker : public BlockWorker<T> {
   public:
     explicit StreamWorker(const CausalNetwork<T>& network)
-        : LstmWorker<T>(network), net_(network), front_(network.front), back_(network.back) {}
+        : BlockWorker<T>(network), net_(network), front_(network.front), back_(network.back) {}
 
   protected:
     void front(const EncodecJob& job, const Block& block, LstmFrames<T>& frames,
@@ -171,7 +172,7 @@ class StreamWorker : public LstmWorker<T> {
 
     void back(const EncodecJob& job, const Block& block, const LstmFrames<T>& frames,
               Turn& turn) override {
-        frames.finish(net_.lstm.size(), net_.width, back_.input(block.frames));
+        frames.finish(net_.width, back_.input(block.frames));
         run(net_.back, back_, job.state + net_.front.state_size + net_.lstm_state, block, turn);
         if (net_.encoder)
             net_.quantizer.encode(back_.output(), block.frames, job.books, job.codes + block.begin,
@@ -194,6 +195,6 @@ class StreamWorker : public LstmWorker<T> {
 };
 
 template <class T>
-std::unique_ptr<Worker> CausalNetwork<T>::worker() const {
+std::unique_ptr<BlockWorker<T>> CausalNetwork<T>::make_worker() const {
     return std::make_unique<StreamWorker<T>>(*this);
 }

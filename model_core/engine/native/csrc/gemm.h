@@ -90,22 +90,6 @@ struct TileTarget {
     Vec *sums, *squares;  // for each vector of a row, or null
 };
 
-template <bool FULL, int VECTORS, class Out>
-static INLINE void finish_row(const TileTarget<Out>& out, int row, const Vec* values) {
-    UNROLL for (int j = 0; j < VECTORS; j++) {
-        const int count = FULL ? LANES : out.columns - j * LANES;
-        Vec v = values[j];
-        if (out.raw.data) store_some(out.raw.data + row * out.raw.row + j * LANES, v, count);
-        if (out.sums) {  // columns beyond the last are 0
-            out.sums[j] += v;
-            out.squares[j] += v * v;
-        }
-        if (out.activated.data)
-            store_some(out.activated.data + row * out.activated.row + j * LANES,
-                       Stored<Out>::activated(v), count);
-    }
-}
-
 template <int ROWS, int VECTORS, bool FULL, class T, class Out>
 static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stride,
                                            const T* __restrict weights,
@@ -136,7 +120,18 @@ static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stri
                     acc[r][j] = Stored<T>::add_product(
                         acc[r][j], x, Stored<T>::weights(weights + j * LANES * TOGETHER));
             }
-    UNROLL for (int r = 0; r < ROWS; r++) finish_row<FULL, VECTORS>(out, r, acc[r]);
+    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < VECTORS; j++) {
+        const int column = j * LANES, count = FULL ? LANES : out.columns - column;
+        const Vec v = acc[r][j];
+        if (out.raw.data) store_some(out.raw.data + r * out.raw.row + column, v, count);
+        if (out.sums) {  // columns beyond the last are 0
+            out.sums[j] += v;
+            out.squares[j] += v * v;
+        }
+        if (out.activated.data)
+            store_some(out.activated.data + r * out.activated.row + column,
+                       Stored<Out>::activated(v), count);
+    }
 }
 
 // Rows by the columns of one panel, in tiles of nearly equal height, so that none has only a few.

@@ -15,15 +15,6 @@ constexpr int STREAMS_IN_STEP = 6;
 constexpr int STREAMS_IN_STEP = 2;
 #endif
 
-// A stream's frames in one layer. `h` and `c` are the state before and after.
-template <class T>
-struct LstmLane {
-    const float* gates;  // the input's part of the gates, [T, 4 size], in panels
-    float* out;          // [T, size]
-    float *h, *c;        // [size] each
-    T* scratch;          // [size] if the products do not take floats
-};
-
 // `count` floats as input of the products: unchanged, or rounded into `scratch`.
 template <class T>
 static const T* as_stored(const float* x, size_t count, T* scratch) {
@@ -34,6 +25,64 @@ static const T* as_stored(const float* x, size_t count, T* scratch) {
         return scratch;
     }
 }
+
+// A stream's frames on their way through the layers.
+template <class T>
+class LstmFrames {
+  public:
+    // Room for `frames` rows of input, `[frames, width]`. `state` `[layers, 2, width]` is the
+    // stream's, which the layers update.
+    float* input(int frames, int width, float* state) {
+        this->frames = frames;
+        const size_t rows = static_cast<size_t>(frames) * width;
+        for (Floats* floats : {&x_, &out_[0], &out_[1]}) floats->resize(rows);
+        gates_.resize(4 * rows);
+        if (!std::is_same_v<T, float>) rounded_.resize(rows);
+        gates = gates_.get();
+        scratch = rounded_.get();
+        state_ = state;
+        out = nullptr;
+        return x_.get();
+    }
+
+    // A state of zeros, for frames that follow none.
+    float* new_state(size_t size) {
+        own_state_.resize(size);
+        std::fill_n(own_state_.get(), size, 0.0f);
+        return own_state_.get();
+    }
+
+    // Go on to the next layer; returns its input `[frames, width]`.
+    const T* enter(int width) {
+        const float* in = out ? out : x_.get();
+        out = out == out_[0].get() ? out_[1].get() : out_[0].get();
+        h = state_;
+        c = h + width;
+        state_ += 2 * width;
+        return as_stored(in, static_cast<size_t>(frames) * width, scratch);
+    }
+
+    // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
+    template <class Row>
+    void finish(int width, Row* to) const {
+        const size_t size = static_cast<size_t>(frames) * width;
+        for (size_t i = 0; i < size; i += LANES)
+            store(to + i,
+                  Stored<Row>::activated((out ? load(out + i) : Vec{}) + load(x_.get() + i)));
+    }
+
+    int frames = 0;
+    // In the present layer:
+    float* gates;   // the input's part of the gates, `[frames, 4 width]`, in panels
+    float* out;     // `[frames, width]`; null before the first layer
+    float *h, *c;   // the state before and after, `[width]` each
+    T* scratch;     // `[frames, width]`, if the products do not take floats
+
+  private:
+    Floats x_, gates_, out_[2], own_state_;
+    Buffer<T> rounded_;
+    float* state_;
+};
 
 // One layer. Its gates are kept in panels of LANES units: input, forget, cell and output gate of
 // those units side by side.
@@ -61,28 +110,30 @@ class LstmLayer {
                         *to++ = T(weights.recurrent[static_cast<size_t>(row(n)) * size + k + i]);
     }
 
-    // `x` `[frames, size]` to `gates` `[frames, 4 size]`.
-    void project(const T* x, int frames, float* gates) const {
-        product(x, size, frames, input_, Output<float>{{gates, 4 * size}});
+    // The stream enters this layer: the input's part of the gates.
+    void project(LstmFrames<T>& stream) const {
+        const T* x = stream.enter(size);
+        product(x, size, stream.frames, input_, Output<float>{{stream.gates, 4 * size}});
     }
 
-    // All frames of the lanes, which have equally many.
-    void run(const LstmLane<T>* lanes, int count, int frames) const {
+    // All frames of the streams, which have equally many.
+    void run(LstmFrames<T>* const* streams, int count) const {
+        const int frames = streams[0]->frames;
         for (int first = 0; first < count; first += STREAMS_IN_STEP) {
             const int some = std::min(count - first, STREAMS_IN_STEP);
             for (int t = 0; t < frames; t++) {
                 const T* before[STREAMS_IN_STEP];
                 for (int b = 0; b < some; b++) {
-                    const LstmLane<T>& lane = lanes[first + b];
-                    const float* h = t ? lane.out + static_cast<size_t>(t - 1) * size : lane.h;
-                    before[b] = as_stored(h, static_cast<size_t>(size), lane.scratch);
+                    const LstmFrames<T>& stream = *streams[first + b];
+                    const float* h = t ? stream.out + static_cast<size_t>(t - 1) * size : stream.h;
+                    before[b] = as_stored(h, static_cast<size_t>(size), stream.scratch);
                 }
                 with_constant<STREAMS_IN_STEP>(
-                    some, [&](auto streams) { step<streams()>(lanes + first, before, t); });
+                    some, [&](auto n) { step<n()>(streams + first, before, t); });
             }
         }
         for (int b = 0; b < count; b++)
-            std::memcpy(lanes[b].h, lanes[b].out + static_cast<size_t>(frames - 1) * size,
+            std::memcpy(streams[b]->h, streams[b]->out + static_cast<size_t>(frames - 1) * size,
                         sizeof(float) * static_cast<size_t>(size));
     }
 
@@ -93,18 +144,18 @@ class LstmLayer {
 
     // Frame t; `before` is the output of the previous frame.
     template <int STREAMS>
-    void step(const LstmLane<T>* lanes, const T* const* before, int t) const {
+    void step(LstmFrames<T>* const* streams, const T* const* before, int t) const {
         // About sixteen sums: enough to hide the latency of each.
         constexpr int PANELS = (STREAMS == 1 ? 2 : 1) * (STREAMS <= 3 && LANES == 16 ? 2 : 1);
         int panel = 0;
         const int panels = size / LANES;
         for (; panel + PANELS <= panels; panel += PANELS)
-            some_panels<STREAMS, PANELS>(lanes, before, t, panel);
-        for (; panel < panels; panel++) some_panels<STREAMS, 1>(lanes, before, t, panel);
+            some_panels<STREAMS, PANELS>(streams, before, t, panel);
+        for (; panel < panels; panel++) some_panels<STREAMS, 1>(streams, before, t, panel);
     }
 
     template <int STREAMS, int PANELS>
-    __attribute__((noinline)) void some_panels(const LstmLane<T>* lanes, const T* const* before,
+    __attribute__((noinline)) void some_panels(LstmFrames<T>* const* streams, const T* const* before,
                                                int t, int panel) const {
         const T *h[STREAMS], *weights[PANELS];
         Vec acc[STREAMS][PANELS][4];
@@ -113,7 +164,7 @@ class LstmLayer {
         UNROLL for (int b = 0; b < STREAMS; b++) {
             h[b] = before[b];
             const float* gates =
-                lanes[b].gates + static_cast<size_t>(t) * 4 * size + panel * 4 * LANES;
+                streams[b]->gates + static_cast<size_t>(t) * 4 * size + panel * 4 * LANES;
             UNROLL for (int p = 0; p < PANELS; p++) UNROLL for (int g = 0; g < 4; g++)
                 acc[b][p][g] = load(gates + (4 * p + g) * LANES);
         }
@@ -133,68 +184,16 @@ class LstmLayer {
         UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++) {
             const int unit = (panel + p) * LANES;
             const Vec* gate = acc[b][p];
-            Vec c = load(lanes[b].c + unit);
+            Vec c = load(streams[b]->c + unit);
             c = sigmoid(gate[1]) * c + sigmoid(gate[0]) * hyperbolic_tangent(gate[2]);
-            store(lanes[b].c + unit, c);
-            store(lanes[b].out + static_cast<size_t>(t) * size + unit,
+            store(streams[b]->c + unit, c);
+            store(streams[b]->out + static_cast<size_t>(t) * size + unit,
                   sigmoid(gate[3]) * hyperbolic_tangent(c));
         }
     }
 
     Packed<T> input_;
     Buffer<T> recurrent_;
-};
-
-// A stream's frames on their way through the layers: the input and the outputs of the layers.
-template <class T>
-class LstmFrames {
-  public:
-    // Room for `frames` rows of input, `[frames, width]`. `state` `[layers, 2, width]` is the
-    // stream's, which the layers update.
-    float* input(int frames, int width, float* state) {
-        this->frames = frames;
-        state_ = state;
-        const size_t rows = static_cast<size_t>(frames) * width;
-        x_.resize(rows);
-        gates_.resize(4 * rows);
-        out_[0].resize(rows);
-        out_[1].resize(rows);
-        if (!std::is_same_v<T, float>) rounded_.resize(rows);
-        return x_.get();
-    }
-
-    // A state of zeros, for frames that follow none.
-    float* new_state(size_t size) {
-        own_state_.resize(size);
-        std::fill_n(own_state_.get(), size, 0.0f);
-        return own_state_.get();
-    }
-
-    // Project the input of layer `index`; returns the lane that the layer runs in.
-    LstmLane<T> lane(const LstmLayer<T>& layer, size_t index) {
-        const float* x = index ? out_[(index + 1) % 2].get() : x_.get();
-        const size_t size = static_cast<size_t>(frames) * layer.size;
-        layer.project(as_stored(x, size, rounded_.get()), frames, gates_.get());
-        float* h = state_ + 2 * index * layer.size;
-        return {gates_.get(), out_[index % 2].get(), h, h + layer.size, rounded_.get()};
-    }
-
-    // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
-    template <class Row>
-    void finish(size_t layers, int width, Row* to) const {
-        const float* y = out_[(layers + 1) % 2].get();
-        const size_t size = static_cast<size_t>(frames) * width;
-        for (size_t i = 0; i < size; i += LANES)
-            store(to + i,
-                  Stored<Row>::activated((layers ? load(y + i) : Vec{}) + load(x_.get() + i)));
-    }
-
-    int frames = 0;
-
-  private:
-    Floats x_, gates_, out_[2], own_state_;
-    Buffer<T> rounded_;
-    float* state_ = nullptr;
 };
 
 // All layers over several streams; those with the same number of frames run in step.
@@ -205,10 +204,9 @@ static void run_lstm(const std::vector<LstmLayer<T>>& layers, std::vector<LstmFr
     for (size_t first = 0, end = 0; first < streams.size(); first = end) {
         const int frames = streams[first]->frames;
         while (end < streams.size() && streams[end]->frames == frames) end++;
-        for (size_t l = 0; l < layers.size(); l++) {
-            std::vector<LstmLane<T>> lanes;
-            for (size_t i = first; i < end; i++) lanes.push_back(streams[i]->lane(layers[l], l));
-            layers[l].run(lanes.data(), static_cast<int>(lanes.size()), frames);
+        for (const LstmLayer<T>& layer : layers) {
+            for (size_t i = first; i < end; i++) layer.project(*streams[i]);
+            layer.run(&streams[first], static_cast<int>(end - first));
         }
     }
 }

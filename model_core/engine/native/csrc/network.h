@@ -2,14 +2,13 @@
 // through the LSTM in step with those of other streams, or after the block before them.
 #pragma once
 
-#include <atomic>
-#include <limits>
 #include <memory>
-#include <vector>
+#include <mutex>
 
 #include "interface.h"
 #include "lstm.h"
 #include "rvq.h"
+#include "threads.h"
 
 // For a stream shared by threads: every block reads the deep layers' weights again.
 constexpr int64_t FEWEST_FRAMES = 16;
@@ -21,71 +20,37 @@ struct Block {
     bool first, last;  // of the stream
 };
 
-// The progress of a stream's blocks, each in its own thread: for each unit of the network, the
-// number of blocks that have left it. A block enters a unit when the block before has left it.
-class Progress {
+// Encoder or decoder.
+class Network {
   public:
-    explicit Progress(size_t units) : done_(units) {}
-    void wait(size_t unit, int block) {
-        for (int now; (now = done_[unit].load(std::memory_order_acquire)) < block;)
-            done_[unit].wait(now, std::memory_order_acquire);
-    }
-    void leave(size_t unit, int block) { raise(unit, block + 1); }
-    // A block has failed and will leave no further unit: threads must not wait for it.
-    void abandon() {
-        for (size_t unit = 0; unit < done_.size(); unit++)
-            raise(unit, std::numeric_limits<int>::max());
-    }
-
-  private:
-    void raise(size_t unit, int blocks) {
-        int now = done_[unit].load(std::memory_order_relaxed);
-        while (now < blocks &&
-               !done_[unit].compare_exchange_weak(now, blocks, std::memory_order_release,
-                                                  std::memory_order_relaxed)) {
-        }
-        done_[unit].notify_all();
-    }
-
-    std::vector<std::atomic<int>> done_;
-};
-
-// A block's way through the units.
-struct Turn {
-    Progress* progress = nullptr;  // null if no other thread has blocks of the stream
-    int block = 0;
-    size_t unit = 0;
-
-    template <class Work>
-    void next(Work work) {
-        if (progress) progress->wait(unit, block);
-        work();
-        if (progress) progress->leave(unit, block);
-        unit++;
-    }
-};
-
-// The memory of one thread.
-class Worker {
-  public:
-    virtual ~Worker() = default;
-    // Several streams, block by block in step.
-    virtual void run_in_step(EncodecJob* jobs, int count) = 0;
-    // One block of a stream; its other blocks run in other threads.
-    virtual void run_block(const EncodecJob& job, const Block& block, Turn turn) = 0;
-};
-
-// Encoder or decoder, as threads share it.
-struct Network {
-    const Quantizer& quantizer;
-    const EncodecSpec& spec;
-    const bool encoder;
-    size_t units = 0, state_size = 0;
-
-    Network(const Quantizer& quantizer, const EncodecSpec& spec, bool encoder)
-        : quantizer(quantizer), spec(spec), encoder(encoder) {}
     virtual ~Network() = default;
-    virtual std::unique_ptr<Worker> worker() const = 0;
+    virtual void run(EncodecJob* jobs, int count, int threads) = 0;
+
+    size_t state_size = 0;
+};
+
+template <class T>
+class BlockWorker;
+
+template <class T>
+class BlockNetwork : public Network {
+  public:
+    using Worker = BlockWorker<T>;
+
+    BlockNetwork(const NetworkWeights& weights, const Quantizer& quantizer,
+                 const EncodecSpec& spec, bool encoder)
+        : quantizer(quantizer), spec(spec), encoder(encoder), width(weights.width),
+          lstm_state(2 * weights.lstm.size() * static_cast<size_t>(width)) {
+        for (const LstmWeights& layer : weights.lstm) lstm.emplace_back(width, layer);
+        units = lstm.size();
+    }
+
+    void run(EncodecJob* jobs, int count, int threads) override {
+        if (count == 1 && threads > 1)
+            run_blocks(jobs[0], threads);
+        else
+            run_jobs(jobs, count, std::max(1, std::min(threads, count)));
+    }
 
     // Full blocks; for several threads and few blocks, shorter ones, so that all threads have
     // work. A segment is one block.
@@ -101,29 +66,80 @@ struct Network {
         }
         return cut;
     }
-};
 
-template <class T>
-struct LstmNetwork : Network {
-    std::vector<LstmLayer<T>> lstm;
+    const Quantizer& quantizer;
+    const EncodecSpec& spec;
+    const bool encoder;
     const int width;  // of the LSTM
     const size_t lstm_state;
+    std::vector<LstmLayer<T>> lstm;
+    size_t units;  // that a block enters when the block before has left them
 
-    LstmNetwork(const NetworkWeights& weights, const Quantizer& quantizer, const EncodecSpec& spec,
-                bool encoder)
-        : Network(quantizer, spec, encoder), width(weights.width),
-          lstm_state(2 * weights.lstm.size() * static_cast<size_t>(width)) {
-        for (const LstmWeights& layer : weights.lstm) lstm.emplace_back(width, layer);
-        units = lstm.size();
+  protected:
+    virtual std::unique_ptr<Worker> make_worker() const = 0;
+
+  private:
+    // Each thread takes a few jobs at a time, to run in step.
+    void run_jobs(EncodecJob* jobs, int count, int threads) {
+        const int most = std::max(1, std::min((count + threads - 1) / threads, STREAMS_IN_STEP));
+        std::atomic<int> next{0};
+        in_threads(threads, [&](int) {
+            with_worker([&](Worker& worker) {
+                for (int first; (first = next.fetch_add(most)) < count;)
+                    worker.run_in_step(jobs + first, std::min(most, count - first));
+            });
+        });
     }
+
+    // Each thread takes a block of the same stream.
+    void run_blocks(const EncodecJob& job, int threads) {
+        const std::vector<Block> all = blocks(job, threads);
+        const int count = static_cast<int>(all.size());
+        Progress progress(units);
+        std::atomic<int> next{0};
+        in_threads(std::min(threads, count), [&](int) {
+            try {
+                with_worker([&](Worker& worker) {
+                    for (int b; (b = next.fetch_add(1)) < count;)
+                        worker.run_block(job, all[b], {&progress, b});
+                });
+            } catch (...) {
+                progress.abandon();
+                throw;
+            }
+        });
+    }
+
+    // Workers keep their memory between calls; one that has failed is not used again.
+    template <class Work>
+    void with_worker(Work work) {
+        std::unique_ptr<Worker> worker;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!resting_.empty()) {
+                worker = std::move(resting_.back());
+                resting_.pop_back();
+            }
+        }
+        if (!worker) worker = make_worker();
+        work(*worker);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        resting_.push_back(std::move(worker));
+    }
+
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Worker>> resting_;
 };
 
+// The memory of one thread.
 template <class T>
-class LstmWorker : public Worker {
+class BlockWorker {
   public:
-    explicit LstmWorker(const LstmNetwork<T>& network) : network_(network) {}
+    explicit BlockWorker(const BlockNetwork<T>& network) : network_(network) {}
+    virtual ~BlockWorker() = default;
 
-    void run_in_step(EncodecJob* jobs, int count) override {
+    // Several streams, block by block in step.
+    void run_in_step(EncodecJob* jobs, int count) {
         std::vector<std::vector<Block>> blocks;
         size_t rounds = 0;
         for (int i = 0; i < count; i++) {
@@ -146,15 +162,16 @@ class LstmWorker : public Worker {
         }
     }
 
-    void run_block(const EncodecJob& job, const Block& block, Turn turn) override {
+    // One block of a stream; its other blocks run in other threads.
+    void run_block(const EncodecJob& job, const Block& block, Turn turn) {
         if (frames_.empty()) frames_.resize(1);
-        LstmFrames<T>& frames = frames_[0];
-        front(job, block, frames, turn);
-        for (size_t l = 0; l < network_.lstm.size(); l++) {
-            const LstmLane<T> lane = frames.lane(network_.lstm[l], l);
-            turn.next([&] { network_.lstm[l].run(&lane, 1, frames.frames); });
+        LstmFrames<T>* stream = &frames_[0];
+        front(job, block, *stream, turn);
+        for (const LstmLayer<T>& layer : network_.lstm) {
+            layer.project(*stream);
+            turn.next([&] { layer.run(&stream, 1); });
         }
-        back(job, block, frames, turn);
+        back(job, block, *stream, turn);
     }
 
   protected:
@@ -165,6 +182,6 @@ class LstmWorker : public Worker {
                       Turn& turn) = 0;
 
   private:
-    const LstmNetwork<T>& network_;
+    const BlockNetwork<T>& network_;
     std::vector<LstmFrames<T>> frames_;
 };

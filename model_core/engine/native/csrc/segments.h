@@ -45,18 +45,20 @@ struct NormedResidual {
 };
 
 template <class T>
-struct NormedNetwork : LstmNetwork<T> {
+class NormedNetwork : public BlockNetwork<T> {
+  public:
     const NormedConv<T> first, last;
     const std::vector<NormedConv<T>> scaling;
     const std::vector<NormedResidual<T>> residual;
 
     NormedNetwork(const NetworkWeights& net, const Quantizer& quantizer, const EncodecSpec& spec,
                   bool encoder)
-        : LstmNetwork<T>(net, quantizer, spec, encoder), first(net.first), last(net.last),
+        : BlockNetwork<T>(net, quantizer, spec, encoder), first(net.first), last(net.last),
           scaling(net.scaling.begin(), net.scaling.end()),
           residual(net.residual.begin(), net.residual.end()) {}
 
-    std::unique_ptr<Worker> worker() const override;
+  protected:
+    std::unique_ptr<BlockWorker<T>> make_worker() const override;
 };
 
 // A layer's output. It is normalised over the whole segment, so it cannot be read until it is
@@ -74,7 +76,7 @@ class Activations {
     }
 
     // All rows are complete: compute factors and offsets. Source: torch's GroupNorm of one group.
-    void normalise(const float* scale, const float* offset) {
+    void normalise(const std::vector<float>& scale, const std::vector<float>& offset) {
         const double count = static_cast<double>(rows) * channels;
         const double mean = moments.sum / count;
         const double variance = std::max(0.0, moments.squares / count - mean * mean);
@@ -101,31 +103,23 @@ class Activations {
         return data_.get() + static_cast<size_t>(skipped_ + i) * channels;
     }
 
-    // Calls use(i, value, count, place) for vectors of the normalised rows from `first` on; `place`
-    // is where in the factors.
-    template <class Use>
-    INLINE void each(int first, int count, Use use) const {
+    // Rows from `first` on to `to`, as made by map(value, i, place) from vectors of normalised
+    // values; i and place are where in the rows and in the factors.
+    template <class Row, class Map>
+    INLINE void copy(int first, int count, Row* to, Map map) const {
         const int size = count * channels;
         for (int i = 0, place = 0; i < size; i += LANES, place += LANES) {
             if (place == period_) place = 0;
-            use(i, value(first, i, place), std::min(size - i, LANES), place);
+            store_some(to + i, map(value(first, i, place), i, place), size - i);
         }
+    }
+    template <class Row>
+    void copy(int first, int count, Row* to) const {
+        copy(first, count, to, [](Vec v, int, int) { return v; });
     }
     INLINE Vec value(int first, int i, int place) const {
         const float* factors = factors_.get() + place;
         return load(row(first) + i) * load(factors) + load(factors + period_);
-    }
-
-    // The normalised rows, unchanged and after ELU.
-    template <class Row>
-    void copy(int first, int count, Row* to) const {
-        each(first, count, [&](int i, Vec v, int some, int) { store_some(to + i, v, some); });
-    }
-    template <class Row>
-    void copy_activated(int first, int count, Row* to) const {
-        each(first, count, [&](int i, Vec v, int some, int) {
-            store_some(to + i, Stored<Row>::activated(v), some);
-        });
     }
 
     int rows = 0, channels = 0;
@@ -137,10 +131,10 @@ class Activations {
 };
 
 template <class T>
-class SegmentWorker : public LstmWorker<T> {
+class SegmentWorker : public BlockWorker<T> {
   public:
     explicit SegmentWorker(const NormedNetwork<T>& network)
-        : LstmWorker<T>(network), net_(network) {}
+        : BlockWorker<T>(network), net_(network) {}
 
   protected:
     void front(const EncodecJob& job, const Block& block, LstmFrames<T>& frames, Turn&) override {
@@ -151,7 +145,7 @@ class SegmentWorker : public LstmWorker<T> {
             to_rows(job, 0, count, channels, rows_.get());
         else
             net_.quantizer.decode(job.codes, count, count, job.books, rows_.get());
-        convolve(net_.first, count, plain(), x_);
+        convolve(net_.first, count, plain(channels), x_);
         if (net_.encoder)
             for (size_t i = 0; i < net_.scaling.size(); i++) {
                 residual(net_.residual[i]);
@@ -164,14 +158,14 @@ class SegmentWorker : public LstmWorker<T> {
     void back(const EncodecJob& job, const Block& block, const LstmFrames<T>& frames,
               Turn&) override {
         rows_.resize(static_cast<size_t>(block.frames) * net_.width + LANES);
-        frames.finish(net_.lstm.size(), net_.width, rows_.get());
+        frames.finish(net_.width, rows_.get());
         if (net_.encoder) {
-            convolve(net_.last, block.frames, plain(), x_);
+            convolve(net_.last, block.frames, plain(net_.width), x_);
         } else {
             for (size_t i = 0; i < net_.scaling.size(); i++) {
                 const NormedConv<T>& up = net_.scaling[i];
                 if (i == 0)
-                    convolve(up, block.frames, plain(), x_);
+                    convolve(up, block.frames, plain(net_.width), x_);
                 else
                     convolve(up, back_.rows, residual_sum(), x_);
                 x_.trim(up.rows_out - up.rows_out / 2, up.rows_out / 2);
@@ -188,18 +182,23 @@ class SegmentWorker : public LstmWorker<T> {
     }
 
   private:
-    // Sources give rows to be convolved: source(first, count, to). Those in `rows_`, unchanged;
-    auto plain() const {
-        return [this](int first, int count, int channels, T* to) {
+    // Sources of rows to be convolved, source(first, count, to): those in `rows_`, unchanged;
+    auto plain(int channels) const {
+        return [this, channels](int first, int count, T* to) {
             put(rows_.get() + static_cast<size_t>(first) * channels,
                 static_cast<size_t>(count) * channels, to);
         };
     }
-    // the activated sum of the residual unit's branches.
+    // the output of a layer after ELU; the residual unit's two branches, their sum after ELU.
+    static auto activated(const Activations& x) {
+        return [&x](int first, int count, T* to) {
+            x.copy(first, count, to, [](Vec v, int, int) { return Stored<T>::activated(v); });
+        };
+    }
     auto residual_sum() const {
-        return [this](int first, int count, int, T* to) {
-            back_.each(first, count, [&](int i, Vec v, int some, int place) {
-                store_some(to + i, Stored<T>::activated(skip_.value(first, i, place) + v), some);
+        return [this](int first, int count, T* to) {
+            back_.copy(first, count, to, [&](Vec v, int i, int place) {
+                return Stored<T>::activated(skip_.value(first, i, place) + v);
             });
         };
     }
@@ -210,7 +209,7 @@ class SegmentWorker : public LstmWorker<T> {
         out.begin(conv.windows(rows) * conv.rows_out, conv.out);
         for (int first = 0; first < conv.windows(rows); first += some)
             convolve_some(conv, rows, source, first, some, out);
-        out.normalise(conv.scale.data(), conv.offset.data());
+        out.normalise(conv.scale, conv.offset);
     }
 
     // At most `most` windows. Padding by reflection: the larger part of the fixed padding is on the
@@ -244,14 +243,14 @@ class SegmentWorker : public LstmWorker<T> {
             return scratch_.get() + static_cast<ptrdiff_t>(at - begin) * channels;
         };
         const int inner = std::max(begin, 0), inner_end = std::min(begin + count, rows);
-        source(inner, inner_end - inner, channels, place(inner));
+        source(inner, inner_end - inner, place(inner));
         const auto pad = [&](int at) {
             const size_t size = sizeof(T) * static_cast<size_t>(channels);
             const int from = reach ? reflected(at, rows, reach) : ZERO_ROW;
             if (from == ZERO_ROW) {
                 std::memset(static_cast<void*>(place(at)), 0, size);
             } else {
-                source(from, 1, channels, row_.get());
+                source(from, 1, row_.get());
                 std::memcpy(static_cast<void*>(place(at)), row_.get(), size);
             }
         };
@@ -261,12 +260,7 @@ class SegmentWorker : public LstmWorker<T> {
 
     // From `x_` to the two terms of the sum: `back_` and `skip_`.
     void residual(const NormedResidual<T>& unit) {
-        const auto activated = [](const Activations& x) {
-            return [&x](int first, int count, int, T* to) { x.copy_activated(first, count, to); };
-        };
-        const auto unchanged = [this](int first, int count, int, T* to) {
-            x_.copy(first, count, to);
-        };
+        const auto unchanged = [this](int first, int count, T* to) { x_.copy(first, count, to); };
         const int rows = x_.rows;
         hidden_.begin(rows, unit.wide.out);
         skip_.begin(rows, unit.skip.out);
@@ -274,8 +268,8 @@ class SegmentWorker : public LstmWorker<T> {
             convolve_some(unit.wide, rows, activated(x_), first, SCRATCH_ROWS, hidden_);
             convolve_some(unit.skip, rows, unchanged, first, SCRATCH_ROWS, skip_);
         }
-        hidden_.normalise(unit.wide.scale.data(), unit.wide.offset.data());
-        skip_.normalise(unit.skip.scale.data(), unit.skip.offset.data());
+        hidden_.normalise(unit.wide.scale, unit.wide.offset);
+        skip_.normalise(unit.skip.scale, unit.skip.offset);
         convolve(unit.back, rows, activated(hidden_), back_);
     }
 
@@ -286,6 +280,6 @@ class SegmentWorker : public LstmWorker<T> {
 };
 
 template <class T>
-std::unique_ptr<Worker> NormedNetwork<T>::worker() const {
+std::unique_ptr<BlockWorker<T>> NormedNetwork<T>::make_worker() const {
     return std::make_unique<SegmentWorker<T>>(*this);
 }
