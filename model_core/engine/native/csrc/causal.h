@@ -39,17 +39,14 @@ struct Level {
 template <class T>
 static void add_residual(Chain<T>& chain, const ResidualWeights& w, const Level& level, int to) {
     const int width = w.skip.in, hidden = w.wide.out;
-    chain.add({.in = level.active,
-               .activated = level.wide,
-               .column = width,
+    chain.add({.in = level.active, .activated = level.wide, .column = width,
                .weights = pack_conv<T>(w.wide)});
     std::vector<float> bias;
     for (int c = 0; c < width; c++) bias.push_back(w.skip.bias[c] + w.back.bias[c]);
-    chain.add({.in = level.wide,
-               .activated = to,
-               .weights = Packed<T>(width + hidden, width, 1, bias.data(), [&](int n, int k) {
-                   return k < width ? w.skip.window(n, k) : w.back.window(n, k - width);
-               })});
+    Packed<T> both(width + hidden, width, 1, bias.data(), [&](int n, int k) {
+        return k < width ? w.skip.window(n, k) : w.back.window(n, k - width);
+    });
+    chain.add({.in = level.wide, .activated = to, .weights = std::move(both)});
 }
 
 // One convolution, of whole blocks.
@@ -69,9 +66,7 @@ static void make_encoder_levels(Chain<T>& chain, const NetworkWeights& net, int 
     chain.add_group(std::max(2, (CHUNK_SAMPLES + strides - 1) / strides) * strides);
     const int input = chain.add_buffer(net.first.in, 6);
     Level level(chain, net.first.out);
-    chain.add({.in = input,
-               .raw = level.wide,
-               .activated = level.active,
+    chain.add({.in = input, .raw = level.wide, .activated = level.active,
                .weights = pack_conv<T>(net.first)});
     for (size_t i = 0; i < net.scaling.size(); i++) {
         const ConvWeights& conv = net.scaling[i];
@@ -105,19 +100,18 @@ static void make_decoder_levels(Chain<T>& chain, const NetworkWeights& net, int 
             chain.add_group(std::max(2, CHUNK_SAMPLES / hop));
         hop /= conv.stride;
         const Level level(chain, conv.out);
-        chain.add({.in = up,
-                   .raw = level.wide,
-                   .activated = level.active,
-                   .rows_out = conv.stride,
-                   .weights = pack_transposed<T>(conv)});
+        chain.add({.in = up, .raw = level.wide, .activated = level.active,
+                   .rows_out = conv.stride, .weights = pack_transposed<T>(conv)});
         up = left == 1 ? chain.add_buffer(conv.out, 6) : chain.add_buffer(conv.out, 1, true);
         add_residual(chain, net.residual[i], level, up);
     }
-    chain.add({.in = up,
-               .raw = chain.add_buffer(net.last.out, 0),
-               .narrow = NarrowConv(net.last)});
+    const int out = chain.add_buffer(net.last.out, 0);
+    chain.add({.in = up, .raw = out, .narrow = NarrowConv(net.last)});
     chain.lay_out(block_frames);
 }
+
+template <class T>
+class StreamWorker;
 
 template <class T>
 class CausalNetwork : public BlockNetwork<T> {
@@ -141,7 +135,9 @@ class CausalNetwork : public BlockNetwork<T> {
     }
 
   protected:
-    std::unique_ptr<BlockWorker<T>> make_worker() const override;
+    std::unique_ptr<BlockWorker<T>> make_worker() const override {
+        return std::make_unique<StreamWorker<T>>(*this);
+    }
 };
 
 template <class T>
@@ -193,8 +189,3 @@ class StreamWorker : public BlockWorker<T> {
     ChainRunner<T> front_, back_;
     Floats scores_;
 };
-
-template <class T>
-std::unique_ptr<BlockWorker<T>> CausalNetwork<T>::make_worker() const {
-    return std::make_unique<StreamWorker<T>>(*this);
-}

@@ -64,8 +64,9 @@ class Chain {
                 state_size += static_cast<size_t>(in.context) * in.width;
                 for (size_t* n : {&block, &chunk})
                     *n = (*n + step.stride - 1) / step.stride * step.rows_out;
+                const size_t made = &step == &group.steps.back() ? block : chunk;
                 for (int to : {step.raw, step.activated})
-                    if (to >= 0) buffers[to].capacity = &step == &group.steps.back() ? block : chunk;
+                    if (to >= 0) buffers[to].capacity = made;
             }
         }
     }

@@ -15,14 +15,14 @@ constexpr int STREAMS_IN_STEP = 6;
 constexpr int STREAMS_IN_STEP = 2;
 #endif
 
-// `count` floats as input of the products: unchanged, or rounded into `scratch`.
+// `count` floats as input of the products: unchanged, or in `rounded`.
 template <class T>
-static const T* as_stored(const float* x, size_t count, T* scratch) {
+static const T* as_stored(const float* x, size_t count, Buffer<T>& rounded) {
     if constexpr (std::is_same_v<T, float>) {
         return x;
     } else {
-        put(x, count, scratch);
-        return scratch;
+        put(x, count, rounded.get());
+        return rounded.get();
     }
 }
 
@@ -36,10 +36,8 @@ class LstmFrames {
         this->frames = frames;
         const size_t rows = static_cast<size_t>(frames) * width;
         for (Floats* floats : {&x_, &out_[0], &out_[1]}) floats->resize(rows);
-        gates_.resize(4 * rows);
-        if (!std::is_same_v<T, float>) rounded_.resize(rows);
-        gates = gates_.get();
-        scratch = rounded_.get();
+        gates.resize(4 * rows);
+        if (!std::is_same_v<T, float>) rounded.resize(rows);
         state_ = state;
         out = nullptr;
         return x_.get();
@@ -59,7 +57,7 @@ class LstmFrames {
         h = state_;
         c = h + width;
         state_ += 2 * width;
-        return as_stored(in, static_cast<size_t>(frames) * width, scratch);
+        return as_stored(in, static_cast<size_t>(frames) * width, rounded);
     }
 
     // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
@@ -73,15 +71,14 @@ class LstmFrames {
 
     int frames = 0;
     // In the present layer:
-    float* gates;   // the input's part of the gates, `[frames, 4 width]`, in panels
-    float* out;     // `[frames, width]`; null before the first layer
-    float *h, *c;   // the state before and after, `[width]` each
-    T* scratch;     // `[frames, width]`, if the products do not take floats
+    Floats gates;       // the input's part of the gates, `[frames, 4 width]`, in panels
+    float* out;         // `[frames, width]`; null before the first layer
+    float *h, *c;       // the state before and after, `[width]` each
+    Buffer<T> rounded;  // `[frames, width]`, if the products do not take floats
 
   private:
-    Floats x_, gates_, out_[2], own_state_;
-    Buffer<T> rounded_;
-    float* state_;
+    Floats x_, out_[2], own_state_;
+    float* state_;  // of the layers to come
 };
 
 // One layer. Its gates are kept in panels of LANES units: input, forget, cell and output gate of
@@ -113,7 +110,7 @@ class LstmLayer {
     // The stream enters this layer: the input's part of the gates.
     void project(LstmFrames<T>& stream) const {
         const T* x = stream.enter(size);
-        product(x, size, stream.frames, input_, Output<float>{{stream.gates, 4 * size}});
+        product(x, size, stream.frames, input_, Output<float>{{stream.gates.get(), 4 * size}});
     }
 
     // All frames of the streams, which have equally many.
@@ -124,9 +121,9 @@ class LstmLayer {
             for (int t = 0; t < frames; t++) {
                 const T* before[STREAMS_IN_STEP];
                 for (int b = 0; b < some; b++) {
-                    const LstmFrames<T>& stream = *streams[first + b];
+                    LstmFrames<T>& stream = *streams[first + b];
                     const float* h = t ? stream.out + static_cast<size_t>(t - 1) * size : stream.h;
-                    before[b] = as_stored(h, static_cast<size_t>(size), stream.scratch);
+                    before[b] = as_stored(h, static_cast<size_t>(size), stream.rounded);
                 }
                 with_constant<STREAMS_IN_STEP>(
                     some, [&](auto n) { step<n()>(streams + first, before, t); });
@@ -155,16 +152,16 @@ class LstmLayer {
     }
 
     template <int STREAMS, int PANELS>
-    __attribute__((noinline)) void some_panels(LstmFrames<T>* const* streams, const T* const* before,
-                                               int t, int panel) const {
+    __attribute__((noinline)) void some_panels(LstmFrames<T>* const* streams,
+                                               const T* const* before, int t, int panel) const {
         const T *h[STREAMS], *weights[PANELS];
         Vec acc[STREAMS][PANELS][4];
         UNROLL for (int p = 0; p < PANELS; p++)
             weights[p] = recurrent_.get() + static_cast<size_t>(panel + p) * size * 4 * LANES;
         UNROLL for (int b = 0; b < STREAMS; b++) {
             h[b] = before[b];
-            const float* gates =
-                streams[b]->gates + static_cast<size_t>(t) * 4 * size + panel * 4 * LANES;
+            const float* gates = streams[b]->gates.get() + static_cast<size_t>(t) * 4 * size +
+                                 panel * 4 * LANES;
             UNROLL for (int p = 0; p < PANELS; p++) UNROLL for (int g = 0; g < 4; g++)
                 acc[b][p][g] = load(gates + (4 * p + g) * LANES);
         }

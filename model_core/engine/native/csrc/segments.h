@@ -45,6 +45,9 @@ struct NormedResidual {
 };
 
 template <class T>
+class SegmentWorker;
+
+template <class T>
 class NormedNetwork : public BlockNetwork<T> {
   public:
     const NormedConv<T> first, last;
@@ -58,7 +61,9 @@ class NormedNetwork : public BlockNetwork<T> {
           residual(net.residual.begin(), net.residual.end()) {}
 
   protected:
-    std::unique_ptr<BlockWorker<T>> make_worker() const override;
+    std::unique_ptr<BlockWorker<T>> make_worker() const override {
+        return std::make_unique<SegmentWorker<T>>(*this);
+    }
 };
 
 // A layer's output. It is normalised over the whole segment, so it cannot be read until it is
@@ -278,8 +283,3 @@ class SegmentWorker : public BlockWorker<T> {
     Buffer<T> scratch_, row_;
     Floats rows_, scores_;
 };
-
-template <class T>
-std::unique_ptr<BlockWorker<T>> NormedNetwork<T>::make_worker() const {
-    return std::make_unique<SegmentWorker<T>>(*this);
-}
