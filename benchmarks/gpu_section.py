@@ -22,8 +22,8 @@ from model_core.engine import (
     EngineOptions,
     Precision,
 )
-from model_core.engine.arithmetic import arithmetic
 from model_core.engine.cuda import CudaEngine
+from model_core.engine.modules import arithmetic
 from model_core.engine.torch_engine import TorchEngine
 from model_core.model import EncodecModel
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from model_core.config import CONFIGS, LMConfig, ModelConfig
 from model_core.model import EncodecModel
 from model_core.nn.lm import LMModel
-from model_core.nn.rvq import sample_vectors
+from model_core.training.codec.codebooks import sample_vectors
 
 from .clips import sound
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model_core.model import EncodecModel
 from model_core.nn.conv import fold_weight_norm
-from model_core.nn.lstm import SLSTM, LSTMState
+from model_core.nn.seanet import SLSTM, LSTMState
 
 TF32_BITS = 10
 """Stored bits of the mantissa. bfloat16 has 7."""

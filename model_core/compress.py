@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoints import lm_header_name
-from .codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from .checkpoints import shared_registry
+from .codec import Codec, Compressor, Decompressor, LanguageModel, iterate_now, run_now
 from .codec.codec_cache import CodecCache
-from .codec.entropy import LanguageModel
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
@@ -47,10 +46,10 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     if parse_model_name(model.name).name not in CONFIGS:
         raise UnknownModelError(f"a model named {model.name!r} cannot be found when decoding")
     lm = model.get_lm_model() if use_lm else None
-    lm_name = lm_header_name(model.name, model.weights) if use_lm else None
     codec = _CODECS.of(model)
     if lm is not None:
-        codec = codec.with_lm(LanguageModel(lm_name or model.name, lambda: lm))
+        name = shared_registry(model.weights).find_exact(model.name).lm_header_name
+        codec = codec.with_lm(LanguageModel(name or model.name, lambda: lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]

@@ -1,10 +1,12 @@
 """What distinguishes one EnCodec model from another."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from .errors import UnknownModelError, UnsupportedBandwidthError
+from .errors import UnknownModelError, UnsupportedBandwidthError, WeightsError
 
 Norm = Literal["weight_norm", "time_group_norm"]
 """Of a convolution's weights, or of its output over channels and time."""
@@ -12,11 +14,7 @@ Norm = Literal["weight_norm", "time_group_norm"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape and format of a model. The defaults are the paper's network.
-
-    A checkpoint may carry a narrower network (`n_filters`); everything that a bitstream depends
-    on (rates, codebooks, segments) belongs to the model's name.
-    """
+    """Shape and format of a model. The defaults are the paper's network."""
 
     name: str
     sample_rate: int  # Hz
@@ -126,8 +124,7 @@ def config_of(name: str) -> ModelConfig:
         raise UnknownModelError(f"no model {name!r}; there is {', '.join(CONFIGS)}") from None
 
 
-LM_CONTEXT = 3.5
-"""Seconds that a language model looks back."""
+LM_CONTEXT = 3.5  # s that a language model looks back
 
 
 @dataclass(frozen=True)
@@ -149,9 +146,57 @@ class LMConfig:
 
     @property
     def past_context(self) -> int:
-        """Frames that the language model looks back."""
+        """Frames that it looks back."""
         return int(LM_CONTEXT * CONFIGS[self.name].frame_rate)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's metadata."""
         return asdict(self)
+
+
+# What a checkpoint may choose of its network: least and greatest value. All that a bitstream
+# depends on belongs to the model's name.
+_FREE = {"n_filters": (2, 256), "n_residual_layers": (0, 8), "dimension": (1, 1024), "lstm": (0, 8)}
+_LM_FREE = {"dim": (8, 4096), "num_layers": (1, 64)}
+
+
+def check_config(data: Mapping[str, Any], where: Path | str) -> ModelConfig:
+    """The configuration that a checkpoint states.
+
+    Raises `WeightsError`, naming the file `where`, for unknown fields, for a network out of
+    bounds, and for anything else than the model's own value in what a bitstream depends on.
+    """
+    name = data.get("name")
+    if not isinstance(name, str) or name not in CONFIGS:
+        raise WeightsError(f"{where}: no model is called {name!r}")
+    standard = CONFIGS[name].to_dict()
+    unknown = set(data) - set(standard)
+    if unknown:
+        raise WeightsError(f"{where}: unknown configuration fields: {sorted(unknown)}")
+    _check_bounds(data, _FREE, where)
+    for key, value in standard.items():
+        own = data.get(key, value)
+        if key not in _FREE and (tuple(own) if isinstance(own, list) else own) != value:
+            raise WeightsError(f"{where}: {key} is {own!r}, but {name} has {value!r}")
+    return replace(CONFIGS[name], **{key: data[key] for key in _FREE if key in data})
+
+
+def check_lm_config(data: Mapping[str, Any], where: Path | str) -> LMConfig:
+    """The language model configuration that a checkpoint states. Raises `WeightsError`."""
+    name = data.get("name")
+    if not isinstance(name, str) or name not in CONFIGS or set(data) - {"name", *_LM_FREE}:
+        raise WeightsError(f"{where}: not a language model configuration: {dict(data)!r:.200}")
+    _check_bounds(data, _LM_FREE, where)
+    config = LMConfig(**data)
+    if config.dim % 8:  # attention heads
+        raise WeightsError(f"{where}: dim is {config.dim}, which is not a multiple of 8")
+    return config
+
+
+def _check_bounds(
+    data: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]], where: Path | str
+) -> None:
+    for key, (least, greatest) in bounds.items():
+        value = data.get(key, least)
+        if type(value) is not int or not least <= value <= greatest:
+            raise WeightsError(f"{where}: {key} is {value!r}, not within {least} to {greatest}")

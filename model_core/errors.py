@@ -1,18 +1,4 @@
-"""Every error the codec raises on purpose.
-
-EncodecError
-├── InvalidAudioError         samples, container or stream that cannot be encoded
-│   └── AudioTooLongError     more audio than the caller admits
-├── UnsupportedBandwidthError the model has no such bandwidth        (also a ValueError)
-├── UnknownModelError         no model of that name                  (also a ValueError)
-├── BitstreamError            `.ecdc` bytes that cannot be decoded
-│   └── TruncatedBitstreamError  they end too early                  (also an EOFError)
-├── WeightsError              a checkpoint that is wrong: checksum, keys, shapes, pickle
-├── WeightsUnavailableError   weights (or a language model) that are not here
-├── SettingsError             a setting of a training run that cannot be
-├── TrainingDataError         recordings, a manifest or a cache that cannot be trained on
-└── MissingProgramError       a program (or its data) that has to be installed first
-"""
+"""Every error the codec raises on purpose."""
 
 
 class EncodecError(Exception):
@@ -44,7 +30,7 @@ class TruncatedBitstreamError(BitstreamError, EOFError):
 
 
 class WeightsError(EncodecError):
-    """A checkpoint file is not what it should be; the message names the file."""
+    """A checkpoint file is wrong (checksum, keys, shapes, pickle); the message names the file."""
 
 
 class WeightsUnavailableError(EncodecError):

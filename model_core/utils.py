@@ -1,27 +1,18 @@
-"""`convert_audio` and `save_audio`, as in the reference repository's encodec/utils.py, and
-`load_audio`, which the reference leaves to torchaudio."""
+"""The reference's `convert_audio` and `save_audio` (encodec/utils.py), and `load_audio`, which it
+leaves to torchaudio."""
 
 import math
-from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
-import av
 import numpy as np
 import torch
 import torchaudio
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 
-from model_core.audio.input import MediaInput, PlainBytes, SeekableBytes
-from model_core.audio.reader import MediaReader
+from model_core.audio.files import read_whole, write_whole
+from model_core.audio.input import PlainBytes, SeekableBytes
 from model_core.audio.resample import resampler
-from model_core.audio.wav import pcm16, rescale_factor, wav_header
 from model_core.errors import InvalidAudioError
 
-_CODECS = {".flac": "flac", ".ogg": "libopus"}
-_ENCODER_BLOCK = 4096  # samples given to an encoder at once
 _MAX_KERNEL = 1 << 19  # numbers in torchaudio's kernel, above which it is not asked
 _ROWS = 16  # channels resampled at once where it is not
 
@@ -91,23 +82,8 @@ def load_audio(source: Path | str | SeekableBytes | PlainBytes) -> tuple[torch.T
     What `torchaudio.load` did before it came to need another package. Raises `InvalidAudioError`
     for a file that cannot be read, or whose channels change on the way.
     """
-    if not isinstance(source, Path | str):
-        return _loaded(source)
-    path = Path(source)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InvalidAudioError(f"cannot open {path}: {error.strerror}") from error
-    with file:
-        return _loaded(file)
-
-
-def _loaded(file: SeekableBytes | PlainBytes) -> tuple[torch.Tensor, int]:
-    with closing(MediaReader(MediaInput(file))) as reader:
-        blocks = [samples for samples, _ in reader]
-        if len({len(block) for block in blocks}) != 1:
-            raise InvalidAudioError("the file does not keep one number of channels")
-        return torch.from_numpy(np.concatenate(blocks, axis=1)), reader.info.sample_rate
+    samples, rate = read_whole(source)
+    return torch.from_numpy(samples), rate
 
 
 def save_audio(
@@ -119,43 +95,7 @@ def save_audio(
     `InvalidAudioError` for another shape, an unknown suffix, samples that are not finite, and a
     rate or number of channels that the format cannot say.
     """
-    path, rate = Path(path), _hertz(sample_rate)
+    rate = _hertz(sample_rate)
     if wav.dim() != 2 or wav.shape[0] == 0:
         raise InvalidAudioError(f"audio to save must be [C, T], got {list(wav.shape)}")
-    samples = wav.detach().to("cpu", torch.float32).numpy()
-    if not np.isfinite(samples).all():
-        raise InvalidAudioError("the audio to save has samples that are NaN or infinite")
-    factor = rescale_factor(float(np.abs(samples).max(initial=0))) if rescale else 1.0
-    suffix = path.suffix.lower()
-    if suffix == ".wav":
-        header = wav_header(rate, *samples.shape)
-        data = pcm16(samples, factor)
-        with path.open("wb") as file:
-            file.write(header)
-            file.write(data)
-    elif suffix in _CODECS:
-        pcm = np.frombuffer(pcm16(samples, factor), "<i2").reshape(1, -1)
-        _encode(pcm, path, _CODECS[suffix], rate, samples.shape[0])
-    else:
-        raise InvalidAudioError(f"cannot write {path.name}: only .wav, .flac and .ogg are known")
-
-
-def _encode(
-    pcm: "np.typing.NDArray[np.int16]", path: Path, codec: str, sample_rate: int, channels: int
-) -> None:
-    """Interleaved `pcm` `[1, T · C]` through one of FFmpeg's encoders."""
-    layout = f"{channels}c"
-    try:
-        with av.open(str(path), "w") as container:
-            stream = cast(AudioStream, container.add_stream(codec, rate=sample_rate))
-            stream.codec_context.layout = layout
-            for start in range(0, pcm.shape[1], _ENCODER_BLOCK * channels):
-                block = np.ascontiguousarray(pcm[:, start : start + _ENCODER_BLOCK * channels])
-                frame = AudioFrame.from_ndarray(block, format="s16", layout=layout)
-                frame.sample_rate = sample_rate
-                # With its place known, an encoder's padding is marked, and dropped on reading.
-                frame.pts, frame.time_base = start // channels, Fraction(1, sample_rate)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudioError(f"cannot write {path.name}: {error}") from error
+    write_whole(wav.detach().to("cpu", torch.float32).numpy(), Path(path), rate, rescale)

@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Literal
 
 import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import Processor
 
-from . import flags, logs
 from .app import create_app
 from .http.server import Server, listen, raise_descriptor_limit
 from .inference.scheduler import PATIENCE
-from .settings import Settings
+from .settings import Settings, parse_flags
 
 logger = structlog.get_logger(__name__)
 
@@ -63,10 +65,42 @@ def serve(settings: Settings) -> int:
     return 1 if failed or not server.started else 0
 
 
+def configure_logs(level: str, form: Literal["json", "console"]) -> None:
+    """Structured lines to stderr, from the service and its libraries alike, for this process."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+    )
+    last: list[Processor]
+    if form == "json":
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        # Tracebacks without the values of variables: they would hold what clients sent.
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    handler = logging.StreamHandler(sys.stderr)
+    processors = [ProcessorFormatter.remove_processors_meta, *last]
+    handler.setFormatter(ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(number)
+    for chatty in ("httpx", "httpcore", "asyncio", "multipart", "python_multipart"):
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The console script."""
-    settings = flags.parse(arguments)
-    logs.configure(settings.log_level, settings.log_format)
+    settings = parse_flags(arguments)
+    configure_logs(settings.log_level, settings.log_format)
     status = serve(settings)
     if status == 1:
         logging.shutdown()

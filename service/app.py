@@ -10,19 +10,18 @@ from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
-from .api import OPEN_ROUTERS, ROUTERS
-from .api.errors import KNOWN, to_problem
+from .api import codec, errors, inspect, models, operations
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
-from .http import errors, openapi
+from .http import documentation
 from .http.auth import require_key
-from .http.middleware import DrainBody, RequestId, RequestLog
+from .http.middleware import DrainBody, RequestLog
 from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
 from .metrics import Metrics
-from .pipeline.spool import check_spool
+from .pipeline.call import check_spool
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -48,39 +47,39 @@ def create_app(
         version=__version__,
         summary="EnCodec neural audio compression over HTTP",
         license_info={"name": "MIT", "identifier": "MIT"},
-        openapi_tags=openapi.TAGS,
+        openapi_tags=documentation.TAGS,
         lifespan=_lifespan,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.on_fatal = on_fatal
     admission = app.state.admission = Admission(
         settings.max_requests, settings.max_waiting, settings.admission_timeout
     )
-    models = app.state.models = ModelPool(settings, device, on_fatal, metrics.model_ready)
+    pool = app.state.models = ModelPool(settings, device, on_fatal, metrics.model_ready)
     app.state.scheduler = Scheduler(
         settings.worker_threads,
         device,
         metrics,
         on_fatal,
         settings.step_timeout,
-        probe=lambda: device_probe(device) if models.state == "ready" else None,
+        probe=lambda: device_probe(device) if pool.state == "ready" else None,
     )
     app.state.decoders = DecoderPool(settings.spool_dir, on_fatal)
-    app.state.on_fatal = on_fatal
-    openapi.install(app)
-    for router in OPEN_ROUTERS:
-        app.include_router(router)
-    for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(require_key)])
-    errors.install(app, to_problem, KNOWN)
+
+    documentation.install(app)
+    app.include_router(operations.router)
+    for calls in (codec, inspect, models):
+        app.include_router(calls.router, dependencies=[Depends(require_key)])
+    errors.install(app)
 
     def stopping() -> bool:
         return admission.closed
 
-    app.add_middleware(errors.ErrorMiddleware, to_problem=to_problem, stopping=stopping)
+    # From the innermost to the outermost.
+    app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
     app.add_middleware(RequestLog, metrics=metrics)
-    app.add_middleware(RequestId)
     app.add_middleware(DrainBody, stopping=stopping)
     return app
 

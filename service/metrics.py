@@ -1,5 +1,7 @@
 """What the service measures, for Prometheus. Each app has its own registry."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -14,74 +16,53 @@ class Metrics:
     """All collectors of one app; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        GCCollector(registry=registry)
-        self._requests = Counter(
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+
+        self._requests = counter(
             "encodec_requests",
             "Requests answered, by route and status",
             ["method", "route", "status"],
-            registry=registry,
         )
-        self._cut_off = Counter(
-            "encodec_responses_cut_off",
-            "Responses that ended before they were whole",
-            ["route"],
-            registry=registry,
+        self._cut_off = counter(
+            "encodec_responses_cut_off", "Responses that ended before they were whole", ["route"]
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = histogram(
             "encodec_request_seconds",
             "Time from a request's head to the end of its answer",
             ["method", "route"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        self.in_flight = Gauge(
-            "encodec_requests_in_flight", "Requests that are being answered", registry=registry
-        )
-        self._bytes = Counter(
-            "encodec_body_bytes", "Bytes of bodies", ["direction"], registry=registry
-        )
-        self._queue_depth = Gauge(
-            "encodec_queue_depth", "Blocks that wait for a worker", registry=registry
-        )
-        self._queue_wait = Histogram(
+        self.in_flight = gauge("encodec_requests_in_flight", "Requests that are being answered")
+        self._bytes = counter("encodec_body_bytes", "Bytes of bodies", ["direction"])
+        self.permits_waiting = gauge("encodec_permits_waiting", "Requests that wait for their turn")
+        self.permits_held = gauge("encodec_permits_held", "Requests that are worked on")
+        self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
+
+        self._queue_depth = gauge("encodec_queue_depth", "Blocks that wait for a worker")
+        self._queue_wait = histogram(
             "encodec_queue_wait_seconds",
             "Time a block waited for a worker",
             ["task"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._batch_size = Histogram(
-            "encodec_batch_size", "Blocks in a batch", ["task"], buckets=_BATCHES, registry=registry
+        self._batch_size = histogram(
+            "encodec_batch_size", "Blocks in a batch", ["task"], buckets=_BATCHES
         )
-        self._rows = Counter(
+        self._rows = counter(
             "encodec_batch_rows",
             "Rows of batches on a GPU, by whether a block was in them",
             ["task", "state"],
-            registry=registry,
         )
-        self._batch_seconds = Histogram(
-            "encodec_batch_seconds",
-            "Time a batch took on the device",
-            ["task"],
-            buckets=_SECONDS,
-            registry=registry,
+        self._batch_seconds = histogram(
+            "encodec_batch_seconds", "Time a batch took on the device", ["task"], buckets=_SECONDS
         )
-        self._audio_seconds = Counter(
-            "encodec_audio_seconds",
-            "Audio that the networks have processed",
-            ["task", "model"],
-            registry=registry,
-        )
-        self._model_ready = Gauge(
-            "encodec_model_ready", "1 once the model is warm", ["model"], registry=registry
-        )
-        self.permits_waiting = Gauge(
-            "encodec_permits_waiting", "Requests that wait for their turn", registry=registry
-        )
-        self.permits_held = Gauge(
-            "encodec_permits_held", "Requests that are worked on", registry=registry
+        self._audio_seconds = counter(
+            "encodec_audio_seconds", "Audio that the networks have processed", ["task", "model"]
         )
 
     def request_done(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -15,7 +15,7 @@ from .settings import Settings
 
 def render() -> str:
     """The document as it is committed: that of the default settings."""
-    app = create_app(Settings.defaults().model_copy(update={"device": "cpu"}))
+    app = create_app(Settings.model_construct(device="cpu"))
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -4,10 +4,11 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 `encodec-serve`; the text below a field is its documentation, in `--help` too.
 """
 
+import argparse
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
@@ -34,7 +35,6 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for every interface."""
-
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 for any free one."""
 
@@ -44,38 +44,30 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = tuple(CONFIGS)
     """Models that are loaded at the start and kept warm, separated by commas. Others are loaded
     when a request asks for one, see `extra_models`."""
-
     weights: Annotated[str, Field(min_length=1)] = "auto"
     """Which weights to compress with: auto, bundled, official, hf or a folder of weights."""
-
     cache_dir: Path | None = None
     """Folder for downloaded weights; by default the Torch Hub cache."""
-
     extra_models: Annotated[int, Field(ge=1)] = 2
     """Most models that are kept in memory beside the warm ones, for files made with others."""
 
     backend: Annotated[str, Field(pattern=r"^(auto|torch|cuda|native(-\w+)?)$")] = "auto"
     """What computes the networks: native (compiled, on a CPU), cuda (captured graphs, on a GPU),
     torch (anywhere), or auto (the one made for the device, if it works there, else torch)."""
-
     decode_precision: Precision = "float32"
     """float32 (the reference's audio); bfloat16, on a GPU or a CPU with AVX512-BF16, where it is
     1.7 to 2 times as fast and adds rounding noise 42 dB below the audio; or tf32, on a GPU. If it
     does not work here, the service does not start. Codes and files do not change."""
-
     encode_precision: EncodePrecision = "float32"
     """float32 (the reference's codes), or tf32, on a GPU, which changes some codes."""
-
     threads: Annotated[int, Field(ge=0)] = 0
     """Worker threads on the CPU, each with its own batch; 0 for one per core, within a
     container's quota. Idle ones help the others."""
-
     max_batch: Annotated[int, Field(ge=0, le=1024)] = 0
     """Blocks in one batch on CUDA. A batch takes the same time and memory however many of them
     are used; 0 measures at the start which number is best. A number makes the choice permanent:
     with another one, the other of two codes that are almost equally near may be chosen. On the CPU
     the backend decides."""
-
     step_timeout: Seconds = 60
     """Longest time that a batch may take on a GPU, in seconds; loading models does not count. A GPU
     that takes longer is considered dead, and the service ends."""
@@ -83,32 +75,25 @@ class Settings(BaseSettings):
     spool_dir: Path | None = None
     """Folder for uploads while they are worked on, best on a disk; by default the system's
     temporary folder."""
-
     max_upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(16 * 2**30)
     """Most bytes in a request's body; 2GiB and the like are understood."""
-
     max_audio_seconds: Seconds = 36_000
     """Longest audio, in seconds."""
 
     max_requests: Annotated[int, Field(ge=1)] = 64
     """Requests that are worked on at the same time: permits."""
-
     max_waiting: Annotated[int, Field(ge=0)] = 128
     """Requests that may wait for a permit; further ones are answered 429 at once."""
-
     admission_timeout: Seconds = 30
     """Longest wait for a permit, in seconds, before the answer is 504."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
     body is answered 408."""
-
     write_timeout: Seconds = 60
     """Seconds after which a client that reads nothing of its answer is cut off."""
-
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
-
     shutdown_grace: Annotated[int, Field(ge=0)] = 30
     """Seconds that requests in progress are given to finish when the service is told to stop."""
 
@@ -119,7 +104,6 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
-
     log_format: Literal["json", "console"] = "json"
     """Log lines for machines or for people."""
 
@@ -164,8 +148,50 @@ class Settings(BaseSettings):
     def _no_folder(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @classmethod
-    def defaults(cls) -> Self:
-        """The settings of an empty environment, whatever the real one says."""
-        fields = cls.model_fields.items()
-        return cls(**{name: field.get_default() for name, field in fields})
+
+def parse_flags(arguments: list[str] | None = None) -> Settings:
+    """The settings of the environment and the flags; exits with 2 where they are wrong.
+
+    The flags are made here: the command line of pydantic-settings does not name the variables in
+    its help, nor in an error whether a flag or a variable is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="encodec-serve",
+        description="Serve EnCodec over HTTP.",
+        epilog="A flag is stronger than its environment variable.",
+    )
+    for name, field in Settings.model_fields.items():
+        text = " ".join((field.description or "").split())
+        text += f" [{variable(name)}, default: {_shown(field.default)}]"
+        parser.add_argument(
+            flag(name),
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar=name.rpartition("_")[2].upper(),
+            help=text.replace("%", "%%"),
+        )
+    given = vars(parser.parse_args(arguments))
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_input=False, include_url=False):
+            name = str(item["loc"][0])
+            lines.append(f"{flag(name) if name in given else variable(name)}: {item['msg']}")
+        parser.error("; ".join(lines))
+
+
+def flag(name: str) -> str:
+    """`max_batch` -> `--max-batch`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """`max_batch` -> `ENCODEC_MAX_BATCH`."""
+    return ENV_PREFIX + name.upper()
+
+
+def _shown(default: Any) -> str:
+    if default in (None, ()):
+        return "none"
+    return ",".join(default) if isinstance(default, tuple) else str(default)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.http.problems import PROBLEMS
+from service.http.problems import ProblemCode
 from service.metrics import Metrics
 from service.settings import ENV_PREFIX, Settings
 
@@ -25,7 +25,7 @@ def rows(heading: str) -> list[list[str]]:
 
 def test_every_problem_is_listed_with_its_status() -> None:
     listed = {row[0]: int(row[1]) for row in rows("Problems")}
-    assert listed == {code.value: kind.status for code, kind in PROBLEMS.items()}
+    assert listed == {code.value: code.status for code in ProblemCode}
 
 
 def test_every_setting_is_listed() -> None:
@@ -35,7 +35,7 @@ def test_every_setting_is_listed() -> None:
 
 def test_the_listed_defaults_are_the_defaults() -> None:
     listed = {row[0].removeprefix(ENV_PREFIX).lower(): row[1] for row in rows("Settings")}
-    defaults = Settings.defaults()
+    defaults = Settings.model_construct()
     for name, value in listed.items():
         if value == "none":
             assert not getattr(defaults, name), name

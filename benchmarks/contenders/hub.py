@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from model_core.checkpoints.config import config_to_hub
-from model_core.checkpoints.convert import to_hub
+from model_core.checkpoints.hub import config_to_hub, to_hub
 from model_core.checkpoints.load import state_of
 from model_core.model import EncodecModel
 

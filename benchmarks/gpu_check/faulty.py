@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from model_core.codec.work import FunctionTask, Work
+from model_core.codec.work import Task, Work
 from model_core.engine import EncodeItem, EngineOptions
 from model_core.engine.cuda import CudaEngine, capture
 
@@ -60,7 +60,7 @@ def queue(check: Check) -> None:
 
 async def _in_the_queue(check: Check) -> None:
     died = asyncio.Event()
-    task = FunctionTask("encode", "m", 1, lambda items, threads: [_break(check)], str(check.device))
+    task = Task("encode", "m", 1, lambda items, threads: [_break(check)], str(check.device))
     async with running(check, Heard(), died.set) as scheduler:
         try:
             await scheduler.submit(Work(task, None, 1.0))
@@ -74,7 +74,7 @@ async def _in_the_queue(check: Check) -> None:
             saw("nobody is told that the device has died", False)
         else:
             saw("who ends the process is told", True)
-        saw(f"the queue takes work: {scheduler.healthy}", not scheduler.healthy)
+        saw(f"the queue refuses work: {scheduler.refusal}", scheduler.refusal is not None)
 
 
 def full_at_capture(check: Check) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.cuda.recorder import in_new_thread
+from model_core.engine.cuda.capture import in_new_thread
+from model_core.engine.modules import Multiplication, arithmetic
 from model_core.engine.plan import Convolution
 
 from ..plan import DIRECTIONS

@@ -1,20 +1,18 @@
 """The parts of a step on a device, outside the engine, to examine each alone."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from model_core.engine import Precision
-from model_core.engine.arithmetic import Multiplication
+from model_core.engine.cuda.capture import CudaRecorder, same_workspaces
 from model_core.engine.cuda.network import with_bfloat16_decoder
-from model_core.engine.cuda.recorder import CudaRecorder, same_workspaces
-from model_core.engine.cuda.runner import batch_of, run_step
-from model_core.engine.cuda.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
-from model_core.engine.modules import Modules
+from model_core.engine.cuda.runner import batch_of
+from model_core.engine.cuda.steps import CARRIED, DecodeStep, EncodeStep, Step, Tensors, Variant
+from model_core.engine.modules import Modules, Multiplication
 from model_core.engine.plan import Plan, decoder_plan, encoder_plan
 from model_core.nn.conv import fold_weight_norm
 from model_core.nn.network import EncodecNetwork
@@ -57,10 +55,10 @@ class Parts:
         self.variant = Variant(not config.causal, books if direction == "encode" else 0)
         self.plan: Plan
         if direction == "encode":
-            self.step: Step = encode_step(model, config.block_samples)
+            self.step: Step = EncodeStep(model)
             self.plan = encoder_plan(config)
         else:
-            self.step = decode_step(model, config.frames(config.block_samples))
+            self.step = DecodeStep(model)
             self.plan = decoder_plan(config)
         self.modules = Modules(model, self.plan)
         self.given = {name: x.to(self.device) for name, x in self._filled(books).items()}
@@ -99,9 +97,9 @@ class Parts:
 
     def whole(self) -> Tensors:
         """The whole step once, kernel by kernel."""
-        return run_step(self.step, self.given, self.variant, 1)
+        return self.step.run(self.given, self.variant, 1)
 
-    def functions(self) -> Iterator[tuple[str, Callable[[Mapping[str, Tensor]], Tensors]]]:
+    def functions(self) -> Iterator[tuple[str, Callable[[Tensors], Tensors]]]:
         """`first`, `again` and `last`: each takes the outputs of all before it."""
         yield "first", lambda held: self.step.first(self.given, self.variant.whole)
         yield "again", self.step.again

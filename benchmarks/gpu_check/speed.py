@@ -19,8 +19,8 @@ from model_core.engine import (
     Precision,
     StreamState,
 )
-from model_core.engine.arithmetic import Multiplication, arithmetic
-from model_core.engine.cuda import CudaEngine, recorder
+from model_core.engine.cuda import CudaEngine, capture
+from model_core.engine.modules import Multiplication, arithmetic
 from model_core.errors import EncodecError
 from model_core.model import load_model
 
@@ -116,7 +116,7 @@ def _searching() -> Iterator[None]:
             torch.backends.cudnn.benchmark = True
             yield
 
-    with patch.object(recorder, "arithmetic", searched):
+    with patch.object(capture, "arithmetic", searched):
         yield
 
 

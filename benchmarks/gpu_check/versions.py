@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from model_core.engine import arithmetic as engine_arithmetic
-from model_core.engine.cuda.recorder import same_workspaces
+from model_core.engine.cuda.capture import same_workspaces
+from model_core.engine.modules import arithmetic
 
 from ..machine import this_machine
 from ..roofline import device_roofline
@@ -33,7 +33,7 @@ def run(check: Check, report: Report) -> None:
         before = _flags()
         report.done("float32 flags by default", _said(before), **before)
         for multiplication in ("ieee", "tf32"):
-            with engine_arithmetic.arithmetic(torch.device("cuda"), multiplication):
+            with arithmetic(torch.device("cuda"), multiplication):
                 report.done(f"float32 flags of the engine, {multiplication}", _said(_flags()))
         report.check("float32 flags are put back", _flags() == before, _said(_flags()))
     if not check.has_gpu:

@@ -8,7 +8,7 @@ at the end, AIFF …). The object has no `name`, so FFmpeg guesses no format fro
 
 import errno
 import os
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from model_core.audio.completeness import (
     OGG_PAGE,
@@ -23,27 +23,25 @@ _HEAD = 16  # bytes that identify the container
 _WAV_HEAD = 4096  # bytes searched beforehand for the size of a WAV's samples
 
 
-class SeekableBytes(Protocol):
-    """The methods needed of a binary file; `read` may return fewer bytes than requested."""
+class PlainBytes(Protocol):
+    """Bytes that can be read once. `read` may return fewer bytes than requested."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+@runtime_checkable
+class SeekableBytes(PlainBytes, Protocol):
+    """The methods needed of a binary file."""
+
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def tell(self) -> int: ...
 
 
-class PlainBytes(Protocol):
-    """A pipe: bytes that can be read once."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-def streamable(head: bytes) -> bool:
+def _streamable(head: bytes) -> bool:
     """Whether the container with these first 16 bytes can be read from front to back."""
-    if _is_wav(head):
+    if _is_wav(head) or head[:3] == b"ID3":
         return True
     if head[:4] in (b"fLaC", b"OggS", b"riff", b".snd", b"\x1aE\xdf\xa3", b"FLV\x01"):
-        return True
-    if head[:3] == b"ID3":
         return True
     # MPEG audio and ADTS: 11 or 12 set bits, then a layer and a version that exist
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08
@@ -61,41 +59,33 @@ class MediaInput:
 
     def __init__(self, file: SeekableBytes | PlainBytes) -> None:
         self._file = file
-        self._head = _read_up_to(file, _HEAD)
-        can_seek = getattr(file, "seekable", None)
-        self._seekable = (
-            hasattr(file, "seek")
-            and (can_seek is None or bool(can_seek()))
-            and not streamable(self._head)
-        )
+        self._head = _read_up_to(file, _HEAD)  # what FFmpeg has not yet read of it
+        self.empty = not self._head
         self.is_wav = _is_wav(self._head)
+        self._is_ogg = self._head[:4] == b"OggS"
+        self._seekable: SeekableBytes | None = None
+        can_seek = getattr(file, "seekable", lambda: True)
+        if isinstance(file, SeekableBytes) and can_seek() and not _streamable(self._head):
+            self._seekable = file
+            self._start = file.tell() - len(self._head)
+            file.seek(self._start)
         if self.is_wav:
             self._head += _read_up_to(file, _WAV_HEAD - _HEAD)
         self.is_open_wav = self.is_wav and declared_end(self._head) == OPEN
         """A WAV whose samples last to the end of the file, whatever the size in its head."""
-        self._is_ogg = self._head[:4] == b"OggS"
         # For a pipe: the number of bytes read, the first ones, and the last ones of an Ogg file.
         self._total = 0
         self._lead = bytearray()
         self._tail = b""
-        self._start = 0
-        if self._seekable:
-            self._start = file.tell() - len(self._head)  # type: ignore[union-attr]
-            file.seek(self._start)  # type: ignore[union-attr]
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are no bytes."""
-        return not self._head
 
     def seekable(self) -> bool:
         """Whether FFmpeg may seek."""
-        return self._seekable
+        return self._seekable is not None
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end."""
-        if self._seekable:
-            return self._file.read(size)
+        if self._seekable is not None:
+            return self._seekable.read(size)
         if self._head:
             part, self._head = self._head[:size], self._head[size:]
         else:
@@ -107,16 +97,40 @@ class MediaInput:
             self._lead += part[: _LEAD - len(self._lead)]
         return part
 
-    @property
-    def open_ended(self) -> bool:
-        """Whether, by its header, the audio lasts to the end of the file."""
-        return declared_end(self._first_bytes()) == OPEN
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Seeks like a file; returns a negative number if a broken file points before its start.
+
+        (PyAV itself answers when FFmpeg asks for the length.)
+        """
+        if self._seekable is None:
+            return -errno.ESPIPE
+        try:
+            if whence == os.SEEK_SET:
+                offset += self._start
+            return self._seekable.seek(offset, whence) - self._start
+        except (OSError, ValueError):
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        """The position, in bytes."""
+        return self._total if self._seekable is None else self._seekable.tell() - self._start
 
     @property
     def mp3_padding(self) -> range | None:
         """The decoded samples that an MP3's encoder added; None if its header does not say."""
         xing = xing_header(bytes(self._lead))
         return None if xing is None else xing.padding
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether, by its header, the audio lasts to the end of the file."""
+        return declared_end(self._first_bytes()) == OPEN
+
+    def has_more(self) -> bool:
+        """Whether FFmpeg has stopped long before the end of the file. Call it after decoding."""
+        if self._seekable is None:
+            return bool(self.read(1))
+        return self.tell() < self.seek(0, os.SEEK_END)
 
     def is_cut(self) -> bool:
         """Whether the file ends before its declared end.
@@ -126,7 +140,7 @@ class MediaInput:
         if self._is_ogg:
             return ends_inside_ogg_page(self._tail)
         end = declared_end(self._first_bytes()) or OPEN
-        if self._seekable:
+        if self._seekable is not None:
             return self.seek(0, os.SEEK_END) < end
         while self._total < end and self.read(_LEAD):
             pass
@@ -134,34 +148,16 @@ class MediaInput:
 
     def _first_bytes(self) -> bytes:
         """The lead; for a seekable file, it is read here."""
-        if not self._seekable:
+        if self._seekable is None:
             return bytes(self._lead)
         here = self.tell()
         self.seek(0)
-        lead = _read_up_to(self._file, _LEAD)
+        lead = _read_up_to(self._seekable, _LEAD)
         self.seek(here)
         return lead
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Seeks like a file; returns a negative number if a broken file points before its start.
 
-        (PyAV itself answers when FFmpeg asks for the length.)
-        """
-        file: SeekableBytes = self._file  # type: ignore[assignment]
-        try:
-            if whence == os.SEEK_SET:
-                return file.seek(offset + self._start) - self._start
-            return file.seek(offset, whence) - self._start
-        except (OSError, ValueError):
-            return -errno.EINVAL
-
-    def tell(self) -> int:
-        """The position, in bytes."""
-        file: SeekableBytes = self._file  # type: ignore[assignment]
-        return file.tell() - self._start
-
-
-def _read_up_to(file: SeekableBytes | PlainBytes, size: int) -> bytes:
+def _read_up_to(file: PlainBytes, size: int) -> bytes:
     """The next `size` bytes, or fewer at the end of the file."""
     data = b""
     while len(data) < size and (part := file.read(size - len(data))):

@@ -87,19 +87,18 @@ def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Sampl
     width = raw.bits // 8
     frame = width * raw.channels
     rest = b""
-    total = 0
+    empty = True
     while part := file.read(_BLOCK):
         data = rest + part
         count = len(data) // frame
         rest = data[count * frame :]
         if count:
-            total += count
+            empty = False
             octets = np.frombuffer(data, np.uint8, count * frame).reshape(-1, width)
             wide = np.zeros((len(octets), 4), np.uint8)  # 32 bits, the sample in the upper ones
             wide[:, :width] = octets
-            flat = wide.view(">i4").reshape(count, raw.channels)
-            yield scaled(flat.T, 2.0**-31)
+            yield scaled(wide.view(">i4").reshape(count, raw.channels).T, 2.0**-31)
     if rest:
         raise InvalidAudioError(f"truncated audio: the last L{raw.bits} sample is incomplete")
-    if total == 0:
+    if empty:
         raise InvalidAudioError("the audio is empty (0 samples)")

@@ -109,6 +109,11 @@ class MediaReader:
                 yield samples, frame.layout
         if total == 0:
             raise InvalidAudioError("the audio has no samples")
+        if self._open_ended() and self._file.has_more():
+            raise InvalidAudioError(
+                "the audio is longer than its container can say, and only "
+                f"{total / self.info.sample_rate:.3f} s of it can be read"
+            )
         if self._file.is_cut() or total < self._announced():
             raise InvalidAudioError(
                 f"truncated audio: it ends after {total / self.info.sample_rate:.3f} s, "
@@ -116,9 +121,8 @@ class MediaReader:
             )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Frames of all packets. Like FFmpeg, it skips a packet that cannot be decoded, if good
-        packets follow and outnumber the bad ones; lossless audio must be entirely intact.
-        """
+        """Like FFmpeg, it skips a packet that cannot be decoded if good packets follow and are more
+        than the bad ones; lossless audio must be entirely intact."""
         good = bad = 0
         last: Exception | None = None
         for packet in self._packets():
@@ -127,10 +131,8 @@ class MediaReader:
             except (av.FFmpegError, IndexError, ValueError) as error:
                 bad += 1
                 last = error
-                if bad > 100 + good or self._lossless():
-                    raise InvalidAudioError(
-                        f"broken or truncated audio: {_reason(error)}"
-                    ) from error
+                if bad > 100 + good or self.info.codec.startswith(_LOSSLESS):
+                    break
                 continue
             if packet.size and frames:
                 good += 1
@@ -140,21 +142,17 @@ class MediaReader:
             raise InvalidAudioError(f"broken or truncated audio: {_reason(last)}") from last
 
     def _packets(self) -> "Iterator[Packet[AudioStream]]":
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
-                if self.info.container == "ogg" and isinstance(error, av.PatchWelcomeError):
-                    raise InvalidAudioError(
-                        "the channels or the sample rate change in the middle of an Ogg file"
-                    ) from error
-                raise InvalidAudioError(f"broken or truncated audio: {_reason(error)}") from error
-            if packet.is_corrupt and not self._piped():
-                raise InvalidAudioError("truncated audio: the last packet is incomplete")
-            yield packet
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.is_corrupt and not self._open_ended():
+                    raise InvalidAudioError("truncated audio: the last packet is incomplete")
+                yield packet
+        except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
+            if self.info.container == "ogg" and isinstance(error, av.PatchWelcomeError):
+                raise InvalidAudioError(
+                    "the channels or the sample rate change in the middle of an Ogg file"
+                ) from error
+            raise InvalidAudioError(f"broken or truncated audio: {_reason(error)}") from error
 
     def _first_audio(self) -> AudioStream:
         streams = self._container.streams.audio
@@ -179,18 +177,10 @@ class MediaReader:
             raise InvalidAudioError(f"sample rate {rate} Hz is outside {MIN_RATE}…{MAX_RATE} Hz")
         if not 1 <= channels <= MAX_CHANNELS:
             raise InvalidAudioError(f"{channels} channels; 1…{MAX_CHANNELS} are supported")
-        return SourceInfo(
-            container=self._container.format.name,
-            codec=context.codec.name,
-            sample_rate=rate,
-            channels=channels,
-            layout=context.layout.name,
-        )
+        container, layout = self._container.format.name, context.layout.name
+        return SourceInfo(container, context.codec.name, rate, channels, layout)
 
-    def _lossless(self) -> bool:
-        return self.info.codec.startswith(_LOSSLESS)
-
-    def _piped(self) -> bool:
+    def _open_ended(self) -> bool:
         """Whether the container gives no sizes: a short last packet is then a regular end."""
         return self.info.container in _EXACT and self._file.open_ended
 
@@ -198,7 +188,7 @@ class MediaReader:
         """The fewest samples that the container announces; 0 if it does not say."""
         duration, base = self._stream.duration, self._stream.time_base
         exact = self.info.container in _EXACT and self.info.codec.startswith(_COUNTED)
-        if not exact or duration is None or base is None or self._piped():
+        if not exact or duration is None or base is None or self._open_ended():
             return 0
         return int(duration * base * self.info.sample_rate)
 
@@ -207,9 +197,7 @@ def _without(samples: Samples, unwanted: range) -> Samples:
     """`samples` `[C, n]` without those at the indices `unwanted`, which may lie outside."""
     if unwanted.stop <= 0 or unwanted.start >= samples.shape[1]:
         return samples
-    return np.concatenate(
-        [samples[:, : max(0, unwanted.start)], samples[:, unwanted.stop :]], axis=1
-    )
+    return np.delete(samples, slice(max(0, unwanted.start), unwanted.stop), axis=1)
 
 
 def _reason(error: BaseException | None) -> str:

@@ -7,7 +7,6 @@ upload then forks from one without torch, in a tenth of the time and memory.
 
 import math
 from collections import deque
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,49 +18,45 @@ _WIDTH = 6  # zero crossings on each side (torchaudio's lowpass_filter_width)
 _ROLLOFF = 0.99
 
 
-class Resampler(Protocol):
-    """A stream of blocks at one rate in, blocks at another out."""
+class Resampler:
+    """A stream of blocks at one rate in, blocks at another out; this one changes nothing."""
+
+    def __init__(self, channels: int) -> None:
+        self._nothing = np.zeros((channels, 0), np.float32)
 
     def push(self, samples: Samples) -> Samples:
         """`[C, n]` -> the output that no later sample can change, `[C, m]` with m >= 0."""
+        return samples
 
     def finish(self) -> Samples:
         """The rest: `ceil(n · target_rate / source_rate)` samples in total for n pushed."""
+        return self._nothing
 
 
 def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
     """The resampler for these rates (Hz)."""
     if source_rate == target_rate:
-        return _Same(channels)
+        return Resampler(channels)
     return BlockResampler(channels, source_rate, target_rate)
-
-
-class _Same:
-    def __init__(self, channels: int) -> None:
-        self._nothing = np.zeros((channels, 0), np.float32)
-
-    def push(self, samples: Samples) -> Samples:
-        return samples
-
-    def finish(self) -> Samples:
-        return self._nothing
 
 
 class SampleQueue:
     """Blocks in, windows out: collects `[C, n]` blocks, returns the first samples as one array."""
 
-    def __init__(self, channels: int, zeros: int = 0) -> None:
+    def __init__(self, channels: int) -> None:
         self._channels = channels
         self._blocks: deque[Samples] = deque()
         self.length = 0
-        if zeros:
-            self.push(np.zeros((channels, zeros), np.float32))
 
     def push(self, samples: Samples) -> None:
         """Appends `[C, n]`."""
         if samples.shape[1]:
             self._blocks.append(samples)
             self.length += samples.shape[1]
+
+    def push_zeros(self, count: int) -> None:
+        """Appends silence, `[C, count]`."""
+        self.push(np.zeros((self._channels, count), np.float32))
 
     def take(self, count: int, keep: int = 0) -> Samples:
         """The first `count` samples; the last `keep` of them stay in the queue."""
@@ -74,19 +69,15 @@ class SampleQueue:
                 block = block[:, :missing]
             parts.append(block)
             missing -= block.shape[1]
-        taken = np.concatenate(parts, axis=1) if parts else self.empty()
+        taken = np.concatenate(parts, axis=1)
         self.length -= count
         if keep:
             self._blocks.appendleft(taken[:, count - keep :])
             self.length += keep
         return taken
 
-    def empty(self) -> Samples:
-        """`[C, 0]`."""
-        return np.zeros((self._channels, 0), np.float32)
 
-
-class BlockResampler:
+class BlockResampler(Resampler):
     """torchaudio's windowed sinc, run on overlapping windows.
 
     `orig:new` is the reduced ratio: a frame of `orig` input samples gives `new` output samples.
@@ -102,6 +93,7 @@ class BlockResampler:
     """
 
     def __init__(self, channels: int, source_rate: int, target_rate: int) -> None:
+        super().__init__(channels)
         gcd = math.gcd(source_rate, target_rate)
         self._orig, self._new = source_rate // gcd, target_rate // gcd
         self._side = math.ceil(_WIDTH * self._orig / (min(self._orig, self._new) * _ROLLOFF))
@@ -111,9 +103,9 @@ class BlockResampler:
         self._first = np.arange(self._new) * (0 if self._whole else self._orig) // self._new
         count = taps if self._whole else windowed
         self._kernel = np.stack([self._filters(self._first + tap) for tap in range(count)])
-        self._queue = SampleQueue(channels, zeros=self._side)
-        self._received = 0
-        self._made = 0
+        self._queue = SampleQueue(channels)
+        self._queue.push_zeros(self._side)
+        self._received = self._made = 0
 
     def _filters(self, taps: npt.NDArray[np.int64]) -> Samples:
         """Each filter's value at its tap of `taps` `[new]`, counted from a window's first sample.
@@ -128,22 +120,19 @@ class BlockResampler:
         return kernel.astype(np.float32)
 
     def push(self, samples: Samples) -> Samples:
-        """See `Resampler`."""
         self._queue.push(samples)
         self._received += samples.shape[1]
-        parts = [self._queue.empty()]
+        parts = [self._nothing]
         while self._queue.length >= self._window(self._frames):
             parts.append(self._run(self._frames))
         return np.concatenate(parts, axis=1)
 
     def finish(self) -> Samples:
-        """See `Resampler`."""
         missing = -(-self._received * self._new // self._orig) - self._made
         frames = -(-missing // self._new)
         if not frames:
-            return self._queue.empty()
-        silence = self._window(frames) - self._queue.length
-        self._queue.push(np.zeros((len(self._queue.empty()), silence), np.float32))
+            return self._nothing
+        self._queue.push_zeros(self._window(frames) - self._queue.length)
         return self._run(frames)[:, :missing]
 
     def _window(self, frames: int) -> int:

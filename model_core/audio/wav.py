@@ -5,8 +5,8 @@ RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones are in `ds64`
 """
 
 import struct
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def pcm16(samples: npt.NDArray[Any], factor: float = 1.0) -> bytes:
     return np.rint(values).T.astype("<i2").tobytes()
 
 
-class WavWriter:
+class WavWriter(AbstractContextManager["WavWriter"]):
     """Writes a WAV of an announced number of samples to a binary file, block by block.
 
     A context manager; leaving it without an error checks that the announced number of samples was
@@ -84,14 +84,6 @@ class WavWriter:
             raise InvalidAudioError(f"{-self._missing} samples more than the WAV header announces")
         self._file.write(pcm16(samples, factor))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None and self._missing:
             raise InvalidAudioError(f"{self._missing} samples fewer than the WAV header announces")

@@ -5,28 +5,8 @@ the one of the environment. `read` gives them to an engine. `load` makes modules
 writes them: these two import torch, and are imported by name.
 """
 
-from ..errors import WeightsUnavailableError
 from .folder import write_index
-from .names import LMSet, WeightSet
 from .registry import Registry, remember, shared_registry
+from .weight_set import LMSet, WeightSet
 
-__all__ = [
-    "LMSet",
-    "Registry",
-    "WeightSet",
-    "lm_header_name",
-    "remember",
-    "shared_registry",
-    "write_index",
-]
-
-
-def lm_header_name(header_name: str, weights: str | None = None) -> str:
-    """What a header says when the language model of these weights codes too.
-
-    Raises `WeightsUnavailableError` where there is no language model.
-    """
-    name = shared_registry(weights).find_exact(header_name).lm_header_name
-    if name is None:
-        raise WeightsUnavailableError(f"{header_name} has no language model")
-    return name
+__all__ = ["LMSet", "Registry", "WeightSet", "remember", "shared_registry", "write_index"]

@@ -1,7 +1,7 @@
 """Downloads over HTTP: continued, tried again, verified, and never left half-written.
 
-Built on httpx and not on `torch.hub.download_url_to_file`, which verifies but begins anew when a
-connection breaks, waits for a silent server without limit, and does not lock out other processes.
+`torch.hub.download_url_to_file` verifies too, but begins anew when a connection breaks, waits for
+a silent server without limit, and does not lock out other processes.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 import httpx
@@ -56,23 +57,22 @@ def unreachable(url: str, seconds: float) -> str | None:
         client = _client(httpx.Timeout(seconds))
     except WeightsUnavailableError as error:
         return str(error)
-    late = f"no answer within {seconds:g} s"
-    reason = [late]
-    done = threading.Event()
+    reasons: SimpleQueue[str | None] = SimpleQueue()
 
     def ask() -> None:
         try:
             with client:
                 answer = client.head(url)
             refused = answer.is_error and answer.status_code not in _NO_HEAD
-            reason[0] = f"HTTP {answer.status_code}" if refused else ""
+            reasons.put(f"HTTP {answer.status_code}" if refused else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason[0] = str(error) or type(error).__name__
-        finally:
-            done.set()
+            reasons.put(str(error) or type(error).__name__)
 
     threading.Thread(target=ask, name="reachable", daemon=True).start()
-    return (reason[0] or None) if done.wait(seconds) else late
+    try:
+        return reasons.get(timeout=seconds)
+    except Empty:
+        return f"no answer within {seconds:g} s"
 
 
 def _client(timeout: httpx.Timeout) -> httpx.Client:
@@ -101,7 +101,7 @@ def fetch(url: str, path: Path, sha256_prefix: str, patience: Patience | None = 
     with _locked(path.parent):
         if path.exists() and _sha256(path).startswith(sha256_prefix):
             return  # another process has downloaded it
-        resumed = part.exists() and part.stat().st_size > 0
+        resumed = part.exists()
         _fetch_part(url, part, sha256_prefix, patience)
         if resumed and not _sha256(part).startswith(sha256_prefix):
             part.unlink()  # what was there before may have been of another file

@@ -8,10 +8,7 @@ import hashlib
 import io
 import json
 import os
-import pickle
-import struct
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,28 +19,35 @@ from safetensors import SafetensorError, deserialize, safe_open
 
 from ..engine import State
 from ..errors import WeightsError
-from .names import FileName, is_statistic
+from .weight_set import ID_LENGTH, FileName
 
 FORMAT = "encodec-service"
 """What the metadata of this project's files call their format."""
 
-# What unpickling bytes that are no checkpoint can end in.
-_UNPICKLING_ERRORS = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-)
-
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _OTHERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
+
+
+def is_statistic(name: str) -> bool:
+    """Whether training keeps the tensor called `name` about a codebook: coding never reads it, and
+    not every format carries it."""
+    return "codebook." in name and name.endswith((".inited", ".cluster_size", ".embed_avg"))
+
+
+def weights_id(state: Mapping[str, np.ndarray]) -> str:
+    """Eight hex digits of a sha256 over the tensors that coding depends on.
+
+    `state` has reference names. The tensors go in sorted by name, each as a line
+    `<name> <shape joined by x>` and then its values, float32, little-endian, row-major.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        if is_statistic(name):
+            continue
+        values = np.asarray(state[name], "<f4", order="C")
+        sha.update(f"{name} {'x'.join(map(str, values.shape))}\n".encode())
+        sha.update(values.tobytes())
+    return sha.hexdigest()[:ID_LENGTH]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -69,15 +73,14 @@ def check_sha256(digest: str, prefix: str, path: Path) -> None:
 def read_reference(path: Path) -> State:
     """The state dict in a `.th` file, loaded with `weights_only=True`.
 
-    Also takes one wrapped as the reference's trainers save it, under `best_state` or
-    `state_dict`.
+    It may be wrapped as the reference's trainers do, under `best_state` or `state_dict`.
     """
     import torch
 
     data = read_bytes(path)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except _UNPICKLING_ERRORS as error:
+    except Exception as error:  # bytes that are no checkpoint fail in a dozen ways
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: not a file of plain tensors: {reason[:200]}") from error
     for key in ("best_state", "state_dict"):
@@ -146,7 +149,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
 
 
-def read_json(text: str | bytes, where: str) -> dict[str, Any]:
+def read_json(text: str | bytes, where: Path | str) -> dict[str, Any]:
     """A JSON object. Raises `WeightsError` naming the file `where`."""
     try:
         data = json.loads(text)

@@ -8,38 +8,28 @@ index.json               which of several files is the current one
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ..config import CONFIGS, LMConfig
 from ..errors import WeightsError
-from .config import (
-    HUB_CONFIG,
-    read_hub_config,
-    read_own_config,
-    read_own_lm,
-    read_reference_config,
-)
-from .convert import HUB_TENSORS
 from .files import read_bytes, read_json, replace_with
-from .names import OFFICIAL_FILES, FileName, Kind, Layout, LMSet, Source, WeightSet
+from .hub import HUB_CONFIG, HUB_TENSORS, read_hub_config
+from .read import id_of, named_id, read_config, read_own_lm
+from .weight_set import PUBLISHED_FILES, FileName, Kind, LMSet, Source, WeightSet
 
 INDEX = "index.json"
 
 logger = logging.getLogger(__name__)
 
-IdOf = Callable[[Path, Layout], str]
-"""The id of the weights in a file; slow the first time."""
-
 
 class Folder:
     """The weights in one folder, found anew at every call (files may come and go)."""
 
-    def __init__(self, path: Path, source: Source, id_of: IdOf):
+    def __init__(self, path: Path, source: Source):
         self.path = path
         self.source = source
-        self._id_of = id_of
 
     def current(self, name: str) -> WeightSet | None:
         """The weights to use for `name`, with their language model; None if there are none.
@@ -47,107 +37,101 @@ class Folder:
         The index decides, then the published file's name, then there must be one only.
         Raises `WeightsError` where the choice is not clear or the file is wrong.
         """
-        indexed = self._indexed(name, "model")
-        if indexed is not None:
-            return self._complete(self._describe(indexed, name))
-        official = self.path / OFFICIAL_FILES[name, "model"]
-        if official.is_file():
-            return self._complete(self._describe(official, name))
-        found = [*self._files(name, "model"), *self._hub_folders(name)]
-        if len(found) > 1:
-            files = ", ".join(path.name for path in found)
-            raise WeightsError(f"{self.path}: several weights for {name} ({files}); keep one")
-        return self._complete(self._describe(found[0], name)) if found else None
+        chosen = self._indexed(name, "model") or self._published_file(name, "model")
+        if chosen is None:
+            found = self._models(name)
+            if len(found) > 1:
+                files = ", ".join(path.name for path in found)
+                raise WeightsError(f"{self.path}: several weights for {name} ({files}); keep one")
+            if not found:
+                return None
+            chosen = found[0]
+        return self._with_lm(self._describe(chosen, name))
 
     def published(self, name: str) -> WeightSet | None:
         """The published weights of `name`, if they lie here."""
-        path = self.path / OFFICIAL_FILES[name, "model"]
-        return self._complete(self._describe(path, name)) if path.is_file() else None
+        path = self._published_file(name, "model")
+        return None if path is None else self._with_lm(self._describe(path, name))
 
     def by_id(self, name: str, weights_id: str) -> WeightSet | None:
         """The weights with that id, if they lie here. Files that cannot be read are passed by, and
         so is a language model that cannot, or that would have to be chosen among several."""
-        for path in [*self._files(name, "model"), *self._hub_candidates(name)]:
-            if not self._has_id(path, weights_id):
+        for path in [*self._files(name, "model"), *self._hub_folders(name)]:
+            if not _has_id(path, weights_id):
                 continue
-            described = replace(self._describe(path, name), id=weights_id)
+            weights = replace(self._describe(path, name), id=weights_id)
             try:
-                return self._complete(described)
+                return self._with_lm(weights)
             except WeightsError as error:
                 logger.warning("%s without a language model: %s", path, error)
-                return described
+                return weights
         return None
 
     def lm_by_id(self, name: str, lm_id: str) -> LMSet | None:
         """The language model with that id, if it lies here."""
         for path in self._files(name, "lm"):
-            if self._has_id(path, lm_id):
+            if _has_id(path, lm_id):
                 return replace(self._describe_lm(path, name), id=lm_id)
         return None
 
-    def _has_id(self, path: Path, wanted: str) -> bool:
-        named = FileName.parse(path.name)
-        if named is not None and named.suffix == "safetensors":
-            return named.hex == wanted
-        try:
-            return self._id_of(path, _layout(path)) == wanted
-        except WeightsError as error:
-            logger.warning("passed by: %s", error)
-            return False
-
     def _describe(self, path: Path, name: str) -> WeightSet:
-        layout = _layout(path)
-        if layout == "hub":
-            config, published = read_hub_config(path), False
-        elif layout == "own":
-            config, published = read_own_config(path), False
-        else:
-            published = path.name == OFFICIAL_FILES[name, "model"]
-            config = CONFIGS[name] if published else read_reference_config(path, name)
-        if config.name != name:
-            raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
-        origin = "bundled" if self.source == "bundled" else str(self.path.absolute())
-        return WeightSet(config, path, layout, self.source, origin, published, _named_id(path))
+        published = path == self._published_file(name, "model")
+        return WeightSet(
+            CONFIGS[name] if published else read_config(path, name),
+            path,
+            self.source,
+            origin="bundled" if self.source == "bundled" else str(self.path.absolute()),
+            published=published,
+            id=None if published else id_of(path),
+        )
 
-    def _complete(self, weights: WeightSet) -> WeightSet:
-        """With the ids that the header names need, and the language model."""
-        if not weights.published and weights.id is None:
-            weights = replace(weights, id=self._id_of(weights.path, weights.layout))
+    def _describe_lm(self, path: Path, name: str) -> LMSet:
+        if path.suffix == ".th":
+            return LMSet(LMConfig(name), path, path == self._published_file(name, "lm"))
+        config, made_for = read_own_lm(path)
+        if config.name != name:
+            raise WeightsError(f"{path}: a language model for {config.name}, not {name}")
+        return LMSet(config, path, id=named_id(path), made_for=made_for)
+
+    def _with_lm(self, weights: WeightSet) -> WeightSet:
+        """With the language model, where there is one, and the ids that their names then need."""
         lm = self._lm_of(weights)
         if lm is None:
             return weights
         if lm.published and weights.published:
             return replace(weights, lm=lm)
-        lm = replace(lm, id=lm.id or self._id_of(lm.path, lm.layout))
-        weights_id = weights.id or self._id_of(weights.path, weights.layout)
-        return replace(weights, id=weights_id, lm=lm)
+        lm = replace(lm, id=lm.id or id_of(lm.path))
+        return replace(weights, id=weights.id or id_of(weights.path), lm=lm)
 
     def _lm_of(self, weights: WeightSet) -> LMSet | None:
         name = weights.name
         if self._indexed(name, "model") == weights.path:
             indexed = self._indexed(name, "lm")
             return None if indexed is None else self._describe_lm(indexed, name)
-        official = self.path / OFFICIAL_FILES[name, "lm"]
-        if weights.published and official.is_file():
-            return self._describe_lm(official, name)
+        published = self._published_file(name, "lm")
+        if weights.published and published is not None:
+            return self._describe_lm(published, name)
         lms = [self._describe_lm(path, name) for path in self._files(name, "lm")]
-        made_for_it = [lm for lm in lms if lm.made_for == weights.header_name]
-        # A .th does not say whose it is: it goes with the only model beside it.
-        alone = len([*self._files(name, "model"), *self._hub_folders(name)]) == 1
-        fitting = made_for_it or [lm for lm in lms if lm.made_for is None and alone]
+        fitting = [lm for lm in lms if lm.made_for == weights.header_name]
+        if not fitting and len(self._models(name)) == 1:
+            # A .th does not say whose it is: it goes with the only model beside it.
+            fitting = [lm for lm in lms if lm.made_for is None]
         if len(fitting) > 1:
             files = ", ".join(lm.path.name for lm in fitting)
             raise WeightsError(f"{self.path}: several language models ({files}); keep one")
         return fitting[0] if fitting else None
 
-    def _describe_lm(self, path: Path, name: str) -> LMSet:
-        if _layout(path) == "reference":
-            published = path.name == OFFICIAL_FILES[name, "lm"]
-            return LMSet(LMConfig(name), path, "reference", published)
-        config, made_for = read_own_lm(path)
-        if config.name != name:
-            raise WeightsError(f"{path}: a language model for {config.name}, not {name}")
-        return LMSet(config, path, "own", id=_named_id(path), made_for=made_for)
+    def _published_file(self, name: str, kind: Kind) -> Path | None:
+        file = PUBLISHED_FILES.get((name, kind))
+        return self.path / file if file and (self.path / file).is_file() else None
+
+    def _models(self, name: str) -> list[Path]:
+        hub = [
+            path
+            for path in self._hub_folders(name)
+            if path != self.path or read_hub_config(path).name == name
+        ]
+        return [*self._files(name, "model"), *hub]
 
     def _files(self, name: str, kind: Kind) -> Iterator[Path]:
         if not self.path.is_dir():
@@ -158,11 +142,6 @@ class Folder:
                 yield path
 
     def _hub_folders(self, name: str) -> Iterator[Path]:
-        for path in self._hub_candidates(name):
-            if path != self.path or read_hub_config(path).name == name:
-                yield path
-
-    def _hub_candidates(self, name: str) -> Iterator[Path]:
         """Unread: this folder itself may hold another model."""
         for path in (self.path / name, self.path):
             if (path / HUB_CONFIG).is_file() and (path / HUB_TENSORS).is_file():
@@ -172,7 +151,7 @@ class Folder:
         index = self.path / INDEX
         if not index.is_file():
             return None
-        entry = read_json(read_bytes(index), str(index)).get(name)
+        entry = read_json(read_bytes(index), index).get(name)
         if entry is None:
             return None
         if not isinstance(entry, dict):
@@ -190,16 +169,12 @@ class Folder:
         return self.path / str(file)
 
 
-def _layout(path: Path) -> Layout:
-    if path.is_dir():
-        return "hub"
-    return "reference" if path.suffix == ".th" else "own"
-
-
-def _named_id(path: Path) -> str | None:
-    """The id in the name of a file of ours; it is verified when the file is loaded."""
-    named = FileName.parse(path.name)
-    return named.hex if named is not None and named.suffix == "safetensors" else None
+def _has_id(path: Path, wanted: str) -> bool:
+    try:
+        return id_of(path) == wanted
+    except WeightsError as error:
+        logger.warning("passed by: %s", error)
+        return False
 
 
 def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> None:
@@ -209,7 +184,7 @@ def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> No
     index that cannot be read and for the name of no model.
     """
     path = folder / INDEX
-    index = read_json(path.read_bytes(), str(path)) if path.exists() else {}
+    index = read_json(path.read_bytes(), path) if path.exists() else {}
     for name, (model, lm) in chosen.items():
         if name not in CONFIGS:
             raise WeightsError(f"{path}: no model is called {name!r}")

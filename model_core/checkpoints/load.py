@@ -13,9 +13,10 @@ from ..engine import NetworkWeights, State
 from ..errors import WeightsError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
-from .names import LMSet, WeightSet, is_statistic, weights_id
-from .read import read_checked, require_shapes, shapes_of
+from .files import is_statistic, weights_id
+from .read import read_checked, require_shapes
 from .registry import shared_registry
+from .weight_set import LMSet, WeightSet
 
 Network = TypeVar("Network", bound=EncodecNetwork)
 Module = TypeVar("Module", bound=nn.Module)
@@ -36,8 +37,7 @@ def load_network(
 
 
 def network_of(weights: WeightSet, state: State, kind: type[Network]) -> Network:
-    """A network of class `kind` with the tensors that were read of `weights`, in eval mode, named
-    as a header names it. Raises `WeightsError`."""
+    """As `load_network`, with the tensors that were read of `weights`."""
     return _filled(lambda: kind(weights.config, weights.header_name), state, weights.path)
 
 
@@ -55,7 +55,6 @@ def load_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
 
 
 def _filled(build: Callable[[], Module], state: State, path: Path) -> Module:
-    """What `build` makes, with the tensors of `state`, in eval mode. Raises `WeightsError`."""
     with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
         module = build()
     load_state(module, state, path)
@@ -73,7 +72,7 @@ def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path
     for name, tensor in own.items():
         if is_statistic(name) and name not in full:
             full[name] = torch.full_like(tensor, 1.0 if name.endswith(".inited") else 0.0)
-    require_shapes(shapes_of(full), shapes_of(own), path)
+    require_shapes(full, {name: tuple(tensor.shape) for name, tensor in own.items()}, path)
     module.load_state_dict(full)
 
 
@@ -89,9 +88,8 @@ def check_unchanged(network: EncodecNetwork) -> None:
     """Raises `WeightsError` where what `network` codes would be decoded with other weights.
 
     The weights it should have are those that its name gives the id of or, for a plain name, those
-    it was loaded with. Where there are neither, whoever gave the name answers for it. Weights
-    rounded to half precision are still the same: the originals are looked for, which raises as
-    `Registry.find_exact`.
+    it was loaded with; without either, any. Weights rounded to half precision are still the same:
+    the originals are looked for, which raises as `Registry.find_exact`.
     """
     # A model pickled by an earlier version has no such attribute.
     expected = parse_model_name(network.name).weights or getattr(network, "weights_id", None)

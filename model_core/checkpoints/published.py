@@ -1,26 +1,26 @@
-"""The published weights: Meta's files and the Hugging Face hub's, in a cache or downloaded into it.
+"""Meta's published files, in a cache or downloaded into it.
 
-What downloads them (httpx, the hub's client) is imported when it is called: a machine that has
-neither can still train, and code with the bundled weights.
+The downloads' HTTP client is imported when it is needed: a machine without one can still train,
+and code with the bundled weights.
 """
 
 import logging
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
-from .config import HUB_CONFIG
-from .convert import HUB_TENSORS
 from .files import read_bytes
-from .names import HUB_REPOSITORIES, OFFICIAL_FILES, FileState, Kind, LMSet, file_state
+from .read import FileState, file_state
+from .weight_set import PUBLISHED_FILES, Kind, LMSet
+
+OFFICIAL_URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
 
 logger = logging.getLogger(__name__)
 
-_HUB_CONNECT_SECONDS = 5
 
-
-class Official:
-    """The published files under `url`, kept in `cache_dir`.
+class PublishedFiles:
+    """The files under `url`, kept in `cache_dir`.
 
     The server is tried once: a process that has started without it goes on without it.
     """
@@ -29,50 +29,45 @@ class Official:
         self._cache_dir = cache_dir
         self._url = url
         self._connect_seconds = connect_seconds
-        self._verified: set[FileState] = set()
-        self._probed = False
-        self._offline: str | None = None  # why the server cannot be reached
 
-    def path(self, name: str, kind: Kind) -> Path:
-        """Where the file is, or will be."""
-        return self._cache_dir / OFFICIAL_FILES[name, kind]
-
-    def lm(self, name: str) -> LMSet:
-        """The published language model, whether it has been downloaded or not."""
-        return LMSet(LMConfig(name), self.path(name, "lm"), "reference", published=True)
+    def lm(self, name: str) -> LMSet | None:
+        """The language model, whether it has been downloaded or not; None if none is published."""
+        path = self._path(name, "lm")
+        return None if path is None else LMSet(LMConfig(name), path, published=True)
 
     def is_cached(self, name: str, kind: Kind) -> bool:
         """Whether the file is in the cache and whole."""
-        path = self.path(name, kind)
-        if not path.is_file():
+        path = self._path(name, kind)
+        if path is None or not path.is_file():
             return False
-        state = file_state(path)
-        if state not in self._verified:
-            try:
-                read_bytes(path)
-            except WeightsError as error:
-                logger.warning("not used: %s", error)
-                return False
-            self._verified.add(state)
+        try:
+            _verify(file_state(path))
+        except WeightsError as error:
+            logger.warning("not used: %s", error)
+            return False
         return True
 
-    def probe(self, name: str) -> None:
+    def require_server(self) -> None:
         """Raises `WeightsUnavailableError` unless the server answers, now or when first asked."""
-        if not self._probed:
-            from .download import unreachable
-
-            url = self._url + OFFICIAL_FILES[name, "model"]
-            self._offline = unreachable(url, self._connect_seconds)
-            self._probed = True
         if self._offline is not None:
             raise WeightsUnavailableError(f"{self._url} cannot be reached: {self._offline}")
+
+    @cached_property
+    def _offline(self) -> str | None:
+        """Why the server cannot be reached."""
+        from .download import unreachable
+
+        any_file = next(iter(PUBLISHED_FILES.values()))
+        return unreachable(self._url + any_file, self._connect_seconds)
 
     def fetch(self, name: str, kind: Kind) -> Path:
         """The file, downloaded where the cache does not hold it.
 
         Raises `WeightsUnavailableError` or, for a file that is not the right one, `WeightsError`.
         """
-        path = self.path(name, kind)
+        path = self._path(name, kind)
+        if path is None:
+            raise WeightsUnavailableError(f"no weights of {name} have been published")
         if self.is_cached(name, kind):
             return path
         from .download import Patience, fetch
@@ -84,45 +79,12 @@ class Official:
             raise WeightsUnavailableError(f"{path} cannot be written: {error}") from error
         return path
 
-
-def cached_hub_folder(name: str, cache_dir: Path | None) -> Path | None:
-    """The folder that holds the model `name`, if both of its files are in the hub's cache."""
-    try:
-        return _hub_folder(name, cache_dir, None, local=True)
-    except OSError:  # the client's "not in the cache" is one
-        return None
+    def _path(self, name: str, kind: Kind) -> Path | None:
+        file = PUBLISHED_FILES.get((name, kind))
+        return None if file is None else self._cache_dir / file
 
 
-def fetch_hub_folder(name: str, cache_dir: Path | None, endpoint: str | None) -> Path:
-    """The folder that holds the model `name`, from the cache or else from the hub.
-
-    Raises `WeightsUnavailableError`.
-    """
-    folder = cached_hub_folder(name, cache_dir)
-    if folder is not None:
-        return folder
-    try:
-        return _hub_folder(name, cache_dir, endpoint, local=False)
-    except Exception as error:  # the client's own HTTP library fails in ways of its own
-        cause = error.__cause__ or error  # the client says only that it failed
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        raise WeightsUnavailableError(
-            f"{HUB_REPOSITORIES[name]} could not be downloaded from the Hugging Face hub: {reason}"
-        ) from error
-
-
-def _hub_folder(name: str, cache_dir: Path | None, endpoint: str | None, *, local: bool) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    files = [
-        hf_hub_download(
-            HUB_REPOSITORIES[name],
-            file,
-            cache_dir=cache_dir,
-            endpoint=endpoint,
-            etag_timeout=_HUB_CONNECT_SECONDS,
-            local_files_only=local,
-        )
-        for file in (HUB_CONFIG, HUB_TENSORS)
-    ]
-    return Path(files[0]).parent
+@lru_cache(maxsize=64)
+def _verify(state: FileState) -> None:
+    """Raises `WeightsError` where the file is not whole; checked once while it stays as it is."""
+    read_bytes(state[0])

@@ -19,36 +19,21 @@ from pathlib import Path
 from ..config import CONFIGS
 from ..ecdc import ModelName
 from ..errors import WeightsError, WeightsUnavailableError
-from .config import HUB_CONFIG, read_hub_config
-from .convert import HUB_TENSORS, read_state
 from .folder import Folder
-from .names import (
-    OFFICIAL_URL,
-    FileState,
-    Layout,
-    LMSet,
-    WeightSet,
-    file_state,
-    parse_known_name,
-    weights_id,
-)
-from .published import Official, cached_hub_folder, fetch_hub_folder
+from .hub import HUB_CONFIG, cached_hub_folder, fetch_hub_folder, read_hub_config
+from .published import OFFICIAL_URL, PublishedFiles
+from .weight_set import LMSet, WeightSet, parse_known_name
 
 logger = logging.getLogger(__name__)
 
 PACKAGE_WEIGHTS = Path(__file__).parent.parent / "weights"
 WORDS = ("auto", "bundled", "official", "hf")
-CONNECT_SECONDS = 5.0
 
 _loaded_from: dict[Path, None] = {}  # in the order in which models came from them
 
 
 class Registry:
-    """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others on this machine.
-
-    Holds no weights, only what it has learned of files: their ids and checksums (by path, size
-    and time of change) and whether the official server can be reached.
-    """
+    """The weights that one value of `ENCODEC_WEIGHTS` gives, and all others on this machine."""
 
     def __init__(
         self,
@@ -58,7 +43,7 @@ class Registry:
         official_url: str = OFFICIAL_URL,
         hub_endpoint: str | None = None,
         package: Path = PACKAGE_WEIGHTS,
-        connect_seconds: float = CONNECT_SECONDS,
+        connect_seconds: float = 5.0,
         also: Iterable[Path] = (),
     ):
         """`weights` None reads `ENCODEC_WEIGHTS`; `cache_dir` None reads `ENCODEC_CACHE_DIR`.
@@ -71,19 +56,18 @@ class Registry:
         cache = own_cache or Path(_torch_hub_dir()) / "checkpoints"
         self._hub_cache = None if own_cache is None else own_cache / "huggingface"
         self._hub_endpoint = hub_endpoint
-        self._official = Official(cache, official_url, connect_seconds)
-        self._package = Folder(package, "bundled", self._id_of)
-        self._cache = Folder(cache, "folder", self._id_of)
+        self._official = PublishedFiles(cache, official_url, connect_seconds)
+        self._package = Folder(package, "bundled")
+        self._cache = Folder(cache, "folder")
         self._also = also
         self._folder: Folder | None = None
-        self._ids: dict[FileState, str] = {}
         if self.weights not in WORDS:
             path = _expanded(self.weights)
             if not path.is_dir():
                 raise WeightsUnavailableError(
                     f"weights are {', '.join(WORDS)} or a folder; {self.weights!r} is none of them"
                 )
-            self._folder = Folder(path, "folder", self._id_of)
+            self._folder = Folder(path, "folder")
 
     def find(self, name: str) -> WeightSet:
         """The weights to code with for a plain model name; for a header name, exactly those.
@@ -95,9 +79,9 @@ class Registry:
         if header.weights is not None:
             return self.find_exact(name)
         if self._folder is not None:
-            return self._with_cached_lm(self._current(self._folder, header.name))
+            return self._with_published_lm(_current(self._folder, header.name))
         if self.weights == "bundled":
-            return self._current(self._package, header.name)
+            return _current(self._package, header.name)
         if self.weights == "hf":
             return self._from_hub(header.name)
         if self.weights == "official":
@@ -128,25 +112,20 @@ class Registry:
         lm = weights.lm
         if lm is None:
             raise WeightsUnavailableError(f"{weights.header_name} has no language model here")
-        if lm.path == self._official.path(weights.name, "lm"):
+        published = self._official.lm(weights.name)
+        if published is not None and lm.path == published.path:
             self._official.fetch(weights.name, "lm")
         return lm
-
-    def _current(self, folder: Folder, name: str) -> WeightSet:
-        found = folder.current(name)
-        if found is None:
-            raise WeightsUnavailableError(f"{folder.path} holds no weights for {name}")
-        return found
 
     def _auto(self, name: str) -> WeightSet:
         try:
             if not self._official.is_cached(name, "model"):
-                self._official.probe(name)
+                self._official.require_server()
             return self._from_official(name)
         except (WeightsUnavailableError, WeightsError) as error:
             reason = str(error)
         try:
-            bundled = self._current(self._package, name)
+            bundled = _current(self._package, name)
         except WeightsUnavailableError as error:
             raise WeightsUnavailableError(f"{error}, and {reason}") from error
         note = f"using the bundled weights of {name}, not the published ones: {reason}"
@@ -155,10 +134,10 @@ class Registry:
 
     def _from_official(self, name: str) -> WeightSet:
         path = self._official.fetch(name, "model")
-        weights = WeightSet(CONFIGS[name], path, "reference", "official", "official", True)
+        weights = WeightSet(CONFIGS[name], path, "official", "official", published=True)
         if self.weights in ("official", "auto"):
             return replace(weights, lm=self._official.lm(name))
-        return self._with_cached_lm(weights)
+        return self._with_published_lm(weights)
 
     def _from_hub(self, name: str) -> WeightSet:
         return self._hub_set(name, fetch_hub_folder(name, self._hub_cache, self._hub_endpoint))
@@ -166,15 +145,11 @@ class Registry:
     def _hub_set(self, name: str, folder: Path) -> WeightSet:
         if read_hub_config(folder) != CONFIGS[name]:
             raise WeightsError(f"{folder / HUB_CONFIG}: this is not the network of {name}")
-        return self._with_cached_lm(
-            WeightSet(CONFIGS[name], folder, "hub", "hf", "hf", published=True)
-        )
+        return self._with_published_lm(WeightSet(CONFIGS[name], folder, "hf", "hf", published=True))
 
-    def _with_cached_lm(self, weights: WeightSet) -> WeightSet:
+    def _with_published_lm(self, weights: WeightSet) -> WeightSet:
         """Published weights from elsewhere go with the published LM too, if it is here."""
-        if not weights.published or weights.lm is not None:
-            return weights
-        if not self._official.is_cached(weights.name, "lm"):
+        if not weights.published or weights.lm or not self._official.is_cached(weights.name, "lm"):
             return weights
         return replace(weights, lm=self._official.lm(weights.name))
 
@@ -182,7 +157,7 @@ class Registry:
         for folder in self._own_folders():
             found = folder.published(name)
             if found is not None:
-                return self._with_cached_lm(found)
+                return self._with_published_lm(found)
         if self._official.is_cached(name, "model"):
             return self._from_official(name)
         cached = cached_hub_folder(name, self._hub_cache)
@@ -191,7 +166,7 @@ class Registry:
         if self.weights == "hf":
             return self._from_hub(name)
         if self.weights == "auto":
-            self._official.probe(name)
+            self._official.require_server()
         if self.weights in ("official", "auto"):
             return self._from_official(name)
         raise WeightsUnavailableError(f"the published weights of {name} are not available here")
@@ -213,19 +188,20 @@ class Registry:
         if self._folder is not None:
             yield self._folder
         for path in list(self._also):
-            yield Folder(path, "folder", self._id_of)
+            yield Folder(path, "folder")
 
-    def _id_of(self, path: Path, layout: Layout) -> str:
-        state = file_state(path / HUB_TENSORS if layout == "hub" else path)
-        if state not in self._ids:
-            self._ids[state] = weights_id(read_state(path, layout))
-        return self._ids[state]
+
+def _current(folder: Folder, name: str) -> WeightSet:
+    found = folder.current(name)
+    if found is None:
+        raise WeightsUnavailableError(f"{folder.path} holds no weights for {name}")
+    return found
 
 
 def shared_registry(weights: str | None = None) -> Registry:
     """The registry of a value of `ENCODEC_WEIGHTS` (None: the environment's), always the same one
-    while the environment stays as it is, so that files are read for their ids once. For a header
-    it looks into every folder that `remember` was told of, too.
+    while the environment stays as it is. For a header it looks into every folder that `remember`
+    was told of, too.
 
     Raises as `Registry`.
     """

@@ -1,9 +1,8 @@
 """The command `encodec`: files to `.ecdc` and back.
 
-Reads top to bottom: `command` (what happens in which order, exit codes) uses `arguments` (the
-options), `plan` (which file becomes which), and `runner` (one file after another) with `sources`
-and `outputs` (files and pipes), `codecs` and `progress`. Only `runner` and what it alone uses
-need the networks, so that `--help` and wrong usage answer at once.
+`command` says what happens in which order. It uses `arguments` (the options), `plan` (which file
+becomes which), `runner` (one file after another), `files` (input and output) and `process` (signals
+and stderr). Only `runner` needs the networks, so `--help` and wrong usage answer at once.
 """
 
 from .command import main

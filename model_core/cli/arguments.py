@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
@@ -45,20 +44,19 @@ exit codes:
 """
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(argparse.Namespace):
     """The command line, parsed. `bandwidth` in kbps."""
 
-    paths: tuple[str, ...]
-    output_dir: Path | None = None
-    bandwidth: float = 6.0
-    hq: bool = False
-    lm: bool = False
-    force: bool = False
-    rescale: bool = False
-    decompress_suffix: str = "_decompressed"
-    device: str = "cpu"
-    weights: str | None = None
+    paths: list[str]
+    output_dir: Path | None
+    bandwidth: float
+    hq: bool
+    lm: bool
+    force: bool
+    rescale: bool
+    decompress_suffix: str
+    device: str
+    weights: str | None
 
     @property
     def model(self) -> str:
@@ -77,39 +75,37 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("paths", nargs="*", metavar="INPUT", help="audio or .ecdc file, folder, or - (see below)")
+    kbps_help = "1.5, 3, 6, 12 or 24 kbps, 6 by default; 1.5 is not supported with --hq"
     add(
-        *("-b", "--bandwidth"),
+        "-b",
+        "--bandwidth",
         type=float,
         default=6.0,
         choices=BANDWIDTHS,
         metavar="KBPS",
-        help="1.5, 3, 6, 12 or 24 kbps, 6 by default; 1.5 is not supported with --hq",
+        help=kbps_help,
     )
     add("-q", "--hq", action="store_true", help="the stereo model at 48 kHz, not the mono one")
     add("-l", "--lm", action="store_true", help="smaller files by a language model; much slower")
     add("-f", "--force", action="store_true", help="overwrite outputs that exist")
+    suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
     add(
-        *("-s", "--decompress_suffix"),
+        "-s",
+        "--decompress_suffix",
         type=_suffix,
         default="_decompressed",
         metavar="SUFFIX",
-        help="what to add to the name of a decompressed file without OUTPUT (_decompressed)",
+        help=suffix_help,
     )
     add("-r", "--rescale", action="store_true", help="make the output quieter rather than clip it")
-    add(
-        "-o",
-        "--output-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder to write all outputs to; made if need be",
-    )
+    folder_help = "folder to write all outputs to; made if need be"
+    add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
-    add(
-        "--weights",
-        metavar="SOURCE",
-        help="auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default); "
-        "an .ecdc file is decoded with the weights it names, wherever they are found",
+    weights_help = (
+        "auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default); "
+        "an .ecdc file is decoded with the weights it names, wherever they are found"
     )
+    add("--weights", metavar="SOURCE", help=weights_help)
     add("--version", action="version", version=f"encodec {__version__}")
     return parser
 
@@ -120,11 +116,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     # argparse loses what stands behind -- when options and names may be mixed.
     end = given.index("--") if "--" in given else len(given)
     ours = parser()
-    values = vars(ours.parse_intermixed_args(given[:end]))
-    paths = (*values.pop("paths"), *given[end + 1 :])
-    if not paths:
+    arguments = ours.parse_intermixed_args(given[:end], Arguments())
+    arguments.paths += given[end + 1 :]
+    if not arguments.paths:
         ours.error("the following arguments are required: INPUT")
-    arguments = Arguments(**values, paths=paths)
     if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
         ours.error(
             f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "

@@ -1,14 +1,11 @@
 """`main`: what happens in which order, and with which exit code."""
 
-import sys
 from collections.abc import Sequence
 
 from ..errors import EncodecError
 from .arguments import Arguments, parse, parser
-from .ending import ended_by_signals
-from .errors import OutputExistsError, UsageError
-from .plan import STDIO, Targets, plan
-from .quiet import quiet
+from .plan import STDIO, OutputExistsError, Targets, UsageError, plan
+from .process import ended_by_signals, quiet, say
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -29,41 +26,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         parser().error(str(error))
     except _FAILURES as error:
-        _say(_reason(error))
+        say(_reason(error))
         return FAILED
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
 
 
 def _run(arguments: Arguments) -> int:
-    jobs = plan(arguments)
+    conversions = plan(arguments)
     from .runner import Runner  # slow to import: FFmpeg and numpy
 
-    runner = Runner(arguments, Targets(arguments, [job.source for job in jobs]))
+    targets = Targets(arguments, [conversion.source for conversion in conversions])
+    runner = Runner(arguments, targets)
     code = DONE
-    for job in jobs:
-        name = "stdin" if job.source == STDIO else job.source
+    for conversion in conversions:
+        name = "stdin" if conversion.source == STDIO else conversion.source
         try:
-            runner.run(job)
+            runner.run(conversion)
         except _FAILURES as error:
-            skipped = job.folder is not None and isinstance(error, OutputExistsError)
-            _say(f"{name}: {'skipped: ' if skipped else ''}{_reason(error)}")
-            code = code if skipped else FAILED
+            if conversion.folder is not None and isinstance(error, OutputExistsError):
+                say(f"{name}: skipped: {_reason(error)}")
+            else:
+                say(f"{name}: {_reason(error)}")
+                code = FAILED
     return code
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, EncodecError):
-        named = f"{error.filename}: " if error.filename else ""
-        return f"{named}{error.strerror}"
     text = str(error).strip() or type(error).__name__
     if isinstance(error, EncodecError):
         return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return text.splitlines()[0]
-
-
-def _say(text: str) -> None:
-    """One line on stderr."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")

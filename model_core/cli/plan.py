@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import EncodecError
 from .arguments import Arguments
-from .errors import CommandError, OutputExistsError, UsageError
 
 STDIO = "-"
 STDOUT = (STDIO, "/dev/stdout")
@@ -23,9 +23,21 @@ AUDIO = {
 """Names that a folder is searched for; an input that is named itself may have any."""
 
 
+class UsageError(Exception):
+    """The arguments make no sense together: exit code 2."""
+
+
+class CommandError(EncodecError):
+    """A file that is not there, or that must not be written: exit code 1."""
+
+
+class OutputExistsError(CommandError):
+    """An output is there already and -f is not given. A file of a folder is then skipped."""
+
+
 @dataclass(frozen=True)
-class Job:
-    """One input. `target` None: the output is called after the input.
+class Conversion:
+    """One input. `target` None: the output is named after the input.
 
     `folder` is the input folder that it was found in, None for an input that was named itself.
     """
@@ -35,17 +47,17 @@ class Job:
     folder: Path | None = None
 
 
-def plan(arguments: Arguments) -> list[Job]:
-    """One job for each input. Raises `UsageError`, and `CommandError` for an empty folder."""
+def plan(arguments: Arguments) -> list[Conversion]:
+    """A conversion for each input. Raises `UsageError`, and `CommandError` for an empty folder."""
     paths = arguments.paths
     folder = arguments.output_dir
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder} is not a folder")
     if folder is None and len(paths) == 2 and _second_is_output(*paths):
-        return [Job(*paths)]
+        return [Conversion(paths[0], paths[1])]
     if STDIO in paths and (len(paths) > 1 or folder is not None):
         raise UsageError("- (stdin) cannot be one of many inputs, nor be given with -o")
-    return [job for path in paths for job in _inputs(path, folder)]
+    return [conversion for path in paths for conversion in _inputs(path, folder)]
 
 
 def _second_is_output(first: str, second: str) -> bool:
@@ -65,33 +77,30 @@ def _is_dir(path: str) -> bool:
     return path != STDIO and Path(path).is_dir()
 
 
-def _inputs(path: str, output_dir: Path | None) -> list[Job]:
+def _inputs(path: str, output_dir: Path | None) -> list[Conversion]:
     if not _is_dir(path):
-        return [Job(path)]
+        return [Conversion(path)]
     files = _files_below(Path(path), output_dir)
     audio = [file for file in files if file.suffix.lower() in AUDIO]
     chosen = audio or [file for file in files if file.suffix.lower() == ECDC]
     if not chosen:
         raise CommandError(f"folder {path} holds no audio and no {ECDC} files")
-    return [Job(str(file), folder=Path(path)) for file in chosen]
+    return [Conversion(str(file), folder=Path(path)) for file in chosen]
 
 
 def _files_below(folder: Path, output_dir: Path | None) -> list[Path]:
     """Files in a folder and its subfolders, sorted, less hidden ones and those of `output_dir`."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     left_out = None if output_dir is None else output_dir.resolve()
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and Path(place, name).resolve() != left_out
-        ]
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        shown = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in shown if Path(place, name).resolve() != left_out]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(file for file in found if file.is_file())
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 class Targets:
@@ -102,16 +111,15 @@ class Targets:
 
     def __init__(self, arguments: Arguments, sources: Iterable[str]):
         self._arguments = arguments
-        self._inputs = {
-            identity: source for source in sources if (identity := _identity(source)) is not None
-        }
+        self._inputs = {_identity(source) for source in sources if source != STDIO}
         self._written: dict[Path, str] = {}
 
-    def of(self, job: Job, decompress: bool) -> Path | None:
-        """The output of a job, None for stdout. Raises `OutputExistsError` and `CommandError`."""
-        if job.target in STDOUT or (job.target is None and job.source == STDIO):
+    def of(self, conversion: Conversion, decompress: bool) -> Path | None:
+        """The output, None for stdout. Raises `OutputExistsError` and `CommandError`."""
+        source = conversion.source
+        if conversion.target in STDOUT or (conversion.target is None and source == STDIO):
             return None
-        target = self._named(job, decompress)
+        target = self._named(conversion, decompress)
         allowed = (WAV,) if decompress else (WAV, ECDC)
         if target.suffix.lower() not in allowed:
             raise CommandError(f"output {target} must end in {' or '.join(allowed)}")
@@ -126,32 +134,27 @@ class Targets:
         if target.is_dir():
             raise CommandError(f"output {target} is a folder")
         if (own is not None or target.is_symlink()) and not self._arguments.force:
-            recordings = job.target is not None and job.source != STDIO and not decompress
-            both = recordings and target.suffix.lower() == WAV
-            other_way = ", or -o DIR to compress both" if both else ""
+            named_two = not decompress and target.suffix.lower() == WAV and source != STDIO
+            other_way = ", or -o DIR to compress both" if named_two else ""
             raise OutputExistsError(f"output {target} exists; use -f to overwrite it{other_way}")
-        self._written[target.resolve()] = job.source
+        self._written[target.resolve()] = source
         return target
 
-    def _named(self, job: Job, decompress: bool) -> Path:
-        if job.target is not None:
-            return Path(job.target)
-        source = Path(job.source)
-        if decompress:
-            name = source.stem + self._arguments.decompress_suffix
-            target = source.with_name(name).with_suffix(WAV)
-        else:
-            target = source.with_suffix(ECDC)
+    def _named(self, conversion: Conversion, decompress: bool) -> Path:
+        if conversion.target is not None:
+            return Path(conversion.target)
+        source = Path(conversion.source)
+        suffix = self._arguments.decompress_suffix + WAV if decompress else ECDC
+        target = source.with_name(source.stem + suffix)
         folder = self._arguments.output_dir
         if folder is None:
             return target
-        return folder / (target.name if job.folder is None else target.relative_to(job.folder))
+        below = target.name if conversion.folder is None else target.relative_to(conversion.folder)
+        return folder / below
 
 
 def _identity(path: str) -> tuple[int, int] | None:
     """What two names of one file have in common; None where there is no file."""
-    if path == STDIO:
-        return None
     try:
         stat = Path(path).stat()
     except OSError:

@@ -1,139 +1,180 @@
 """One file after another through the codec, in bounded memory."""
 
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
+from ..checkpoints import Registry, WeightSet
 from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from ..cores import usable_cores
 from ..ecdc import Header, read_header
+from ..engine import EngineOptions
+from ..engine.choose import find_device
 from .arguments import Arguments
-from .codecs import NamedCodecs
-from .ending import raise_if_ended
-from .outputs import open_output
-from .plan import WAV, Job, Targets
-from .progress import progress
-from .sources import is_compressed, open_source
+from .files import is_compressed, open_output, open_source
+from .plan import WAV, CommandError, Conversion, Targets
+from .process import raise_if_ended, say, signals_held
 
 
 class Runner:
-    """Does the jobs of one command line."""
+    """Does the conversions of one command line. Each codec is loaded once, when it is needed."""
 
     def __init__(self, arguments: Arguments, targets: Targets):
-        """Raises as `NamedCodecs`."""
+        """Raises `WeightsUnavailableError` for an unknown source of weights, `CommandError` for a
+        device."""
         self._arguments = arguments
         self._targets = targets
-        self._models = NamedCodecs(arguments.weights, arguments.device)
+        self._registry = Registry(arguments.weights)
+        self._device = _device(arguments.device)
+        self._codecs: dict[tuple[str, str | None], Codec] = {}
 
-    def run(self, job: Job) -> None:
-        """Does one job; says what it made of a file that was found in a folder.
+    def run(self, conversion: Conversion) -> None:
+        """Does one conversion; says what it made of a file that was found in a folder.
 
         Raises `EncodecError` and `OSError`; the output is then as it was before.
         """
-        with open_source(job.source) as file:
-            compressed = is_compressed(job.source, file)
-            target = self._targets.of(job, compressed)
+        source = conversion.source
+        with open_source(source) as file:
+            compressed = is_compressed(source, file)
+            target = self._targets.of(conversion, compressed)
             if target is not None and self._arguments.output_dir is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
-            if compressed:
-                kbps = self._decompress(job, file, target)
-            else:
-                kbps = self._compress(job, file, target)
-        if job.folder is not None and target is not None:
-            size = target.stat().st_size
-            _say(f"{job.source} -> {target}: {size:,} bytes, {kbps:.2f} kbps")
+            convert = self._decompress if compressed else self._compress
+            kbps = convert(source, file, target)
+        if conversion.folder is not None and target is not None:
+            say(f"{source} -> {target}: {target.stat().st_size:,} bytes, {kbps:.2f} kbps")
 
-    def _compress(self, job: Job, file: BinaryIO, target: Path | None) -> float:
-        """Returns the bit rate in kbps, with the header."""
+    def _compress(self, source: str, file: BinaryIO, target: Path | None) -> float:
+        """To `.ecdc`, or to a WAV of what that would hold. Returns the bit rate in kbps."""
         arguments = self._arguments
-        codec = self._models.for_compression(arguments.model, arguments.lm)
+        codec = self._codec(self._chosen_weights, arguments.lm)
         compressor = Compressor(codec, arguments.bandwidth, arguments.lm)
         recording = target if target is not None and target.suffix.lower() == WAV else None
         replaces = recording is not None and recording.is_file()
-        with open_output(target) as out, tempfile.TemporaryFile() as payload:
-            self._encode(compressor, codec, job, file, payload)
-            kbps = _kbps(codec, compressor.header, payload.tell())
-            payload.seek(0)
-            if recording is not None:
-                self._decode(codec, compressor.header, payload, job, out, recording)
-            else:
-                out.write(compressor.header.to_bytes())
-                shutil.copyfileobj(payload, out)
-        if replaces:
-            _say(f"{job.source}: {recording} existed and now holds the decoded audio")
-        return kbps
-
-    def _encode(
-        self, compressor: Compressor, codec: Codec, job: Job, file: BinaryIO, payload: BinaryIO
-    ) -> None:
-        config = codec.config
         size = file.seek(0, 2)
         file.seek(0)
-        with (
-            open_audio(file, config.sample_rate, config.channels) as audio,
-            progress("compressing", job.source, size, "B") as bar,
-        ):
-            for samples in audio:
-                raise_if_ended()
-                payload.write(run_now(compressor.push(samples)))
-                bar.update(file.tell() - bar.n)
-            payload.write(run_now(compressor.finish()))
+        with open_output(target) as out, tempfile.TemporaryFile() as payload:
+            with (
+                closing(_read_audio(file, codec)) as blocks,
+                _progress("compressing", source, size, "B") as bar,
+            ):
+                for samples in blocks:
+                    payload.write(run_now(compressor.push(samples)))
+                    bar.update(file.tell() - bar.n)
+                payload.write(run_now(compressor.finish()))
+            header = compressor.header
+            kbps = _kbps(codec, header, payload.tell())
+            payload.seek(0)
+            if recording is not None:
+                self._write_wav(codec, header, payload, source, recording, out)
+            else:
+                out.write(header.to_bytes())
+                shutil.copyfileobj(payload, out)
+        if replaces:
+            say(f"{source}: {recording} existed and now holds the decoded audio")
+        return kbps
 
-    def _decompress(self, job: Job, file: BinaryIO, target: Path | None) -> float:
-        """Returns the bit rate in kbps, with the header."""
+    def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
+        """To WAV. Returns the bit rate in kbps."""
         header = read_header(file)
         start = file.tell()
-        codec = self._models.for_header(header)
+        codec = self._codec(self._registry.find_exact(header.model), header.lm)
         with open_output(target) as out:
-            self._decode(codec, header, file, job, out, target)
+            self._write_wav(codec, header, file, source, target, out)
         return _kbps(codec, header, file.tell() - start)
 
-    def _decode(
+    def _write_wav(
         self,
         codec: Codec,
         header: Header,
         payload: BinaryIO,
-        job: Job,
-        out: BinaryIO,
+        source: str,
         target: Path | None,
+        out: BinaryIO,
     ) -> None:
         config = codec.config
         with (
             WavWriter(out, config.sample_rate, config.channels, header.audio_length) as writer,
-            closing(_decoded(codec, header, payload, job)) as blocks,
+            closing(_decode(codec, header, payload, source)) as blocks,
         ):
             if self._arguments.rescale:
                 _write_rescaled(writer, blocks, config.channels, target)
                 return
             peak = 0.0
             for samples in blocks:
-                peak = max(peak, float(np.abs(samples).max(initial=0)))
+                peak = max(peak, _peak(samples))
                 writer.write(samples)
         if peak > LIMIT:
-            _say(
-                f"{job.source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; "
-                "-r rescales instead"
+            say(
+                f"{source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; -r rescales instead"
             )
+
+    @cached_property
+    def _chosen_weights(self) -> WeightSet:
+        """What to compress with. Raises `WeightsError` and `WeightsUnavailableError`."""
+        return self._registry.find(self._arguments.model)
+
+    def _codec(self, weights: WeightSet, lm: bool) -> Codec:
+        """Raises `WeightsError` and `WeightsUnavailableError`, also for want of an LM."""
+        key = (weights.header_name, weights.lm_header_name if lm else None)
+        if key not in self._codecs:
+            language_model = self._registry.fetch_lm(weights) if lm else None
+            options = EngineOptions(threads=_threads())
+            self._codecs[key] = Codec.from_weights(weights, language_model, self._device, options)
+        return self._codecs[key]
+
+
+def _device(name: str) -> str:
+    try:
+        return find_device(name)
+    except (ValueError, LookupError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _threads() -> int:
+    """`OMP_NUM_THREADS` as torch takes it, else one for each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()
 
 
 def _kbps(codec: Codec, header: Header, payload_bytes: int) -> float:
-    """The bit rate of an `.ecdc` file."""
+    """The bit rate of an `.ecdc` file, with its header."""
     size = len(header.to_bytes()) + payload_bytes
     return 8 * size * codec.config.sample_rate / header.audio_length / 1000
 
 
-def _decoded(codec: Codec, header: Header, payload: BinaryIO, job: Job) -> Generator[np.ndarray]:
+def _peak(samples: np.ndarray) -> float:
+    return float(np.abs(samples).max(initial=0))
+
+
+def _read_audio(file: BinaryIO, codec: Codec) -> Generator[np.ndarray]:
+    """Blocks `[C, n]` of any audio. Raises `InvalidAudioError`."""
+    with signals_held():
+        audio = open_audio(file, codec.config.sample_rate, codec.config.channels)
+    with audio:
+        while True:
+            with signals_held():
+                samples = next(audio, None)
+            if samples is None:
+                return
+            yield samples
+
+
+def _decode(codec: Codec, header: Header, payload: BinaryIO, source: str) -> Generator[np.ndarray]:
     """Blocks `[C, n]`. Raises `BitstreamError`."""
-    blocks = iterate_now(Decompressor(codec, header, payload).blocks())
     rate = codec.config.sample_rate
-    with progress("decompressing", job.source, header.audio_length / rate, "s") as bar:
-        for samples in blocks:
+    with _progress("decompressing", source, header.audio_length / rate, "s") as bar:
+        for samples in iterate_now(Decompressor(codec, header, payload).blocks()):
             raise_if_ended()
             yield samples
             bar.update(samples.shape[1] / rate)
@@ -147,7 +188,7 @@ def _write_rescaled(
     with tempfile.TemporaryFile(dir=folder) as waiting:
         peak = 0.0
         for samples in blocks:
-            peak = max(peak, float(np.abs(samples).max(initial=0)))
+            peak = max(peak, _peak(samples))
             waiting.write(samples.T.astype(np.float32).tobytes())
         waiting.seek(0)
         factor = rescale_factor(peak)
@@ -155,7 +196,8 @@ def _write_rescaled(
             writer.write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
 
 
-def _say(text: str) -> None:
-    """One line on stderr, not an error."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"encodec: {text}\n")
+def _progress(doing: str, source: str, total: float, unit: str) -> "tqdm[Any]":
+    """A bar from 0 to `total`, shown where stderr is a terminal and removed at the end."""
+    hidden = sys.stderr is None or not sys.stderr.isatty()
+    name = f"{doing} {Path(source).name}"
+    return tqdm(desc=name, total=total, unit=unit, unit_scale=True, leave=False, disable=hidden)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Self
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
@@ -11,20 +13,45 @@ from ..checkpoints import LMSet, WeightSet, shared_registry
 from ..checkpoints.read import read_network
 from ..config import ModelConfig
 from ..ecdc import Header, parse_model_name
-from ..engine import (
-    DecodeItem,
-    EncodedBlock,
-    EncodeItem,
-    EngineOptions,
-    NetworkWeights,
-    make_engine,
-)
+from ..engine import DecodeItem, EncodeItem, EngineOptions, NetworkWeights, make_engine
 from ..errors import EncodecError, WeightsUnavailableError
-from .entropy import LanguageModel, LMDecoder, LMEncoder
-from .work import FunctionTask, Task
+from .work import Task
 
 if TYPE_CHECKING:
     from ..nn.lm import LMModel
+    from .entropy import LMDecoder, LMEncoder
+
+
+class LanguageModel:
+    """A codec's language model. It is loaded, and torch imported, when it is first used.
+
+    `name` is what headers call the codec where it codes with this model.
+    """
+
+    def __init__(self, name: str, load: Callable[[], LMModel]):
+        self.name = name
+        self._load = load
+        self._loading = threading.Lock()
+        self._model: LMModel | None = None
+
+    def model(self) -> LMModel:
+        """The model, on the CPU, in eval mode. Raises what `load` raises."""
+        with self._loading:
+            if self._model is None:
+                self._model = self._load().to("cpu").eval()
+            return self._model
+
+    def encoder(self, num_codebooks: int) -> LMEncoder:
+        """For one segment."""
+        from .entropy import LMEncoder
+
+        return LMEncoder(self.model(), num_codebooks)
+
+    def decoder(self, num_codebooks: int, payload: BinaryIO) -> LMDecoder:
+        """For one segment."""
+        from .entropy import LMDecoder
+
+        return LMDecoder(self.model(), num_codebooks, payload)
 
 
 class Codec:
@@ -46,17 +73,12 @@ class Codec:
         self.config: ModelConfig = network.config
         self.weights = weights
         self.device = device
-        self.engine = make_engine(network, device, options)
+        self.engine = engine = make_engine(network, device, options)
         self.lm = lm
-        most = self.engine.max_batch
-        self.encode_task: Task = FunctionTask(
-            "encode", self.name, most, self.engine.encode, self.device
-        )
-        self.decode_task: Task = FunctionTask(
-            "decode", self.name, most, self.engine.decode, self.device
-        )
-        self.lm_encode_task: Task = FunctionTask("lm_encode", self.name, 1, _lm_encode)
-        self.lm_decode_task: Task = FunctionTask("lm_decode", self.name, 1, _lm_decode)
+        self.encode_task = Task("encode", self.name, engine.max_batch, engine.encode, device)
+        self.decode_task = Task("decode", self.name, engine.max_batch, engine.decode, device)
+        self.lm_encode_task = Task("lm_encode", self.name, 1, _call_each)
+        self.lm_decode_task = Task("lm_decode", self.name, 1, _call_each)
 
     @classmethod
     def load(
@@ -131,10 +153,6 @@ class Codec:
             raise WeightsUnavailableError(f"the language model of {header.model} is not here")
         return lm
 
-    def header_name(self, lm: bool) -> str:
-        """What an `.ecdc` header calls this codec."""
-        return self.lm_name or self.name if lm else self.name
-
     def warm_up(self) -> None:
         """Run encoder and decoder once on their device. Raises `EncodecError` if the result is no
         audio."""
@@ -143,8 +161,8 @@ class Codec:
         samples = rng.normal(0, 0.1, shape).astype(np.float32)
         self.engine.prepare()
         item = EncodeItem(samples, self.config.num_codebooks, last=False)
-        block = self.encode_task.run([item])[0]
-        audio = self.decode_task.run([DecodeItem(block, last=False)])[0]
+        (block,) = self.engine.encode([item])
+        (audio,) = self.engine.decode([DecodeItem(block, last=False)])
         if not np.isfinite(audio).all():
             raise EncodecError(f"{self.name} on {self.device} does not decode to finite values")
 
@@ -155,11 +173,6 @@ def _load_lm(weights: LMSet) -> LMModel:
     return load_lm(weights)
 
 
-def _lm_encode(
-    items: list[tuple[LMEncoder, EncodedBlock]], threads: int | None = None
-) -> list[bytes]:
-    return [encoder.encode(block.codes) for encoder, block in items]
-
-
-def _lm_decode(items: list[tuple[LMDecoder, int]], threads: int | None = None) -> list[np.ndarray]:
-    return [decoder.decode(frames) for decoder, frames in items]
+def _call_each(items: list[Callable[[], Any]], threads: int | None) -> list[Any]:
+    """A language model's share: it codes one stream at a time, on one thread."""
+    return [item() for item in items]

@@ -10,10 +10,7 @@ from ..checkpoints.load import check_unchanged, weights_of
 from ..engine import EngineOptions
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
-from .codec import Codec
-from .entropy import LanguageModel
-
-_Stamp = tuple[object, ...]
+from .codec import Codec, LanguageModel
 
 
 def codec_of(
@@ -37,7 +34,7 @@ class CodecCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._codecs: WeakKeyDictionary[EncodecNetwork, tuple[_Stamp, Codec]] = WeakKeyDictionary()
+        self._codecs = WeakKeyDictionary[EncodecNetwork, tuple[list[object], Codec]]()
 
     def of(self, model: EncodecNetwork) -> Codec:
         """The codec of `model`, on the model's device, without a language model.
@@ -46,7 +43,7 @@ class CodecCache:
         which weights it has (see `check_unchanged`).
         """
         threads = torch.get_num_threads()
-        stamp = (threads, *_stamps(model))
+        stamp = [threads, *_stamps(model)]
         with self._lock:
             kept = self._codecs.get(model)
             if kept is not None and kept[0] == stamp:
@@ -60,8 +57,8 @@ class CodecCache:
 
 def _stamps(model: EncodecNetwork) -> list[object]:
     """What changes when a weight is written to or replaced."""
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    return [
-        model.name,
-        *((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in tensors),
-    ]
+    stamps: list[object] = [model.name]
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
+        version = 0 if tensor.is_inference() else tensor._version
+        stamps.append((tensor.data_ptr(), version, tensor.dtype))
+    return stamps

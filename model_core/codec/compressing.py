@@ -1,13 +1,18 @@
 """Samples to codes, and codes to the payload of an `.ecdc` file."""
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..ecdc import BitPacker, Header, scale_to_bytes
 from ..engine import EncodedBlock, EncodeItem, StreamState
 from ..errors import InvalidAudioError
-from .codec import Codec
-from .entropy import LMEncoder
+from .codec import Codec, LanguageModel
 from .work import INLINE, Runner, Work
+
+if TYPE_CHECKING:
+    from .entropy import LMEncoder
 
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
@@ -29,8 +34,8 @@ class Encoder:
         self._stride = codec.config.segment_stride or self._block
         self._blocks_at_once = engine.blocks_at_once if causal else engine.max_batch
         self._state = StreamState()
-        self._buffer = np.zeros((codec.config.channels, 0), np.float32)
-        self._pushed: list[np.ndarray] = []  # not yet in the buffer: joined once, however many
+        # Of samples that are not encoded yet; joined once, however many were pushed.
+        self._pieces = [np.zeros((codec.config.channels, 0), np.float32)]
         self.samples = 0
 
     async def push(self, samples: np.ndarray) -> list[EncodedBlock]:
@@ -41,40 +46,33 @@ class Encoder:
         """
         _check(samples, self._codec.config.channels)
         self.samples += samples.shape[1]
-        self._pushed.append(samples.copy())
-        waiting = self._buffer.shape[1] + sum(piece.shape[1] for piece in self._pushed)
+        self._pieces.append(samples.copy())
+        waiting = sum(piece.shape[1] for piece in self._pieces)
         complete = (waiting - self._block) // self._stride + 1
         if complete < self._blocks_at_once:
             return []
-        self._join()
-        count = complete - complete % self._blocks_at_once
-        return await self._encode([self._item(last=False) for _ in range(count)])
+        return await self._encode(complete - complete % self._blocks_at_once)
 
     async def finish(self) -> list[EncodedBlock]:
         """End the stream; returns its last blocks. Raises `InvalidAudioError` if it was empty."""
         if not self.samples:
             raise InvalidAudioError("there are no samples to encode")
-        self._join()
-        items = []
-        while self._buffer.shape[1]:
-            items.append(self._item(last=self._buffer.shape[1] <= self._block))
-        return await self._encode(items)
+        return await self._encode(None)
 
-    def _join(self) -> None:
-        self._buffer = np.concatenate([self._buffer, *self._pushed], axis=1)
-        self._pushed.clear()
-
-    def _item(self, last: bool) -> EncodeItem:
-        """Take a block from the buffer, or what is left of one."""
-        samples = self._buffer[:, : self._block]
-        self._buffer = self._buffer[:, self._stride :]
-        state = self._state if self._codec.config.causal else StreamState()
-        return EncodeItem(np.ascontiguousarray(samples), self._num_codebooks, last, state)
-
-    async def _encode(self, items: list[EncodeItem]) -> list[EncodedBlock]:
-        """Blocks of a causal model continue one another; segments stand alone."""
+    async def _encode(self, count: int | None) -> list[EncodedBlock]:
+        """The next `count` blocks; with None all that is left, and the stream ends. Blocks of a
+        causal model continue one another; segments stand alone."""
         task, config = self._codec.encode_task, self._codec.config
-        works = [Work(task, item, item.samples.shape[1] / config.sample_rate) for item in items]
+        waiting = np.concatenate(self._pieces, axis=1)
+        works: list[Work] = []
+        while waiting.shape[1] if count is None else len(works) < count:
+            last = count is None and waiting.shape[1] <= self._block
+            samples = np.ascontiguousarray(waiting[:, : self._block])
+            state = self._state if config.causal else StreamState()
+            item = EncodeItem(samples, self._num_codebooks, last, state)
+            works.append(Work(task, item, samples.shape[1] / config.sample_rate))
+            waiting = waiting[:, self._stride :]
+        self._pieces = [waiting]
         return await self._runner.run(works, in_order=config.causal)
 
 
@@ -108,8 +106,9 @@ class Compressor:
     @property
     def header(self) -> Header:
         """The header for the samples pushed so far."""
+        name = self._codec.name if self._lm is None else self._lm.name
         lm = self._lm is not None
-        return Header(self._codec.header_name(lm), self._encoder.samples, self._num_codebooks, lm)
+        return Header(name, self._encoder.samples, self._num_codebooks, lm)
 
     async def push(self, samples: np.ndarray) -> bytes:
         """Take samples float32 `[C, n]`; returns payload bytes."""
@@ -135,12 +134,15 @@ class Compressor:
     async def _codes(self, block: EncodedBlock) -> bytes:
         if self._lm is None:
             return self._packer.push(block.codes.T.ravel())
-        if self._lm_encoder is None:
-            self._lm_encoder = LMEncoder(self._lm.model, self._num_codebooks)
         cost = block.codes.shape[1] / self._codec.config.frame_rate
-        work = Work(self._codec.lm_encode_task, (self._lm_encoder, block), cost)
-        coded: bytes = (await self._runner.run([work]))[0]
+        item = partial(self._encode_with, self._lm, block.codes)
+        coded: bytes
+        (coded,) = await self._runner.run([Work(self._codec.lm_encode_task, item, cost)])
         return coded
+
+    def _encode_with(self, lm: LanguageModel, codes: np.ndarray) -> bytes:
+        self._lm_encoder = self._lm_encoder or lm.encoder(self._num_codebooks)
+        return self._lm_encoder.encode(codes)
 
     def _end_segment(self) -> bytes:
         if self._lm_encoder is None:

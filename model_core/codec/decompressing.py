@@ -1,17 +1,20 @@
 """The payload of an `.ecdc` file to samples."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from ..ecdc import BitUnpacker, Header, Segment, read_exactly, read_scale, segments
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
-from .codec import Codec
-from .entropy import LMDecoder
+from .codec import Codec, LanguageModel
 from .work import INLINE, Runner, Work
+
+if TYPE_CHECKING:
+    from .entropy import LMDecoder
 
 
 class Decompressor:
@@ -68,11 +71,9 @@ class Decompressor:
         # With a language model, decoding the codes takes longer than the network does.
         count = self._codec.engine.max_batch if self._lm is None else 1
         ahead = list(islice(self._segments, count))
-        items = []
-        for segment in ahead:
-            block = await self._read_segment(segment)
-            items.append(DecodeItem(block, last=True))
-        decoded = await self._runner.run([self._work(item) for item in items])
+        blocks = [await self._read_segment(segment) for segment in ahead]
+        works = [self._work(DecodeItem(block, last=True)) for block in blocks]
+        decoded = await self._runner.run(works)
         joined = []
         for segment, samples in zip(ahead, decoded, strict=True):
             last = segment.offset + self._overlap.stride >= self._header.audio_length
@@ -88,17 +89,20 @@ class Decompressor:
 
     async def _codes(self, frames: int) -> np.ndarray:
         """The next codes `[K, frames]` of the segment."""
-        codebooks = self._header.num_codebooks
+        codes: np.ndarray
         if self._lm is None:
-            count = frames * codebooks
+            count = frames * self._header.num_codebooks
             self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
-            return self._unpacker.pull(count).reshape(frames, codebooks).T
-        if self._lm_decoder is None:
-            self._lm_decoder = LMDecoder(self._lm.model, codebooks, self._payload)
+            return self._unpacker.pull(count).reshape(frames, self._header.num_codebooks).T
         cost = frames / self._codec.config.frame_rate
-        work = Work(self._codec.lm_decode_task, (self._lm_decoder, frames), cost)
-        codes: np.ndarray = (await self._runner.run([work]))[0]
+        item = partial(self._decode_with, self._lm, frames)
+        (codes,) = await self._runner.run([Work(self._codec.lm_decode_task, item, cost)])
         return codes
+
+    def _decode_with(self, lm: LanguageModel, frames: int) -> np.ndarray:
+        if self._lm_decoder is None:
+            self._lm_decoder = lm.decoder(self._header.num_codebooks, self._payload)
+        return self._lm_decoder.decode(frames)
 
     def _work(self, item: DecodeItem) -> Work:
         cost = item.block.codes.shape[1] / self._codec.config.frame_rate

@@ -1,8 +1,6 @@
-"""Work for the networks, apart from who runs it.
-
-A stream (`Compressor`, `Decompressor`) is a coroutine that awaits the results of its works from a
-`Runner`. `Inline` runs them where they are awaited, so `run_now` can run the stream without an
-event loop; the service's runner puts them into its queue.
+"""Work for the networks, apart from who runs it: a stream awaits the results of its works from a
+`Runner`. With `INLINE`, which never waits, it needs no event loop (`run_now`); the service's runner
+puts the works into its queue.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -14,30 +12,27 @@ T = TypeVar("T")
 CPU = "cpu"
 
 
-class Task(Protocol):
+@dataclass(frozen=True)
+class Task:
     """Something that can be done to a batch of items."""
 
-    @property
-    def name(self) -> str:
-        """`encode`, `decode`, `lm_encode` or `lm_decode`."""
+    name: str
+    """`encode`, `decode`, `lm_encode` or `lm_decode`."""
 
-    @property
-    def model(self) -> str:
-        """Which model, as `.ecdc` headers call it."""
+    model: str
+    """Which model, as `.ecdc` headers call it."""
 
-    @property
-    def max_batch(self) -> int:
-        """The most items one call takes. Where the batch has a fixed shape, on a GPU, each item
-        counts; elsewhere those of one stream in order count as one."""
+    max_batch: int
+    """The most items one call takes. Where the batch has a fixed shape, on a GPU, each item counts;
+    elsewhere those of one stream in order count as one."""
 
-    @property
-    def device(self) -> str:
-        """Where it runs, `cpu` or `cuda:0`; language models are on the CPU, whatever the codec's
-        device."""
+    run: Callable[[list[Any], int | None], list[Any]]
+    """The result of each item, in their order; the number is how many threads it may use, None
+    leaves it to the task. Items of different streams may run in different threads at once."""
 
-    def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
-        """The result of each item, in their order; `threads` is how many it may use, None leaves
-        it to the task. Items of different streams may run in different threads at once."""
+    device: str = CPU
+    """Where it runs, `cpu` or `cuda:0`; language models are on the CPU, whatever the codec's
+    device."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +42,6 @@ class Work:
     task: Task
     item: Any
     cost: float
-
-
-@dataclass(frozen=True)
-class FunctionTask:
-    """A task made of a function over a batch."""
-
-    name: str
-    model: str
-    max_batch: int
-    function: Callable[[list[Any], int | None], list[Any]]
-    device: str = CPU
-
-    def run(self, items: list[Any], threads: int | None = None) -> list[Any]:
-        return self.function(items, threads)
 
 
 class Runner(Protocol):
@@ -82,11 +63,10 @@ class Inline:
         if not works:
             return []
         task, items = works[0].task, [work.item for work in works]
-        if in_order:
-            return task.run(items)
+        at_once = len(items) if in_order else task.max_batch
         results: list[Any] = []
-        for start in range(0, len(items), task.max_batch):
-            results += task.run(items[start : start + task.max_batch])
+        for start in range(0, len(items), at_once):
+            results += task.run(items[start : start + at_once], None)
         return results
 
 
@@ -94,7 +74,7 @@ INLINE = Inline()
 
 
 def run_now(stream: Awaitable[T]) -> T:
-    """The result of a coroutine that never waits, such as that of a stream with `Inline`.
+    """The result of a coroutine that never waits, such as that of a stream with `INLINE`.
 
     Raises what it raises, and `RuntimeError` if it waits after all.
     """

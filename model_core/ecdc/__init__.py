@@ -1,11 +1,9 @@
 """The `.ecdc` bitstream, version 0: bytes only, no networks."""
 
-from .arithmetic import ArithmeticCoder, ArithmeticDecoder
+from .arithmetic import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from .bits import BitPacker, BitUnpacker
-from .cdf import build_stable_quantized_cdf
-from .header import Header, ModelName, parse_model_name, read_header
+from .header import Header, ModelName, parse_model_name, read_exactly, read_header
 from .layout import Segment, payload_bytes, read_scale, scale_to_bytes, segment_bytes, segments
-from .reading import read_exactly
 
 __all__ = [
     "ArithmeticCoder",

@@ -9,12 +9,17 @@ double precision; up to 26 bits its products are exact, so the integers here giv
     while the range is under 2**24 numbers wide, one more bit is appended to every number
 """
 
-from typing import BinaryIO
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BitstreamError, TruncatedBitstreamError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Bits that may wait for the first differing one. Each further bit is half as likely, so real
 # streams never come near; in a forged stream the numbers must not grow with its length.
@@ -91,13 +96,12 @@ class ArithmeticCoder:
         self._rest_bits = 0
 
     def push(self, symbol: int, cdf: NDArray[np.int64]) -> None:
-        """Code one symbol. Raises `ValueError` if the cdf has no range for it."""
-        if not 0 <= symbol < len(cdf):
-            raise ValueError(f"symbol {symbol} is not in 0..{len(cdf) - 1}")
-        self._push(cdf.item(symbol - 1) if symbol else 0, cdf.item(symbol))
+        """Code one symbol, as `push_many`."""
+        self.push_many(np.array([symbol]), cdf[None])
 
     def push_many(self, symbols: NDArray[np.int64], cdfs: NDArray[np.int64]) -> None:
-        """Code `symbols` `[K]` by `cdfs` `[K, N]`; the same as K times `push`."""
+        """Code `symbols` `[K]` by `cdfs` `[K, N]`. Raises `ValueError` if a cdf has no range for
+        its symbol."""
         if cdfs.ndim != 2 or symbols.shape != cdfs.shape[:1]:
             raise ValueError(f"shapes {symbols.shape} and {cdfs.shape} do not fit")
         if symbols.size and not 0 <= symbols.min() <= symbols.max() < cdfs.shape[1]:
@@ -106,11 +110,8 @@ class ArithmeticCoder:
         starts = np.where(symbols > 0, cdfs[rows, symbols - 1], 0)
         ends = cdfs[rows, symbols]
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            self._push(start, end)
-
-    def _push(self, start: int, end: int) -> None:
-        self._range.append(self._range.lacking())
-        self._write(*self._range.narrow(start, end))
+            self._range.append(self._range.lacking())
+            self._write(*self._range.narrow(start, end))
 
     def _write(self, value: int, bits: int) -> None:
         self._rest = (self._rest << bits) | value
@@ -197,3 +198,39 @@ class ArithmeticDecoder:
         value = self._rest >> self._rest_bits
         self._rest &= (1 << self._rest_bits) - 1
         return value
+
+
+def build_stable_quantized_cdf(
+    pdf: Tensor,
+    total_range_bits: int,
+    roundoff: float = 1e-8,
+    min_range: int = 2,
+    check: bool = True,
+) -> Tensor:
+    """The cumulative widths `[..., N]`, int64, of N symbols with probabilities `pdf` `[..., N]`.
+
+    Symbol s gets the numbers from `cdf[s - 1]` (0 for the first) up to, but without, `cdf[s]`
+    out of `2**total_range_bits`. Every symbol gets at least `min_range` of them, so that even
+    the least likely one can be coded. Probabilities are first rounded down to a multiple of
+    `roundoff` (0: unchanged), which hides most differences between machines. Apart from the
+    integer sum, every step is element by element, so a batch gives the same bits as its rows.
+
+    Raises `ValueError` if there are too many symbols for the range, if `min_range` is under 2,
+    and, with `check`, if the widths exceed the range or one is too small.
+    """
+    if min_range < 2:
+        raise ValueError(f"a min_range of {min_range} is under 2")
+    total = 2**total_range_bits
+    uniform = min_range * pdf.shape[-1] / total  # the part of the range shared evenly
+    if not 0 < uniform <= 1:
+        raise ValueError(
+            f"{pdf.shape[-1]} symbols of at least {min_range} do not share a range of {total}"
+        )
+    pdf = pdf.detach()
+    if roundoff:
+        pdf = (pdf / roundoff).floor() * roundoff
+    widths = (((1 - uniform) * total) * pdf).floor().long() + min_range
+    cdf = widths.cumsum(dim=-1)
+    if check and bool(((widths < min_range).any() | (cdf[..., -1] > total).any()).item()):
+        raise ValueError("not probabilities: the widths do not fill the range")
+    return cdf

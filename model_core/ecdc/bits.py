@@ -1,6 +1,6 @@
 """Integers of any width, packed without gaps, least significant bit first.
 
-Many at a time, with numpy. Source: reference `binary.py`, `BitPacker` and `BitUnpacker`.
+Source: reference `binary.py`, `BitPacker` and `BitUnpacker`.
 """
 
 from typing import Any
@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TruncatedBitstreamError
-
-_CHUNK = 1 << 16  # values spread into single bits at a time, to bound memory
 
 
 class BitPacker:
@@ -30,12 +28,7 @@ class BitPacker:
         flat = values.ravel()
         if flat.size and not (flat.min() >= 0 and flat.max() < 1 << self.bits):
             raise ValueError(f"values do not fit into {self.bits} bits")
-        return b"".join(
-            self._push(flat[start : start + _CHUNK]) for start in range(0, flat.size, _CHUNK)
-        )
-
-    def _push(self, values: NDArray[np.integer[Any]]) -> bytes:
-        words = values.astype(self._word).view(np.uint8).reshape(len(values), -1)
+        words = flat.astype(self._word).view(np.uint8).reshape(flat.size, self._word.itemsize)
         spread = np.unpackbits(words, axis=1, count=self.bits, bitorder="little").ravel()
         spread = np.concatenate([self._rest, spread])
         whole = len(spread) - len(spread) % 8
@@ -72,13 +65,6 @@ class BitUnpacker:
         """
         if missing := self.missing(count):
             raise TruncatedBitstreamError(f"the codes end {missing} bytes too early")
-        values = np.empty(count, np.int64)
-        for start in range(0, count, _CHUNK):
-            chunk = values[start : start + _CHUNK]
-            chunk[:] = self._pull(len(chunk))
-        return values
-
-    def _pull(self, count: int) -> NDArray[Any]:
         end = self._used + count * self.bits
         data = np.frombuffer(bytes(self._data[: -(-end // 8)]), np.uint8)
         spread = np.unpackbits(data, count=end, bitorder="little")[self._used :]
@@ -86,7 +72,7 @@ class BitUnpacker:
         words[:, : self.bits] = spread.reshape(count, self.bits)
         whole, self._used = divmod(end, 8)
         del self._data[:whole]
-        return np.packbits(words, axis=1, bitorder="little").view(self._word)[:, 0]
+        return np.packbits(words, axis=1, bitorder="little").view(self._word)[:, 0].astype(np.int64)
 
 
 def _word(bits: int) -> np.dtype[Any]:

@@ -8,11 +8,10 @@ import json
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import BinaryIO
 
 from ..config import CONFIGS
 from ..errors import BitstreamError, TruncatedBitstreamError, UnknownModelError
-from .reading import read_exactly, read_up_to
 
 MAGIC = b"ECDC"
 VERSION = 0
@@ -23,9 +22,10 @@ MAX_CODEBOOKS = 32
 _PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 MAX_HEADER_BYTES = _PREFIX.size + MAX_META_BYTES
 _MODEL_NAME = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]{0,63})(:(?P<weights>[0-9a-f]{8})(\+(?P<lm>[0-9a-f]{8}))?)?"
+    r"([A-Za-z0-9][A-Za-z0-9_.\-]{0,63})(?::([0-9a-f]{8})(?:\+([0-9a-f]{8}))?)?"
 )
-_T = TypeVar("_T")
+_FIELDS = {"m": str, "al": int, "nc": int, "lm": bool}
+"""Keys of the header's JSON, in the order of `Header`'s fields."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class ModelName:
 
     def __post_init__(self) -> None:
         match = _MODEL_NAME.fullmatch(str(self))
-        if match is None or match.group("name", "weights", "lm") != (
-            self.name,
-            self.weights,
-            self.lm,
-        ):
+        if match is None or match.groups() != (self.name, self.weights, self.lm):
             raise UnknownModelError(f"{str(self)[:100]!r} is not the name of a model")
 
     def __str__(self) -> str:
@@ -64,7 +60,7 @@ def parse_model_name(text: str) -> ModelName:
     match = _MODEL_NAME.fullmatch(text)
     if match is None:
         raise UnknownModelError(f"{text[:100]!r} is not the name of a model")
-    return ModelName(match["name"], match["weights"], match["lm"])
+    return ModelName(*match.groups())
 
 
 @dataclass(frozen=True)
@@ -103,27 +99,9 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """The header as in the file, byte for byte the reference's."""
-        meta = {
-            "m": self.model,
-            "al": self.audio_length,
-            "nc": self.num_codebooks,
-            "lm": self.lm,
-        }
+        meta = {"m": self.model, "al": self.audio_length, "nc": self.num_codebooks, "lm": self.lm}
         data = json.dumps(meta).encode()
         return _PREFIX.pack(MAGIC, VERSION, len(data)) + data
-
-    @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> Self:
-        """A header from its JSON object; unknown keys are ignored.
-
-        Raises `BitstreamError` for missing keys, wrong types and wrong values.
-        """
-        return cls(
-            model=_value(meta, "m", str),
-            audio_length=_value(meta, "al", int),
-            num_codebooks=_value(meta, "nc", int),
-            lm=_value(meta, "lm", bool),
-        )
 
 
 def read_header(fo: BinaryIO) -> Header:
@@ -142,23 +120,36 @@ def read_header(fo: BinaryIO) -> Header:
         raise BitstreamError(f".ecdc version {version} is not supported")
     if size > MAX_META_BYTES:
         raise BitstreamError(f"the header says that it is {size} bytes long")
-    return Header.from_meta(_parse(read_exactly(fo, size)))
+    return _from_json(read_exactly(fo, size))
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def _from_json(data: bytes) -> Header:
+    """Unknown keys are ignored."""
     try:
         meta = json.loads(data.decode())
     except (ValueError, RecursionError):  # not UTF-8, not JSON, an endless int, nested too deep
         raise BitstreamError("the header is not readable JSON") from None
     if not isinstance(meta, dict):
         raise BitstreamError("the header is not a JSON object")
-    return meta
+    for key, kind in _FIELDS.items():
+        if key not in meta:
+            raise BitstreamError(f"the header has no {key!r}")
+        if type(meta[key]) is not kind:  # exactly: to isinstance, a bool is an int
+            raise BitstreamError(f"the header's {key!r} is not of type {kind.__name__}")
+    return Header(*(meta[key] for key in _FIELDS))
 
 
-def _value(meta: dict[str, Any], key: str, kind: type[_T]) -> _T:
-    if key not in meta:
-        raise BitstreamError(f"the header has no {key!r}")
-    value = meta[key]
-    if type(value) is not kind:  # exactly: to isinstance, a bool is an int
-        raise BitstreamError(f"the header's {key!r} is not of type {kind.__name__}")
-    return value
+def read_up_to(fo: BinaryIO, size: int) -> bytes:
+    """`size` bytes, or all that remain; `fo.read` may return fewer bytes than requested."""
+    data = b""
+    while len(data) < size and (more := fo.read(size - len(data))):
+        data += more
+    return data
+
+
+def read_exactly(fo: BinaryIO, size: int) -> bytes:
+    """`size` bytes. Raises `TruncatedBitstreamError` if the stream ends before."""
+    data = read_up_to(fo, size)
+    if len(data) < size:
+        raise TruncatedBitstreamError(f"the stream ends {size - len(data)} bytes too early")
+    return data

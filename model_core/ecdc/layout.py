@@ -12,8 +12,7 @@ from typing import BinaryIO
 
 from ..config import ModelConfig
 from ..errors import BitstreamError
-from .header import Header
-from .reading import read_exactly
+from .header import Header, read_exactly
 
 _SCALE = struct.Struct("!f")
 _LM_RANGE_BITS = 24

@@ -6,25 +6,25 @@ The native backend does without torch. The others, `torch_engine.TorchEngine` an
 `cuda.CudaEngine`, are imported by name, or by `make_engine` when it chooses one.
 """
 
-from .blocks import DecodeItem, EncodedBlock, EncodeItem, StreamState
-from .choose import BACKENDS, PRECISIONS, Backend, make_engine
+from .choose import make_engine
 from .native import NativeEngine
 from .overlap import OverlapAdd
 from .protocol import (
     BATCHES_AT_ONCE,
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
     EncodePrecision,
     Engine,
     EngineOptions,
     NetworkWeights,
     Precision,
     State,
+    StreamState,
 )
 
 __all__ = [
-    "BACKENDS",
     "BATCHES_AT_ONCE",
-    "PRECISIONS",
-    "Backend",
     "DecodeItem",
     "EncodeItem",
     "EncodePrecision",

@@ -1,6 +1,8 @@
-"""Which backend runs a model."""
+"""Which backend runs a model, and on which device; torch is imported only where it is needed."""
 
+import ctypes
 import os
+import re
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -9,10 +11,8 @@ from .native import NativeEngine, find_library
 from .protocol import EncodePrecision, Engine, EngineOptions, NetworkWeights, Precision
 
 Backend = Literal["auto", "native", "cuda", "torch"]
-BACKEND_VARIABLE = "ENCODEC_BACKEND"
-BACKENDS: tuple[str, ...] = get_args(Backend)
-PRECISIONS: tuple[str, ...] = get_args(Precision)
-ENCODE_PRECISIONS: tuple[str, ...] = get_args(EncodePrecision)
+
+_DEVICE = re.compile(r"cpu|cuda(?::(\d{1,3}))?", re.ASCII)
 
 
 def make_engine(
@@ -23,13 +23,13 @@ def make_engine(
     Raises `EncodecError` for a backend or a precision that does not work here.
     """
     precision, encode_precision = options.precision, options.encode_precision
-    backend = options.backend or os.environ.get(BACKEND_VARIABLE) or "auto"
+    backend = options.backend or os.environ.get("ENCODEC_BACKEND") or "auto"
     kind, _, build = backend.partition("-")
-    if kind not in BACKENDS or (build and kind != "native"):
-        raise EncodecError(f"no backend {backend!r}; there is {', '.join(BACKENDS)}")
-    for wanted, known in ((precision, PRECISIONS), (encode_precision, ENCODE_PRECISIONS)):
-        if wanted not in known:
-            raise EncodecError(f"no precision {wanted!r}; there is {', '.join(known)}")
+    if kind not in get_args(Backend) or (build and kind != "native"):
+        raise EncodecError(f"no backend {backend!r}; there is {', '.join(get_args(Backend))}")
+    for wanted, known in ((precision, Precision), (encode_precision, EncodePrecision)):
+        if wanted not in get_args(known):
+            raise EncodecError(f"no precision {wanted!r}; there is {', '.join(get_args(known))}")
     on_gpu = device.startswith("cuda")
     can_capture = weights.config.lstm > 0  # the steps of the CUDA backend have an LSTM
     if kind == "auto":
@@ -81,3 +81,32 @@ def _refusal(precision: Precision) -> EncodecError:
     if precision == "bfloat16":
         needs += ", or the native backend on a CPU with AVX512-BF16"
     return EncodecError(f"decoding in {precision} does not work here: {needs}")
+
+
+def find_device(name: str) -> str:
+    """`cpu` or `cuda:<index>` for `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:1`.
+
+    Raises `ValueError` for another name, and `LookupError` for a CUDA device that is not here.
+    """
+    if name == "auto":
+        return "cuda:0" if cuda_devices() else "cpu"
+    match = _DEVICE.fullmatch(name)
+    if match is None:
+        raise ValueError(f"there is no device {name!r}; use cpu, auto, cuda or cuda:1")
+    if name == "cpu":
+        return name
+    index = int(match[1] or 0)
+    if index >= cuda_devices():
+        raise LookupError(f"there is no device {name}: no such GPU or its driver is visible")
+    return f"cuda:{index}"
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices torch can use; without a CUDA driver, torch is not imported."""
+    try:
+        ctypes.CDLL("libcuda.so.1")  # the driver; torch looks for the same
+    except OSError:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,11 +1,22 @@
-"""The torch modules that compute the layers of a plan."""
+"""The torch modules that compute the layers of a plan, and how a GPU multiplies in them."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
 from torch import nn
 
-from ..nn.lstm import SLSTM
+from ..nn.seanet import SLSTM
 from .plan import Convolution, Plan
 
 Conv = nn.Conv1d | nn.ConvTranspose1d
+
+Multiplication = Literal["ieee", "tf32"]
+
+# torch's settings are the process's own: who needs them waits until nobody else does.
+_settings = threading.RLock()
 
 
 class Modules:
@@ -35,3 +46,28 @@ class Modules:
     def norm(self, layer: Convolution) -> nn.GroupNorm | None:
         """The group norm behind it, in a network that has them."""
         return self._norms.get(layer.name)
+
+
+@contextmanager
+def arithmetic(device: torch.device, multiplication: Multiplication = "ieee") -> Iterator[None]:
+    """On a CUDA device: convolutions and LSTMs multiply in float32, or in TF32 (inputs rounded to
+    10 bits of mantissa, which torch does unless told otherwise); matrix products, and so the
+    search of the codebooks, always in float32; and always by the same algorithm. One thread at a
+    time."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    with _settings:
+        before = cudnn.deterministic, cudnn.benchmark
+        precisions = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, matmul.fp32_precision
+        try:
+            cudnn.deterministic, cudnn.benchmark = True, False
+            cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = multiplication
+            matmul.fp32_precision = "ieee"
+            yield
+        finally:
+            cudnn.deterministic, cudnn.benchmark = before
+            cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = precisions[:2]
+            matmul.fp32_precision = precisions[2]

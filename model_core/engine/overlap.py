@@ -1,4 +1,4 @@
-"""Overlap-add of segments as they come, equal to `nn.overlap.linear_overlap_add` of all of them."""
+"""Overlap-add of segments as they come, equal to `nn.network.linear_overlap_add` of all of them."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class OverlapAdd:
         """Add the next segment; returns the samples `[C, n]` that no later one can change."""
         length = segment.shape[-1]
         if self._weight is None:
-            self._weight = triangle(length)
+            self._weight = _triangle(length)
         weights = self._weight[:length].copy()
         total = weights * segment
         carried = min(length, len(self._weights))  # the last segment may end before the one before
@@ -31,9 +31,9 @@ class OverlapAdd:
         return joined
 
 
-def triangle(length: int) -> np.ndarray:
-    """`nn.overlap.triangle` in float32, with the bits of `torch.linspace`: steps from 0 up to the
-    middle and from 1 down to it, each rounded once."""
+def _triangle(length: int) -> np.ndarray:
+    """The weights of a segment's samples, as there, with the bits of `torch.linspace`: steps from 0
+    up to the middle and from 1 down to it, each rounded once."""
     step = np.float64(np.float32(1) / np.float32(length + 1))
     number = np.arange(1, length + 1)
     rising = number < (length + 2) // 2

@@ -17,6 +17,8 @@ from itertools import count
 
 from ..config import ModelConfig
 
+Shape = tuple[int, ...]
+
 _ENDS = 7
 """Taps of the first and the last convolution."""
 
@@ -145,44 +147,73 @@ def decoder_plan(config: ModelConfig) -> Plan:
     return Plan((first,), lstm, tuple(layers))
 
 
-def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a checkpoint, by its name in the reference."""
-    shapes: dict[str, tuple[int, ...]] = {}
+def weight_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The tensors that coding needs, weight norm folded, in the order of `native/csrc/interface.h`:
+    encoder, decoder, the entries of the codebooks."""
+    shapes: dict[str, Shape] = {}
     for plan in (encoder_plan(config), decoder_plan(config)):
-        for layer in convolutions(plan.before):
-            shapes |= _convolution_shapes(layer, config)
-        if plan.lstm is not None:
-            shapes |= _lstm_shapes(plan.lstm)
-        for layer in convolutions(plan.after):
-            shapes |= _convolution_shapes(layer, config)
-    for number in range(config.num_codebooks):
-        name = f"quantizer.vq.layers.{number}._codebook"
-        shapes |= {
-            f"{name}.inited": (1,),
-            f"{name}.cluster_size": (config.bins,),
-            f"{name}.embed": (config.bins, config.dimension),
-            f"{name}.embed_avg": (config.bins, config.dimension),
-        }
+        for layer in (*convolutions(plan.before), plan.lstm, *convolutions(plan.after)):
+            if isinstance(layer, Convolution):
+                shapes |= _convolution_shapes(layer, with_norm=config.norm == "time_group_norm")
+            elif layer is not None:
+                shapes |= _lstm_shapes(layer)
+    entries = config.bins, config.dimension
+    codebooks = range(config.num_codebooks)
+    return shapes | {f"quantizer.vq.layers.{k}._codebook.embed": entries for k in codebooks}
+
+
+def state_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """The shape of every tensor of a checkpoint, by its name in the reference."""
+    shapes: dict[str, Shape] = {}
+    for name, shape in weight_shapes(config).items():
+        if config.norm == "weight_norm" and name.endswith(".weight"):
+            shapes |= {f"{name}_g": (shape[0], 1, 1), f"{name}_v": shape}
+            continue
+        shapes[name] = shape
+        if name.endswith(".embed"):
+            book = name.removesuffix(".embed")
+            shapes |= {f"{name}_avg": shape, f"{book}.cluster_size": shape[:1]}
+            shapes[f"{book}.inited"] = (1,)
     return shapes
 
 
 def parameter_count(config: ModelConfig) -> int:
     """The numbers in encoder and decoder, weight norm folded."""
-    return sum(
-        math.prod(shape)
-        for name, shape in state_shapes(config).items()
-        if not name.startswith("quantizer.") and not name.endswith(".weight_g")
-    )
+    shapes = weight_shapes(config).items()
+    return sum(math.prod(shape) for name, shape in shapes if not name.startswith("quantizer."))
 
 
 def convolutions(layers: Iterable[Layer]) -> Iterator[Convolution]:
-    """Every convolution below `layers`, in the order in which they run; shortcuts come first."""
+    """Every convolution below `layers`; shortcuts come after their blocks."""
     for layer in layers:
         if isinstance(layer, Residual):
-            yield layer.shortcut
-            yield from layer.block
+            yield from (*layer.block, layer.shortcut)
         else:
             yield layer
+
+
+def _convolution_shapes(layer: Convolution, with_norm: bool) -> dict[str, Shape]:
+    outputs, inputs = layer.out_channels, layer.in_channels
+    sides = (inputs, outputs) if layer.transposed else (outputs, inputs)
+    shapes: dict[str, Shape] = {
+        f"{layer.weights}.weight": (*sides, layer.kernel),
+        f"{layer.weights}.bias": (outputs,),
+    }
+    if with_norm:
+        shapes |= {f"{layer.norm}.{kind}": (outputs,) for kind in ("weight", "bias")}
+    return shapes
+
+
+def _lstm_shapes(lstm: Lstm) -> dict[str, Shape]:
+    gates = 4 * lstm.size
+    kinds: dict[str, Shape] = {
+        "weight_ih": (gates, lstm.size),
+        "weight_hh": (gates, lstm.size),
+        "bias_ih": (gates,),
+        "bias_hh": (gates,),
+    }
+    numbers = range(lstm.num_layers)
+    return {f"{lstm.name}.lstm.{kind}_l{n}": kinds[kind] for n in numbers for kind in kinds}
 
 
 def _name(part: str, number: Iterator[int], elu: bool = False) -> str:
@@ -190,37 +221,6 @@ def _name(part: str, number: Iterator[int], elu: bool = False) -> str:
     if elu:
         next(number)
     return f"{part}.model.{next(number)}"
-
-
-def _convolution_shapes(layer: Convolution, config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    outputs, inputs = layer.out_channels, layer.in_channels
-    weight = (inputs, outputs) if layer.transposed else (outputs, inputs)
-    if config.norm == "weight_norm":
-        return {
-            f"{layer.weights}.bias": (outputs,),
-            f"{layer.weights}.weight_g": (weight[0], 1, 1),
-            f"{layer.weights}.weight_v": (*weight, layer.kernel),
-        }
-    return {
-        f"{layer.weights}.weight": (*weight, layer.kernel),
-        f"{layer.weights}.bias": (outputs,),
-        f"{layer.norm}.weight": (outputs,),
-        f"{layer.norm}.bias": (outputs,),
-    }
-
-
-def _lstm_shapes(lstm: Lstm) -> dict[str, tuple[int, ...]]:
-    gates = 4 * lstm.size
-    return {
-        f"{lstm.name}.lstm.{kind}_l{number}": shape
-        for number in range(lstm.num_layers)
-        for kind, shape in (
-            ("weight_ih", (gates, lstm.size)),
-            ("weight_hh", (gates, lstm.size)),
-            ("bias_ih", (gates,)),
-            ("bias_hh", (gates,)),
-        )
-    }
 
 
 def _residuals(part: str, number: Iterator[int], width: int, units: int) -> list[Layer]:

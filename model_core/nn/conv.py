@@ -4,6 +4,7 @@ Shapes are `[B, C, T]`. Source: paper section 3.1; reference `modules/conv.py`.
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,7 @@ class WeightNormConv1d(nn.Conv1d):
 class WeightNormConvTranspose1d(nn.ConvTranspose1d):
     """`nn.ConvTranspose1d` with the weight `g · v / ‖v‖`, one norm per *input* channel.
 
-    (Dimension 0 of a transposed convolution's weight is its input, and the reference keeps
-    torch's default dimension.)
+    (Dimension 0 of its weight is the input, and the reference keeps torch's default dimension.)
     """
 
     weight_g: Tensor
@@ -103,40 +103,10 @@ def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
     return padded[..., : padded.shape[-1] - missing]
 
 
-class NormConv1d(nn.Module):
-    """A convolution, normalised in its weights or in its output."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int,
-        dilation: int,
-        norm: Norm,
-    ):
-        super().__init__()
-        conv = WeightNormConv1d if norm == "weight_norm" else nn.Conv1d
-        self.conv = conv(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation)
-        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
-
-
-class NormConvTranspose1d(nn.Module):
-    """A transposed convolution, normalised in its weights or in its output."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm: Norm
-    ):
-        super().__init__()
-        convtr = WeightNormConvTranspose1d if norm == "weight_norm" else nn.ConvTranspose1d
-        self.convtr = convtr(in_channels, out_channels, kernel_size, stride=stride)
-        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.convtr(x))
+def _with_norm(name: str, conv: nn.Conv1d | nn.ConvTranspose1d, norm: Norm) -> nn.Sequential:
+    """`conv`, and the norm of its output if it has one, under the names of the reference."""
+    after = nn.GroupNorm(1, conv.out_channels) if norm == "time_group_norm" else nn.Identity()
+    return nn.Sequential(OrderedDict([(name, conv), ("norm", after)]))
 
 
 class SConv1d(nn.Module):
@@ -160,17 +130,18 @@ class SConv1d(nn.Module):
         super().__init__()
         if causal and norm == "time_group_norm":
             raise ValueError("group norm over time looks ahead: it cannot be causal")
-        self.conv = NormConv1d(in_channels, out_channels, kernel_size, stride, dilation, norm)
-        self.causal = causal
+        make = WeightNormConv1d if norm == "weight_norm" else nn.Conv1d
+        conv = make(in_channels, out_channels, kernel_size, stride, dilation=dilation)
+        self.conv = _with_norm("conv", conv, norm)
         self.stride = stride
         self.window = (kernel_size - 1) * dilation + 1
         self.padding_total = self.window - stride
+        self.padding_right = 0 if causal else self.padding_total // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        right = 0 if self.causal else self.padding_total // 2
-        left = self.padding_total - right
+        left = self.padding_total - self.padding_right
         extra = extra_padding(x.shape[-1], self.window, self.stride, self.padding_total)
-        return self.conv(reflect_pad(x, left, right + extra))
+        return self.conv(reflect_pad(x, left, self.padding_right + extra))
 
 
 class SConvTranspose1d(nn.Module):
@@ -192,13 +163,14 @@ class SConvTranspose1d(nn.Module):
         norm: Norm,
     ):
         super().__init__()
-        self.convtr = NormConvTranspose1d(in_channels, out_channels, kernel_size, stride, norm)
-        self.causal = causal
+        make = WeightNormConvTranspose1d if norm == "weight_norm" else nn.ConvTranspose1d
+        conv = make(in_channels, out_channels, kernel_size, stride)
+        self.convtr = _with_norm("convtr", conv, norm)
         self.stride = stride
         self.padding_total = kernel_size - stride
+        self.trimmed_right = self.padding_total if causal else self.padding_total // 2
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.convtr(x)
-        right = self.padding_total if self.causal else self.padding_total // 2
-        left = self.padding_total - right
-        return y[..., left : y.shape[-1] - right]
+        left = self.padding_total - self.trimmed_right
+        return y[..., left : y.shape[-1] - self.trimmed_right]

@@ -3,13 +3,13 @@
 Source: paper section 3; reference `model.py`.
 """
 
+import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..errors import InvalidAudioError
-from .overlap import linear_overlap_add
 from .rvq import ResidualVectorQuantizer
-from .seanet import SEANetDecoder, SEANetEncoder, SEANetShape
+from .seanet import SEANetDecoder, SEANetEncoder
 
 EncodedFrame = tuple[Tensor, Tensor | None]
 """Codes `[B, K, T]` of one segment and, for a normalising model, its scale `[B, 1]`."""
@@ -32,69 +32,22 @@ class EncodecNetwork(nn.Module):
         self.bandwidth: float | None = None
         self.weights: str | None = None  # the value of `ENCODEC_WEIGHTS` that loads them
         self.weights_id: str | None = None  # 8 hex digits, if loaded from a checkpoint
-        shape: SEANetShape = {
-            "channels": config.channels,
-            "dimension": config.dimension,
-            "n_filters": config.n_filters,
-            "n_residual_layers": config.n_residual_layers,
-            "ratios": config.ratios,
-            "norm": config.norm,
-            "causal": config.causal,
-            "lstm": config.lstm,
-        }
-        self.encoder = SEANetEncoder(**shape)
-        self.decoder = SEANetDecoder(**shape)
+        # The reference's names; `ModelConfig` says what they mean.
+        self.sample_rate = config.sample_rate
+        self.channels = config.channels
+        self.frame_rate = config.frame_rate
+        self.target_bandwidths = list(config.target_bandwidths)
+        self.normalize = config.normalize
+        self.segment = config.segment
+        self.overlap = config.overlap
+        self.segment_length = config.segment_length
+        self.segment_stride = config.segment_stride
+        self.bits_per_codebook = config.bits_per_codebook
+        self.encoder = SEANetEncoder(config)
+        self.decoder = SEANetDecoder(config)
         self.quantizer = ResidualVectorQuantizer(
-            dimension=config.dimension, n_q=config.num_codebooks, bins=config.bins
+            config.dimension, config.num_codebooks, config.bins
         )
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-        return self.config.sample_rate
-
-    @property
-    def channels(self) -> int:
-        return self.config.channels
-
-    @property
-    def frame_rate(self) -> int:
-        """Frames per second."""
-        return self.config.frame_rate
-
-    @property
-    def target_bandwidths(self) -> list[float]:
-        """kbps."""
-        return list(self.config.target_bandwidths)
-
-    @property
-    def normalize(self) -> bool:
-        """Whether each segment is divided by its own volume."""
-        return self.config.normalize
-
-    @property
-    def segment(self) -> float | None:
-        """Seconds in a segment; None if the whole audio is one segment."""
-        return self.config.segment
-
-    @property
-    def overlap(self) -> float:
-        """The share of a segment that the next one repeats."""
-        return self.config.overlap
-
-    @property
-    def segment_length(self) -> int | None:
-        """Samples in a segment."""
-        return self.config.segment_length
-
-    @property
-    def segment_stride(self) -> int | None:
-        """Samples from segment to segment."""
-        return self.config.segment_stride
-
-    @property
-    def bits_per_codebook(self) -> int:
-        return self.config.bits_per_codebook
 
     def set_target_bandwidth(self, bandwidth: float) -> None:
         """Set the bandwidth (kbps) of `encode`.
@@ -175,3 +128,36 @@ class EncodecNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode and decode: `[B, channels, T] -> [B, channels, T]`."""
         return self.decode(self.encode(x))[:, :, : x.shape[-1]]
+
+
+def _triangle(length: int, like: Tensor) -> Tensor:
+    """Weights of a segment's samples: from near 0 up to 0.5 in the middle and down again."""
+    t = torch.linspace(0, 1, length + 2, device=like.device, dtype=like.dtype)[1:-1]
+    return 0.5 - (t - 0.5).abs()
+
+
+def linear_overlap_add(frames: list[Tensor], stride: int) -> Tensor:
+    """Join segments `[..., T_i]` that start `stride` samples apart.
+
+    Each is weighted by a triangle and the sum is divided by the sum of the weights: a segment
+    alone stays as it is, two that overlap cross-fade linearly.
+
+        \\  /\\  /        weights, S the start of the second segment, E the end of the first
+         \\/  \\/         at t the second has (t - S) / (E - S)
+         S E
+
+    The result ends with the last segment. If that is shorter than the overlap, the segment before
+    it is cut at the same place.
+    """
+    total = stride * (len(frames) - 1) + frames[-1].shape[-1]
+    first = frames[0]
+    weight = _triangle(first.shape[-1], first)
+    weight_sum = torch.zeros(total, device=first.device, dtype=first.dtype)
+    out = torch.zeros(*first.shape[:-1], total, device=first.device, dtype=first.dtype)
+    for index, frame in enumerate(frames):
+        start = index * stride
+        end = min(start + frame.shape[-1], total)
+        faded = weight[: end - start]
+        out[..., start:end] += faded * frame[..., : end - start]
+        weight_sum[start:end] += faded
+    return out / weight_sum

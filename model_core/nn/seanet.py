@@ -1,4 +1,5 @@
-"""SEANet encoder and decoder. Source: paper section 3.1, figure 1; reference `modules/seanet.py`.
+"""SEANet encoder and decoder. Source: paper section 3.1, figure 1; reference `modules/seanet.py`,
+`modules/lstm.py`.
 
 encoder   [B, channels, T]  conv 7
                             4 x (residual unit, ELU, conv of stride r and twice the width)
@@ -6,30 +7,30 @@ encoder   [B, channels, T]  conv 7
 decoder   the mirror image, with transposed convolutions
 """
 
-import math
-from collections.abc import Sequence
-from typing import TypedDict
-
+import torch
 from torch import Tensor, nn
 
-from ..config import Norm
+from ..config import ModelConfig, Norm
 from .conv import SConv1d, SConvTranspose1d
-from .lstm import SLSTM
 
-RATIOS = (8, 5, 4, 2)  # in the decoder's order
+LSTMState = tuple[Tensor, Tensor]
 
 
-class SEANetShape(TypedDict):
-    """The sizes that encoder and decoder of one model share."""
+class SLSTM(nn.Module):
+    """A stack of LSTM layers over `[B, C, T]` with a skip connection around all of them."""
 
-    channels: int
-    dimension: int
-    n_filters: int
-    n_residual_layers: int
-    ratios: Sequence[int]
-    norm: Norm
-    causal: bool
-    lstm: int
+    def __init__(self, dimension: int, num_layers: int = 2):
+        super().__init__()
+        self.lstm = nn.LSTM(dimension, dimension, num_layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.step(x, None)[0]
+
+    def step(self, x: Tensor, state: LSTMState | None) -> tuple[Tensor, LSTMState]:
+        """Continue from `state`, `(h, c)` of `[num_layers, B, C]` each; None starts from zeros."""
+        x = x.permute(2, 0, 1)
+        y, state = self.lstm(x, state)
+        return torch.permute(y + x, (1, 2, 0)), state
 
 
 class SEANetResnetBlock(nn.Module):
@@ -51,45 +52,20 @@ class SEANetResnetBlock(nn.Module):
 
 
 class SEANetEncoder(nn.Module):
-    """Waveform `[B, channels, T]` to latent `[B, dimension, ceil(T / hop_length)]`.
+    """Waveform `[B, channels, T]` to latent `[B, dimension, ceil(T / hop_length)]`."""
 
-    `ratios` are given in the decoder's order and used in reverse here.
-    """
-
-    def __init__(
-        self,
-        channels: int = 1,
-        dimension: int = 128,
-        n_filters: int = 32,
-        n_residual_layers: int = 1,
-        ratios: Sequence[int] = RATIOS,
-        norm: Norm = "weight_norm",
-        causal: bool = False,
-        lstm: int = 2,
-    ):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.channels = channels
-        self.dimension = dimension
-        self.n_filters = n_filters
-        self.n_residual_layers = n_residual_layers
-        self.ratios = list(reversed(ratios))
-        self.hop_length = math.prod(self.ratios)
-
-        width = n_filters
-        layers: list[nn.Module] = [SConv1d(channels, width, 7, causal=causal, norm=norm)]
-        for ratio in self.ratios:
-            layers += [
-                SEANetResnetBlock(width, dilation=2**j, causal=causal, norm=norm)
-                for j in range(n_residual_layers)
-            ]
-            layers += [
-                nn.ELU(),
-                SConv1d(width, 2 * width, 2 * ratio, stride=ratio, causal=causal, norm=norm),
-            ]
+        width, causal, norm = config.n_filters, config.causal, config.norm
+        layers: list[nn.Module] = [SConv1d(config.channels, width, 7, causal=causal, norm=norm)]
+        for ratio in reversed(config.ratios):
+            layers += _residual_units(width, config)
+            down = SConv1d(width, 2 * width, 2 * ratio, stride=ratio, causal=causal, norm=norm)
+            layers += [nn.ELU(), down]
             width *= 2
-        if lstm:
-            layers.append(SLSTM(width, lstm))
-        layers += [nn.ELU(), SConv1d(width, dimension, 7, causal=causal, norm=norm)]
+        if config.lstm:
+            layers.append(SLSTM(width, config.lstm))
+        layers += [nn.ELU(), SConv1d(width, config.dimension, 7, causal=causal, norm=norm)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,43 +75,27 @@ class SEANetEncoder(nn.Module):
 class SEANetDecoder(nn.Module):
     """Latent `[B, dimension, T]` to waveform `[B, channels, T · hop_length]`."""
 
-    def __init__(
-        self,
-        channels: int = 1,
-        dimension: int = 128,
-        n_filters: int = 32,
-        n_residual_layers: int = 1,
-        ratios: Sequence[int] = RATIOS,
-        norm: Norm = "weight_norm",
-        causal: bool = False,
-        lstm: int = 2,
-    ):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.channels = channels
-        self.dimension = dimension
-        self.n_filters = n_filters
-        self.n_residual_layers = n_residual_layers
-        self.ratios = list(ratios)
-        self.hop_length = math.prod(self.ratios)
-
-        width = n_filters * 2 ** len(self.ratios)
-        layers: list[nn.Module] = [SConv1d(dimension, width, 7, causal=causal, norm=norm)]
-        if lstm:
-            layers.append(SLSTM(width, lstm))
-        for ratio in self.ratios:
-            layers += [
-                nn.ELU(),
-                SConvTranspose1d(
-                    width, width // 2, 2 * ratio, stride=ratio, causal=causal, norm=norm
-                ),
-            ]
-            width //= 2
-            layers += [
-                SEANetResnetBlock(width, dilation=2**j, causal=causal, norm=norm)
-                for j in range(n_residual_layers)
-            ]
-        layers += [nn.ELU(), SConv1d(width, channels, 7, causal=causal, norm=norm)]
+        causal, norm = config.causal, config.norm
+        width = config.n_filters * 2 ** len(config.ratios)
+        layers: list[nn.Module] = [SConv1d(config.dimension, width, 7, causal=causal, norm=norm)]
+        if config.lstm:
+            layers.append(SLSTM(width, config.lstm))
+        for ratio in config.ratios:
+            half, kernel = width // 2, 2 * ratio
+            up = SConvTranspose1d(width, half, kernel, stride=ratio, causal=causal, norm=norm)
+            layers += [nn.ELU(), up, *_residual_units(half, config)]
+            width = half
+        layers += [nn.ELU(), SConv1d(width, config.channels, 7, causal=causal, norm=norm)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.model(z)
+
+
+def _residual_units(width: int, config: ModelConfig) -> list[nn.Module]:
+    return [
+        SEANetResnetBlock(width, dilation=2**j, causal=config.causal, norm=config.norm)
+        for j in range(config.n_residual_layers)
+    ]

@@ -19,10 +19,11 @@ from pathlib import Path
 import torch
 
 from ..checkpoints import Registry, WeightSet, write_index
-from ..checkpoints.config import read_own_lm
+from ..checkpoints.files import is_statistic, weights_id
 from ..checkpoints.load import state_of
-from ..checkpoints.names import FileName, is_statistic, weights_id
+from ..checkpoints.read import read_own_lm
 from ..checkpoints.save import save_hub, save_lm, save_reference, save_weights
+from ..checkpoints.weight_set import FileName
 from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
 from ..nn.lm import LMModel

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from ..checkpoints import Registry
-from ..checkpoints.config import read_own_config, read_reference_config
-from ..checkpoints.convert import read_state
+from ..checkpoints.files import weights_id
 from ..checkpoints.load import load_lm, load_network
 from ..checkpoints.load import load_state as load_tensors
-from ..checkpoints.names import FileName, weights_id
+from ..checkpoints.read import read_own_config, read_reference_config, read_state
 from ..checkpoints.registry import WORDS
+from ..checkpoints.weight_set import FileName
 from ..config import CONFIGS, config_of
 from ..errors import SettingsError, WeightsError, WeightsUnavailableError
 from ..nn.lm import LMModel
@@ -80,14 +80,14 @@ def load_run(folder: Path) -> Loaded:
 
 def _load_file(path: Path, name: str | None) -> EncodecNetwork:
     if path.suffix == ".safetensors":
-        state, config = read_state(path, "own"), read_own_config(path)
+        state, config = read_state(path), read_own_config(path)
     else:
         named = FileName.parse(path.name)
         known = name or (None if named is None else named.name)
         if known is None:
             raise SettingsError(f"{path}: say which model these weights are for")
         config = read_reference_config(path, config_of(known).name)
-        state = read_state(path, "reference")
+        state = read_state(path)
     if name not in (None, config.name):
         raise WeightsError(f"{path}: these are weights for {config.name}, not {name}")
     with torch.random.fork_rng(devices=[]):

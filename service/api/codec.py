@@ -1,46 +1,40 @@
-"""`POST /compress`, `/decompress` and `/roundtrip`: audio to `.ecdc` and back."""
+"""`POST /compress`, `/decompress`, `/roundtrip` and `/codes`: audio to `.ecdc` and back."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 
+from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
-from ..pipeline.call import OpenCall
+from ..pipeline.call import OpenCall, contents, in_chunks
+from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Compressed, compress
-from ..pipeline.spool import contents
-from .parameters import (
-    DEFAULT_BANDWIDTH,
-    DEFAULT_MODEL,
-    Bandwidth,
-    LanguageModel,
-    Model,
-    Rescale,
+from . import routes
+from .responses import (
+    attachment,
+    audio_headers,
+    choose_type,
+    file_headers,
+    require_wav,
+    wav_response,
 )
-from .responses import attachment, audio_headers, require_wav, wav_response
-from .routes import (
-    AUDIO,
-    AUDIO_PROBLEMS,
-    ECDC,
-    ECDC_PROBLEMS,
-    ECDC_TYPE,
-    WAV_TYPE,
-    answer,
-    file_route,
-)
+from .routes import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Model, Rescale
 
 router = APIRouter(tags=["codec"])
 
 
-@file_route(
+@routes.file_route(
     router,
     "/compress",
-    name="compress",
     summary="Compress audio",
-    body=AUDIO,
-    response=answer("The `.ecdc` file.", ECDC_TYPE),
-    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
+    body=routes.AUDIO,
+    answer="The `.ecdc` file.",
+    media_type=routes.ECDC_TYPE,
+    problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
 )
 async def compress_file(
     call: OpenCall,
@@ -50,10 +44,9 @@ async def compress_file(
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
     compressed = await compress(call, model, bandwidth, lm)
-    headers = audio_headers(compressed.codec, compressed.header, compressed.size)
+    headers = file_headers(compressed, ".ecdc")
     headers["Content-Length"] = str(compressed.size)
-    headers["Content-Disposition"] = attachment(compressed.filename, ".ecdc")
-    return StreamingResponse(_file(compressed), headers=headers, media_type=ECDC_TYPE)
+    return StreamingResponse(_file(compressed), headers=headers, media_type=routes.ECDC_TYPE)
 
 
 async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
@@ -62,14 +55,14 @@ async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
         yield chunk
 
 
-@file_route(
+@routes.file_route(
     router,
     "/decompress",
-    name="decompress",
     summary="Decompress to WAV",
-    body=ECDC,
-    response=answer("16-bit PCM.", WAV_TYPE),
-    problems=(*ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
+    body=routes.ECDC,
+    answer="16-bit PCM.",
+    media_type=routes.WAV_TYPE,
+    problems=(*routes.ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
 )
 async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
@@ -80,14 +73,14 @@ async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     return await wav_response(call, compressed, rescale)
 
 
-@file_route(
+@routes.file_route(
     router,
     "/roundtrip",
-    name="roundtrip",
     summary="Compress and decompress audio",
-    body=AUDIO,
-    response=answer("16-bit PCM.", WAV_TYPE),
-    problems=(*AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
+    body=routes.AUDIO,
+    answer="16-bit PCM.",
+    media_type=routes.WAV_TYPE,
+    problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
 )
 async def roundtrip(
     call: OpenCall,
@@ -98,3 +91,47 @@ async def roundtrip(
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     require_wav(call.request)
     return await wav_response(call, await compress(call, model, bandwidth, lm))
+
+
+_JSON_TYPE = "application/json"
+_CODES: dict[str, Any] = {
+    "model": Codes,
+    "description": "The codes.",
+    "content": {
+        _JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Codes"}},
+        routes.NPZ_TYPE: {"schema": routes.binary(routes.NPZ_TYPE)},
+    },
+    "headers": routes.AUDIO_HEADERS | routes.ATTACHMENT | header("Vary", "string", "`Accept`."),
+}
+
+
+@router.post(
+    "/codes",
+    operation_id="codes",
+    summary="The discrete codes of audio",
+    dependencies=[Depends(routes.known_parameters)],
+    response_class=Response,
+    responses=problem_responses(*routes.AUDIO_PROBLEMS, ProblemCode.NOT_ACCEPTABLE) | {200: _CODES},
+    openapi_extra=routes.file_body(routes.AUDIO),
+)
+async def codes(
+    call: OpenCall, model: Model = DEFAULT_MODEL, bandwidth: Bandwidth = DEFAULT_BANDWIDTH
+) -> Response:
+    """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
+    segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`
+    where the model normalises, and the other fields of the JSON."""
+    media_type = choose_type(call.request.headers.get("accept", ""), (_JSON_TYPE, routes.NPZ_TYPE))
+    codec = await call.models.for_compression(model)
+    num_codebooks = codec.config.codebooks_for(bandwidth)
+    await call.admit()
+    upload = await call.upload()
+    encoded = await encode(call, upload, codec, num_codebooks)
+    headers = audio_headers(codec, num_codebooks, encoded.seconds) | {"Vary": "Accept"}
+    if media_type == _JSON_TYPE:
+        return StreamingResponse(in_chunks(encoded.json()), headers=headers, media_type=media_type)
+    archive = call.spool()
+    await asyncio.to_thread(encoded.write_npz, archive)
+    headers["Content-Length"] = str(archive.seek(0, 2))
+    headers["Content-Disposition"] = attachment(upload.filename, ".npz")
+    archive.seek(0)
+    return StreamingResponse(contents(archive), headers=headers, media_type=media_type)

@@ -1,39 +1,39 @@
-"""What every error of the codec, the queue, the decoders and the disk is to the client."""
+"""Every error that a request can end in, answered with a problem document."""
 
+import asyncio
 import errno
+from collections.abc import Callable
+from http import HTTPStatus
 
-from model_core.errors import (
-    AudioTooLongError,
-    BitstreamError,
-    EncodecError,
-    InvalidAudioError,
-    TruncatedBitstreamError,
-    UnknownModelError,
-    UnsupportedBandwidthError,
-    WeightsError,
-    WeightsUnavailableError,
-)
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
-from ..http.problems import Problem, ProblemCode
+from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
 from ..inference.scheduler import SchedulerError
 
-KNOWN: tuple[type[Exception], ...] = (Problem, EncodecError, SchedulerError)
-"""Errors that are expected, and answered without a traceback in the log."""
+logger = structlog.get_logger(__name__)
+
+_EXPECTED = (Problem, codec_errors.EncodecError, SchedulerError)
+"""Errors whose answers need no line in the log beside that of the request."""
 
 # The first that fits decides, so subclasses come before their bases.
-_FROM_CODEC: tuple[tuple[type[EncodecError], ProblemCode], ...] = (
-    (AudioTooLongError, ProblemCode.TOO_LONG),
-    (InvalidAudioError, ProblemCode.UNDECODABLE_AUDIO),
-    (UnsupportedBandwidthError, ProblemCode.UNSUPPORTED_BANDWIDTH),
-    (UnknownModelError, ProblemCode.UNKNOWN_MODEL),
-    (TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
-    (BitstreamError, ProblemCode.BROKEN_ECDC),
-    (WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
+_FROM_CODEC: tuple[tuple[type[codec_errors.EncodecError], ProblemCode], ...] = (
+    (codec_errors.AudioTooLongError, ProblemCode.TOO_LONG),
+    (codec_errors.InvalidAudioError, ProblemCode.UNDECODABLE_AUDIO),
+    (codec_errors.UnsupportedBandwidthError, ProblemCode.UNSUPPORTED_BANDWIDTH),
+    (codec_errors.UnknownModelError, ProblemCode.UNKNOWN_MODEL),
+    (codec_errors.TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
+    (codec_errors.BitstreamError, ProblemCode.BROKEN_ECDC),
+    (codec_errors.WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
     (DecoderError, ProblemCode.UNAVAILABLE),
 )
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def to_problem(error: Exception) -> Problem:
@@ -43,14 +43,94 @@ def to_problem(error: Exception) -> Problem:
     for kind, code in _FROM_CODEC:
         if isinstance(error, kind):
             return Problem(code, str(error))
-    if isinstance(error, WeightsError):
+    if isinstance(error, codec_errors.WeightsError):
         return Problem(ProblemCode.WEIGHTS_UNAVAILABLE, "the weights' file here is not intact")
     if isinstance(error, SchedulerError):
         code = ProblemCode.SHUTTING_DOWN if error.stopping else ProblemCode.UNAVAILABLE
         return Problem(code, str(error))
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         detail = "there is no room on the disk for what the request needs"
         return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
-    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return Problem(ProblemCode.UNAVAILABLE, "the server has too many files open")
     return Problem(ProblemCode.INTERNAL_ERROR, "an unexpected error; the service's log says more")
+
+
+class ErrorMiddleware:
+    """Answers with a problem where no answer has begun. One that has begun is cut off: the server
+    closes the connection of an answer that is not completed."""
+
+    def __init__(self, app: ASGIApp, stopping: Callable[[], bool]):
+        """`stopping`: whether the service stops; a request that is cancelled then has used up its
+        grace."""
+        self._app = app
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+            return
+        except ClientDisconnect:
+            logger.info("the client has gone")
+            return
+        except asyncio.CancelledError:
+            if not self._stopping():
+                raise
+            logger.warning("cut short, as the service stops", cut_off=started)
+            problem = Problem(ProblemCode.SHUTTING_DOWN)
+        except Exception as error:
+            problem = to_problem(error)
+            if problem.code is ProblemCode.INTERNAL_ERROR:
+                logger.exception("unexpected error", path=scope["path"], cut_off=started)
+                if started:
+                    raise
+            elif started or not isinstance(error, _EXPECTED):
+                details = {"code": problem.code, "error": str(error), "cut_off": started}
+                logger.error("the request failed", **details)
+        if not started:
+            await problem_response(problem)(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Answer what the framework refuses by itself with problem documents too."""
+    app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]
+
+
+async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
+    """422, with the name of every parameter that is wrong."""
+    errors = [
+        ParameterProblem(
+            name=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            location=str(item["loc"][0]),
+            message=item["msg"],
+        )
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{e.name}: {e.message}" for e in errors)
+    return problem_response(Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors))
+
+
+async def _on_http(request: Request, error: HTTPException) -> Response:
+    """No such path, no such method, an unreadable form."""
+    status = error.status_code
+    # The first code of a status is the most general one.
+    code = next((c for c in ProblemCode if c.status == status), ProblemCode.INTERNAL_ERROR)
+    has_no_detail = error.detail == HTTPStatus(status).phrase
+    detail = f"{request.method} {request.url.path}" if has_no_detail else error.detail
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # The router lists the methods of one route of the path; HEAD may have a route of its own.
+        methods = set(headers["Allow"].split(", "))
+        headers["Allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+    return problem_response(Problem(code, detail, headers=headers))

@@ -10,11 +10,9 @@ from model_core.ecdc import Header, parse_model_name, payload_bytes, read_header
 from model_core.ecdc.header import MAX_HEADER_BYTES, VERSION
 from model_core.errors import BitstreamError
 
-from ..http.problems import problem_responses
-from ..pipeline.call import Call, OpenCall
-from ..pipeline.upload import Upload
-from .parameters import known_parameters
-from .routes import ECDC, INSPECT_PROBLEMS, raw_body
+from ..http.documentation import problem_responses
+from ..pipeline.call import OpenCall
+from .routes import ECDC, INSPECT_PROBLEMS, file_body, known_parameters
 
 router = APIRouter(tags=["codec"])
 
@@ -75,18 +73,12 @@ class Inspection(BaseModel):
     summary="What an .ecdc file is",
     dependencies=[Depends(known_parameters)],
     responses=problem_responses(*INSPECT_PROBLEMS),
-    openapi_extra=raw_body(ECDC),
+    openapi_extra=file_body(ECDC),
 )
 async def inspect_file(call: OpenCall) -> Inspection:
     """Reads the header and counts the bytes; works without the file's weights."""
     await call.admit()
     upload = await call.upload()
-    return await _inspect(call, upload)
-
-
-async def _inspect(call: Call, upload: Upload) -> Inspection:
-    """Inspect `upload`. Raises `BitstreamError` for a broken header, `Problem` and
-    `ClientDisconnect`."""
     head = b""
     size = 0
     async for chunk in upload.chunks:

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
 from model_core.codec import Codec
+from model_core.config import ModelConfig
 from model_core.engine.plan import parameter_count
 
-from ..http.problems import ProblemCode, problem_responses
+from ..http.documentation import problem_responses
+from ..http.problems import ProblemCode
 from ..inference.model_pool import ModelPool, ServedModel
 
 router = APIRouter(tags=["models"])
@@ -143,27 +145,19 @@ def describe(served: ServedModel) -> ModelInfo:
         encode_precision=None if codec is None else codec.engine.encode_precision,
         decode_precision=None if codec is None else codec.engine.precision,
         weights=None if codec is None else _weights(codec),
-        network=None if codec is None else _network(codec),
-        language_model=None if codec is None else _language_model(codec),
+        network=None if codec is None else _network(codec.config),
+        language_model=LanguageModel(name=codec.lm_name) if codec and codec.lm_name else None,
     )
 
 
 def _weights(codec: Codec) -> Weights | None:
-    found = codec.weights
-    if found is None:
+    used = codec.weights
+    if used is None:
         return None
     return Weights(
-        name=codec.name,
-        source=found.source,
-        id=found.id,
-        published=found.published,
-        note=found.note,
+        name=codec.name, source=used.source, id=used.id, published=used.published, note=used.note
     )
 
 
-def _network(codec: Codec) -> Network:
-    return Network(n_filters=codec.config.n_filters, parameters=parameter_count(codec.config))
-
-
-def _language_model(codec: Codec) -> LanguageModel | None:
-    return None if codec.lm_name is None else LanguageModel(name=codec.lm_name)
+def _network(config: ModelConfig) -> Network:
+    return Network(n_filters=config.n_filters, parameters=parameter_count(config))

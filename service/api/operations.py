@@ -7,7 +7,8 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
 from ..decoder.pool import DecoderPool
-from ..http.problems import Problem, ProblemCode, problem_responses
+from ..http.documentation import problem_responses
+from ..http.problems import Problem, ProblemCode
 from ..inference.admission import Admission
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Scheduler
@@ -15,8 +16,7 @@ from ..metrics import Metrics
 
 _METRICS_TYPES = ("text/plain", "application/openmetrics-text")
 
-health_router = APIRouter(prefix="/health", tags=["health"])
-metrics_router = APIRouter(tags=["metrics"])
+router = APIRouter()
 
 
 class Health(BaseModel):
@@ -25,18 +25,19 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@health_router.head("/live", include_in_schema=False)
-@health_router.get("/live", operation_id="getLive", summary="Is the process alive")
+@router.head("/health/live", include_in_schema=False)
+@router.get("/health/live", operation_id="getLive", summary="Is the process alive", tags=["health"])
 async def live() -> Health:
     """200 as long as the process answers at all."""
     return Health()
 
 
-@health_router.head("/ready", include_in_schema=False)
-@health_router.get(
-    "/ready",
+@router.head("/health/ready", include_in_schema=False)
+@router.get(
+    "/health/ready",
     operation_id="getReady",
     summary="Can it take work",
+    tags=["health"],
     responses=problem_responses(ProblemCode.STARTING, ProblemCode.UNAVAILABLE),
 )
 async def ready(request: Request) -> Health:
@@ -53,11 +54,12 @@ async def ready(request: Request) -> Health:
     return Health()
 
 
-@metrics_router.head("/metrics", include_in_schema=False)
-@metrics_router.get(
+@router.head("/metrics", include_in_schema=False)
+@router.get(
     "/metrics",
     operation_id="getMetrics",
     summary="Measurements for Prometheus",
+    tags=["metrics"],
     response_class=Response,
     responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in _METRICS_TYPES}}},
 )

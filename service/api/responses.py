@@ -10,7 +10,6 @@ from fastapi.responses import StreamingResponse
 
 from model_core.audio import wav_size
 from model_core.codec import Codec
-from model_core.ecdc import Header
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
@@ -19,20 +18,27 @@ from ..pipeline.encode import Compressed
 from .routes import WAV_TYPE
 
 _WAV_NAMES = (WAV_TYPE, "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream")
-_PLAIN = re.compile(r"[^A-Za-z0-9._ -]")
 
 
 def choose_type(accept: str, offers: Sequence[str]) -> str:
     """The media type of `offers` that a client prefers by its `Accept` (RFC 9110, section 12.5.1),
     the first of equals. Raises `Problem` 406 where it accepts none."""
-    ranges = [_media_range(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
-    weights = [_weight(offer, ranges) for offer in offers]
-    if max(weights) <= 0:
+    ranges = dict(_media_range(part) for part in reversed(accept.split(",")) if part.strip())
+    ranges = ranges or {"*/*": 1.0}
+
+    def weight(offer: str) -> float:
+        """That of the most specific range that has it."""
+        wanted = (offer, f"{offer.partition('/')[0]}/*", "*/*")
+        return next((ranges[name] for name in wanted if name in ranges), 0.0)
+
+    best = max(offers, key=weight)
+    if weight(best) <= 0:
         raise Problem(ProblemCode.NOT_ACCEPTABLE, f"offered: {', '.join(offers)}")
-    return offers[weights.index(max(weights))]
+    return best
 
 
 def _media_range(part: str) -> tuple[str, float]:
+    """A range of `Accept` and its weight."""
     media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -44,15 +50,6 @@ def _media_range(part: str) -> tuple[str, float]:
     return media_range, 1.0
 
 
-def _weight(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """That of the most specific range that has it."""
-    for wanted in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
-        for media_range, weight in ranges:
-            if media_range == wanted:
-                return weight
-    return 0.0
-
-
 def require_wav(request: Request) -> None:
     """Raises `Problem` 406 for a client that takes other formats alone."""
     choose_type(request.headers.get("accept", ""), _WAV_NAMES)
@@ -62,50 +59,42 @@ async def wav_response(call: Call, compressed: Compressed, rescale: bool = False
     """The audio of `compressed`; the first block is decoded before this returns."""
     wav = await decode_to_wav(call, compressed, rescale)
     channels, samples = compressed.codec.config.channels, compressed.header.audio_length
-    headers = audio_headers(compressed.codec, compressed.header, compressed.size)
+    headers = file_headers(compressed, ".wav")
     headers["Content-Length"] = str(wav_size(channels, samples))
-    headers["Content-Disposition"] = attachment(compressed.filename, ".wav")
     return StreamingResponse(wav, headers=headers, media_type=WAV_TYPE)
 
 
-def weights_label(codec: Codec) -> str:
-    """Where the weights are from and, unless they are the published ones, which they are:
-    `bundled:1a2b3c4d`."""
+def audio_headers(codec: Codec, num_codebooks: int, seconds: float) -> dict[str, str]:
+    """Which model, weights and bandwidth (kbps), and the duration (s).
+
+    Weights that are not the published ones are named by their id too: `bundled:1a2b3c4d`.
+    """
     weights = codec.weights
-    if weights is None:
-        return codec.name.partition(":")[2] or "published"
-    return weights.source if weights.published else f"{weights.source}:{weights.id}"
-
-
-def model_headers(codec: Codec, num_codebooks: int) -> dict[str, str]:
-    """Which model, weights and bandwidth (kbps)."""
+    assert weights is not None  # the service makes no codec without
     return {
         "X-Encodec-Model": codec.config.name,
-        "X-Encodec-Weights": weights_label(codec),
+        "X-Encodec-Weights": weights.source + ("" if weights.published else f":{weights.id}"),
         "X-Encodec-Bandwidth": f"{codec.config.bandwidth_of(num_codebooks):g}",
+        "X-Audio-Duration": f"{seconds:.6f}",
     }
 
 
-def audio_headers(codec: Codec, header: Header, ecdc_bytes: int) -> dict[str, str]:
-    """The same with the duration (s) and the size of the whole `.ecdc` file."""
+def file_headers(compressed: Compressed, suffix: str) -> dict[str, str]:
+    """The same with the size of the whole `.ecdc` file, and a name for the answer's file."""
+    codec, header, size = compressed.codec, compressed.header, compressed.size
     seconds = header.audio_length / codec.config.sample_rate
-    return model_headers(codec, header.num_codebooks) | {
-        "X-Audio-Duration": duration(seconds),
-        "X-Compressed-Bytes": str(ecdc_bytes),
-        "X-Compressed-Kbps": f"{ecdc_bytes * 8 / seconds / 1000:.3f}",
+    return audio_headers(codec, header.num_codebooks, seconds) | {
+        "X-Compressed-Bytes": str(size),
+        "X-Compressed-Kbps": f"{size * 8 / seconds / 1000:.3f}",
+        "Content-Disposition": attachment(compressed.filename, suffix),
     }
-
-
-def duration(seconds: float) -> str:
-    """As `X-Audio-Duration` says it."""
-    return f"{seconds:.6f}"
 
 
 def attachment(filename: str | None, suffix: str) -> str:
     """A Content-Disposition that names the file as the upload, with another suffix (RFC 6266)."""
     stem = PurePosixPath((filename or "").replace("\\", "/")).stem
     stem = "".join(c for c in stem if c.isprintable())[:100].strip(" .") or "audio"
-    plain = _PLAIN.sub("_", stem)
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", stem)
     value = f'attachment; filename="{plain}{suffix}"'
     if plain != stem:
         value += f"; filename*=UTF-8''{quote(stem + suffix, safe='')}"

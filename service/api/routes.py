@@ -1,13 +1,17 @@
-"""The routes of calls that take a file, with their documentation: bodies, answers, problems."""
+"""The routes of calls that take a file: their parameters, bodies, answers and problems."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
 
-from ..http.problems import ProblemCode, problem_responses
+from model_core.config import CONFIGS
+
+from ..http.documentation import header, problem_responses
+from ..http.problems import ParameterProblem, Problem, ProblemCode
 from ..pipeline.upload import require_multipart
-from .parameters import known_parameters
 
 ECDC_TYPE = "application/octet-stream"
 WAV_TYPE = "audio/wav"
@@ -18,6 +22,25 @@ AUDIO = (
     "`audio/L16; rate=…; channels=…` or `audio/L24`."
 )
 ECDC = "An `.ecdc` file."
+
+_BANDWIDTHS = "; ".join(
+    f"{config.name}: {', '.join(f'{b:g}' for b in config.target_bandwidths)}"
+    for config in CONFIGS.values()
+)
+DEFAULT_MODEL = "encodec_24khz"
+DEFAULT_BANDWIDTH = 6.0
+Model = Annotated[str, Query(description="Which model.", json_schema_extra={"enum": list(CONFIGS)})]
+Bandwidth = Annotated[
+    float,
+    Query(description=f"kbps. {_BANDWIDTHS}.", examples=[6.0], gt=0, le=24, allow_inf_nan=False),
+]
+LanguageModel = Annotated[
+    bool, Query(description="Entropy-code with the language model: slower, smaller.")
+]
+Rescale = Annotated[
+    bool,
+    Query(description="Scale the whole recording down instead of clipping it; takes two passes."),
+]
 
 _FILE_PROBLEMS = (
     ProblemCode.BAD_REQUEST,
@@ -35,7 +58,6 @@ _FILE_PROBLEMS = (
     ProblemCode.WAITED_TOO_LONG,
     ProblemCode.INSUFFICIENT_STORAGE,
 )
-
 AUDIO_PROBLEMS = (
     *_FILE_PROBLEMS,
     ProblemCode.UNDECODABLE_AUDIO,
@@ -45,10 +67,8 @@ AUDIO_PROBLEMS = (
     ProblemCode.WEIGHTS_UNAVAILABLE,
 )
 """The problems of a call that takes audio."""
-
 INSPECT_PROBLEMS = (*_FILE_PROBLEMS, ProblemCode.BROKEN_ECDC, ProblemCode.TRUNCATED_ECDC)
 """The problems of a call that looks at an `.ecdc` file."""
-
 ECDC_PROBLEMS = (
     *INSPECT_PROBLEMS,
     ProblemCode.TOO_LONG,
@@ -57,16 +77,19 @@ ECDC_PROBLEMS = (
 )
 """The problems of a call that decodes an `.ecdc` file."""
 
-_ATTACHMENT = ("string", "`attachment`, with a name for the file.")
-
-_HEADERS = {
-    "X-Encodec-Model": ("string", "Name of the model."),
-    "X-Encodec-Weights": ("string", "Where its weights are from and which they are."),
-    "X-Encodec-Bandwidth": ("number", "Nominal bandwidth, kbps."),
-    "X-Audio-Duration": ("number", "Length of the audio, s."),
-    "X-Compressed-Bytes": ("integer", "Size of the .ecdc file."),
-    "X-Compressed-Kbps": ("number", "Its size by the length of the audio."),
-}
+AUDIO_HEADERS = (
+    header("X-Encodec-Model", "string", "Name of the model.")
+    | header("X-Encodec-Weights", "string", "Where its weights are from and which they are.")
+    | header("X-Encodec-Bandwidth", "number", "Nominal bandwidth, kbps.")
+    | header("X-Audio-Duration", "number", "Length of the audio, s.")
+)
+ATTACHMENT = header("Content-Disposition", "string", "`attachment`, with a name for the file.")
+_FILE_HEADERS = (
+    AUDIO_HEADERS
+    | header("X-Compressed-Bytes", "integer", "Size of the .ecdc file.")
+    | header("X-Compressed-Kbps", "number", "Its size by the length of the audio.")
+    | ATTACHMENT
+)
 
 
 def binary(media_type: str) -> dict[str, Any]:
@@ -74,48 +97,38 @@ def binary(media_type: str) -> dict[str, Any]:
     return {"type": "string", "format": "binary", "contentMediaType": media_type}
 
 
-def raw_body(description: str) -> dict[str, Any]:
-    """`openapi_extra` of a call whose body is the file itself."""
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"application/octet-stream": {"schema": binary("application/octet-stream")}},
-        }
-    }
+def file_body(description: str, multipart: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a call whose body is the file itself, or `multipart` with it as `file`."""
+    media_type = "application/octet-stream"
+    schema = binary(media_type)
+    if multipart:
+        media_type = "multipart/form-data"
+        schema = {"type": "object", "required": ["file"], "properties": {"file": schema}}
+    content = {media_type: {"schema": schema}}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
-def upload_body(description: str) -> dict[str, Any]:
-    """`openapi_extra` of a call whose body is multipart/form-data with the part `file`."""
-    schema = {
-        "type": "object",
-        "required": ["file"],
-        "properties": {"file": binary("application/octet-stream")},
-    }
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"multipart/form-data": {"schema": schema}},
-        }
-    }
+async def known_parameters(request: Request) -> None:
+    """Raises `Problem` 422 for a parameter that the call does not have: one that is misspelt would
+    be taken for its default; and for one that is there more than once, of which only one would
+    count."""
+    route: APIRoute = request.scope["route"]
+    known = {field.alias for field in route.dependant.query_params}
+    unknown = sorted({name[:100] for name in request.query_params} - known)
+    if unknown:
+        there_are = f"there {'are' if len(known) > 1 else 'is'} {', '.join(sorted(known))}"
+        message = there_are if known else "there are none"
+        raise _wrong(unknown, message, f"no parameter {', '.join(map(repr, unknown))}; {message}")
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = sorted(name for name, count in times.items() if count > 1)
+    if repeated:
+        message = "it is given more than once"
+        raise _wrong(repeated, message, f"{repeated[0]}: {message}")
 
 
-def answer(
-    description: str, *media_types: str, headers: int = len(_HEADERS), **more: tuple[str, str]
-) -> dict[str, Any]:
-    """A binary answer in one of `media_types`, with the first `headers` of the headers and some
-    `more` (type and text)."""
-    described = dict(list(_HEADERS.items())[:headers])
-    described |= {"Content-Disposition": _ATTACHMENT, **more}
-    return {
-        "description": description,
-        "content": {media_type: {"schema": binary(media_type)} for media_type in media_types},
-        "headers": {
-            name: {"description": text, "schema": {"type": kind}}
-            for name, (kind, text) in described.items()
-        },
-    }
+def _wrong(names: Sequence[str], message: str, detail: str) -> Problem:
+    errors = [ParameterProblem(name=name, location="query", message=message) for name in names]
+    return Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
 
 
 Handler = Callable[..., Any]
@@ -125,19 +138,22 @@ def file_route(
     router: APIRouter,
     path: str,
     *,
-    name: str,
     summary: str,
     body: str,
-    response: dict[str, Any],
+    answer: str,
+    media_type: str,
     problems: Sequence[ProblemCode],
 ) -> Callable[[Handler], Handler]:
     """Register the function below it for `path` and `path`/upload.
 
     `path` takes the bare bytes as well as multipart/form-data. `path`/upload takes only the
-    latter, so that a generated client has one operation (`name`, `name`Upload) for each body.
-    `body` describes the file, `response` the answer, `problems` what there may be instead.
+    latter, so that a generated client has one operation for each body.
+    `body` and `answer` describe the files; `problems` are what may be answered instead.
     """
-    responses: dict[int | str, dict[str, Any]] = {200: response, **problem_responses(*problems)}
+    name = path.removeprefix("/")
+    content = {media_type: {"schema": binary(media_type)}}
+    found = {"description": answer, "content": content, "headers": _FILE_HEADERS}
+    responses: dict[int | str, dict[str, Any]] = {200: found, **problem_responses(*problems)}
 
     def add(handler: Handler) -> Handler:
         router.post(
@@ -147,19 +163,20 @@ def file_route(
             dependencies=[Depends(known_parameters)],
             response_class=Response,
             responses=responses,
-            openapi_extra=raw_body(body),
+            openapi_extra=file_body(body),
         )(handler)
+        description = (
+            f"The same as `{path}` with the file as the part `file` of multipart/form-data."
+        )
         router.post(
             f"{path}/upload",
             operation_id=f"{name}Upload",
             summary=f"{summary} (multipart)",
-            description=(
-                f"The same as `{path}` with the file as the part `file` of multipart/form-data."
-            ),
+            description=description,
             dependencies=[Depends(known_parameters), Depends(require_multipart)],
             response_class=Response,
             responses=responses,
-            openapi_extra=upload_body(body),
+            openapi_extra=file_body(body, multipart=True),
         )(handler)
         return handler
 

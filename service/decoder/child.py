@@ -2,23 +2,24 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
 from model_core.audio import open_audio
-from model_core.errors import InvalidAudioError
+from model_core.errors import AudioTooLongError, InvalidAudioError
 
-from .growing_file import GrowingFileReader
 from .protocol import (
+    ALL,
     AUDIO,
     END,
     ERROR,
-    INFO,
+    MAX_TEXT,
     PREFIX,
+    TOO_LONG,
     DecodeRequest,
-    error_message,
-    info_message,
     receive_request,
 )
 from .sandbox import allow_cpu, confine, die_with
@@ -26,57 +27,122 @@ from .sandbox import allow_cpu, confine, die_with
 _SOCKET = 3  # the descriptor that a child holds besides 0, 1 and 2 until it has an upload
 
 
-def run(connection: int, parent: int) -> int:
-    """The whole life of a child after the fork; its exit status.
+def live(connection: int, parent: int) -> NoReturn:
+    """The whole life of a child after the fork.
 
     It closes every descriptor that it has inherited but its socket, confines itself, and only then
     waits for its upload, the one descriptor that it may still be given.
     """
-    die_with(parent)
-    os.setsid()  # Linux shares out the processor by session, so each child has a share of its own
-    os.dup2(connection, _SOCKET)
-    os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
-    confine(most_files=_SOCKET + 2)
+    status = 1
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=_SOCKET) as end:
-            request, upload = receive_request(end)
-            decode(request, end, upload, allow_cpu)
+        die_with(parent)
+        os.setsid()  # Linux shares out the processor by session, so each child has its own share
+        os.dup2(connection, _SOCKET)
+        os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
+        confine(most_files=_SOCKET + 2)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=_SOCKET) as server:
+            request, upload = receive_request(server)
+            decode(request, server, upload, allow_cpu)
             # The server may still be saying that there are more bytes. If nobody were there to
             # receive it, it would lose what this child has sent and it has not read yet.
-            while end.recv(4096):
+            while server.recv(4096):
                 pass
+        status = 0
     except (OSError, EOFError):
-        return 1  # the server is gone, or needs no child: nobody is left to tell
-    return 0
+        pass  # the server is gone, or needs no child: nobody is left to tell
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
+        print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+    finally:
+        os._exit(status)
 
 
 def decode(
-    request: DecodeRequest, connection: socket.socket, upload: int, made: Callable[[float], None]
+    request: DecodeRequest, server: socket.socket, upload: int, made: Callable[[float], None]
 ) -> None:
-    """Decodes the file `upload` (a descriptor) to blocks on `connection`, until the end or the
-    first error; calls `made` with the seconds sent so far after each block.
+    """Decodes the file `upload` (a descriptor) to blocks for `server`, until the end or the first
+    error; calls `made` with the seconds sent so far after each block.
 
-    A slow reader of the socket stops it; a reader that is gone raises `OSError` or `EOFError`.
+    A server that reads slowly stops it; one that is gone raises `OSError` or `EOFError`.
     """
 
     def send(kind: bytes, payload: bytes | memoryview = b"") -> None:
-        connection.sendall(PREFIX.pack(kind, len(payload)))
+        server.sendall(PREFIX.pack(kind, len(payload)))
         if payload:
-            connection.sendall(payload)
+            server.sendall(payload)
+
+    def fail(kind: bytes, reason: str) -> None:
+        send(kind, reason.encode(errors="replace")[:MAX_TEXT])
 
     samples = 0
     try:
-        file = GrowingFileReader(upload, lambda: connection.recv(4096), request.size)
+        file = GrowingFile(upload, lambda: server.recv(4096), request.size)
         with open_audio(
             file, request.sample_rate, request.channels, request.raw, request.max_seconds
-        ) as source:
-            send(INFO, info_message(source.info))
-            for block in source:
+        ) as blocks:
+            for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]
                 made(samples / request.sample_rate)
         send(END)
+    except AudioTooLongError as error:
+        fail(TOO_LONG, str(error))
     except InvalidAudioError as error:
-        send(ERROR, error_message(error))
+        fail(ERROR, str(error))
     except MemoryError:
-        send(ERROR, error_message(InvalidAudioError("the audio needs too much memory")))
+        fail(ERROR, "the audio needs too much memory")
+
+
+class GrowingFile:
+    """The upload as a seekable binary file whose `read` waits for bytes still to come.
+
+    `receive()` waits for the next words of the server and returns them, or nothing when the server
+    is gone. `size` is the length of the whole in bytes where it is known from the start
+    (Content-Length); otherwise a seek from the end waits for the whole upload. Raises `EOFError`
+    when the server is gone before the end.
+    """
+
+    def __init__(self, fd: int, receive: Callable[[], bytes], size: int | None = None) -> None:
+        self._fd = fd
+        self._receive = receive
+        self._size = size
+        self._complete = False
+        self._position = 0
+
+    def seekable(self) -> bool:
+        """Always: it waits for what is not there yet."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes before the next one."""
+        return self._position
+
+    def read(self, size: int, /) -> bytes:
+        """Between 1 and `size` bytes, waiting for them; none at the end of the upload."""
+        while not (data := os.pread(self._fd, size, self._position)) and not self._complete:
+            self._wait()
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Moves; only a seek from the end may have to wait. Raises `OSError` before the start."""
+        if whence == os.SEEK_CUR:
+            offset += self._position
+        elif whence == os.SEEK_END:
+            offset += self._length()
+        if offset < 0:
+            raise OSError("seek before the beginning")
+        self._position = offset
+        return offset
+
+    def _length(self) -> int:
+        while not self._complete:
+            if self._size is not None:
+                return self._size
+            self._wait()
+        return os.fstat(self._fd).st_size
+
+    def _wait(self) -> None:
+        words = self._receive()
+        if not words:
+            raise EOFError("the server closed the connection")
+        self._complete = ALL in words

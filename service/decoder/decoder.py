@@ -1,62 +1,51 @@
 """One upload as the server sees it: bytes in, blocks of samples out."""
 
 import asyncio
+import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 import structlog
 
-from model_core.audio import SourceInfo
 from model_core.audio.samples import Samples
 from model_core.errors import InvalidAudioError
 
 from .fork_client import Child
-from .growing_file import ALL, MORE, GrowingFileWriter
-from .protocol import (
-    AUDIO,
-    END,
-    ERROR,
-    INFO,
-    MAX_TEXT,
-    PREFIX,
-    DecodeRequest,
-    DecoderError,
-    received_error,
-    received_info,
-)
+from .protocol import ALL, AUDIO, END, ERRORS, MAX_TEXT, MORE, PREFIX, DecodeRequest, DecoderError
 
 logger = structlog.get_logger(__name__)
 
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
-Begin = Callable[[DecodeRequest, int], Awaitable[Child]]
-"""A child that works on a request, given the descriptor of the upload. Raises `DecoderError`."""
-
 
 class Decoder:
-    """One upload in, float32 blocks `[channels, n]` out, at the model's rate.
+    """One upload in, float32 blocks `[channels, n]` out, at the rate of the request.
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
-    context kills the child and frees everything. `info` says what the upload is, from the first
-    block on. If the child is lost with its fork server, another one decodes the upload from the
-    beginning, once.
+    context kills the child and frees everything. If the child is lost with its fork server, another
+    one decodes the upload from the beginning, once. `begin` gives a child that works on a request,
+    given the descriptor of the upload, or raises `DecoderError`.
     """
 
-    def __init__(self, begin: Begin, spool_dir: Path | None, request: DecodeRequest) -> None:
+    def __init__(
+        self,
+        begin: Callable[[DecodeRequest, int], Awaitable[Child]],
+        spool_dir: Path | None,
+        request: DecodeRequest,
+    ) -> None:
         self._begin = begin
         self._spool_dir = spool_dir
         self._request = request
         self._writing: asyncio.Future[None] | None = None
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
-        self.info: SourceInfo | None = None
 
     async def __aenter__(self) -> Self:
-        self._file = await asyncio.to_thread(GrowingFileWriter, self._spool_dir)
+        self._file = await asyncio.to_thread(_UploadFile, self._spool_dir)
         try:
             await self._connect()
         except BaseException:
@@ -64,12 +53,7 @@ class Decoder:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._writer.transport.abort()
         self._child.kill()
         try:
@@ -78,20 +62,20 @@ class Decoder:
         except DecoderError:
             pass  # it has ended with its fork server
         finally:
-            if self._writing is not None and not self._writing.done():
-                self._writing.add_done_callback(lambda _: self._file.close())
-            else:
+            if self._writing is None:
                 self._file.close()
+            else:
+                self._writing.add_done_callback(lambda _: self._file.close())
 
     async def feed(self, chunk: bytes) -> None:
         """The next bytes of the upload; they go to disk, so this never waits for the decoder.
 
         Bytes after the decoder has ended are dropped. Raises `OSError` when the disk is full.
         """
-        if not chunk or self._child.ended:
+        if self._child.ended:
             return
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(None, self._file.append, bytes(chunk))
+        self._writing = loop.run_in_executor(None, self._file.append, chunk)
         await asyncio.shield(self._writing)
         # One unread word is enough: the child looks at the size of the file when it reads it.
         if self._writer.transport.get_write_buffer_size() == 0:
@@ -118,26 +102,10 @@ class Decoder:
             logger.warning("an upload is decoded again from the beginning", reason=str(error))
         self._writer.transport.abort()
         await self._connect()
-        again = 0
         async for block in self._decoded():
-            again += 1
-            if again > given:  # the same upload has the same blocks
+            given -= 1
+            if given < 0:  # the same upload has the same blocks
                 yield block
-
-    async def _decoded(self) -> AsyncIterator[Samples]:
-        """The blocks that the current child sends."""
-        while True:
-            kind, payload = await self._message()
-            if kind == AUDIO:
-                flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
-                yield flat.reshape(self._request.channels, -1)
-            elif kind == INFO:
-                self.info = received_info(payload)
-            elif kind == ERROR:
-                raise received_error(payload)
-            else:
-                self._done = True
-                return
 
     async def _connect(self) -> None:
         """Gives the upload, from its beginning, to a child. Raises `DecoderError`."""
@@ -152,15 +120,23 @@ class Decoder:
         if self._whole:
             self._say(ALL)
 
+    async def _decoded(self) -> AsyncIterator[Samples]:
+        """The blocks that the current child sends."""
+        while True:
+            kind, payload = await self._message()
+            if kind == END:
+                self._done = True
+                return
+            if kind in ERRORS:
+                raise ERRORS[kind](payload.decode(errors="replace"))
+            flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
+            yield flat.reshape(self._request.channels, -1)
+
     async def _message(self) -> tuple[bytes, bytes]:
         """The next message, held to what a child may send: the child is not trusted."""
         frame = 4 * self._request.channels  # bytes
-        longest = {
-            AUDIO: frame * self._request.sample_rate,
-            INFO: MAX_TEXT,
-            ERROR: MAX_TEXT,
-            END: 0,
-        }
+        longest = {AUDIO: frame * self._request.sample_rate, END: 0}
+        longest |= dict.fromkeys(ERRORS, MAX_TEXT)
         try:
             kind, length = PREFIX.unpack(await self._reader.readexactly(PREFIX.size))
             if length > longest.get(kind, -1) or (kind == AUDIO and length % frame):
@@ -172,6 +148,34 @@ class Decoder:
     def _say(self, word: bytes) -> None:
         if not self._writer.is_closing():
             self._writer.write(word)
+
+
+class _UploadFile:
+    """The upload on disk, in a file without a name. Its calls block: make them from a thread."""
+
+    def __init__(self, folder: Path | None) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="encodec-", dir=folder)
+        self._written = os.fdopen(descriptor, "wb", buffering=0)
+        try:
+            self._read = Path(name).open("rb", buffering=0)  # noqa: SIM115 - see `close`
+        finally:
+            Path(name).unlink()
+
+    @property
+    def reader(self) -> int:
+        """A read-only descriptor."""
+        return self._read.fileno()
+
+    def append(self, data: bytes) -> None:
+        """Writes `data` after what is there. Raises `OSError` when the disk is full."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._written.fileno(), view) :]
+
+    def close(self) -> None:
+        """Gives the disk space back as soon as the child is gone too."""
+        self._written.close()
+        self._read.close()
 
 
 def _failure(status: int) -> InvalidAudioError:

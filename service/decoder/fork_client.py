@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import structlog
@@ -31,30 +31,22 @@ class ForkServer:
         self._process = process
         self._commands = commands
         self._turn = asyncio.Lock()
-        self._children: set[Child] = set()
         self._killed = False
-        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, on_lost: Callable[[], None]) -> "ForkServer":
-        """Starts one and waits until it is ready. Raises `DecoderError` when it does not come up.
-
-        `on_lost` is called when it ends later without `close`, by itself or because it hung.
-        """
+    async def start(cls) -> "ForkServer":
+        """Waits until it is ready. Raises `DecoderError` when it does not come up."""
         server = cls(*await _launch())
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_STARTING):
-                await _readable(server._commands)
-            if server._commands.recv(len(READY)) != READY:
-                raise DecoderError("the audio decoder did not start")
-        except TimeoutError:
-            server._kill()
+                if await loop.sock_recv(server._commands, len(READY)) != READY:
+                    raise DecoderError("the audio decoder did not start")
+        except BaseException as error:
             await server.close()
-            raise DecoderError("the audio decoder did not start in time") from None
-        except BaseException:
-            await server.close()
+            if isinstance(error, TimeoutError):
+                raise DecoderError("the audio decoder did not start in time") from None
             raise
-        server._watching = asyncio.create_task(server._watch(on_lost))
         return server
 
     @property
@@ -67,6 +59,11 @@ class ForkServer:
         """Whether its process has ended."""
         return self._process.returncode is not None
 
+    async def ended(self) -> None:
+        """Waits until its process has ended."""
+        await self._process.wait()
+        self._commands.close()
+
     async def fork(self) -> "Child":
         """A new child. Raises `DecoderError` when there is none to be had: the fork server is gone
         or hangs, or the system has no room for a process."""
@@ -78,9 +75,20 @@ class ForkServer:
             report.setblocking(False)
             # One at a time, so that many that wait are not taken for a fork server that hangs.
             async with self._turn:
-                pidfd = await self.answer(self._request(child_end, report_end, report))
+                with contextlib.suppress(OSError), child_end, report_end:
+                    ends = [child_end.fileno(), report_end.fileno()]
+                    socket.send_fds(self._commands, [FORK], ends)
+                await self.answer(_readable(report))
+            flags = socket.MSG_CMSG_CLOEXEC
+            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
+            if not answer:  # nobody holds the other end any more
+                await self.answer(self._process.wait())
+                raise DecoderError("the audio decoder has died")
+            if not fds:
+                reason = os.strerror(*REPORT.unpack(answer))
+                raise DecoderError(f"no audio decoder can be started: {reason}")
             stack.pop_all()
-        return Child(self, self._children, pidfd, connection, report)
+        return Child(self, fds[0], connection, report)
 
     async def answer(self, answer: Awaitable[T]) -> T:
         """Waits for what only the fork server can tell. Raises `DecoderError` where it does not:
@@ -97,8 +105,6 @@ class ForkServer:
 
     async def close(self) -> None:
         """Ends the process (its children end with it), by force if it hangs."""
-        if self._watching is not None:
-            self._watching.cancel()
         self._commands.close()
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -106,34 +112,6 @@ class ForkServer:
         except TimeoutError:
             self._kill()
             await self._process.wait()
-        for child in list(self._children):
-            child.lose()
-
-    async def _request(
-        self, child_end: socket.socket, report_end: socket.socket, report: socket.socket
-    ) -> int:
-        """Has a child forked with these ends of sockets; its pidfd. Raises `DecoderError`."""
-        answer = b""
-        fds: list[int] = []
-        with contextlib.suppress(OSError):
-            with child_end, report_end:
-                ends = [child_end.fileno(), report_end.fileno()]
-                socket.send_fds(self._commands, [FORK], ends)
-            await _readable(report)
-            flags = socket.MSG_CMSG_CLOEXEC
-            answer, fds, _, _ = socket.recv_fds(report, REPORT.size, 1, flags)
-        if fds:
-            return fds[0]
-        if answer:
-            reason = os.strerror(*REPORT.unpack(answer))
-            raise DecoderError(f"no audio decoder can be started: {reason}")
-        await self._process.wait()
-        raise DecoderError("the audio decoder has died")
-
-    async def _watch(self, on_lost: Callable[[], None]) -> None:
-        await self._process.wait()
-        self._commands.close()
-        on_lost()
 
     def _kill(self) -> None:
         self._killed = True
@@ -145,23 +123,13 @@ class Child:
     """A forked child: it waits for its one request, does it, and ends."""
 
     def __init__(
-        self,
-        server: ForkServer,
-        siblings: "set[Child]",
-        pidfd: int,
-        connection: socket.socket,
-        report: socket.socket,
+        self, server: ForkServer, pidfd: int, connection: socket.socket, report: socket.socket
     ) -> None:
         self._server = server
-        self._siblings = siblings
         self._pidfd = pidfd
-        self._report = report
-        self._loop = asyncio.get_running_loop()
-        self._status: asyncio.Future[int | None] = self._loop.create_future()
+        self._status = asyncio.create_task(self._reported(report))
         self.connection = connection
         """Ours: blocks come from it. The child ends when it is closed."""
-        siblings.add(self)
-        self._loop.add_reader(report, self._on_report)
 
     @property
     def ended(self) -> bool:
@@ -194,26 +162,16 @@ class Child:
             raise DecoderError("the audio decoder has died")
         return status
 
-    def lose(self) -> None:
-        """Its fork server is gone: it is, or will be in a moment."""
-        self._end(None)
-
-    def _on_report(self) -> None:
+    async def _reported(self, report: socket.socket) -> int | None:
+        """Its exit status, once it has ended; None when it is lost with its fork server."""
         try:
-            report = self._report.recv(REPORT.size)
-        except BlockingIOError:
-            return
+            answer = await asyncio.get_running_loop().sock_recv(report, REPORT.size)
         except OSError:
-            report = b""
-        self._end(REPORT.unpack(report)[0] if report else None)
-
-    def _end(self, status: int | None) -> None:
-        if not self._status.done():
-            self._siblings.discard(self)
-            self._loop.remove_reader(self._report)
-            self._report.close()
+            answer = b""
+        finally:
+            report.close()
             os.close(self._pidfd)
-            self._status.set_result(status)
+        return REPORT.unpack(answer)[0] if answer else None
 
 
 async def _readable(end: socket.socket) -> None:
@@ -231,22 +189,21 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
     """The process and our end of its commands. Raises `DecoderError` where the system has no room
     for it."""
     try:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with contextlib.ExitStack() as stack:
+            kind = socket.AF_UNIX, socket.SOCK_SEQPACKET
+            ours, theirs = map(stack.enter_context, socket.socketpair(*kind))
             ours.setblocking(False)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=_environment(),
-                    start_new_session=True,  # Ctrl-C in the server's terminal is not for it
-                )
-            except BaseException:
-                ours.close()
-                raise
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "service.decoder.fork_server", str(theirs.fileno()), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C in the server's terminal is not for it
+            )
+            theirs.close()
+            stack.pop_all()
     except OSError as error:
         raise DecoderError(f"the audio decoder cannot be started: {error}") from error
     return process, ours
@@ -255,10 +212,8 @@ async def _launch() -> tuple[asyncio.subprocess.Process, socket.socket]:
 def _environment() -> dict[str, str]:
     """What the fork server may know of the server's environment: where things are, no secrets."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {
-        **kept,
-        "PYTHONPATH": path,
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "LD_BIND_NOW": "1",  # symbols are looked up once, not in every child

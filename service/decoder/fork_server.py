@@ -17,9 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Self
 
 import av
 import numpy as np
@@ -27,11 +25,10 @@ from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 
 from model_core.audio import pcm16, wav_header
-from model_core.audio.channels import stereo_matrix
+from model_core.audio.samples import stereo_matrix
 
 from . import child
-from .growing_file import ALL
-from .protocol import READY, REPORT, DecodeRequest
+from .protocol import ALL, READY, REPORT, DecodeRequest
 from .sandbox import confine_family, die_with
 
 _UNUSED = ("av.__main__", "av.datasets")  # modules of PyAV that decoding never imports
@@ -41,39 +38,16 @@ _USUAL = (  # what most uploads are: container, codec and rate (Hz)
 )
 
 
-@dataclass(frozen=True)
-class Child:
-    """A forked child. The pidfd is readable once it has ended; `report` is for the server."""
-
-    pid: int
-    pidfd: int
-    report: socket.socket
-
-    @classmethod
-    def fork(cls, connection: int, report: socket.socket) -> Self:
-        """Forks one that talks over the socket `connection`. Raises `OSError`."""
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _live(connection, parent)
-        # Until it is waited for, the pid cannot be anybody else's.
-        try:
-            return cls(pid, os.pidfd_open(pid), report)
-        except OSError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise
-
-    def fileno(self) -> int:
-        """For `selectors`."""
-        return self.pidfd
-
-    def reap(self) -> None:
-        """Reports how it has ended."""
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.pidfd)
-        _send(self.report, os.waitstatus_to_exitcode(status))
-        self.report.close()
+def main() -> None:
+    """Prepares, says that it is ready, and serves."""
+    die_with(int(sys.argv[2]))
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
+        signal.signal(number, signal.SIG_IGN)
+    commands = socket.socket(fileno=int(sys.argv[1]))
+    prepare()
+    commands.send(READY)
+    serve(commands)
+    os._exit(0)  # taking the interpreter apart takes a while
 
 
 def serve(commands: socket.socket) -> None:
@@ -82,9 +56,13 @@ def serve(commands: socket.socket) -> None:
         selector.register(commands, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                if isinstance(key.fileobj, Child):
-                    selector.unregister(key.fileobj)
-                    key.fileobj.reap()
+                if key.data is not None:  # the child of this pidfd has ended
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                    pid, report = key.data
+                    _, status = os.waitpid(pid, 0)
+                    _send(report, os.waitstatus_to_exitcode(status))
+                    report.close()
                     continue
                 try:
                     command, fds, _, _ = socket.recv_fds(commands, 64, 2)
@@ -92,39 +70,37 @@ def serve(commands: socket.socket) -> None:
                     return
                 if not command:
                     return
-                if (forked := _fork(fds)) is not None:
-                    selector.register(forked, selectors.EVENT_READ)
+                connection, report = fds[0], socket.socket(fileno=fds[1])
+                try:
+                    pid, pidfd = _fork(connection)
+                except OSError as error:
+                    _send(report, error.errno or errno.EAGAIN)
+                    report.close()
+                else:
+                    _send(report, 0, pidfd)
+                    selector.register(pidfd, selectors.EVENT_READ, (pid, report))
+                finally:
+                    os.close(connection)
 
 
-def _fork(fds: list[int]) -> Child | None:
-    """A child with the connection and the report of a command, reported; None without one."""
-    connection, report = fds[0], socket.socket(fileno=fds[1])
+def _fork(connection: int) -> tuple[int, int]:
+    """The pid of a new child that talks over the socket `connection`, and a pidfd, which is
+    readable once it has ended. Raises `OSError`."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        child.live(connection, parent)
     try:
-        forked = Child.fork(connection, report)
-    except OSError as error:
-        _send(report, error.errno or errno.EAGAIN)
-        report.close()
-        return None
-    finally:
-        os.close(connection)
-    _send(report, 0, forked.pidfd)
-    return forked
+        return pid, os.pidfd_open(pid)  # until it is waited for, the pid cannot be anybody else's
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _send(report: socket.socket, number: int, *fds: int) -> None:
     with contextlib.suppress(OSError):  # the server no longer wants to know
         socket.send_fds(report, [REPORT.pack(number)], fds)
-
-
-def _live(connection: int, parent: int) -> None:
-    """The life of a child; does not return."""
-    status = 1
-    try:
-        status = child.run(connection, parent)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
-        print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-    finally:
-        os._exit(status)
 
 
 def prepare() -> None:
@@ -151,20 +127,17 @@ def prepare() -> None:
 def _made_elsewhere() -> list[bytes]:
     """`_samples`, from a process of their own: encoders leave 12 MB that no fork need carry."""
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as sink:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                for sample in _samples():
-                    pickle.dump(sample, sink)
-                sink.flush()
-            finally:
-                os._exit(0)
-        sink.close()
-        samples = []
-        with contextlib.suppress(EOFError, pickle.UnpicklingError):
-            while True:
-                samples.append(pickle.load(source))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with os.fdopen(writing, "wb") as sink:
+                pickle.dump(list(_samples()), sink)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    samples: list[bytes] = []
+    with os.fdopen(reading, "rb") as source, contextlib.suppress(EOFError, pickle.UnpicklingError):
+        samples = pickle.load(source)
     os.waitpid(pid, 0)
     return samples
 
@@ -196,18 +169,6 @@ def _rehearse(data: bytes, request: DecodeRequest) -> None:
         ours.send(ALL)
         child.decode(request, theirs, upload, lambda seconds: None)
     os.close(upload)
-
-
-def main() -> None:
-    """Prepares, says that it is ready, and serves."""
-    die_with(int(sys.argv[2]))
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which may still drain
-        signal.signal(number, signal.SIG_IGN)
-    commands = socket.socket(fileno=int(sys.argv[1]))
-    prepare()
-    commands.send(READY)
-    serve(commands)
-    os._exit(0)  # taking the interpreter apart takes a while
 
 
 if __name__ == "__main__":

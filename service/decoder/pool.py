@@ -1,13 +1,11 @@
 """Where decoders come from: a fork server, and one child forked ahead."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
-
-from model_core.audio import RawFormat
 
 from .decoder import Decoder
 from .fork_client import Child, ForkServer
@@ -33,8 +31,9 @@ class DecoderPool:
         self._on_failure = on_failure
         self._fork_server: ForkServer | None = None
         self._starting = asyncio.Lock()
-        self._restart: asyncio.Task[None] | None = None
-        self._ahead: asyncio.Task[Child] | None = None
+        self._replacing: asyncio.Task[None] | None = None
+        self._forking: asyncio.Task[None] | None = None
+        self._ahead: Child | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -53,29 +52,16 @@ class DecoderPool:
     async def close(self) -> None:
         """Ends the fork server and with it every child, for good."""
         self._closed = True
-        if self._restart is not None:
-            self._restart.cancel()
         self._drop_ahead()
+        if self._replacing is not None:
+            self._replacing.cancel()
         async with self._starting:
             if self._fork_server is not None:
                 await self._fork_server.close()
-                self._fork_server = None
 
-    @asynccontextmanager
-    async def open(
-        self,
-        sample_rate: int,
-        channels: int,
-        raw: RawFormat | None = None,
-        max_seconds: float | None = None,
-        size: int | None = None,
-    ) -> AsyncIterator[Decoder]:
-        """A decoder for one upload, to blocks of that rate (Hz) and that many channels.
-
-        `size` is the length of the upload in bytes where it is known beforehand. Raises
-        `DecoderError` when there is none to be had.
-        """
-        request = DecodeRequest(sample_rate, channels, raw, max_seconds, size)
+    @contextlib.asynccontextmanager
+    async def open(self, request: DecodeRequest) -> AsyncIterator[Decoder]:
+        """A decoder for one upload. Raises `DecoderError` when there is none to be had."""
         try:
             async with Decoder(self._begin, self._spool_dir, request) as decoder:
                 yield decoder
@@ -85,34 +71,35 @@ class DecoderPool:
     async def _begin(self, request: DecodeRequest, upload: int) -> Child:
         """A child that works on `request`, given the descriptor of its upload: the one forked
         ahead, or a new one. Raises `DecoderError` when even a new fork server gives none."""
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
+        if self._forking is not None:
+            await asyncio.wait([self._forking])
+        tries = 2 if self._ahead is None else 3
+        while True:
+            child, self._ahead = self._ahead, None
             try:
-                child = await ahead
+                child = child or await self._fork()
                 child.begin(request, upload)
                 return child
             except DecoderError:
-                pass  # it has died while it waited
-            except BaseException:
-                _drop(ahead)
-                raise
-        try:
-            return await self._begin_anew(request, upload)
-        except DecoderError:
-            return await self._begin_anew(request, upload)
-
-    async def _begin_anew(self, request: DecodeRequest, upload: int) -> Child:
-        child = await self._fork()
-        child.begin(request, upload)
-        return child
+                tries -= 1
+                if tries == 0:
+                    raise
 
     def _fork_ahead(self) -> None:
-        if self._ahead is None and self.running and not self._closed:
-            self._ahead = asyncio.create_task(self._fork())
+        idle = self._forking is None or self._forking.done()
+        if self._ahead is None and idle and self.running and not self._closed:
+            self._forking = asyncio.create_task(self._forked_ahead())
+
+    async def _forked_ahead(self) -> None:
+        with contextlib.suppress(DecoderError):  # the next upload meets it again
+            self._ahead = await self._fork()
 
     def _drop_ahead(self) -> None:
+        if self._forking is not None:
+            self._forking.cancel()
+            self._forking = None
         if self._ahead is not None:
-            _drop(self._ahead)
+            self._ahead.connection.close()
             self._ahead = None
 
     async def _fork(self) -> Child:
@@ -123,34 +110,21 @@ class DecoderPool:
         async with self._starting:
             if self._closed:
                 raise DecoderError("the audio decoder is not running")
-            if self._fork_server is not None and self._fork_server.gone:
-                await self._fork_server.close()
-                self._fork_server = None
-            if self._fork_server is None:
-                self._fork_server = await ForkServer.start(self._lost)
+            if self._fork_server is None or self._fork_server.gone:
+                self._fork_server = await ForkServer.start()
+                self._replacing = asyncio.create_task(self._replace(self._fork_server))
             return self._fork_server
 
-    def _lost(self) -> None:
+    async def _replace(self, fork_server: ForkServer) -> None:
+        """Starts another one when this one has ended, by itself or because it hung."""
+        await fork_server.ended()
+        if self._closed:
+            return
         logger.error("the audio decoder was lost and is started again")
         self._drop_ahead()
-        self._restart = asyncio.create_task(self._start_again())
-
-    async def _start_again(self) -> None:
         try:
             await self.start()
         except DecoderError as error:
-            if self._closed:
-                return
-            logger.critical("audio cannot be decoded", error=str(error))
-            self._on_failure()
-
-
-def _drop(task: asyncio.Task[Child]) -> None:
-    """Lets a child go that nobody takes, forked already or not."""
-    task.cancel()
-    task.add_done_callback(_end)
-
-
-def _end(task: asyncio.Task[Child]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().connection.close()
+            if not self._closed:
+                logger.critical("audio cannot be decoded", error=str(error))
+                self._on_failure()

@@ -7,16 +7,17 @@ report, on which the fork server says what becomes of the child:
     int32  when it has ended: its exit status, or minus the number of the signal that ended it
 
 On the child's socket, a message is one byte for its kind, a 32-bit little-endian length, and as
-many bytes. The server sends one, and after it only the words of `growing_file`:
+many bytes. The server sends one:
 
-    J  JSON of `DecodeRequest`, and with it the descriptor of the upload
+    J  JSON of `DecodeRequest`, and with it the descriptor of the upload, read-only
 
-The child answers:
+The upload is a file that may still grow: its size says how much is there. After the request, the
+server only says that there is more (`MORE`) or that this is all (`ALL`). The child answers:
 
-    I  JSON of `SourceInfo`, once, before the first block
     A  one block, float32 little-endian `[channels, n]`
     Z  the end: the audio was whole
-    E  JSON {"error": name, "message": text}: why it is not
+    E  why it is not: text
+    L  the same, where the audio is too long
 """
 
 import json
@@ -24,15 +25,17 @@ import socket
 import struct
 from dataclasses import asdict, dataclass
 
-from model_core.audio import RawFormat, SourceInfo
+from model_core.audio import RawFormat
 from model_core.errors import AudioTooLongError, EncodecError, InvalidAudioError
 
 READY, FORK = b"ready", b"fork"
 REPORT = struct.Struct("<i")
 
-REQUEST, INFO, AUDIO, END, ERROR = b"J", b"I", b"A", b"Z", b"E"
 PREFIX = struct.Struct("<cI")
-MAX_TEXT = 1 << 16  # bytes of an I or E message
+REQUEST, AUDIO, END, ERROR, TOO_LONG = b"J", b"A", b"Z", b"E", b"L"
+ERRORS = {ERROR: InvalidAudioError, TOO_LONG: AudioTooLongError}
+MAX_TEXT = 1000  # bytes of an error
+MORE, ALL = b".", b"$"
 
 
 class DecoderError(EncodecError):
@@ -42,7 +45,7 @@ class DecoderError(EncodecError):
 @dataclass(frozen=True)
 class DecodeRequest:
     """What to decode to: Hz, channels, the raw format if there is one, the limit in seconds, and
-    the size of the upload in bytes if it is known."""
+    the size of the upload in bytes if it is known beforehand."""
 
     sample_rate: int
     channels: int
@@ -50,22 +53,10 @@ class DecodeRequest:
     max_seconds: float | None = None
     size: int | None = None
 
-    def to_bytes(self) -> bytes:
-        """JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "DecodeRequest":
-        """The request of `to_bytes`."""
-        fields = json.loads(data)
-        if fields["raw"] is not None:
-            fields["raw"] = RawFormat(**fields["raw"])
-        return cls(**fields)
-
 
 def send_request(connection: socket.socket, request: DecodeRequest, upload: int) -> None:
     """Tells a child what to do; the first message to it. Raises `OSError` when it is gone."""
-    data = request.to_bytes()
+    data = json.dumps(asdict(request)).encode()
     socket.send_fds(connection, [PREFIX.pack(REQUEST, len(data)), data], [upload])
 
 
@@ -75,35 +66,6 @@ def receive_request(connection: socket.socket) -> tuple[DecodeRequest, int]:
     head, fds, _, _ = socket.recv_fds(connection, PREFIX.size, 1)
     if len(head) < PREFIX.size or not fds:
         raise EOFError("the server closed the connection")
-    data = connection.recv(PREFIX.unpack(head)[1], socket.MSG_WAITALL)
-    return DecodeRequest.from_bytes(data), fds[0]
-
-
-def info_message(info: SourceInfo) -> bytes:
-    """The payload of an I message."""
-    return json.dumps(vars(info)).encode()
-
-
-def received_info(payload: bytes) -> SourceInfo:
-    """What an I message says. Raises `InvalidAudioError`: the child is not trusted."""
-    try:
-        return SourceInfo(**json.loads(payload))
-    except (ValueError, TypeError):
-        raise InvalidAudioError("the audio decoder failed on this input") from None
-
-
-def error_message(error: InvalidAudioError) -> bytes:
-    """The payload of an E message."""
-    text = str(error)[:1000]
-    return json.dumps({"error": type(error).__name__, "message": text}).encode()
-
-
-def received_error(payload: bytes) -> InvalidAudioError:
-    """The error of an E message, of its type."""
-    try:
-        fields = json.loads(payload)
-        message = str(fields["message"])[:1000]
-        too_long = fields["error"] == AudioTooLongError.__name__
-    except (ValueError, KeyError, TypeError):
-        return InvalidAudioError("the audio decoder failed")
-    return AudioTooLongError(message) if too_long else InvalidAudioError(message)
+    fields = json.loads(connection.recv(PREFIX.unpack(head)[1], socket.MSG_WAITALL))
+    raw = fields.pop("raw")
+    return DecodeRequest(**fields, raw=RawFormat(**raw) if raw else None), fds[0]

@@ -47,7 +47,7 @@ def confine(most_files: int) -> None:
     """
     _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
-    resource.setrlimit(resource.RLIMIT_CPU, (_FIRST_CPU, _MOST_CPU))
+    allow_cpu(0)
 
 
 def allow_cpu(audio_seconds: float) -> None:

@@ -6,11 +6,12 @@ import logging
 import sys
 import termios
 from typing import Any
+from uuid import uuid4
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .middleware import REQUEST_ID, new_request_id
+from .middleware import REQUEST_ID
 from .problems import Problem, ProblemCode, problem_response
 
 logger = logging.getLogger(__name__)
@@ -67,14 +68,11 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is not HTTP/1.1"))
-            headers = [
-                *answer.raw_headers,
-                (REQUEST_ID.encode(), new_request_id().encode()),
-                (b"Connection", b"close"),
-            ]
+            answer.headers[REQUEST_ID] = uuid4().hex
+            answer.headers["Connection"] = "close"
             to_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
             for event in (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Response(status_code=400, headers=answer.raw_headers, reason=b"Bad Request"),
                 h11.Data(data=b"" if to_head else bytes(answer.body)),
                 h11.EndOfMessage(),
             ):
@@ -84,26 +82,22 @@ class Connection(H11Protocol):
     def _watch_client(self) -> None:
         """Limit the wait for a request's head, and for the rest of a body that was answered early.
         While a call reads the body, the call itself limits the wait."""
-        answered = self.conn.our_state is h11.DONE
         idle = self.conn.their_state is h11.IDLE
-        if self._draining and not answered:  # the whole body was received
+        draining = self.conn.our_state is h11.DONE
+        if not draining and (self._draining or not idle):  # the head or the body has ended
             self._read_timer = _stopped(self._read_timer)
-        self._draining = answered
-        if not idle and not answered:
-            self._read_timer = _stopped(self._read_timer)
-        elif idle and self.timeout_keep_alive_task is None and self._between_requests():
+        self._draining = draining
+        nothing_sent = not self.conn.trailing_data[0]  # of the next request
+        after_answer = idle and self.cycle is not None and nothing_sent
+        if after_answer and self.timeout_keep_alive_task is None:
             self._read_timer = _stopped(self._read_timer)
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        elif self._read_timer is None and not self.transport.is_closing():
+        elif (idle or draining) and self._read_timer is None and not self.transport.is_closing():
             self._read_timer = self.loop.call_later(
                 self._read_timeout, self._give_up, "does not finish its request"
             )
-
-    def _between_requests(self) -> bool:
-        """Whether a request was answered and nothing of the next one was received."""
-        return self.cycle is not None and not self.conn.trailing_data[0]
 
     def _watch_answer(self) -> None:
         """Close the connection of a client that reads nothing for `write_timeout` seconds; one

@@ -4,10 +4,9 @@ rest of a body whose answer came early."""
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -30,17 +29,11 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def new_request_id() -> str:
-    """For a request whose client gave none."""
-    return uuid.uuid4().hex
-
-
 @dataclass
 class RequestStats:
     """What is known of a request while it runs. Calls fill in `model` and `audio_seconds`."""
 
     started: float = field(default_factory=time.monotonic)
-    request_id: str = ""
     model: str | None = None
     """As headers name it."""
     audio_seconds: float | None = None
@@ -54,42 +47,18 @@ class RequestStats:
 
 def request_stats(request: HTTPConnection) -> RequestStats:
     """The statistics of a request, to be filled in by its call."""
-    return _stats_in(request.scope)
-
-
-def _stats_in(scope: Scope) -> RequestStats:
-    stats = scope.setdefault("state", {}).setdefault("request_stats", RequestStats())
-    if not isinstance(stats, RequestStats):
-        raise TypeError("the request's state holds something else as request_stats")
+    stats: RequestStats = request.scope.setdefault("state", {}).setdefault(
+        "request_stats", RequestStats()
+    )
     return stats
 
 
-class RequestId:
-    """Gives every request an id, which its response and all of its log lines carry: the client's
-    where that is short and plain, else a new one."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _SANE_ID.fullmatch(given) else new_request_id()
-        _stats_in(scope).request_id = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-            await send(message)
-
-        with bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
-
-
 class RequestLog:
-    """Writes one log line for every request and counts it in the metrics."""
+    """Writes one log line for every request and counts it in the metrics.
+
+    Gives it an id, which its answer and all of its log lines carry: the client's where that is
+    short and plain, else a new one.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self._app = app
@@ -99,7 +68,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        stats = _stats_in(scope)
+        stats = request_stats(HTTPConnection(scope))
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
 
         async def counted_receive() -> Message:
             message = await receive()
@@ -108,6 +79,8 @@ class RequestLog:
             return message
 
         async def counted_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
             if message["type"] == "http.response.start":
                 stats.status = message["status"]
@@ -115,7 +88,7 @@ class RequestLog:
                 stats.bytes_out += len(message.get("body", b""))
                 stats.complete = not message.get("more_body", False)
 
-        with self._metrics.in_flight.track_inprogress():
+        with bound_contextvars(request_id=request_id), self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, counted_receive, counted_send)
             finally:
@@ -130,7 +103,7 @@ class RequestLog:
         self._metrics.bodies(stats.bytes_in, stats.bytes_out)
         if stats.status is not None and not stats.complete:
             self._metrics.response_cut_off(route)
-        fields: dict[str, Any] = {
+        fields = {
             "method": scope["method"],
             "path": scope["path"],
             "status": status,
@@ -204,7 +177,7 @@ class DrainBody:
             if last and unread and (self._stopping() or _closes(scope, headers)):
                 await send({**message, "more_body": True})
                 await drain()
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
+                message = {"type": "http.response.body"}
             await send(message)
 
         await self._app(scope, watched_receive, draining_send)
@@ -213,4 +186,4 @@ class DrainBody:
 def _closes(scope: Scope, headers: Headers) -> bool:
     """Whether the client has the connection closed after the answer."""
     tokens = {token.strip().lower() for token in headers.get("connection", "").split(",")}
-    return scope.get("http_version") == "1.0" or "close" in tokens
+    return scope["http_version"] == "1.0" or "close" in tokens

@@ -24,11 +24,8 @@ class Server(uvicorn.Server):
     """uvicorn with our connections. `on_shutdown` is called as soon as it is told to stop."""
 
     def __init__(self, app: ASGIApp, settings: Settings, on_shutdown: Callable[[], None]):
-        connection: Any = partial(
-            Connection,
-            read_timeout=settings.read_timeout,
-            write_timeout=settings.write_timeout,
-        )
+        timeouts = {"read_timeout": settings.read_timeout, "write_timeout": settings.write_timeout}
+        connection: Any = partial(Connection, **timeouts)
         super().__init__(
             uvicorn.Config(
                 app,

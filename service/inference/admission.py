@@ -40,18 +40,12 @@ class Admission:
             if self._permits.locked():
                 await self._wait(stack)
             else:
-                await self._take(stack)
-            yield
-
-    async def _take(self, stack: AsyncExitStack) -> None:
-        """A permit that `stack` gives back."""
-        await self._permits.acquire()
-        self.active += 1
-        stack.callback(self._give_back)
-
-    def _give_back(self) -> None:
-        self.active -= 1
-        self._permits.release()
+                await stack.enter_async_context(self._permits)
+            self.active += 1
+            try:
+                yield
+            finally:
+                self.active -= 1
 
     async def _wait(self, stack: AsyncExitStack) -> None:
         if self.waiting >= self._max_waiting:
@@ -63,7 +57,7 @@ class Admission:
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout), alongside(self._until_closing()):
-                await self._take(stack)
+                await stack.enter_async_context(self._permits)
         except TimeoutError:
             detail = f"no permit within {self._timeout:g} s"
             raise Problem(ProblemCode.WAITED_TOO_LONG, detail) from None

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from model_core.codec.work import FunctionTask, Work
+from model_core.codec.work import Task, Work
 
 from .worker_queue import DeviceQueue
 
@@ -82,4 +82,4 @@ def device_probe(device: str) -> Work:
             raise RuntimeError(f"{device} adds 0 to {_PROBE_NUMBERS - 1} up to {found}")
         return [found for _ in items]
 
-    return Work(FunctionTask("probe", "none", 1, run, device), None, 0.0)
+    return Work(Task("probe", "none", 1, run, device), None, 0.0)

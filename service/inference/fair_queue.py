@@ -1,30 +1,69 @@
-"""The order of what waits: fair between streams, batched by task."""
+"""What streams put into the queue, and its order: fair between streams, batched by task."""
 
+import asyncio
 import heapq
 import itertools
 import math
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from model_core.codec.work import Task, Work
 
-from .batch import Job, Part, StreamKey
+
+class StreamKey:
+    """A stream, as the queue knows it."""
+
+
+@dataclass(eq=False)
+class Job:
+    """Works of one stream and one task that run in their order, however many at a time, and the
+    future that gets their results.
+
+    The future belongs to the event loop; a worker only asks it whether it was cancelled.
+    """
+
+    stream: StreamKey
+    works: Sequence[Work]
+    future: asyncio.Future[list[Any]]
+    part: Sequence[Work] = ()
+    """Those in the batch that it was last taken for."""
+    results: list[Any] = field(default_factory=list)
+    """Of the works that have run."""
+    waiting_since: float = 0.0
+    """On the monotonic clock: when it was last put into the queue."""
+
+    @property
+    def task(self) -> Task:
+        return self.works[0].task
+
+    @property
+    def left(self) -> int:
+        """How many works have not run yet."""
+        return len(self.works) - len(self.results)
+
+    def succeed(self) -> None:
+        if not self.future.done():
+            self.future.set_result(self.results)
+
+    def fail(self, error: Exception) -> None:
+        if isinstance(error, StopIteration):  # a future cannot carry it
+            error = RuntimeError(f"the work raised {error!r}")
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class _Place(NamedTuple):
-    """Where a job's next work stands on the clock; first come, first served among those that end
-    at the same time."""
+    """Where a work stands on the clock; first come, first served among those that end at the same
+    time."""
 
     end: float
     number: int
     start: float
     job: Job
     number_of_work: int
-
-    @property
-    def work(self) -> Work:
-        return self.job.works[self.number_of_work]
 
 
 class FairQueue:
@@ -56,10 +95,9 @@ class FairQueue:
         start = max(self._clock, self._ends.get(job.stream, 0.0))
         if not self.jobs:
             self._clock = start  # never behind all that wait
-        end = start + job.works[job.done].cost
-        self._ends[job.stream] = end
-        heap = self._heaps.setdefault(id(job.task), [])
-        heapq.heappush(heap, _Place(end, next(self._numbers), start, job, job.done))
+        place = self._place(job, len(job.results), start)
+        self._ends[job.stream] = place.end
+        heapq.heappush(self._heaps.setdefault(id(job.task), []), place)
         self.jobs += 1
         self.works += job.left
 
@@ -78,16 +116,28 @@ class FairQueue:
         waiting = itertools.accumulate(place.job.left for place in self._heap())
         return any(count >= works for count in waiting)
 
-    def take_one_each(self, most: int, seconds: float) -> list[Part]:
-        """The next work of each job of that task: of `most` jobs, and no more audio than `seconds`,
-        unless a single one has."""
-        return self._take(most, seconds, again=False)
-
-    def take_in_turn(self, most: int, seconds: float = math.inf) -> list[Part]:
-        """The next works of that task one after another, so several of a job where its turn comes
-        again before the others': `most` works, and no more audio than `seconds`, unless a single
-        one has."""
-        return self._take(most, seconds, again=True)
+    def take(self, most: int, seconds: float = math.inf, *, one_each: bool = False) -> list[Job]:
+        """Jobs of that task, each with its `part`: `most` works one after another, and no more
+        audio than `seconds`, unless a single one has. Several are of one job where its turn comes
+        again before the others', unless it is `one_each`. Empty where all clients have gone."""
+        heap = self._heap()
+        task_id = id(heap[0].job.task)
+        taken, gone = self._pop(heap, most, seconds, one_each)
+        # The next works of jobs that were taken are not in the queue until those taken have run.
+        if not one_each and any(count < job.left for job, count in taken.items()):
+            heap[:] = [place for place in heap if place.job not in taken]
+            heapq.heapify(heap)
+        if not heap:
+            del self._heaps[task_id]
+        for job in (*gone, *taken):
+            self.jobs -= 1
+            self.works -= job.left
+        for job, count in taken.items():
+            done = len(job.results)
+            job.part = job.works[done : done + count]
+        batch = list(taken)
+        self._move_on(batch)
+        return batch
 
     def clear(self) -> list[Job]:
         """Nothing waits any longer; returns the jobs that did, in their order."""
@@ -100,60 +150,39 @@ class FairQueue:
         """Of the task whose turn it is."""
         return min(self._heaps.values(), key=lambda heap: heap[0][:2])
 
-    def _take(self, most: int, seconds: float, again: bool) -> list[Part]:
-        heap = self._heap()
-        task_id = id(heap[0].job.task)
-        taken, gone = self._pop(heap, most, seconds, again)
-        # The next works of jobs that were taken are not in the queue until those taken have run.
-        if again and any(count < job.left for job, count in taken.items()):
-            heap[:] = [place for place in heap if place.job not in taken]
-            heapq.heapify(heap)
-        if not heap:
-            del self._heaps[task_id]
-        for job in (*gone, *taken):
-            self.jobs -= 1
-            self.works -= job.left
-        parts = [Part(job, job.works[job.done : job.done + count]) for job, count in taken.items()]
-        self._move_on(parts)
-        return parts
+    def _place(self, job: Job, index: int, start: float) -> _Place:
+        return _Place(start + job.works[index].cost, next(self._numbers), start, job, index)
 
     def _pop(
-        self, heap: list[_Place], most: int, seconds: float, again: bool
+        self, heap: list[_Place], most: int, seconds: float, one_each: bool
     ) -> tuple[dict[Job, int], list[Job]]:
         """How many works of which jobs are next, and the jobs on the way whose clients have gone.
-        With `again`, a job's next work is put into the heap each time one is taken."""
+        Unless `one_each`, a job's next work is put into the heap each time one is taken."""
         taken: dict[Job, int] = {}
         gone: list[Job] = []
         works, audio = 0, 0.0
         while heap and works < most:
-            place = heap[0]
-            job, work = place.job, place.work
+            end, _, _, job, index = heap[0]
             if job.future.cancelled():
                 heapq.heappop(heap)
                 taken.pop(job, None)  # it may go at any moment
                 gone.append(job)
                 continue
-            audio += work.cost
+            audio += job.works[index].cost
             if works and audio > seconds:
                 break
             heapq.heappop(heap)
             works += 1
             taken[job] = taken.get(job, 0) + 1
-            self._ends[job.stream] = max(self._ends[job.stream], place.end)
-            if again and place.number_of_work + 1 < len(job.works):
-                heapq.heappush(heap, self._after(place))
+            self._ends[job.stream] = max(self._ends[job.stream], end)
+            if not one_each and index + 1 < len(job.works):
+                heapq.heappush(heap, self._place(job, index + 1, end))
         return taken, gone
 
-    def _after(self, place: _Place) -> _Place:
-        """The place of the job's next work."""
-        following = place.number_of_work + 1
-        end = place.end + place.job.works[following].cost
-        return _Place(end, next(self._numbers), place.end, place.job, following)
-
-    def _move_on(self, parts: list[Part]) -> None:
+    def _move_on(self, batch: Sequence[Job]) -> None:
         """Advance the clock by what is taken, divided among all who wait."""
-        done = sum(work.cost for part in parts for work in part.works)
-        self._clock += done / (len(parts) + self.jobs + 1)
+        done = sum(work.cost for job in batch for work in job.part)
+        self._clock += done / (len(batch) + self.jobs + 1)
         starts = [place.start for heap in self._heaps.values() for place in heap]
         if starts:
             self._clock = max(self._clock, min(starts))

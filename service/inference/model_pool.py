@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -16,7 +17,7 @@ from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
 from model_core.engine import EngineOptions
-from model_core.engine.device import find_device
+from model_core.engine.choose import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 
 from ..http.problems import Problem, ProblemCode
@@ -33,9 +34,6 @@ def choose_device(wanted: str) -> str:
         return find_device(wanted)
     except LookupError as error:
         raise ValueError(f"{error}; cpu and auto run without one") from error
-
-
-HINT = "--models (ENCODEC_MODELS) names the models to serve, where the weights lack one"
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ class ModelPool:
         self._max_batch: dict[ModelConfig, int] = {}  # as the first engine chose it
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
-        self._extra: OrderedDict[str, Codec] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[Codec]] = {}
+        self._extra: OrderedDict[tuple[str, bool], Codec] = OrderedDict()
+        self._loading: dict[tuple[str, bool], asyncio.Task[Codec]] = {}
         self._start: asyncio.Task[None] | None = None
         self.error: str | None = None
         """Why the models could not be loaded."""
@@ -107,15 +105,11 @@ class ModelPool:
         if name not in CONFIGS:
             detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
             raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
-        registry = self.require_ready()
-        codec = self._warm.get(name)
-        if codec is None:
-            # Not the key of a header, which names certain weights: these are the ones to code with.
-            codec = await self._get_extra(f"={name}", lambda: registry.find(name))
+        self.require_ready()
+        codec = self._warm.get(name) or await self._get_extra(name, exact=False)
         if lm and not codec.has_lm:
-            raise Problem(
-                ProblemCode.LM_UNAVAILABLE, f"there is no language model for {codec.name}"
-            )
+            detail = f"there is no language model for {codec.name}"
+            raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
         return codec
 
     async def for_header(self, header: Header) -> Codec:
@@ -124,19 +118,17 @@ class ModelPool:
         Raises `Problem` 400 where the name is no model's, 409 where the language model is not
         here, 503 while models are loaded, and `EncodecError` where the weights are not available.
         """
-        registry = self.require_ready()
+        self.require_ready()
         for codec in self._warm.values():
             if _decodes(codec, header):
                 return codec
         try:
-            codec = await self._get_extra(header.model, lambda: registry.find_exact(header.model))
+            codec = await self._get_extra(header.model, exact=True)
         except UnknownModelError as error:
             raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
         if not _decodes(codec, header):
-            raise Problem(
-                ProblemCode.LM_UNAVAILABLE,
-                f"the language model that {header.model} was coded with is not here",
-            )
+            detail = f"the language model that {header.model} was coded with is not here"
+            raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
         return codec
 
     async def available(self, header: Header) -> bool:
@@ -147,20 +139,20 @@ class ModelPool:
         if any(_decodes(codec, header) for codec in known):
             return True
         try:
-            found = await in_thread(lambda: registry.find_exact(header.model), "find")
+            found = await _in_thread(lambda: registry.find_exact(header.model), "find")
         except (UnknownModelError, WeightsUnavailableError, WeightsError):
             return False
         return not header.lm or found.lm_header_name == header.model
 
     def served(self) -> list[ServedModel]:
         """The models of the settings, in their order."""
-        return [self._served(name) for name in self._settings.models]
-
-    def _served(self, name: str) -> ServedModel:
-        codec = self._warm.get(name)
-        config = CONFIGS[name] if codec is None else codec.config
-        state: State = self.state if codec is None else "ready"
-        return ServedModel(config, self._device, state, codec)
+        served = []
+        for name in self._settings.models:
+            codec = self._warm.get(name)
+            config = CONFIGS[name] if codec is None else codec.config
+            state: State = self.state if codec is None else "ready"
+            served.append(ServedModel(config, self._device, state, codec))
+        return served
 
     def require_ready(self) -> Registry:
         """The registry of weights. Raises `Problem` 503 unless all models are warm."""
@@ -172,61 +164,61 @@ class ModelPool:
 
     async def _load_all(self) -> None:
         try:
-            self._registry = await in_thread(self._open_registry, "weights")
-            for name in self._settings.models:
-                registry = self._registry
-                codec = await in_thread(
-                    lambda: self._load(registry, registry.find(name)),  # noqa: B023  awaited here
-                    f"load-{name}",
-                )
+            settings = self._settings
+            self._registry = registry = await _in_thread(
+                lambda: Registry(settings.weights, cache_dir=settings.cache_dir), "weights"
+            )
+            for name in settings.models:
+                codec = await self._load(registry, name)
                 self._warm[name] = codec
                 self._on_ready(name)
                 logger.info("model is ready", model=codec.name, **_log_fields(codec))
         except Exception as error:
-            missing = isinstance(error, WeightsUnavailableError)
-            self.error = f"{error}; {HINT}" if missing else str(error)
-            known = isinstance(error, EncodecError)
-            logger.critical("models could not be loaded", error=self.error, exc_info=not known)
+            self.error = str(error)
+            if isinstance(error, WeightsUnavailableError):
+                self.error += "; --models (ENCODEC_MODELS) names the models to serve"
+                self.error += ", where the weights lack one"
+            unknown = not isinstance(error, EncodecError)
+            logger.critical("models could not be loaded", error=self.error, exc_info=unknown)
             self._on_failure()
 
-    def _open_registry(self) -> Registry:
-        return Registry(self._settings.weights, cache_dir=self._settings.cache_dir)
+    async def _load(self, registry: Registry, name: str, *, exact: bool = False) -> Codec:
+        """Load and warm one set of weights; takes seconds."""
 
-    def _load(self, registry: Registry, found: WeightSet) -> Codec:
-        """Load and warm one set of weights; takes seconds.
+        def load() -> Codec:
+            found = registry.find_exact(name) if exact else registry.find(name)
+            lm = _fetch_lm(registry, found)
+            with self._making:  # one at a time, since it may block the device
+                # As for the first weights of this shape: so those that are loaded again make the
+                # same codes again, and nothing is measured while requests wait.
+                chosen = self._max_batch.get(found.config, self._options.max_batch)
+                options = replace(self._options, max_batch=chosen)
+                codec = Codec.from_weights(found, lm, self._device, options)
+                codec.warm_up()
+                self._max_batch[found.config] = codec.engine.max_batch
+            return codec
 
-        Only one is warmed at a time, since that may block the device. The size of a batch is
-        chosen once for all weights of one shape, so that weights that are loaded again make the
-        same codes again, and nothing is measured while requests wait.
-        """
-        lm = _fetch_lm(registry, found)
-        with self._making:
-            chosen = self._max_batch.get(found.config, self._options.max_batch)
-            options = replace(self._options, max_batch=chosen)
-            codec = Codec.from_weights(found, lm, self._device, options)
-            codec.warm_up()
-            self._max_batch[found.config] = codec.engine.max_batch
-        return codec
+        return await _in_thread(load, f"load-{name}")
 
-    async def _get_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
+    async def _get_extra(self, name: str, *, exact: bool) -> Codec:
         """A codec that is not kept warm; loaded once however many ask for it at once."""
+        key = name, exact  # "exact" even a plain name stands for certain weights
         if key in self._extra:
             self._extra.move_to_end(key)
             return self._extra[key]
         if key not in self._loading:
-            task = asyncio.create_task(self._load_extra(key, find))
+            task = asyncio.create_task(self._load_extra(name, exact))
             self._loading[key] = task
             task.add_done_callback(lambda _: self._loading.pop(key, None))
         return await asyncio.shield(self._loading[key])
 
-    async def _load_extra(self, key: str, find: Callable[[], WeightSet]) -> Codec:
-        registry = self.require_ready()
+    async def _load_extra(self, name: str, exact: bool) -> Codec:
         try:
-            codec = await in_thread(lambda: self._load(registry, find()), f"load-{key}")
+            codec = await self._load(self.require_ready(), name, exact=exact)
         except WeightsError as error:
             logger.error("weights are not intact", error=str(error))
             raise
-        self._extra[key] = codec
+        self._extra[name, exact] = codec
         while len(self._extra) > self._settings.extra_models:
             self._extra.popitem(last=False)
         logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))
@@ -235,9 +227,7 @@ class ModelPool:
 
 def _decodes(codec: Codec, header: Header) -> bool:
     """Whether the file was made with this codec's weights."""
-    if header.lm and not codec.has_lm:
-        return False
-    return codec.header_name(header.lm) == header.model
+    return header.model == (codec.lm_name if header.lm else codec.name)
 
 
 def _fetch_lm(registry: Registry, found: WeightSet) -> LMSet | None:
@@ -256,9 +246,10 @@ def _fetch_lm(registry: Registry, found: WeightSet) -> LMSet | None:
 
 def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
     found = codec.weights
+    assert found is not None
     return {
-        "weights": None if found is None else found.source,
-        "note": None if found is None else found.note,
+        "weights": found.source,
+        "note": found.note,
         "n_filters": codec.config.n_filters,
         "lm": codec.has_lm,
         "device": codec.device,
@@ -270,31 +261,17 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
     }
 
 
-async def in_thread(function: Callable[[], T], name: str) -> T:
-    """The result of `function`, run in a new daemon thread.
-
-    Unlike an executor's, the thread does not delay the end of the process: a download that hangs
-    must not.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def finish(result: T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
+async def _in_thread(function: Callable[[], T], name: str) -> T:
+    """The result of `function`, run in a new daemon thread. Unlike an executor's, it does not delay
+    the end of the process: a download that hangs must not."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # the thread goes on if nobody waits any longer
 
     def run() -> None:
-        result, error = None, None
         try:
-            result = function()
-        except Exception as raised:  # noqa: BLE001  raised where it is awaited
-            error = raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(finish, result, error)
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001  raised where it is awaited
+            future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)

@@ -1,27 +1,25 @@
 """The batching worker queue between the calls and the networks.
 
-Streams put in works; a batch is what waits for the same task, at most as much as the task takes,
-and is never held back while a worker is idle; worker threads run it and the results go back to the
-event loop. Works whose client has gone are dropped when they are taken, a bad item fails alone, and
-a worker that dies fails everything in the queue and is reported so that the process ends.
+Works whose client has gone are dropped when they are taken, a bad item fails alone, and a worker
+that dies fails everything in the queue and is reported so that the process ends.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from model_core.codec.work import CPU, Task, Work
 from model_core.engine import BATCHES_AT_ONCE
 
-from .batch import Job, Part, StreamKey
 from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
-from .worker_queue import CpuQueue, DeviceQueue, WorkerQueue
+from .fair_queue import Job, StreamKey
+from .worker_queue import DeviceQueue, WorkerQueue
 
 logger = structlog.get_logger(__name__)
 
@@ -34,6 +32,9 @@ Larger ones gain little there (`benchmarks`)."""
 
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
+
+_NOT_RUNNING = "the queue is not running"
+_STOPPING = "the service is stopping"
 
 
 class SchedulerError(Exception):
@@ -76,115 +77,72 @@ class Scheduler:
         self._on_death = on_death
         self._step_timeout = step_timeout
         self._probe = probe
-        self._cpu = CpuQueue(threads, CPU_BATCH_SECONDS)
+        self._cpu = WorkerQueue(threads, CPU_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
         self._device = None if device == CPU else DeviceQueue(BATCHES_AT_ONCE)
+        self._queues = [self._cpu] + ([] if self._device is None else [self._device])
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._refusal: str | None = "the queue is not running"
-        self._stopping = self._dead = False
-        self._workers: list[threading.Thread] = []
-        self._watches: list[asyncio.Task[NoReturn]] = []
-        self._jobs: set[Job] = set()  # that have no result yet
-
-    @property
-    def refusal(self) -> str | None:
+        self.refusal: str | None = _NOT_RUNNING
         """Why no work is taken; None while it is, all workers live and the device works."""
-        return self._refusal
-
-    @property
-    def healthy(self) -> bool:
-        """Whether work is taken."""
-        return self._refusal is None
+        self._workers: list[threading.Thread] = []
+        self._watches: list[asyncio.Task[None]] = []
+        self._jobs: set[Job] = set()  # that have no result yet
 
     @property
     def depth(self) -> int:
         """Works that wait."""
-        return sum(queue.depth for queue in self._queues.values())
-
-    @property
-    def _queues(self) -> dict[str, WorkerQueue]:
-        """By the kind of device."""
-        queues: dict[str, WorkerQueue] = {"cpu": self._cpu}
-        return queues if self._device is None else queues | {"device": self._device}
+        return sum(queue.depth for queue in self._queues)
 
     def start(self) -> None:
         """Start the workers, and watch the device; called on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._refusal = None
-        for kind, queue in self._queues.items():
+        self.refusal = None
+        for queue in self._queues:
             for number in range(queue.workers):
-                name = f"{kind}-worker-{number}"
+                name = f"{queue.kind}-worker-{number}"
                 worker = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
                 worker.start()
                 self._workers.append(worker)
         if self._device is not None:
-            self._watch(until_overdue(self._device, self._step_timeout))
-            self._watch(until_it_fails(self._device, self._probe, self.submit))
+            overdue = until_overdue(self._device, self._step_timeout)
+            failure = until_it_fails(self._device, self._probe, self.submit)
+            self._watches = [asyncio.create_task(self._watch(w)) for w in (overdue, failure)]
 
-    def _watch(self, watching: Coroutine[Any, Any, NoReturn]) -> None:
-        def ended(watch: asyncio.Task[NoReturn]) -> None:
-            if not watch.cancelled() and (error := watch.exception()) is not None:
-                self._die(error)
-
-        watch = asyncio.create_task(watching)
-        watch.add_done_callback(ended)
-        self._watches.append(watch)
+    async def _watch(self, watching: Awaitable[None]) -> None:
+        try:
+            await watching
+        except Exception as error:  # noqa: BLE001  whatever it was, nobody watches any longer
+            self._die(error)
 
     async def stop(self) -> None:
         """Refuse further work, fail what waits, and wait a while for what runs, unless a worker or
         the device has died, which may never finish."""
-        if self._refusal is None:
-            self._refusal, self._stopping = "the service is stopping", True
+        alive = self.refusal is None
+        if alive:
+            self.refusal = _STOPPING
         self._close()
-        workers, self._workers = self._workers, []
-        if not self._dead:
-            await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in workers))
+        if alive:
+            await asyncio.gather(*(asyncio.to_thread(w.join, PATIENCE) for w in self._workers))
         self._fail_all()
 
     async def submit(self, work: Work) -> Any:
-        """The result of one work of a stream of its own; raises and is cancelled as `run`."""
-        return (await self.run([work]))[0]
+        """The result of one work of a stream of its own; else as `Stream.run`."""
+        (result,) = await self.stream().run([work])
+        return result
 
     def stream(self) -> "Stream":
         """A new stream."""
-        return Stream(self)
-
-    async def run(
-        self, works: Sequence[Work], stream: StreamKey | None = None, *, in_order: bool = False
-    ) -> list[Any]:
-        """The results of works of one task, in their order; raises what a work raises, or
-        `SchedulerError`.
-
-        They run at the same time, or with `in_order` one after another, several in one batch where
-        that suits the queue. Cancelling withdraws those that do not run yet.
-        """
-        stream = stream or StreamKey()
-        if in_order:
-            return await self._enqueue(works, stream) if works else []
-        results: list[Any] = []
-        for start in range(0, len(works), WORKS_AT_ONCE):
-            futures: list[asyncio.Future[list[Any]]] = []
-            try:
-                for work in works[start : start + WORKS_AT_ONCE]:
-                    futures.append(self._enqueue([work], stream))
-                results += [result for (result,) in await asyncio.gather(*futures)]
-            finally:
-                for future in futures:
-                    future.cancel()
-        return results
-
-    def _queue_of(self, task: Task) -> WorkerQueue:
-        if self._device is None or task.device == CPU:
-            return self._cpu
-        return self._device
+        return Stream(self._enqueue)
 
     def _enqueue(self, works: Sequence[Work], stream: StreamKey) -> asyncio.Future[list[Any]]:
-        if self._refusal is not None:
+        if self.refusal is not None:
             raise self._error()
         job = Job(stream, works, asyncio.get_running_loop().create_future())
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
-        self._queue_of(job.task).put(job)
+        on_cpu = job.task.device == CPU
+        queue = self._cpu if self._device is None or on_cpu else self._device
+        queue.put(job)
         self._observer.queue_depth(self.depth)
         return job.future
 
@@ -195,18 +153,18 @@ class Scheduler:
                 use_one_thread()
             while batch := queue.take():
                 self._observer.queue_depth(self.depth)
-                unfinished = self._run(batch.parts, 1 + queue.spare())
+                unfinished = self._run(batch, 1 + queue.spare())
                 for job in queue.done(batch, unfinished):
                     self._tell(partial(job.fail, self._error()))
         except BaseException as error:  # noqa: BLE001  whatever it was, it ends the service
             self._die(error)
 
-    def _run(self, parts: Sequence[Part], threads: int) -> list[Job]:
+    def _run(self, batch: Sequence[Job], threads: int) -> list[Job]:
         """Run a batch on `threads` threads. Returns the jobs that have works left."""
-        task = parts[0].job.task
-        works = [work for part in parts for work in part.works]
+        task = batch[0].task
+        works = [work for job in batch for work in job.part]
         started = time.monotonic()
-        waited = [started - part.job.waiting_since for part in parts for _ in part.works]
+        waited = [started - job.waiting_since for job in batch for _ in job.part]
         self._observer.batch_started(task, waited)
         try:
             results = task.run([work.item for work in works], threads)
@@ -215,23 +173,18 @@ class Scheduler:
         except Exception as error:
             if is_lost(error):
                 raise
-            if len(parts) > 1:
-                return [job for part in parts for job in self._run([part], threads)]
-            self._tell(partial(parts[0].job.fail, error))
+            if len(batch) > 1:
+                return [left for job in batch for left in self._run([job], threads)]
+            self._tell(partial(batch[0].fail, error))
             return []
         audio = sum(work.cost for work in works)
         self._observer.batch_done(task, audio, time.monotonic() - started)
-        return self._hand_out(parts, results)
-
-    def _hand_out(self, parts: Sequence[Part], results: Sequence[Any]) -> list[Job]:
-        """Give each job its results; returns the jobs that have works left."""
         rest = iter(results)
-        for part in parts:
-            part.job.results.extend(islice(rest, len(part.works)))
-        finished = [part.job for part in parts if not part.job.left]
-        if finished:
+        for job in batch:
+            job.results.extend(islice(rest, len(job.part)))
+        if finished := [job for job in batch if not job.left]:
             self._tell(partial(_succeed, finished))
-        return [part.job for part in parts if part.job.left and not part.job.future.cancelled()]
+        return [job for job in batch if job.left and not job.future.cancelled()]
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """Have the event loop call it; once the loop is closed nobody waits for it."""
@@ -241,11 +194,10 @@ class Scheduler:
     def _die(self, error: BaseException) -> None:
         if isinstance(error, DeviceError):
             logger.critical("the device is lost", error=str(error))
-            refusal = "the device of the service no longer works"
+            self.refusal = "the device of the service no longer works"
         else:
             logger.critical("a worker died", exc_info=error)
-            refusal = "a worker of the service has died"
-        self._refusal, self._stopping, self._dead = refusal, False, True
+            self.refusal = "a worker of the service has died"
 
         def fail_all() -> None:
             self._close()
@@ -255,13 +207,13 @@ class Scheduler:
         self._tell(fail_all)
 
     def _error(self) -> SchedulerError:
-        return SchedulerError(self._refusal or "the queue is not running", self._stopping)
+        return SchedulerError(self.refusal or _NOT_RUNNING, stopping=self.refusal == _STOPPING)
 
     def _close(self) -> None:
         """Stop watching the device, and fail what waits."""
         for watch in self._watches:
             watch.cancel()
-        for queue in self._queues.values():
+        for queue in self._queues:
             for job in queue.close():
                 job.fail(self._error())
         self._observer.queue_depth(0)
@@ -282,9 +234,26 @@ class Stream(StreamKey):
     The queue is fair between streams, so all works of a request go through one.
     """
 
-    def __init__(self, scheduler: Scheduler):
-        self._scheduler = scheduler
+    def __init__(self, enqueue: Callable[[Sequence[Work], StreamKey], asyncio.Future[list[Any]]]):
+        self._enqueue = enqueue
 
     async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:
-        """As `Scheduler.run`."""
-        return await self._scheduler.run(works, self, in_order=in_order)
+        """As `Runner.run`; raises `SchedulerError` too. Cancelling withdraws the works that do not
+        run yet.
+
+        They run at the same time, or with `in_order` one after another, several in one batch where
+        that suits the queue.
+        """
+        if in_order:
+            return await self._enqueue(works, self) if works else []
+        results: list[Any] = []
+        for start in range(0, len(works), WORKS_AT_ONCE):
+            futures: list[asyncio.Future[list[Any]]] = []
+            try:
+                for work in works[start : start + WORKS_AT_ONCE]:
+                    futures.append(self._enqueue([work], self))
+                results += [result for (result,) in await asyncio.gather(*futures)]
+            finally:
+                for future in futures:
+                    future.cancel()
+        return results

@@ -3,13 +3,9 @@
 import math
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from model_core.codec.work import Task
-
-from .batch import Batch, Job
-from .fair_queue import FairQueue
+from .fair_queue import FairQueue, Job
 
 TAKEN_AT = 0.75
 """Share of a batch's time after which the next one is taken, so that it is written before this
@@ -18,12 +14,21 @@ one ends."""
 _NEWEST = 0.25  # weight of the last batch in the estimate for the next one
 
 
-class WorkerQueue(ABC):
+class WorkerQueue:
     """Jobs are put in on the event loop's thread; workers take batches and report when each is
-    done."""
+    done. A batch is jobs of one task whose `part`s run together.
 
-    def __init__(self, workers: int):
+    Here the workers compute side by side, each on a core: a batch is taken as soon as a worker is
+    free, and is the worker's share of what waits, one work of each stream. A stream that waits
+    alone gets as many works as a batch may have; idle workers then lend their threads.
+    """
+
+    kind = "cpu"
+
+    def __init__(self, workers: int, batch_seconds: float = math.inf):
+        """A batch holds no more audio than `batch_seconds`, unless a single work does."""
         self.workers = workers
+        self._batch_seconds = batch_seconds
         self._fair = FairQueue()
         self._changed = threading.Condition()
         self._idle = 0
@@ -45,29 +50,28 @@ class WorkerQueue(ABC):
             self._fair.put(job)
             self._changed.notify()
 
-    def take(self) -> Batch | None:
-        """The next batch, as soon as it is time; None once the queue is closed."""
+    def take(self) -> list[Job]:
+        """The next batch, as soon as it is time; empty once the queue is closed."""
         with self._changed:
             while not self._closed:
                 delay = self._delay() if self._fair.jobs else None
                 if delay == 0:
-                    batch = self._choose()
-                    if batch.parts:
+                    if batch := self._choose():
                         return batch
                 else:
                     self._idle += 1
                     self._changed.wait(delay)
                     self._idle -= 1
-        return None
+        return []
 
-    def done(self, batch: Batch, unfinished: Sequence[Job]) -> list[Job]:
+    def done(self, batch: Sequence[Job], unfinished: Sequence[Job]) -> Sequence[Job]:
         """A batch has ended; those of its jobs that are unfinished wait again, at once.
 
         Returns the jobs that will not be taken any more, because the queue was closed.
         """
         with self._changed:
             if self._closed:
-                return list(unfinished)
+                return unfinished
             for job in unfinished:
                 self._fair.put(job)
             self._changed.notify(max(0, len(unfinished) - 1))  # this worker takes one itself
@@ -80,35 +84,18 @@ class WorkerQueue(ABC):
             self._changed.notify_all()
             return self._fair.clear()
 
-    @abstractmethod
     def _delay(self) -> float | None:
         """Seconds until the next batch should be taken; 0 for now, None for not before something
         changes."""
-
-    @abstractmethod
-    def _choose(self) -> Batch:
-        """Take a batch; an empty one where all clients have gone."""
-
-
-class CpuQueue(WorkerQueue):
-    """For workers that compute side by side, each on a core: a batch is taken as soon as a worker
-    is free, and is the worker's share of what waits, one work of each stream. A stream that waits
-    alone gets as many works as a batch may have; idle workers then lend their threads."""
-
-    def __init__(self, workers: int, batch_seconds: float = math.inf):
-        """A batch holds no more audio than `batch_seconds`, unless a single work does."""
-        super().__init__(workers)
-        self._batch_seconds = batch_seconds
-
-    def _delay(self) -> float:
         return 0.0
 
-    def _choose(self) -> Batch:
-        fair, seconds = self._fair, self._batch_seconds
+    def _choose(self) -> list[Job]:
+        """Take a batch; an empty one where all clients have gone."""
+        fair = self._fair
         if fair.jobs == 1:
-            return Batch(fair.take_in_turn(fair.works, seconds))
+            return fair.take(fair.works, self._batch_seconds)
         share = -(-fair.jobs_in_turn // self.workers)
-        return Batch(fair.take_one_each(min(fair.task.max_batch, share), seconds))
+        return fair.take(min(fair.task.max_batch, share), self._batch_seconds, one_each=True)
 
 
 class DeviceQueue(WorkerQueue):
@@ -121,9 +108,12 @@ class DeviceQueue(WorkerQueue):
     batch is written and read while the other is computed.
     """
 
+    kind = "device"
+
     def __init__(self, workers: int):
         super().__init__(workers)
-        self._running: dict[Batch, float] = {}  # in their order; since when the device has each
+        # The first job of each batch that runs, in their order; since when the device has it.
+        self._running: dict[Job, float] = {}
         self._idle_since = time.monotonic()
         self._seconds: dict[tuple[str, str], float] = {}  # that a batch of a task takes
 
@@ -139,37 +129,31 @@ class DeviceQueue(WorkerQueue):
             busy = self._running or self._fair.jobs
             return 0.0 if busy else time.monotonic() - self._idle_since
 
-    def done(self, batch: Batch, unfinished: Sequence[Job]) -> list[Job]:
+    def done(self, batch: Sequence[Job], unfinished: Sequence[Job]) -> Sequence[Job]:
         """As `WorkerQueue`."""
+        first = batch[0]
         with self._changed:
-            self._note_end(batch)
+            now = self._idle_since = time.monotonic()
+            was_in_turn = first is next(iter(self._running))
+            seconds, key = now - self._running.pop(first), (first.task.name, first.task.model)
+            before = self._seconds.get(key, seconds)
+            self._seconds[key] = before + _NEWEST * (seconds - before)
+            if was_in_turn and self._running:  # the next one's turn on the device begins now
+                self._running[next(iter(self._running))] = now
+            self._changed.notify_all()
             return super().done(batch, unfinished)
 
     def _delay(self) -> float | None:
         if not self._running or self._fair.has_in_turn(self._fair.task.max_batch):
             return 0.0
-        batch, started = next(iter(self._running.items()))
-        seconds = self._seconds.get(_key(batch.task))
+        first, started = next(iter(self._running.items()))
+        seconds = self._seconds.get((first.task.name, first.task.model))
         if seconds is None:
             return None
         return max(0.0, started + TAKEN_AT * seconds - time.monotonic())
 
-    def _choose(self) -> Batch:
-        batch = Batch(self._fair.take_in_turn(self._fair.task.max_batch))
-        if batch.parts:
-            self._running[batch] = time.monotonic()
+    def _choose(self) -> list[Job]:
+        batch = self._fair.take(self._fair.task.max_batch)
+        if batch:
+            self._running[batch[0]] = time.monotonic()
         return batch
-
-    def _note_end(self, batch: Batch) -> None:
-        now = self._idle_since = time.monotonic()
-        is_first = batch is next(iter(self._running))
-        seconds, key = now - self._running.pop(batch), _key(batch.task)
-        before = self._seconds.get(key, seconds)
-        self._seconds[key] = before + _NEWEST * (seconds - before)
-        if is_first and self._running:  # the next one's turn on the device begins now
-            self._running[next(iter(self._running))] = now
-        self._changed.notify_all()
-
-
-def _key(task: Task) -> tuple[str, str]:
-    return task.name, task.model

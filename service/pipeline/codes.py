@@ -69,24 +69,18 @@ class CodesSpool:
 
     def __init__(self, file: BinaryIO, num_codebooks: int):
         self._file = file
+        self._offsets: list[int] = []
         self.num_codebooks = num_codebooks
         self.frames: list[int] = []
         self.scales: list[float | None] = []
-        self._offsets: list[int] = []
-        self._size = 0
 
     def extend(self, blocks: Iterable[EncodedBlock]) -> None:
-        """Append blocks, codes below 2**16."""
+        """Append blocks, codes below 2**16; before any is read."""
         for block in blocks:
-            self._offsets.append(self._size)
-            self._size += self._file.write(block.codes.astype("<u2").tobytes())
+            self._offsets.append(self._file.tell())
+            self._file.write(block.codes.astype("<u2").tobytes())
             self.frames.append(block.codes.shape[1])
             self.scales.append(block.scale)
-
-    @property
-    def total_frames(self) -> int:
-        """Of all blocks."""
-        return sum(self.frames)
 
     def row(self, codebook: int, blocks: range) -> Iterator[np.ndarray]:
         """The codes of one codebook in `blocks`, in pieces uint16 `[T]`."""
@@ -113,7 +107,7 @@ class EncodedRecording:
         """Length of the audio."""
         return self._audio_length / self._codec.config.sample_rate
 
-    def description(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         """All of `Codes` but the segments."""
         config = self._codec.config
         return {
@@ -128,7 +122,7 @@ class EncodedRecording:
 
     def json(self) -> Iterator[bytes]:
         """A `Codes` document in pieces."""
-        opening = json.dumps(self.description() | {"segments": []}).removesuffix("]}")
+        opening = json.dumps(self._description() | {"segments": []}).removesuffix("]}")
         yield opening.encode()
         for index, segment in enumerate(segments(self._codec.config, self._audio_length)):
             blocks = self._blocks(index)
@@ -153,7 +147,7 @@ class EncodedRecording:
         `[S]` (of a model that normalises), and the other fields of `Codes`, each an array without
         axes."""
         places = list(segments(self._codec.config, self._audio_length))
-        arrays = {name: np.array(value) for name, value in self.description().items()}
+        arrays = {name: np.array(value) for name, value in self._description().items()}
         arrays["segment_offsets"] = np.array([s.offset for s in places], np.int64)
         arrays["segment_samples"] = np.array([s.samples for s in places], np.int64)
         arrays["segment_frames"] = np.array([s.frames for s in places], np.int64)
@@ -161,18 +155,15 @@ class EncodedRecording:
             arrays["scales"] = np.array(self._spool.scales, np.float32)
         with zipfile.ZipFile(file, "w") as archive:
             with _entry(archive, "codes") as entry:
-                self._write_codes(entry)
+                shape = (self._spool.num_codebooks, sum(self._spool.frames))
+                layout = {"descr": "<u2", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(entry, layout)
+                for codebook in range(self._spool.num_codebooks):
+                    for piece in self._spool.row(codebook, range(len(self._spool.frames))):
+                        entry.write(piece.tobytes())
             for name, array in arrays.items():
                 with _entry(archive, name) as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)
-
-    def _write_codes(self, entry: IO[bytes]) -> None:
-        shape = (self._spool.num_codebooks, self._spool.total_frames)
-        layout = {"descr": "<u2", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(entry, layout)
-        for codebook in range(self._spool.num_codebooks):
-            for piece in self._spool.row(codebook, range(len(self._spool.frames))):
-                entry.write(piece.tobytes())
 
     def _blocks(self, segment: int) -> range:
         if self._codec.config.segment is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from io import BytesIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from model_core.errors import TruncatedBitstreamError
 from ..http.problems import Problem, ProblemCode
 from .call import Call
 from .encode import Compressed
-from .spool import fill
 from .upload import Upload
 
 
@@ -52,6 +52,17 @@ async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
     return Compressed(codec, header, file, size, upload.filename)
 
 
+async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None) -> int:
+    """Append `chunks` to `file` and go back to its start; returns how many bytes there were. Only
+    the first `most` in the file are kept."""
+    size = kept = file.tell()
+    async for chunk in chunks:
+        size += len(chunk)
+        kept += file.write(chunk if most is None else chunk[: max(0, most - kept)])
+    file.seek(0)
+    return size
+
+
 async def decode_to_wav(
     call: Call, compressed: Compressed, rescale: bool = False
 ) -> AsyncIterator[bytes]:
@@ -63,7 +74,10 @@ async def decode_to_wav(
     file's language model is missing.
     """
     async with call.while_connected():
-        factor = rescale_factor(await _peak(_decode(call, compressed))) if rescale else 1.0
+        factor = 1.0
+        if rescale:
+            peaks = [np.abs(samples).max() async for samples in _decode(call, compressed)]
+            factor = rescale_factor(float(max(peaks, default=0.0)))
         blocks = _decode(call, compressed)
         first = await anext(blocks, None)
 
@@ -83,11 +97,3 @@ def _decode(call: Call, compressed: Compressed) -> AsyncIterator[np.ndarray]:
     compressed.payload.seek(0)
     codec, header = compressed.codec, compressed.header
     return Decompressor(codec, header, compressed.payload, call.runner).blocks()
-
-
-async def _peak(blocks: AsyncIterator[np.ndarray]) -> float:
-    """The largest |sample|."""
-    peak = 0.0
-    async for samples in blocks:
-        peak = max(peak, float(np.abs(samples).max()))
-    return peak

@@ -14,6 +14,7 @@ from model_core.ecdc import Header
 from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
+from ..decoder.protocol import DecodeRequest
 from ..http.problems import Problem, ProblemCode
 from .call import Call
 from .upload import Upload
@@ -73,13 +74,10 @@ async def audio_blocks(
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
     config = codec.config
     body_ended = asyncio.Event()
-    async with call.decoders.open(
-        config.sample_rate,
-        config.channels,
-        raw=raw,
-        size=upload.size,
-        max_seconds=call.settings.max_audio_seconds,
-    ) as decoder:
+    request = DecodeRequest(
+        config.sample_rate, config.channels, raw, call.settings.max_audio_seconds, upload.size
+    )
+    async with call.decoders.open(request) as decoder:
 
         async def feed() -> None:
             async for chunk in upload.chunks:

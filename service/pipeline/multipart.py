@@ -1,8 +1,4 @@
-"""The one part `file` of a multipart/form-data body, as it arrives (RFC 7578).
-
-Only the bytes of the file since the last `take` are kept, so that work on it can begin before the
-body has ended.
-"""
+"""The one part `file` of a multipart/form-data body, as it arrives (RFC 7578)."""
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -16,7 +12,7 @@ FRAMING_BYTES = 64 * 1024
 
 
 class FilePart:
-    """Fed with a body, gives the bytes of its part `file`.
+    """Fed with a multipart/form-data body, gives the bytes of its part `file`.
 
     Raises `Problem` for a body that is not well formed, and for any other or second part.
     """
@@ -50,14 +46,17 @@ class FilePart:
         except FormParserError as error:
             raise _malformed(str(error)) from None
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
+    def feed(self, chunk: bytes) -> bytes:
+        """Takes the next bytes of the body; those of the file in them."""
         if self._ended:
-            return  # the epilogue
+            return b""  # the epilogue
         try:
             self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
             raise _malformed(str(error)) from None
+        data = b"".join(self._data)
+        self._data.clear()
+        return data
 
     def finish(self) -> None:
         """The body has ended."""
@@ -80,12 +79,6 @@ class FilePart:
         begun, self._preamble = bytes(self._preamble[start + 2 :]), None
         return begun
 
-    def take(self) -> bytes:
-        """The bytes of the file received since the last call."""
-        data = b"".join(self._data)
-        self._data.clear()
-        return data
-
     def _on_part_begin(self) -> None:
         if self.begun:
             raise _malformed(f"there is more than the one part {PART!r}; {_PARAMETERS}")
@@ -105,10 +98,8 @@ class FilePart:
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if disposition != b"form-data" or name != PART:
             raise _malformed(f"the part must be called {PART!r}, not {name[:100]!r}; {_PARAMETERS}")
-        filename = options.get(b"filename")
-        self.filename = (
-            None if filename is None else _unescaped(filename.decode("utf-8", "replace"))
-        )
+        if (filename := options.get(b"filename")) is not None:
+            self.filename = _unescaped(filename.decode("utf-8", "replace"))
         self.content_type = self._header(b"content-type") or self.content_type
         self.begun = True
 

@@ -1,8 +1,5 @@
-"""Request bodies as streams: raw, or multipart/form-data with one part `file`.
-
-Both give the same `Upload`: bytes as they arrive, counted, and with a limit on the wait for the
-next.
-"""
+"""The file in the body of a request, as it arrives: raw, or the one part `file` of
+multipart/form-data. Work on it can begin before the body has ended."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -28,16 +25,9 @@ class Upload:
     size: int | None = None  # bytes, where the client has said so
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How many bytes a file may have, and how many seconds its next bytes may take."""
-
-    max_bytes: int
-    read_timeout: float
-
-
-async def open_upload(request: Request, limits: Limits) -> Upload:
-    """The file in the body of `request`; reads only as much as tells what it is.
+async def open_upload(request: Request, max_bytes: int, read_timeout: float) -> Upload:
+    """The file in the body of `request`, at most `max_bytes` long; its next bytes may take
+    `read_timeout` seconds. Reads only as much as tells what it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """
@@ -49,14 +39,30 @@ async def open_upload(request: Request, limits: Limits) -> Upload:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise _unsupported(f"a body with Content-Encoding {encoding[:50]!r} is not read")
-    overhead = FRAMING_BYTES if is_multipart else 0
-    announced = _content_length(request)
-    if announced is not None and announced > limits.max_bytes + overhead:
-        raise _too_large(limits)
-    chunks = _counted(_received(request, limits), limits, overhead)
-    if is_multipart:
-        return await _open_multipart(FilePart(content_type), chunks, limits)
-    return Upload(_not_empty(chunks), content_type, size=announced)
+    framing = FRAMING_BYTES if is_multipart else 0
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdigit() else None
+    if size is not None and size > max_bytes + framing:
+        raise _too_large(max_bytes)
+    body = _body(request, max_bytes, framing, read_timeout)
+    if not is_multipart:
+        return Upload(_file(body, max_bytes), content_type, size=size)
+    part = FilePart(content_type)
+    begun = b""
+    async for chunk in body:
+        begun = part.feed(chunk)
+        if part.begun:
+            break
+    else:
+        part.finish()
+
+    async def data() -> AsyncGenerator[bytes]:
+        yield begun
+        async for chunk in body:
+            yield part.feed(chunk)
+        part.finish()
+
+    return Upload(_file(data(), max_bytes), part.content_type, part.filename)
 
 
 async def require_multipart(request: Request) -> None:
@@ -65,61 +71,37 @@ async def require_multipart(request: Request) -> None:
         raise _unsupported("this path takes multipart/form-data with one part 'file'")
 
 
-async def _open_multipart(part: FilePart, chunks: AsyncGenerator[bytes], limits: Limits) -> Upload:
-    async for chunk in chunks:
-        part.feed(chunk)
-        if part.begun:
-            break
-    else:
-        part.finish()
-    data = _not_empty(_counted(_part_data(part, chunks), limits))
-    return Upload(data, part.content_type, part.filename)
-
-
-async def _part_data(part: FilePart, chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    if data := part.take():
-        yield data
-    async for chunk in chunks:
-        part.feed(chunk)
-        if data := part.take():
-            yield data
-    part.finish()
-
-
-async def _received(request: Request, limits: Limits) -> AsyncGenerator[bytes]:
+async def _body(
+    request: Request, max_bytes: int, framing: int, read_timeout: float
+) -> AsyncGenerator[bytes]:
+    """The whole body, within its limits."""
     stream = request.stream()
+    size = 0
     while True:
         try:
-            async with asyncio.timeout(limits.read_timeout):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
+            async with asyncio.timeout(read_timeout):
+                chunk = await anext(stream, None)
         except TimeoutError:
-            raise Problem(
-                ProblemCode.CLIENT_TOO_SLOW,
-                f"no byte of the body came for {limits.read_timeout:g} seconds",
-            ) from None
-        if chunk:
-            yield chunk
+            detail = f"no byte of the body came for {read_timeout:g} seconds"
+            raise Problem(ProblemCode.CLIENT_TOO_SLOW, detail) from None
+        if chunk is None:
+            return
+        size += len(chunk)
+        if size > max_bytes + framing:
+            raise _too_large(max_bytes)
+        yield chunk
 
 
-async def _counted(
-    chunks: AsyncGenerator[bytes], limits: Limits, overhead: int = 0
-) -> AsyncGenerator[bytes]:
+async def _file(chunks: AsyncGenerator[bytes], max_bytes: int) -> AsyncGenerator[bytes]:
+    """The same without empty chunks, if it is neither empty nor too large."""
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        if size > limits.max_bytes + overhead:
-            raise _too_large(limits)
-        yield chunk
-
-
-async def _not_empty(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    empty = True
-    async for chunk in chunks:
-        empty = False
-        yield chunk
-    if empty:
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        if chunk:
+            yield chunk
+    if size == 0:
         raise Problem(ProblemCode.EMPTY_BODY, "the body has no bytes")
 
 
@@ -128,13 +110,8 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _content_length(request: Request) -> int | None:
-    value = request.headers.get("content-length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
-
-
-def _too_large(limits: Limits) -> Problem:
-    return Problem(ProblemCode.TOO_LARGE, f"the file is larger than {limits.max_bytes} bytes")
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(ProblemCode.TOO_LARGE, f"the file is larger than {max_bytes} bytes")
 
 
 def _unsupported(detail: str) -> Problem:

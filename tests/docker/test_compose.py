@@ -103,7 +103,7 @@ def test_compiled_kernels_are_kept_in_a_volume(compose: dict[str, Any]) -> None:
 def test_requests_are_given_time_to_finish(service: dict[str, Any]) -> None:
     found = re.fullmatch(r"\$\{ENCODEC_STOP_GRACE:-(\d+)s\}", service["stop_grace_period"])
     assert found is not None
-    assert int(found[1]) >= Settings.defaults().shutdown_grace + PATIENCE
+    assert int(found[1]) >= Settings.model_construct().shutdown_grace + PATIENCE
 
 
 def test_environment_file_may_be_missing(service: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ def test_example_shows_the_defaults() -> None:
     given = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in lines.items()}
     del given["cuda_port"]
     assert given.pop("stop_grace") == "45s"
-    shown, defaults = Settings(**given), Settings.defaults()
+    shown, defaults = Settings(**given), Settings.model_construct()
     assert {name: getattr(shown, name) for name in given} == {
         name: getattr(defaults, name) for name in given
     }

@@ -58,7 +58,7 @@ def test_the_image_starts_the_service_on_every_interface() -> None:
 
 
 def test_the_exposed_port_is_the_one_listened_on() -> None:
-    assert last("EXPOSE ") == last(r" +ENCODEC_PORT=") == str(Settings.defaults().port)
+    assert last("EXPOSE ") == last(r" +ENCODEC_PORT=") == str(Settings.model_construct().port)
 
 
 def test_the_health_check_is_in_the_image_and_waits_for_the_first_start() -> None:

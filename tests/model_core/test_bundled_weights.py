@@ -9,10 +9,10 @@ import torch
 
 from model_core import compress, decompress
 from model_core.checkpoints import Registry
-from model_core.checkpoints.config import read_own_lm
 from model_core.checkpoints.load import load_lm, load_network
-from model_core.checkpoints.names import FileName
+from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.registry import PACKAGE_WEIGHTS
+from model_core.checkpoints.weight_set import FileName
 from model_core.metrics import log_mel_distance, si_snr
 from model_core.model import load_model
 from model_core.nn.network import EncodecNetwork

@@ -15,11 +15,11 @@ import torch
 import transformers
 from torch import Tensor
 
-from model_core.checkpoints.config import config_from_hub, config_to_hub
-from model_core.checkpoints.convert import HubForm, from_hub, to_hub
+from model_core.checkpoints.hub import config_from_hub, config_to_hub, from_hub, to_hub
 from model_core.checkpoints.load import load_state, state_of
 from model_core.config import CONFIGS
 from model_core.model import EncodecModel
+from tests.model_core.checkpoints.hub_forms import HubForm, hub_tensors
 from tests.peers import NAMES, Pair, Peers, signal
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
@@ -78,7 +78,9 @@ def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: 
 def test_every_form_of_weight_norm_comes_back(peers: Peers, form: HubForm) -> None:
     pair = peers.pair("encodec_24khz")
     ours = EncodecModel(pair.ours.config).eval()
-    load_state(ours, from_hub(to_hub(state_of(pair.reference), form), ours.config), Path("ours"))
+    load_state(
+        ours, from_hub(hub_tensors(state_of(pair.reference), form), ours.config), Path("ours")
+    )
     x = signal(1, 4_800, 24_000)[None]
     (codes, _), (expected, _) = ours.encode(x)[0], pair.reference.encode(x)[0]
     assert (codes == expected).double().mean() >= (0.999 if form == "fused" else 1)

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from model_core.codec import Work
-from model_core.codec.work import CPU, FunctionTask
+from model_core.codec.work import CPU, Task
 from service import __main__ as program
 from service.app import create_app
 from service.inference.scheduler import Scheduler
@@ -47,9 +47,7 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
         function: Callable[[list[Any]], list[Any]],
         device: str = CPU,
     ) -> Any:
-        task = FunctionTask(
-            "encode", "encodec_24khz", 1, lambda items, threads: function(items), device
-        )
+        task = Task("encode", "encodec_24khz", 1, lambda items, threads: function(items), device)
         return await request.app.state.scheduler.submit(Work(task, None, 1.0))
 
     @app.post("/hold")

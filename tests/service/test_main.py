@@ -3,12 +3,15 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +24,24 @@ from service.settings import Settings
 from tests.service.calls import compressed
 from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
 from tests.service.sounds import encoded
+
+LOGGING_PROGRAM = """
+import logging, structlog, sys
+from service.__main__ import configure_logs
+configure_logs(sys.argv[1], sys.argv[2])
+logger = structlog.get_logger("service.here")
+logger.debug("too quiet")
+logger.info("listening", port=8000)
+logging.getLogger("library").warning("from %s", "elsewhere")
+logging.getLogger("httpx").info("too chatty")
+def fail(upload):
+    raise ValueError("broken")
+with structlog.contextvars.bound_contextvars(request_id="abc"):
+    try:
+        fail(upload="sent " + "in confidence")
+    except ValueError:
+        logger.exception("failed")
+"""
 
 
 def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
@@ -174,3 +195,40 @@ def test_an_address_in_use_is_exit_status_1() -> None:
 
 def _metrics_have(client: httpx.Client, line: str) -> bool:
     return line in client.get("/metrics").text
+
+
+def logged_by_program(level: str, form: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING_PROGRAM, level, form],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_json_lines_carry_level_logger_time_and_request_id() -> None:
+    lines: list[dict[str, Any]] = [
+        json.loads(line) for line in logged_by_program("info", "json").splitlines()
+    ]
+    assert [line["event"] for line in lines] == ["listening", "from elsewhere", "failed"]
+    assert [line["level"] for line in lines] == ["info", "warning", "error"]
+    assert [line["logger"] for line in lines] == ["service.here", "library", "service.here"]
+    assert all(line["timestamp"].endswith("Z") for line in lines)
+    assert lines[0]["port"] == 8000
+    assert [line.get("request_id") for line in lines] == [None, None, "abc"]
+    assert "ValueError: broken" in lines[2]["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tracebacks_hold_no_values_of_variables(form: str) -> None:
+    """They would show what clients sent."""
+    text = logged_by_program("info", form)
+    assert "ValueError: broken" in text
+    assert "sent in confidence" not in text
+
+
+def test_the_level_bounds_every_logger() -> None:
+    assert "listening" not in logged_by_program("warning", "console")
+    assert "too quiet" in logged_by_program("debug", "console")

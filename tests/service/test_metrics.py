@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_core.codec.work import FunctionTask
+from model_core.codec.work import Task
 from service.metrics import Metrics
 from tests.service.inference.queueing import CUDA, same, task
 
@@ -28,7 +28,7 @@ def test_audio_is_counted_by_the_plain_name_of_its_model() -> None:
     """Not by its weights: files of any weights may come."""
     metrics = Metrics()
     for model in ("encodec_24khz:12345678", "encodec_24khz"):
-        metrics.batch_done(FunctionTask("decode", model, 1, lambda i, _: i), 1.5, seconds=0.1)
+        metrics.batch_done(Task("decode", model, 1, lambda i, _: i), 1.5, seconds=0.1)
     labels = {"task": "decode", "model": "encodec_24khz"}
     assert value(metrics, "encodec_audio_seconds_total", **labels) == 3
 

@@ -1,4 +1,4 @@
-"""Settings: their defaults, the environment, and what is refused."""
+"""Settings: their defaults, the environment, the flags, and what is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, flag, parse_flags
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +78,65 @@ def test_weights_are_a_word_or_a_folder(tmp_path: Path) -> None:
 def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCODEC_PORT", "9999")
     assert Settings().port == 9999
-    assert Settings.defaults().port == 8000
+    assert Settings.model_construct().port == 8000
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose files pass on variables that are not set as empty ones."""
     for name in Settings.model_fields:
         monkeypatch.setenv(f"ENCODEC_{name.upper()}", "")
-    assert Settings() == Settings.defaults()
+    assert Settings() == Settings.model_construct()
+
+
+def test_without_flags_and_variables_the_settings_are_the_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Empty variables count as none."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"ENCODEC_{name.upper()}", "")
+    assert parse_flags([]) == Settings.model_construct()
+
+
+def test_a_flag_is_stronger_than_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCODEC_PORT", "9999")
+    monkeypatch.setenv("ENCODEC_THREADS", "3")
+    settings = parse_flags(["--port", "7000", "--models", "encodec_24khz"])
+    assert (settings.port, settings.threads) == (7000, 3)
+    assert settings.models == ("encodec_24khz",)
+
+
+def test_help_lists_every_setting_with_its_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse_flags(["--help"])
+    assert left.value.code == 0
+    text = "".join(capsys.readouterr().out.split())
+    for name, field in Settings.model_fields.items():
+        assert flag(name) in text
+        assert f"[ENCODEC_{name.upper()},default:" in text
+        assert field.description
+        assert "".join(field.description.split()) in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "many"], ["--colour", "red"], ["--device", "x"], ["--weights", "nowhere"]],
+)
+def test_wrong_flags_exit_with_2_and_name_the_flag(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse_flags(arguments)
+    assert left.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_wrong_variable_is_named_and_keys_are_never_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENCODEC_THREADS", "lots")
+    monkeypatch.setenv("ENCODEC_API_KEYS", "very-secret")
+    with pytest.raises(SystemExit):
+        parse_flags([])
+    text = capsys.readouterr().err
+    assert "ENCODEC_THREADS" in text
+    assert "very-secret" not in text

@@ -4,14 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from statistics import median
 
 import numpy as np
 import torch
 
-from ..blocks import DecodeItem, EncodedBlock, EncodeItem, Item, by_stream
-from ..protocol import Engine
-from .recorder import free_unused_memory
+from ..protocol import DecodeItem, EncodedBlock, EncodeItem, Engine, Item, by_stream
+from .capture import free_unused_memory
 
 logger = logging.getLogger(__name__)
 
@@ -97,25 +97,19 @@ def batches_of(items: Sequence[Item], rows: int, causal: bool) -> list[list[int]
     full, and the runs of blocks of one stream are short. Within a batch, the blocks of a stream
     are neighbours.
     """
-    numbered = [
+    places = sorted(
         (depth, stream, number)
         for stream, numbers in enumerate(by_stream(items, causal))
         for depth, number in enumerate(numbers)
-    ]
-    numbered.sort()
-    batches = [numbered[start : start + rows] for start in range(0, len(numbered), rows)]
-    return [
-        [number for _, _, number in sorted(batch, key=lambda place: (place[1], place[0]))]
-        for batch in batches
-    ]
+    )
+    batches = [places[start : start + rows] for start in range(0, len(places), rows)]
+    return [[number for _, _, number in sorted(batch, key=itemgetter(1))] for batch in batches]
 
 
 def continuing(items: Sequence[Item], causal: bool) -> list[bool]:
     """For each row, whether it continues the row before it."""
-    before = [None, *items[:-1]]
     return [
-        causal and last is not None and last.state is item.state
-        for last, item in zip(before, items, strict=True)
+        causal and row > 0 and items[row - 1].state is item.state for row, item in enumerate(items)
     ]
 
 

@@ -11,24 +11,24 @@ from torch import Tensor
 from ...errors import InvalidAudioError
 from ...nn.conv import fold_weight_norm
 from ...nn.network import EncodecNetwork
-from ..arithmetic import Multiplication
-from ..blocks import (
+from ..modules import Multiplication
+from ..protocol import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
+    EngineOptions,
     Item,
+    Precision,
     check_decode_item,
     check_encode_item,
     states_kept,
 )
-from ..protocol import EngineOptions
 from .batching import batches_of, continuing, longest_run
-from .graph import GraphRunner
+from .capture import same_workspaces
 from .handover import handover
 from .network import with_bfloat16_decoder
-from .recorder import same_workspaces
-from .runner import Batch, HostRunner, Runner, Stage
-from .steps import Step, Variant, decode_step, encode_step
+from .runner import GraphRunner, Runner, Stage
+from .steps import DecodeStep, EncodeStep, Step, Variant
 
 Result = TypeVar("Result")
 
@@ -39,9 +39,8 @@ ROWS = 32
 class CudaEngine:
     """An `Engine` for CUDA devices with captured graphs; on the CPU it serves for comparison.
 
-    A batch always has `max_batch` rows of one block each. Unused rows and short blocks are computed
-    in full, so a result depends on its own stream alone. Rows belong to different streams, or
-    continue one another within a stream: a single stream can fill batches too.
+    A batch always has `max_batch` rows of one block each, of different streams or of the same.
+    Unused rows and short blocks are computed in full, so a result depends on its stream alone.
     """
 
     def __init__(
@@ -50,10 +49,7 @@ class CudaEngine:
         device: torch.device | str,
         options: EngineOptions = EngineOptions(),
     ):
-        """TF32 has an effect only on a CUDA device.
-
-        Raises `ValueError` for a network without an LSTM and for less than a row.
-        """
+        """On the CPU, TF32 is float32. Raises `ValueError` for no LSTM and for less than a row."""
         if options.max_batch is not None and options.max_batch < 1:
             raise ValueError(f"a batch has a row or more, not {options.max_batch}")
         self.config = model.config
@@ -76,21 +72,21 @@ class CudaEngine:
         with handover.in_a_gap():
             self.model.to(self._device)
             decoding.to(self._device)
-            encode = encode_step(self.model, self.block_samples)
-            decode = decode_step(decoding, self.block_frames)
-        self._encoder = self._runner(encode, "tf32" if self.encode_precision == "tf32" else "ieee")
-        self._decoder = self._runner(decode, "tf32" if self.precision == "tf32" else "ieee")
+            encode, decode = EncodeStep(self.model), DecodeStep(decoding)
+        self._encoder = self._runner(encode, self.encode_precision)
+        self._decoder = self._runner(decode, self.precision)
+
+    def _runner(self, step: Step, precision: Precision) -> Runner:
+        if self._device.type != "cuda":
+            return Runner(step, self.max_batch)
+        multiplication: Multiplication = "tf32" if precision == "tf32" else "ieee"
+        return GraphRunner(step, self.max_batch, self._device, multiplication)
 
     @property
     def captured(self) -> bool | None:
         """See `Engine`."""
         both = self._encoder.captured, self._decoder.captured
         return None if None in both else all(both)
-
-    def _runner(self, step: Step, multiplication: Multiplication) -> Runner:
-        if self._device.type != "cuda":
-            return HostRunner(step, self.max_batch)
-        return GraphRunner(step, self.max_batch, self._device, multiplication)
 
     def prepare(self) -> None:
         """See `Engine`: captures everything that a call may need."""
@@ -120,8 +116,8 @@ class CudaEngine:
                 given["samples"][row, :, :length] = item.samples
                 given["samples"][row, :, length:] = 0
                 given["length"][row] = length
-            variant = self._variant(min(lengths) == self.block_samples, searched)
-            self._run(self._encoder, stage, variant, items)
+            whole = min(lengths) == self.block_samples
+            self._run(self._encoder, stage, items, whole, searched)
             codes, scales = stage.outputs["codes"].numpy(), stage.outputs.get("scale")
             return [
                 EncodedBlock(
@@ -157,15 +153,14 @@ class CudaEngine:
                 given["num_codebooks"][row] = books
                 given["length"][row] = length
                 given["scale"][row] = 1.0 if item.block.scale is None else item.block.scale
-            self._run(self._decoder, stage, self._variant(min(lengths) == self.block_frames), items)
+            self._run(self._decoder, stage, items, whole=min(lengths) == self.block_frames)
             samples = stage.outputs["samples"].numpy()
             return [samples[row, :, : length * hop].copy() for row, length in enumerate(lengths)]
 
-    def _variant(self, whole: bool, searched: int = 0) -> Variant:
-        return Variant(whole and not self.config.causal, searched)
-
-    def _run(self, runner: Runner, stage: Stage, variant: Variant, items: Sequence[Item]) -> None:
-        """Run the contents of `stage` and update the streams' states."""
+    def _run(
+        self, runner: Runner, stage: Stage, items: Sequence[Item], whole: bool, searched: int = 0
+    ) -> None:
+        """Run the contents of `stage` and update the streams' states; `whole`: no row is short."""
         continues = continuing(items, self.config.causal)
         stage.inputs["continues"][:] = False
         stage.inputs["continues"][: len(items)] = torch.tensor(continues)
@@ -173,7 +168,8 @@ class CudaEngine:
             None if goes_on or item.state.is_new else item.state.slots[0]
             for item, goes_on in zip(items, continues, strict=True)
         ]
-        after = runner.run(stage, Batch(variant, longest_run(continues), carried))
+        variant = Variant(whole and not self.config.causal, searched)
+        after = runner.run(stage, variant, carried, longest_run(continues))
         for item, row in zip(items, after, strict=bool(after)):
             item.state.slots = [row]
 

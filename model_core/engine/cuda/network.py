@@ -1,13 +1,6 @@
-"""Convolutions and codebooks on blocks of a fixed shape.
-
-Streams begin, continue and end at different places in each row of a batch. So every layer reads
-from data, not from shapes, what comes before a row and where it ends. The work is the same for all
-rows and can be captured once.
-
-A layer's input is written once, after its ELU, into a buffer with room for its context:
-
-    [ past | x x x x x x x x | end ]
-"""
+"""Convolutions and codebooks on blocks of a fixed shape: what comes before a row and where it ends
+is read from data, so that the work is always the same. A layer's input is written once, after its
+ELU, into a buffer with room for its context: `[ past | x x x x x x x x | end ]`."""
 
 import copy
 from collections.abc import Iterable
@@ -19,7 +12,7 @@ from torch.nn import functional as F
 from ...nn.network import EncodecNetwork
 from ..modules import Modules
 from ..plan import Convolution, Layer, Residual, decoder_plan
-from .rows import Past, RowNorm, Rows, only_inside, reflect_end, reflected_start, windows
+from .rows import Past, Rows, only_inside, reflect_end, reflected_start, row_norm, windows
 
 
 def run_layers(layers: Iterable[Layer], modules: Modules, rows: Rows, past: Past | None) -> Rows:
@@ -62,8 +55,8 @@ def _convolved(layer: Convolution, modules: Modules, rows: Rows, past: Past | No
         length = windows(length, layer.stride)
     y = conv(padded)
     if norm is not None:
-        y = y if length is None else only_inside(y, length)
-        y = RowNorm(norm, y, length)(0, y.shape[-1])
+        y = only_inside(y, length)
+        y = row_norm(norm, y, length)
     return Rows(y, length)
 
 
@@ -71,20 +64,20 @@ def _transposed(layer: Convolution, modules: Modules, rows: Rows, past: Past | N
     conv, norm, length = modules.convolution(layer), modules.norm(layer), rows.length
     stride, total = layer.stride, layer.padding
     padded, signal = _buffer(layer, rows.x, conv.weight.dtype, 0 if past is None else 1, 0)
-    size = signal.shape[-1] * stride
     longer = None if length is None else length * stride
     if past is not None:  # its row of zeros comes before a stream
         padded[..., :1] = past.exchange(signal[..., -1:])
         # The samples trimmed at both ends belong to the neighbouring blocks.
         y = F.conv_transpose1d(padded, conv.weight, conv.bias, stride, padding=stride)
         return Rows(y, longer)
-    y = conv(signal if length is None else only_inside(signal, length))
+    y = conv(only_inside(signal, length))
     first = total - total // 2
-    if norm is not None:  # over the trimmed samples too
-        counted = None if longer is None else longer + total
-        y = y if counted is None else only_inside(y, counted)
-        return Rows(RowNorm(norm, y, counted)(first, first + size), longer)
-    return Rows(y[..., first : first + size], longer)
+    kept = slice(first, first + signal.shape[-1] * stride)
+    if norm is None:
+        return Rows(y[..., kept], longer)
+    counted = None if longer is None else longer + total  # the trimmed samples too
+    y = only_inside(y, counted)
+    return Rows(row_norm(norm, y, counted, kept), longer)
 
 
 def _buffer(

@@ -1,5 +1,4 @@
-"""The data between layers: rows of one length, valid to their own length; the past of each row,
-its end, and the norm over its valid part."""
+"""The data between layers: rows of one length, valid to their own length; their pasts and ends."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,8 +21,10 @@ class Rows:
     length: Tensor | None = None
 
 
-def only_inside(x: Tensor, length: Tensor, first: int = 0) -> Tensor:
+def only_inside(x: Tensor, length: Tensor | None, first: int = 0) -> Tensor:
     """`x` `[B, C, T]`, whose first column has index `first`, with zeros where it is not valid."""
+    if length is None:
+        return x
     columns = torch.arange(first, first + x.shape[-1], device=x.device)
     return torch.where((columns < length[:, None])[:, None], x, 0)
 
@@ -36,8 +37,7 @@ def windows(length: Tensor, stride: int) -> Tensor:
 def reflected_start(x: Tensor, length: Tensor | None, size: int) -> Tensor:
     """The padding before a signal that begins here, `[B, C, size]`: its first samples reversed, or
     zeros where it is too short (`nn.conv.reflect_pad`)."""
-    start = x[..., 1 : size + 1]
-    return (start if length is None else only_inside(start, length, first=1)).flip(-1)
+    return only_inside(x[..., 1 : size + 1], length, first=1).flip(-1)
 
 
 def reflect_end(
@@ -70,14 +70,11 @@ def past_size(layers: Iterable[Layer]) -> int:
 
 
 class Past:
-    """Unpacks the streams' states `[B, S]` layer by layer, and packs the new ones.
+    """Unpacks the streams' states `[B, S]` layer by layer, and packs the new ones, of which only
+    that of a stream's last row is used.
 
-        row 0   stream a, block 4    its past: the state of a after its last batch
-        row 1   stream a, block 5    its past: the end of row 0
-        row 2   stream b, block 0    its past: none, it begins
-
-    `continues` `[B]`: the rows that continue the row before them; `begins` `[B]`: the first rows
-    of a stream. Of the new states, only that of a stream's last row is used.
+    `continues` `[B]`: the rows that continue the row before them, whose end is their past;
+    `begins` `[B]`: the first rows of a stream, which have none.
     """
 
     def __init__(self, carried: Tensor, continues: Tensor, begins: Tensor):
@@ -101,29 +98,23 @@ class Past:
         return torch.cat(self._ends, dim=1) if self._ends else self._carried
 
 
-class RowNorm:
-    """`nn.GroupNorm` of one group over the first columns of each row of `x` `[B, C, T]`.
+def row_norm(
+    norm: nn.GroupNorm, x: Tensor, length: Tensor | None, columns: slice = slice(None)
+) -> Tensor:
+    """`nn.GroupNorm` of one group over the first `length` `[B]` columns of each row of `x`
+    `[B, C, T]`, or over all of them; returns only the `columns`.
 
     The sums run over the whole row, whose invalid columns must be zero; mean and variance are then
     corrected for those zeros. A fully valid row needs no correction: it gets the same bits beside
     shorter rows as alone. Computed in float32 or wider.
     """
-
-    def __init__(self, norm: nn.GroupNorm, x: Tensor, length: Tensor | None):
-        """`length` `[B]` is the number of valid columns; None for all."""
-        self._type = x.dtype
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(wide, (1, 2), correction=0, keepdim=True)
-        if length is not None:
-            # With r = all / valid: the mean is r m, the variance r (v + m^2 (1 - r)).
-            more = (x.shape[-1] / length.to(wide.dtype))[:, None, None]
-            variance = (more * (variance + mean.square() * (1 - more))).clamp(min=0)
-            mean = mean * more
-        self._gain = norm.weight[:, None] * (variance + norm.eps).rsqrt()  # [B, C, 1]
-        self._shift = norm.bias[:, None] - mean * self._gain
-        self._wide = wide
-
-    def __call__(self, first: int, last: int) -> Tensor:
-        """The columns from `first` up to, but without, `last`, normalised."""
-        part = self._wide[..., first:last]
-        return torch.addcmul(self._shift, part, self._gain).to(self._type)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(wide, (1, 2), correction=0, keepdim=True)
+    if length is not None:
+        # With r = all / valid: the mean is r m, the variance r (v + m^2 (1 - r)).
+        more = (x.shape[-1] / length.to(wide.dtype))[:, None, None]
+        variance = (more * (variance + mean.square() * (1 - more))).clamp(min=0)
+        mean = mean * more
+    gain = norm.weight[:, None] * (variance + norm.eps).rsqrt()  # [B, C, 1]
+    shift = norm.bias[:, None] - mean * gain
+    return torch.addcmul(shift, wide[..., columns], gain).to(x.dtype)

@@ -1,18 +1,14 @@
 """The work on a batch of rows, in three parts, each captured once and replayed.
 
-    first    everything up to the LSTM                       once a batch
-    again    the LSTM over the rows                          as often as the longest run of rows of
-                                                             one stream
-    last     everything after it                             once a batch
+    first    everything up to the LSTM     once a batch
+    again    the LSTM over the rows        as often as the longest run of rows of one stream
+    last     everything after it           once a batch
 
-The rows of one stream go through the convolutions in parallel; only the LSTM needs them one after
-another. Each `again` runs it over all rows and then passes the state at the end of a row to the row
-that continues it: after n passes, the first n rows of every stream are final.
-
-Tensors are passed by name; their first dimension is the batch.
+Each `again` passes the state at the end of a row to the row that continues it: after n passes, the
+first n rows of every stream are final. Tensors are passed by name, with the batch first.
 """
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -44,158 +40,153 @@ class Variant:
     """For encoding: the number of codebooks to search."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """`first`, `again` and `last`, with examples of their inputs and outputs for a batch of one
+class Step(ABC):
+    """A network's encoder or decoder, with examples of its inputs and outputs for a batch of one
     (outputs at their largest).
 
-    `first` returns what `again` and `last` take. `begin` `[S]` is the state of a stream that begins
-    (None for a model without state).
-    """
-
-    first: Callable[[Mapping[str, Tensor], bool], Tensors]
-    again: Callable[[Mapping[str, Tensor]], Tensors]
-    last: Callable[[Mapping[str, Tensor], Variant], Tensors]
-    inputs: Tensors
-    outputs: Tensors
-    begin: Tensor | None
-
-
-class _Network:
-    """An encoder's or decoder's layers, and the state of a causal one as a row of numbers:
+    `begin` `[S]` is the state of a stream that begins, zeros (None for a model without state):
 
     whether the stream has begun | the pasts before the LSTM | h and c | the pasts after it
     """
 
+    inputs: Tensors
+    outputs: Tensors
+
     def __init__(self, model: EncodecNetwork, plan: Plan):
         """Raises `ValueError` for a network without an LSTM."""
+        self._config = model.config
         self._plan = plan
         self._modules = Modules(model, plan)
+        self._codebooks = Codebooks(model)
         if self._modules.lstm is None:
             raise ValueError("there is no LSTM between the layers")
-        self._causal = model.config.causal
         lstm = self._lstm = self._modules.lstm.lstm
-        self._layers, self._hidden = lstm.num_layers, lstm.hidden_size
-        self._type = next(lstm.parameters()).dtype
-        self._sizes = [
-            1,
-            past_size(plan.before),
-            2 * self._layers * self._hidden,
-            past_size(plan.after),
-        ]
+        state = 2 * lstm.num_layers * lstm.hidden_size
+        self._sizes = [1, past_size(plan.before), state, past_size(plan.after)]
+        self._dtype = model.quantizer.codebooks[0].codebook.embed.dtype
+        begin = torch.zeros(sum(self._sizes), dtype=self._dtype)
+        self.begin = begin if self._config.causal else None
 
-    def begin(self, dtype: torch.dtype) -> Tensor | None:
-        """The state of a stream that begins: zeros."""
-        return torch.zeros(sum(self._sizes), dtype=dtype) if self._causal else None
+    @abstractmethod
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
+        """The input of the first layer, `[B, C, T]`, and what `_write` takes besides."""
 
-    def first(self, rows: Rows, given: Mapping[str, Tensor]) -> Tensors:
+    @abstractmethod
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
+        """The outputs, from that of the last layer."""
+
+    def first(self, given: Tensors, whole: bool) -> Tensors:
         """Up to the LSTM; returns what `again` and `last` take."""
-        past, held = None, {}
-        if self._causal:
-            begun, before, state, after = torch.split(given[CARRIED], self._sizes, dim=1)
+        x, held = self._read(given)
+        past = None
+        if self._config.causal:
+            begun, before, state, held["after"] = torch.split(given[CARRIED], self._sizes, dim=1)
             held["continues"] = given["continues"]
             held["begins"] = (begun[:, 0] == 0) & ~given["continues"]
-            held["after"] = after
             past = Past(before, held["continues"], held["begins"])
         else:
-            state = rows.x.new_zeros(len(rows.x), self._sizes[2])
+            state = x.new_zeros(len(x), self._sizes[2])
+        rows = Rows(x, None if whole else given["length"])
         rows = run_layers(self._plan.before, self._modules, rows, past)
         if past is not None:
             held["before"] = past.ends()
         if rows.length is not None:
             held["length"] = rows.length
         # [2, layers, B, hidden]: h and c in which each row's LSTM begins
-        shaped = state.to(self._type).view(-1, 2, self._layers, self._hidden).permute(1, 2, 0, 3)
-        held["state"] = shaped.contiguous()
-        held["into"] = rows.x.to(self._type).permute(2, 0, 1).contiguous()
+        dtype = next(self._lstm.parameters()).dtype
+        shape = -1, 2, self._lstm.num_layers, self._lstm.hidden_size
+        held["state"] = state.to(dtype).view(shape).permute(1, 2, 0, 3).contiguous()
+        held["into"] = rows.x.to(dtype).permute(2, 0, 1).contiguous()
         return held
 
-    def again(self, held: Mapping[str, Tensor]) -> Tensors:
+    def again(self, held: Tensors) -> Tensors:
         """The LSTM over all rows; then passes states to the rows that continue others."""
         h, c = held["state"]
         y, ends = self._lstm(held["into"], (h, c))
         end = torch.stack(ends)
-        if "continues" in held:
+        if self._config.causal:
             moved = torch.where(held["continues"][:, None], end.roll(1, 2), held["state"])
             held["state"].copy_(moved)
         return {"out": y, "end": end}
 
-    def last(self, held: Mapping[str, Tensor]) -> tuple[Rows, Tensor | None]:
-        """The layers after the LSTM, and the new states of the streams."""
+    def last(self, held: Tensors, variant: Variant) -> Tensors:
+        """The layers after the LSTM, the outputs, and the new states of the streams."""
         past = None
-        if self._causal:
+        if self._config.causal:
             past = Past(held["after"], held["continues"], held["begins"])
         x = (held["out"] + held["into"]).permute(1, 2, 0)
         rows = run_layers(self._plan.after, self._modules, Rows(x, held.get("length")), past)
-        if past is None:
-            return rows, None
-        end = held["end"].permute(2, 0, 1, 3).flatten(1).to(held["before"].dtype)
-        begun = torch.ones_like(end[:, :1])
-        return rows, torch.cat([begun, held["before"], end, past.ends()], dim=1)
+        outputs = self._write(rows.x, held, variant.num_codebooks)
+        if past is not None:
+            end = held["end"].permute(2, 0, 1, 3).flatten(1).to(held["before"].dtype)
+            begun = torch.ones_like(end[:, :1])
+            outputs[CARRIED] = torch.cat([begun, held["before"], end, past.ends()], dim=1)
+        return outputs
+
+    def run(self, given: Tensors, variant: Variant, longest: int) -> Tensors:
+        """All parts, kernel by kernel; `longest` is the longest run of rows of one stream."""
+        held = self.first(given, variant.whole)
+        for _ in range(longest):
+            held |= self.again(held)
+        return self.last(held, variant)
 
 
-def encode_step(model: EncodecNetwork, samples: int) -> Step:
+class EncodeStep(Step):
     """Samples `[B, C, T]`, of which `length` `[B]` are valid, to codes `[B, K, frames]` and, for a
     normalising model, scales `[B]`."""
-    config = model.config
-    network = _Network(model, encoder_plan(config))
-    codebooks = Codebooks(model)
 
-    def first(given: Mapping[str, Tensor], whole: bool) -> Tensors:
-        x, length, scale = given["samples"], given["length"], None
+    def __init__(self, model: EncodecNetwork):
+        config = model.config
+        super().__init__(model, encoder_plan(config))
+        samples = config.block_samples
+        self.inputs = {
+            "samples": torch.zeros(1, config.channels, samples, dtype=self._dtype),
+            "length": torch.full((1,), samples),
+            "continues": torch.zeros(1, dtype=torch.bool),
+        }
+        frames = config.frames(samples)
+        self.outputs = {"codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE)}
         if config.normalize:
-            x = only_inside(x, length)
-            power = x.mean(dim=1).square().sum(dim=1) / length
-            scale = 1e-8 + power.sqrt()
-            x = x / scale[:, None, None]
-        held = network.first(Rows(x, None if whole else length), given)
-        return held if scale is None else held | {"scale": scale}
+            self.outputs["scale"] = torch.zeros(1, dtype=self._dtype)
 
-    def last(held: Mapping[str, Tensor], variant: Variant) -> Tensors:
-        rows, carried = network.last(held)
-        codes = codebooks.search(rows.x, variant.num_codebooks)
-        out = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
-        if "scale" in held:
-            out["scale"] = held["scale"]
-        return out if carried is None else out | {CARRIED: carried}
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
+        x, length = given["samples"], given["length"]
+        if not self._config.normalize:
+            return x, {}
+        x = only_inside(x, length)
+        power = x.mean(dim=1).square().sum(dim=1) / length
+        scale = 1e-8 + power.sqrt()
+        return x / scale[:, None, None], {"scale": scale}
 
-    dtype = next(model.parameters()).dtype
-    frames = config.frames(samples)
-    inputs = {
-        "samples": torch.zeros(1, config.channels, samples, dtype=dtype),
-        "length": torch.full((1,), samples),
-        "continues": torch.zeros(1, dtype=torch.bool),
-    }
-    outputs = {"codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE)}
-    if config.normalize:
-        outputs["scale"] = torch.zeros(1, dtype=dtype)
-    return Step(first, network.again, last, inputs, outputs, network.begin(dtype))
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
+        codes = self._codebooks.search(x, num_codebooks)
+        outputs = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
+        if self._config.normalize:
+            outputs["scale"] = held["scale"]
+        return outputs
 
 
-def decode_step(model: EncodecNetwork, frames: int) -> Step:
+class DecodeStep(Step):
     """Codes `[B, K, frames]`, of which `length` `[B]` frames of the first `num_codebooks` `[B]`
     codebooks are valid, and the factor of the audio, `scale` `[B]`, to samples `[B, C, T]`."""
-    config = model.config
-    network = _Network(model, decoder_plan(config))
-    codebooks = Codebooks(model)
-    dtype = model.quantizer.codebooks[0].codebook.embed.dtype
 
-    def first(given: Mapping[str, Tensor], whole: bool) -> Tensors:
-        latent = codebooks.look_up(given["codes"].long(), given["num_codebooks"])
-        held = network.first(Rows(latent, None if whole else given["length"]), given)
-        return held | {"scale": given["scale"]}
+    def __init__(self, model: EncodecNetwork):
+        config = model.config
+        super().__init__(model, decoder_plan(config))
+        frames = config.frames(config.block_samples)
+        self.inputs = {
+            "codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE),
+            "num_codebooks": torch.ones(1, dtype=torch.int64),
+            "length": torch.full((1,), frames),
+            "scale": torch.ones(1, dtype=self._dtype),
+            "continues": torch.zeros(1, dtype=torch.bool),
+        }
+        samples = torch.zeros(1, config.channels, frames * config.hop_length, dtype=self._dtype)
+        self.outputs = {"samples": samples}
 
-    def last(held: Mapping[str, Tensor], variant: Variant) -> Tensors:
-        rows, carried = network.last(held)
-        out = {"samples": rows.x.to(dtype) * held["scale"][:, None, None]}
-        return out if carried is None else out | {CARRIED: carried}
+    def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
+        latent = self._codebooks.look_up(given["codes"].long(), given["num_codebooks"])
+        return latent, {"scale": given["scale"]}
 
-    inputs = {
-        "codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE),
-        "num_codebooks": torch.ones(1, dtype=torch.int64),
-        "length": torch.full((1,), frames),
-        "scale": torch.ones(1, dtype=dtype),
-        "continues": torch.zeros(1, dtype=torch.bool),
-    }
-    outputs = {"samples": torch.zeros(1, config.channels, frames * config.hop_length, dtype=dtype)}
-    return Step(first, network.again, last, inputs, outputs, network.begin(dtype))
+    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
+        return {"samples": x.to(self._dtype) * held["scale"][:, None, None]}

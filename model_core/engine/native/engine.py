@@ -4,20 +4,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..blocks import (
+from ...config import ModelConfig
+from ..plan import weight_shapes
+from ..protocol import (
     DecodeItem,
     EncodedBlock,
     EncodeItem,
+    EncodePrecision,
+    EngineOptions,
+    NetworkWeights,
+    State,
     StreamState,
     by_stream,
     check_decode_item,
     check_encode_item,
     states_kept,
 )
-from ..protocol import EncodePrecision, EngineOptions, NetworkWeights
-from .library import Job, NativeLibrary, Spec
-from .sums import cascade_sum
-from .weights import flat_weights
+from .library import NativeLibrary, Piece, Spec
+from .sums import cascade_sum, without_weight_norm
 
 # Blocks of one stream in one call, for each thread that shares it: enough that no thread waits long
 # for another; few where other streams wait.
@@ -45,10 +49,9 @@ class NativeEngine:
     and follows the block before it through the network.
     """
 
+    device = "cpu"
     encode_precision: EncodePrecision = "float32"
     captured: bool | None = None
-
-    device = "cpu"
 
     def __init__(
         self,
@@ -72,8 +75,7 @@ class NativeEngine:
         self.blocks_at_once = several if self.threads > 1 else 1
         self._root = library.root
         self._native = library.model(
-            Spec.of(self.config, self.block_frames, self.precision),
-            flat_weights(self.config, weights.state),
+            Spec(self.config, self.precision), flat_weights(self.config, weights.state)
         )
 
     @staticmethod
@@ -98,21 +100,21 @@ class NativeEngine:
         for item in items:
             check_encode_item(item, self.config)
         results: dict[int, EncodedBlock] = {}
-        jobs: list[Job] = []
+        pieces: list[Piece] = []
         with states_kept(items):
             for numbers in by_stream(items, self.config.causal):
                 stream = [items[number] for number in numbers]
-                samples, scale = _joined([item.samples for item in stream], np.float32), None
+                samples, scale = _contiguous([item.samples for item in stream], np.float32), None
                 if self.config.normalize:
                     samples, scale = _normalised(samples, self._root)
                 books = max(item.num_codebooks for item in stream)
                 codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
                 first, state = self._state(stream[0].state, self._native.encoder_state)
-                jobs.append(Job.of(samples, codes, state, first, stream[-1].last))
+                pieces.append(Piece(samples, codes, state, first, stream[-1].last))
                 sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
                 for number, item, part in zip(numbers, stream, _cut(codes, sizes), strict=True):
                     results[number] = EncodedBlock(part[: item.num_codebooks], scale)
-            self._native.encode(jobs, threads or self.threads)
+            self._native.encode(pieces, threads or self.threads)
         return [results[number] for number in range(len(items))]
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
@@ -120,19 +122,19 @@ class NativeEngine:
         for item in items:
             check_decode_item(item, self.config)
         results: dict[int, np.ndarray] = {}
-        jobs: list[Job] = []
+        pieces: list[Piece] = []
         with states_kept(items):
             for numbers in by_stream(items, self.config.causal):
                 stream = [items[number] for number in numbers]
-                codes = _joined([item.block.codes for item in stream], np.int64)
+                codes = _contiguous([item.block.codes for item in stream], np.int64)
                 hop, scale = self.config.hop_length, stream[0].block.scale
                 samples = np.empty((self.config.channels, codes.shape[1] * hop), np.float32)
                 first, state = self._state(stream[0].state, self._native.decoder_state)
                 scale = 1.0 if scale is None else scale
-                jobs.append(Job.of(samples, codes, state, first, stream[-1].last, scale))
+                pieces.append(Piece(samples, codes, state, first, stream[-1].last, scale))
                 sizes = [item.block.codes.shape[1] * hop for item in stream]
                 results.update(zip(numbers, _cut(samples, sizes), strict=True))
-            self._native.decode(jobs, threads or self.threads)
+            self._native.decode(pieces, threads or self.threads)
         return [results[number] for number in range(len(items))]
 
     def _state(self, state: StreamState, size: int) -> tuple[bool, np.ndarray | None]:
@@ -145,6 +147,13 @@ class NativeEngine:
         return first, renewed
 
 
+def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
+    """Encoder, decoder and the codebooks' entries, float32 `[n]`, as `NativeLibrary.model` takes
+    them. Raises `KeyError` for a tensor that `state` lacks; weight norm may be folded or not."""
+    state = without_weight_norm(state)
+    return np.concatenate([state[n].ravel() for n in weight_shapes(config)], dtype=np.float32)
+
+
 def _normalised(samples: np.ndarray, root: Callable[[float], float]) -> tuple[np.ndarray, float]:
     """`EncodecNetwork.normalised` of one segment `[C, n]`, with the same bits: the scale stands
     in the file."""
@@ -154,7 +163,7 @@ def _normalised(samples: np.ndarray, root: Callable[[float], float]) -> tuple[np
     return samples / scale, float(scale)
 
 
-def _joined(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
+def _contiguous(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
     """One after another and contiguous, as C++ reads them."""
     whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     return np.ascontiguousarray(whole, dtype)

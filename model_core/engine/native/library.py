@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _MOST_RATIOS = 8
 
 
 class Spec(ctypes.Structure):
-    """`EncodecSpec` of `csrc/interface.h`."""
+    """`EncodecSpec` of `csrc`: a model's description."""
 
     _fields_ = (
         ("causal", ctypes.c_int32),
@@ -47,26 +48,24 @@ class Spec(ctypes.Structure):
         ("decode_bfloat16", ctypes.c_int32),
     )
 
-    @classmethod
-    def of(cls, config: ModelConfig, block_frames: int, precision: Precision = "float32") -> "Spec":
-        ratios = (ctypes.c_int32 * _MOST_RATIOS)(*config.ratios)
-        return cls(
-            config.causal,
-            config.channels,
-            config.dimension,
-            config.n_filters,
-            config.lstm,
-            config.num_codebooks,
-            config.bins,
-            block_frames,
-            len(config.ratios),
-            ratios,
-            precision == "bfloat16",
+    def __init__(self, config: ModelConfig, precision: Precision = "float32"):
+        super().__init__(
+            causal=config.causal,
+            channels=config.channels,
+            dimension=config.dimension,
+            filters=config.n_filters,
+            lstm_layers=config.lstm,
+            codebooks=config.num_codebooks,
+            bins=config.bins,
+            block_frames=config.frames(config.block_samples),
+            ratio_count=len(config.ratios),
+            ratios=(ctypes.c_int32 * _MOST_RATIOS)(*config.ratios),
+            decode_bfloat16=precision == "bfloat16",
         )
 
 
-class Job(ctypes.Structure):
-    """`EncodecJob` of `csrc/interface.h`, which holds on to its arrays."""
+class Piece(ctypes.Structure):
+    """`EncodecJob` of `csrc`: blocks of a stream that follow one another. It holds its arrays."""
 
     _fields_ = (
         ("samples", ctypes.c_void_p),
@@ -79,32 +78,29 @@ class Job(ctypes.Structure):
         ("sample_count", ctypes.c_int64),
         ("frames", ctypes.c_int64),
     )
-    arrays: tuple[np.ndarray | None, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         samples: np.ndarray,
         codes: np.ndarray,
         state: np.ndarray | None,
         first: bool,
         last: bool,
         scale: float = 1.0,
-    ) -> "Job":
+    ):
         """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
-        job = cls(
-            samples.ctypes.data,
-            codes.ctypes.data,
-            None if state is None else state.ctypes.data,
-            scale,
-            codes.shape[0],
-            first,
-            last,
-            samples.shape[1],
-            codes.shape[1],
+        super().__init__(
+            samples=samples.ctypes.data,
+            codes=codes.ctypes.data,
+            state=None if state is None else state.ctypes.data,
+            scale=scale,
+            books=codes.shape[0],
+            first=first,
+            last=last,
+            sample_count=samples.shape[1],
+            frames=codes.shape[1],
         )
-        job.arrays = (samples, codes, state)
-        return job
+        self._arrays = (samples, codes, state)
 
 
 class NativeLibrary:
@@ -112,121 +108,95 @@ class NativeLibrary:
 
     def __init__(self, build: str, path: Path):
         self.build = build
-        functions = ctypes.CDLL(str(path))
-        _require_made_for(build, functions)
-        functions.encodec_bfloat16.restype = ctypes.c_int32
-        self.has_bfloat16 = bool(functions.encodec_bfloat16())
+        self._functions = ctypes.CDLL(str(path))
+        try:
+            self._declare()
+            made, layout = self._functions.encodec_build(), self._functions.encodec_layout()
+        except AttributeError as error:  # a build of an older source
+            raise OSError(str(error)) from error
+        if made.decode() != build:
+            raise OSError(f"it was compiled for {made.decode()}")
+        if layout != ctypes.sizeof(Spec) << 32 | ctypes.sizeof(Piece):
+            raise OSError("it was compiled from another version of the source")
+        self.has_bfloat16 = bool(self._functions.encodec_bfloat16())
         """Whether models can decode in bfloat16."""
-        self._peak = functions.encodec_peak
-        self._peak.restype = ctypes.c_double
-        self._peak.argtypes = (ctypes.c_int32,)
-        self._root = functions.encodec_root
-        self._root.restype = ctypes.c_float
-        self._root.argtypes = (ctypes.c_float,)
-        self._model = functions.encodec_model
-        self._model.restype = ctypes.c_void_p
-        self._model.argtypes = (
-            ctypes.POINTER(Spec),
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-            ctypes.c_char_p,
-            ctypes.c_size_t,
-        )
-        self._free = functions.encodec_free
-        self._free.restype = None
-        self._free.argtypes = (ctypes.c_void_p,)
-        self._state_size = functions.encodec_state_size
-        self._state_size.restype = ctypes.c_size_t
-        self._state_size.argtypes = (ctypes.c_void_p, ctypes.c_int32)
-        self._run = functions.encodec_run
-        self._run.restype = ctypes.c_int32
-        self._run.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_int32,
-            ctypes.POINTER(Job),
-            ctypes.c_int32,
-            ctypes.c_int32,
-            ctypes.c_char_p,
-            ctypes.c_size_t,
-        )
 
-    def model(self, spec: Spec, weights: np.ndarray) -> "NativeModel":
-        """A model from all its weights, float32 `[n]`, as `weights.flat_weights` orders them.
+    def _declare(self) -> None:
+        """Tell ctypes the functions of `csrc/api.cpp`."""
+        number, size, pointer = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p
+        message = ctypes.c_char_p, size
 
-        Raises `EncodecError` for a number or a size of weights that no such model has.
-        """
-        if not np.isfinite(weights).all():
-            raise EncodecError("the model's weights are not all finite numbers")
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
-        handle = self._model(
-            spec, weights.ctypes.data, weights.size, message, ctypes.sizeof(message)
-        )
-        if not handle:
-            raise EncodecError(f"the native engine refuses the model: {_text(message)}")
-        return NativeModel(self, handle)
+        def function(name: str, result: Any, *arguments: Any) -> None:
+            declared = getattr(self._functions, f"encodec_{name}")
+            declared.restype, declared.argtypes = result, arguments
+
+        function("build", ctypes.c_char_p)
+        function("layout", ctypes.c_int64)
+        function("bfloat16", number)
+        function("peak", ctypes.c_double, number)
+        function("root", ctypes.c_float, ctypes.c_float)
+        function("model", pointer, ctypes.POINTER(Spec), pointer, size, *message)
+        function("free", None, pointer)
+        function("state_size", size, pointer, number)
+        function("run", number, pointer, number, ctypes.POINTER(Piece), number, number, *message)
 
     def peak(self, threads: int) -> float:
         """Float32 multiply-adds a second that so many threads do at best, measured now."""
-        rate: float = self._peak(threads)
-        return rate
+        return float(self._functions.encodec_peak(threads))
 
     def root(self, x: float) -> float:
         """The float32 square root with torch's bits, which depend on the processor."""
-        root: float = self._root(x)
-        return root
+        return float(self._functions.encodec_root(x))
 
-    def free(self, handle: int) -> None:
-        self._free(handle)
+    def model(self, spec: Spec, weights: np.ndarray) -> "NativeModel":
+        """A model from all its weights, float32 `[n]`, in the order of `plan.weight_shapes`.
 
-    def state_size(self, handle: int, encoder: bool) -> int:
-        size: int = self._state_size(handle, encoder)
-        return size
-
-    def run(self, handle: int, encoder: bool, jobs: Sequence[Job], threads: int) -> None:
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
-        array = (Job * len(jobs))(*jobs)
-        if self._run(handle, encoder, array, len(jobs), threads, message, ctypes.sizeof(message)):
-            raise EncodecError(f"the native engine failed: {_text(message)}")
+        Raises `EncodecError` for a number or a size of weights that no such model has.
+        """
+        return NativeModel(self._functions, spec, weights)
 
 
 class NativeModel:
-    """A model in the library's memory, until this object goes."""
+    """A model in the library's memory, until this object goes (see `NativeLibrary.model`)."""
 
-    def __init__(self, library: NativeLibrary, handle: int):
-        self._library = library
-        self._handle = handle
-        self.encoder_state = library.state_size(handle, encoder=True)
+    _handle: int | None = None
+
+    def __init__(self, functions: ctypes.CDLL, spec: Spec, weights: np.ndarray):
+        if not np.isfinite(weights).all():
+            raise EncodecError("the model's weights are not all finite numbers")
+        self._functions = functions
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        self._handle = functions.encodec_model(
+            spec, weights.ctypes.data, weights.size, message, _MESSAGE_SIZE
+        )
+        if not self._handle:
+            raise EncodecError(f"the native engine refuses the model: {_text(message)}")
+        self.encoder_state: int = functions.encodec_state_size(self._handle, True)
         """Floats that a causal stream carries while it is encoded; 0 for the other model."""
-        self.decoder_state = library.state_size(handle, encoder=False)
+        self.decoder_state: int = functions.encodec_state_size(self._handle, False)
 
-    def encode(self, jobs: Sequence[Job], threads: int) -> None:
-        """Jobs of different streams; what they share of a result is nothing."""
-        self._library.run(self._handle, True, jobs, threads)
+    def encode(self, pieces: Sequence[Piece], threads: int) -> None:
+        """Pieces of different streams; what they share of a result is nothing."""
+        self._run(True, pieces, threads)
 
-    def decode(self, jobs: Sequence[Job], threads: int) -> None:
-        self._library.run(self._handle, False, jobs, threads)
+    def decode(self, pieces: Sequence[Piece], threads: int) -> None:
+        self._run(False, pieces, threads)
+
+    def _run(self, encoder: bool, pieces: Sequence[Piece], threads: int) -> None:
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        array = (Piece * len(pieces))(*pieces)
+        if self._functions.encodec_run(
+            self._handle, encoder, array, len(pieces), threads, message, _MESSAGE_SIZE
+        ):
+            raise EncodecError(f"the native engine failed: {_text(message)}")
 
     def __del__(self) -> None:
-        self._library.free(self._handle)
+        if self._handle:
+            self._functions.encodec_free(self._handle)
 
 
 def _text(message: ctypes.Array[ctypes.c_char]) -> str:
     return message.value.decode(errors="replace")
-
-
-def _require_made_for(build: str, functions: ctypes.CDLL) -> None:
-    """Raises `OSError` for a library of another build, or of another version of its source."""
-    try:
-        functions.encodec_build.restype = ctypes.c_char_p
-        functions.encodec_layout.restype = ctypes.c_int64
-        _ = functions.encodec_root  # which builds of an older source lack
-        made, layout = functions.encodec_build().decode(), functions.encodec_layout()
-    except AttributeError as error:
-        raise OSError(str(error)) from error
-    if made != build:
-        raise OSError(f"it was compiled for {made}")
-    if layout != ctypes.sizeof(Spec) << 32 | ctypes.sizeof(Job):
-        raise OSError("it was compiled from another version of the source")
 
 
 def _runs_here(build: str) -> bool:

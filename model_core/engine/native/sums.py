@@ -1,9 +1,11 @@
-"""Sums of float32 numbers in the order in which torch takes them, for the same bits without it.
+"""Sums of float32 numbers, and weight norm, with the bits that torch gives them, without torch.
 
 torch has eight numbers side by side in a vector on every x86 processor with AVX2, wider ones too.
 """
 
 import numpy as np
+
+from ..protocol import State
 
 _LANES = 8
 _STREAMS = 4  # vectors that are summed side by side
@@ -37,6 +39,20 @@ def norms(rows: np.ndarray) -> np.ndarray:
     while len(lanes) > 1:
         lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
     return np.sqrt(lanes[0])
+
+
+def without_weight_norm(state: State) -> State:
+    """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)`, with the bits that torch gives
+    it."""
+    folded: State = {}
+    for name, values in state.items():
+        if name.endswith(".weight_g"):
+            direction = state[f"{name[:-1]}v"]
+            length = norms(direction.reshape(len(direction), -1)).reshape(values.shape)
+            folded[name.removesuffix("_g")] = direction * (values / length)
+        elif not name.endswith(".weight_v"):
+            folded[name] = values
+    return folded
 
 
 def _row_sum(rows: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from ...errors import SettingsError, WeightsError
 from ...nn.lm import LMModel
 from ...nn.network import EncodecNetwork
 from ..codec.adversary import Adversary
+from ..codec.codebooks import rebuild_average
 from ..codec.settings import CodecSettings
 from ..lm.network import LMNetwork
 from ..lm.settings import LMTrainingConfig
@@ -94,7 +95,7 @@ def _codec(settings: CodecSettings, arrays: Arrays, where: Path) -> State:
     model = EncodecNetwork(config.with_filters(settings.n_filters))
     load_state(model, _of("weights.", arrays), where)
     for layer in model.quantizer.codebooks:
-        layer.codebook.rebuild_average()
+        rebuild_average(layer.codebook)
     judges = _of("discriminator.", arrays)
     return {
         "model": model.state_dict(),

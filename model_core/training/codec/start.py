@@ -6,6 +6,7 @@ from ...config import ModelConfig
 from ...errors import WeightsError
 from ...nn.network import EncodecNetwork
 from ..source import load_source
+from .codebooks import DEAD_BELOW
 from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
@@ -62,7 +63,7 @@ def fill_statistics(model: EncodecNetwork) -> None:
         book = layer.codebook
         if book.cluster_size.any():
             continue
-        share = max(BATCH_FRAMES / book.bins, 2 * book.threshold_ema_dead_code)
+        share = max(BATCH_FRAMES / book.bins, 2 * DEAD_BELOW)
         book.cluster_size.fill_(share)
         book.embed_avg.copy_(book.embed * share)
         book.inited.fill_(1)

@@ -13,11 +13,12 @@ from torch.nn.utils import clip_grad_norm_
 from ... import distrib
 from ...balancer import Balancer
 from ...metrics import si_snr
-from ...nn.lstm import SLSTM
 from ...nn.network import EncodecNetwork
+from ...nn.seanet import SLSTM
 from ..optimizer import adam, step_if_finite
 from ..processes import autocast, seed_of
 from .adversary import Adversary
+from .codebooks import CodebookLearning
 from .losses import MultiScaleMelLoss, l1, relative_l1
 from .settings import CodecSettings
 from .spectrum import ComplexSpectrumLoss
@@ -34,6 +35,7 @@ class CodecStep:
         self.settings = settings
         self.model = model
         self.device = device
+        self.codebooks = CodebookLearning(model.quantizer)
         self.mel = MultiScaleMelLoss(model.sample_rate, log_floor=settings.mel_floor).to(device)
         self.spectrum = ComplexSpectrumLoss().to(device) if settings.spectrum_weight > 0 else None
         self.balancer = Balancer(
@@ -117,8 +119,8 @@ class CodecStep:
         latent = self._run(self.model.encoder.model, target).float()
         penalty = latent.new_zeros(())
         if bandwidth is not None:
-            result = self.model.quantizer(latent, self.model.frame_rate, bandwidth)
-            latent, penalty = result.quantized, result.penalty
+            result = self.codebooks(latent, self.model.config.codebooks_for(bandwidth))
+            latent, penalty = result.latent, result.penalty
         *layers, last = self.model.decoder.model
         output = last(self._run(layers, latent).float())  # bfloat16 would be audible in a waveform
         return output[..., : target.shape[-1]], penalty

@@ -18,7 +18,6 @@ from ... import distrib
 from ...config import config_of
 from ...errors import SettingsError
 from ...nn.network import EncodecNetwork
-from ...nn.rvq import dead_code_threshold
 from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
@@ -31,6 +30,7 @@ from ..processes import is_first, same_shapes, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
 from ..state import STATE, load_state, save_state
+from .codebooks import dead_code_threshold, forget
 from .initial import start_loud
 from .settings import AUGMENTATIONS, CodecSettings
 from .start import from_weights
@@ -63,7 +63,7 @@ class CodecTrainer:
             from_weights(self.model, settings.start_from)
             self.quantising = not settings.refit
             if settings.refit:
-                self.model.quantizer.forget()
+                forget(self.model.quantizer)
         self.model.to(self.device).train()
         self.step = 0
         self.warm_from = 0  # the step at which the optimisers started
@@ -167,18 +167,16 @@ class CodecTrainer:
             draw += 1
         residual = torch.cat(latents)
         for layer in self.model.quantizer.codebooks:
-            layer.codebook.kmeans_iters = 10
-            layer.codebook.init_(residual)
+            self.learn.codebooks.start(layer.codebook, residual, rounds=10)
             residual = residual - layer.codebook.decode(layer.codebook.encode(residual))
         self.quantising = True
         self.average.restart(self.model)
 
     def _set_dead_code_threshold(self) -> None:
         frames = self.settings.batch * self.sampler.clip / self.model.config.hop_length
-        threshold = dead_code_threshold(
-            round(frames) * distrib.world_size(), self.model.quantizer.bins
-        )
-        self.model.quantizer.set_dead_code_threshold(threshold)
+        vectors = round(frames) * distrib.world_size()
+        threshold = dead_code_threshold(vectors, self.model.quantizer.bins)
+        self.learn.codebooks.dead_below = threshold
 
     def _report(self, log: RunLog, seen: dict[str, float | Tensor]) -> None:
         log.advance(self.step)

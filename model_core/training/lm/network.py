@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...nn.lm import LMModel
-from ...nn.transformer import StreamingTransformerEncoderLayer, sin_embedding
+from ...nn.lm import LMModel, StreamingTransformerEncoderLayer, sin_embedding
 from .data import LMBatch
 from .loss import linear_bits
 

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from model_core.audio import open_audio, wav_header
+from model_core.audio import completeness, open_audio, wav_header
 from model_core.audio.input import MediaInput
 from model_core.audio.reader import MediaReader
 from model_core.errors import InvalidAudioError
@@ -191,6 +191,24 @@ class _LongPipe:
         count = min(size, self._left, len(self._zeros))
         self._left -= count
         return self._zeros[:count]
+
+
+def aiff_of_unknown_length(size: int, samples: int) -> bytes:
+    """As sox writes one to a pipe, with the placeholder `size` for the bytes of its samples."""
+    data = encode(tone(samples / RATE, RATE, 2), RATE, "aiff", "pcm_s16be")
+    frames = struct.pack(">HI", 2, size // 4)
+    return patched(patched(data, b"COMM\0\0\0\x12", frames), b"SSND", struct.pack(">I", size + 8))
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_what_lies_behind_a_placeholder_is_not_silently_cut(
+    monkeypatch: pytest.MonkeyPatch, pipe: bool
+) -> None:
+    """FFmpeg reads an AIFF up to its placeholder, here one of 128 KiB instead of 2 GiB."""
+    monkeypatch.setattr(completeness, "_LARGEST", (1 << 17,))
+    assert length(aiff_of_unknown_length(1 << 17, 20_000), pipe) == 20_000
+    with pytest.raises(InvalidAudioError, match="longer than its container can say"):
+        length(aiff_of_unknown_length(1 << 17, 50_000), pipe)
 
 
 def test_a_wav_from_a_pipe_is_not_cut_at_the_2_gib_of_its_placeholder() -> None:

@@ -1,6 +1,4 @@
 import io
-import os
-import struct
 from pathlib import Path
 
 import av
@@ -11,7 +9,7 @@ from model_core.audio import open_audio, wav_header
 from model_core.audio.input import MediaInput
 from model_core.audio.reader import MediaReader
 from model_core.errors import InvalidAudioError
-from tests.media import Floats, Pipe, encode, float_wav, tone
+from tests.media import Floats, encode, float_wav, tone
 
 
 def decoded(data: bytes) -> tuple[Floats, MediaReader]:
@@ -22,26 +20,6 @@ def decoded(data: bytes) -> tuple[Floats, MediaReader]:
         reader.close()
 
 
-@pytest.mark.parametrize(
-    ("codec", "step"),
-    [
-        ("pcm_u8", 2**-7),
-        ("pcm_s16le", 2**-15),
-        ("pcm_s24le", 2**-23),
-        ("pcm_s32le", 2**-24),
-        ("pcm_f32le", 0.0),
-        ("pcm_f64le", 0.0),
-    ],
-)
-def test_every_pcm_format_has_its_full_scale(codec: str, step: float) -> None:
-    samples = tone(0.3, 44_100, 2)
-    got, reader = decoded(encode(samples, 44_100, "wav", codec))
-    assert got.shape == samples.shape
-    assert np.abs(got - samples).max() <= step
-    assert (reader.info.sample_rate, reader.info.channels) == (44_100, 2)
-    assert reader.info.codec == codec
-
-
 @pytest.mark.parametrize("seconds", [0.5, 5])
 def test_ac3_in_the_place_of_a_wavs_samples_is_found(seconds: float) -> None:
     """As on discs with surround sound: a WAV that says PCM and holds the frames of a codec."""
@@ -49,15 +27,6 @@ def test_ac3_in_the_place_of_a_wavs_samples_is_found(seconds: float) -> None:
     coded = coded[: len(coded) // 4 * 4]
     _, reader = decoded(wav_header(44_100, 2, len(coded) // 4) + coded)
     assert reader.info.codec == "ac3"
-
-
-def test_s16_is_exact_to_the_bit() -> None:
-    values = np.arange(-32768, 32768, 7, dtype="<i2")
-    header = encode(tone(0.01, 8000), 8000, "wav", "pcm_s16le")
-    start = header.index(b"data")
-    size = struct.pack("<I", values.nbytes)
-    got, _ = decoded(header[: start + 4] + size + values.tobytes())
-    assert np.array_equal(got[0], values.astype(np.float32) / 32768)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +45,8 @@ def test_s16_is_exact_to_the_bit() -> None:
 def test_containers_and_codecs(container: str, codec: str, rate: int) -> None:
     samples = tone(1.0, rate, 2)
     got, reader = decoded(encode(samples, rate, container, codec))
-    assert reader.info.sample_rate == rate
+    assert (reader.info.sample_rate, reader.info.channels) == (rate, 2)
+    assert reader.info.codec == {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
     assert abs(got.shape[1] - rate) < 0.06 * rate  # lossy codecs pad to their frames
     length = min(got.shape[1], rate)
     error = got[:, :length] - samples[:, :length]
@@ -85,22 +55,6 @@ def test_containers_and_codecs(container: str, codec: str, rate: int) -> None:
         *(float(np.mean((got[:, d:length] - samples[:, : length - d]) ** 2)) for d in (1105, 1024)),
     )
     assert shifted < 0.02 * float(np.mean(samples**2))
-
-
-def test_eight_planar_channels() -> None:
-    samples = tone(0.5, 48_000, 8)
-    got, _ = decoded(encode(samples, 48_000, "matroska", "aac", layout="7.1"))
-    assert got.shape[0] == 8
-    assert np.isfinite(got).all()
-    assert np.abs(got).max() < 1
-
-
-def test_pipe_and_file_give_the_same_samples() -> None:
-    for container, codec in (("wav", "pcm_s24le"), ("mp3", "libmp3lame"), ("ogg", "libopus")):
-        data = encode(tone(1.0, 48_000, 2), 48_000, container, codec)
-        whole = list(open_audio(io.BytesIO(data), 24_000, 1))
-        piped = list(open_audio(Pipe(data), 24_000, 1))
-        assert np.array_equal(np.concatenate(whole, 1), np.concatenate(piped, 1))
 
 
 def test_wav_of_unknown_length_is_read_to_its_end() -> None:
@@ -189,14 +143,6 @@ def test_other_files_are_never_opened(tmp_path: Path) -> None:
         for source in (io.BytesIO(text.encode()), path):
             with pytest.raises(InvalidAudioError):
                 list(open_audio(source, 24_000, 1))
-
-
-def test_a_seek_before_the_beginning_is_an_error_for_ffmpeg() -> None:
-    file = MediaInput(io.BytesIO(b"FORM" + bytes(100)))
-    assert file.seekable()
-    assert file.seek(-5) < 0
-    assert file.seek(5) == 5
-    assert file.seek(0, os.SEEK_END) == 104
 
 
 def test_video_without_sound_is_told() -> None:

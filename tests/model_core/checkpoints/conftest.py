@@ -11,7 +11,7 @@ import pytest
 import torch
 from encodec.model import LMModel as ReferenceLM
 
-from model_core.checkpoints import names
+from model_core.checkpoints import weight_set
 from tests.peers import Peers
 
 
@@ -59,8 +59,8 @@ def th_lm(reference_lm: ReferenceLM, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def as_published(monkeypatch: pytest.MonkeyPatch, th24: Path, th_lm: Path) -> None:
     """The test's own files stand for the published ones, whose checksums they cannot have."""
-    monkeypatch.setitem(names.OFFICIAL_FILES, ("encodec_24khz", "model"), th24.name)
-    monkeypatch.setitem(names.OFFICIAL_FILES, ("encodec_24khz", "lm"), th_lm.name)
+    monkeypatch.setitem(weight_set.PUBLISHED_FILES, ("encodec_24khz", "model"), th24.name)
+    monkeypatch.setitem(weight_set.PUBLISHED_FILES, ("encodec_24khz", "lm"), th_lm.name)
 
 
 class FileServer(http.server.ThreadingHTTPServer):

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import close_session
 
 from model_core.checkpoints.download import Patience, fetch, unreachable
-from model_core.checkpoints.published import fetch_hub_folder
+from model_core.checkpoints.hub import fetch_hub_folder
 from model_core.errors import WeightsError, WeightsUnavailableError
 from tests.model_core.checkpoints.conftest import FileServer
 

@@ -1,10 +1,11 @@
-"""Files that are not what they should be: a `WeightsError` that names the file and the fault."""
+"""Files that are not what they should be: a `WeightsError` names the file and the fault. Ids."""
 
 import json
 import pickle
 from pathlib import Path
 from typing import Any
 
+import encodec
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model_core.checkpoints import Registry, files
-from model_core.checkpoints.config import config_from_hub, config_to_hub, read_own_lm
-from model_core.checkpoints.load import load_network, load_state
+from model_core.checkpoints.files import weights_id
+from model_core.checkpoints.hub import config_from_hub, config_to_hub
+from model_core.checkpoints.load import load_network, load_state, state_of
+from model_core.checkpoints.read import read_own_lm
 from model_core.checkpoints.save import save_weights
 from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import WeightsError
@@ -252,3 +255,22 @@ def test_weights_of_the_other_model(own: Path) -> None:
     other = own.rename(own.with_name(own.name.replace("24khz", "48khz")))
     with pytest.raises(WeightsError, match="weights for encodec_24khz, not encodec_48khz"):
         Registry(str(other.parent)).find(ENCODEC_48KHZ.name)
+
+
+def test_statistics_do_not_count(reference24: encodec.EncodecModel) -> None:
+    state = state_of(reference24)
+    before = weights_id(state)
+    state["quantizer.vq.layers.0._codebook.embed_avg"] = np.zeros((1024, 128))
+    del state["quantizer.vq.layers.1._codebook.cluster_size"]
+    assert weights_id(dict(reversed(state.items()))) == before
+    assert weights_id({k: v.astype(np.float64) for k, v in state.items()}) == before
+    entries = state["quantizer.vq.layers.0._codebook.embed"]
+    state["quantizer.vq.layers.0._codebook.embed"] = np.nextafter(entries, np.float32(9))
+    assert weights_id(state) != before
+
+
+def test_id_is_pinned() -> None:
+    """Files in the world carry ids: how they are made must not change."""
+    state = {"b": np.arange(6.0).reshape(2, 3), "a.weight": np.array([-1.5])}
+    assert weights_id(state) == "602b1fdd"
+    assert weights_id({"b": state["b"].reshape(3, 2), "a.weight": state["a.weight"]}) != "602b1fdd"

@@ -8,8 +8,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from model_core.checkpoints import Registry
-from model_core.checkpoints.files import read_metadata
-from model_core.checkpoints.names import weights_id
+from model_core.checkpoints.files import read_metadata, weights_id
 from model_core.checkpoints.read import check_lm, lm_shapes, read_network
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.config import ENCODEC_24KHZ, LMConfig

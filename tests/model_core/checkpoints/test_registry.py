@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from model_core import checkpoints
-from model_core.checkpoints import Registry
-from model_core.checkpoints.convert import read_state
+from model_core.checkpoints import Registry, hub, weight_set
+from model_core.checkpoints.files import weights_id
 from model_core.checkpoints.load import load_lm, load_network, state_of
-from model_core.checkpoints.names import Layout, weights_id
-from model_core.checkpoints.save import save_hub, save_lm, save_weights
+from model_core.checkpoints.read import read_state
+from model_core.checkpoints.save import save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
 from model_core.engine import State
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
@@ -23,6 +23,7 @@ from model_core.model import EncodecModel, load_model
 from model_core.nn.lm import LMModel
 from model_core.nn.network import EncodecNetwork
 from tests.model_core.checkpoints.conftest import FileServer
+from tests.model_core.checkpoints.hub_forms import save_hub_form
 
 NAME = "encodec_24khz"
 Make = Callable[..., Registry]
@@ -201,6 +202,24 @@ def test_auto_gives_up_on_a_silent_server(make: Make) -> None:
     assert "0.3 s" in str(found.note) or "timed out" in str(found.note)
 
 
+def test_a_model_without_published_files(
+    make: Make, package: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("model", "lm"):
+        monkeypatch.delitem(weight_set.PUBLISHED_FILES, (NAME, kind))
+    monkeypatch.delitem(hub.REPOSITORIES, NAME)
+    server.status = 405
+    for weights in ("official", "hf"):
+        with pytest.raises(WeightsUnavailableError, match=f"{NAME}.* published"):
+            make(weights).find(NAME)
+    for weights in ("official", "hf", "auto", "bundled", str(package)):
+        with pytest.raises(WeightsUnavailableError, match="published"):
+            make(weights).find_exact(NAME)
+    found = make("auto").find(NAME)
+    assert (found.source, make(str(package)).find(NAME).id) == ("bundled", found.id)
+    assert make("auto").fetch_lm(found) == found.lm
+
+
 def test_auto_without_any_weights(make: Make) -> None:
     with pytest.raises(WeightsUnavailableError, match=r"encodec_48khz.*cannot be reached"):
         make("auto").find("encodec_48khz")
@@ -251,15 +270,17 @@ def test_cache_is_searched_by_id(make: Make, th24: Path, tmp_path: Path) -> None
     assert make("bundled").find_exact(header).id == header[-8:]
 
 
-def test_ids_are_read_once(make: Make, th24: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_are_read_once(
+    make: Make, th24: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[Path] = []
 
-    def counting(path: Path, layout: Layout) -> State:
+    def counting(path: Path) -> State:
         read.append(path)
-        return read_state(path, layout)
+        return read_state(path)
 
-    monkeypatch.setattr("model_core.checkpoints.registry.read_state", counting)
-    registry = make(str(th24.parent))
+    monkeypatch.setattr("model_core.checkpoints.read.read_state", counting)
+    registry = make(str(shutil.copytree(th24.parent, tmp_path / "copy")))
     for _ in range(3):
         registry.find_exact(registry.find(NAME).header_name)
     assert len(read) == 1
@@ -359,7 +380,7 @@ def test_further_folders_are_for_headers_alone(
 
 
 def hub_files(server: FileServer, model: EncodecModel, name: str, folder: Path) -> None:
-    save_hub(model, folder, "weight_g")
+    save_hub_form(model, folder, "weight_g")
     for path in folder.iterdir():
         server.files[f"/facebook/{name}/resolve/main/{path.name}"] = path.read_bytes()
     server.headers = {"X-Repo-Commit": "0" * 40}

@@ -1,6 +1,7 @@
 """Folders of small seeded weights, audio files, and the command run in this process."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from model_core.audio import WavWriter
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.cli import main
 from model_core.config import CONFIGS, LMConfig
-from model_core.ecdc import ModelName
+from model_core.ecdc import Header, ModelName, read_header
 from model_core.model import EncodecModel
 from model_core.nn.lm import LMModel
 from tests.peers import signal
@@ -129,3 +130,42 @@ class Command:
 def encodec(monkeypatch: pytest.MonkeyPatch, quiet_weights: Path) -> Command:
     """Call it with the arguments of the command."""
     return Command(monkeypatch, quiet_weights)
+
+
+PROGRAM = (sys.executable, "-m", "model_core")
+
+
+@pytest.fixture
+def environment(quiet_weights: Path) -> dict[str, str]:
+    return {**os.environ, "ENCODEC_WEIGHTS": str(quiet_weights), "OMP_NUM_THREADS": "1"}
+
+
+def header_of(path: Path) -> Header:
+    return read_header(io.BytesIO(path.read_bytes()))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three short recordings and things that are none."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(("a.wav", "b.WAV", "c.wav")):
+        write_wav(folder / name, seconds=0.1, seed=seed)
+    (folder / "notes.txt").write_text("not audio")
+    (folder / ".hidden.wav").write_text("not audio either")
+    (folder / "deeper").mkdir()
+    return folder
+
+
+OTHERS = {"notes.txt", ".hidden.wav", "deeper"}
+WAVS = {"a.wav", "b.WAV", "c.wav"}
+"""What `folder` holds."""
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    assert outcome.code == 1
+    assert outcome.out == b""
+    (line,) = outcome.lines
+    assert line.startswith("encodec: ")
+    for word in words:
+        assert word in line

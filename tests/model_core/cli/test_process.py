@@ -1,88 +1,73 @@
-"""The command as a process: its streams, signals and exit codes."""
+"""Signals end a run in good order, and stderr holds only lines of the command."""
 
+import contextlib
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
-import termios
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
-from model_core import __version__
-from model_core.engine.native import find_library
+from model_core.audio.input import MediaInput
+from model_core.cli.process import ended_by_signals, quiet, raise_if_ended
 
-from .conftest import Command, files_in, samples_of, write_wav
-
-PROGRAM = (sys.executable, "-m", "model_core")
-
-
-@pytest.fixture
-def environment(quiet_weights: Path) -> dict[str, str]:
-    return {**os.environ, "ENCODEC_WEIGHTS": str(quiet_weights), "OMP_NUM_THREADS": "1"}
+from .conftest import (
+    PROGRAM,
+    Command,
+    files_in,
+    write_wav,
+)
 
 
-def test_through_pipes(encodec: Command, wav: Path, environment: dict[str, str]) -> None:
-    """One process feeds the other; the bytes are those of the command in this process."""
-    with (
-        subprocess.Popen(
-            [*PROGRAM, "-b", "3", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-        ) as compressing,
-        subprocess.Popen(
-            [*PROGRAM, "-"],
-            stdin=compressing.stdout,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-        ) as decompressing,
-    ):
-        assert compressing.stdin is not None
-        assert compressing.stdout is not None
-        assert compressing.stderr is not None
-        compressing.stdout.close()
-        compressing.stdin.write(wav.read_bytes())
-        compressing.stdin.close()
-        out, err = decompressing.communicate()
-        assert compressing.stderr.read() == err == b""
-    assert compressing.returncode == decompressing.returncode == 0
-    assert len(samples_of(out)[0]) == 9600
-    assert out == encodec("-", stdin=encodec("-b", "3", wav, "-").out).out
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
+def test_a_lost_signal_is_raised_again(number: signal.Signals, raised: type[BaseException]) -> None:
+    """Also where the tests themselves were started with it ignored, as by nohup."""
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)
+    try:
+        with ended_by_signals():
+            raise_if_ended()
+            with contextlib.suppress(raised):  # as a library does that was calling back
+                os.kill(os.getpid(), number)
+            with pytest.raises(raised):
+                raise_if_ended()
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)
 
 
-def test_reader_that_goes_away(
-    encodec: Command, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    encodec(write_wav(tmp_path / "x.wav", seconds=8))
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb") as out:
-        done = subprocess.run(
-            [*PROGRAM, str(tmp_path / "x.ecdc"), "-"],
-            stdout=out,
-            stderr=subprocess.PIPE,
-            env=environment,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            raise_if_ended()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
-def test_full_disk(wav: Path, environment: dict[str, str]) -> None:
-    with Path("/dev/full").open("wb") as out:
-        done = subprocess.run(
-            [*PROGRAM, str(wav), "-"],
-            stdout=out,
-            stderr=subprocess.PIPE,
-            env=environment,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [f"encodec: {wav}: No space left on device".encode()]
+def test_only_our_own_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    err = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", err)
+    root, ours = logging.getLogger(), logging.getLogger("model_core")
+    monkeypatch.setattr(root, "handlers", [])
+    before = dict(os.environ), list(ours.handlers)
+    with quiet():
+        warnings.warn("out of date", FutureWarning, stacklevel=1)
+        logging.getLogger("some.library").error("much ado")
+        logging.getLogger("model_core.checkpoints").info("a detail")
+        logging.getLogger("model_core.checkpoints").warning("using other weights")
+    assert err.getvalue() == "encodec: using other weights\n"
+    assert (dict(os.environ), ours.handlers) == before
+    assert root.handlers == []
 
 
 def _hears_sigint() -> None:
@@ -113,69 +98,27 @@ def test_ended_in_the_middle(
     assert files_in(tmp_path) == {"x.wav"}
 
 
-def test_answers_without_the_networks() -> None:
-    """`--help`, `--version` and wrong usage do not wait for torch."""
-    script = (
-        "import sys; from model_core.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "finally: assert 'torch' not in sys.modules"
-    )
-    for argv, code, text in (
-        (["--version"], 0, __version__),
-        (["--help"], 0, "--decompress_suffix"),
-        (["--nonsense"], 2, "usage"),
-        ([], 2, "usage"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *argv], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code
-        assert text in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("reads", [1, 3, 10])
+def test_a_signal_while_ffmpeg_reads_ends_the_run_without_a_traceback(
+    wav: Path, encodec: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, reads: int,
+) -> None:  # fmt: skip
+    """PyAV prints what a signal raises while it calls back, and drops it."""
+    write_wav(wav, seconds=20)
+    left = iter(range(reads))
 
+    def read(file: MediaInput, size: int) -> bytes:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(file, size)
 
-def test_progress_on_a_terminal(wav: Path, environment: dict[str, str]) -> None:
-    """And only there: other tests see an empty stderr."""
-    ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    process = subprocess.Popen([*PROGRAM, str(wav)], stderr=theirs, env=environment)
-    os.close(theirs)
-    shown = b""
+    original = MediaInput.read
+    monkeypatch.setattr(MediaInput, "read", read)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        while part := os.read(ours, 4096):
-            shown += part
-    except OSError:  # how a terminal whose other side is closed ends
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    assert b"compressing x.wav" in shown
-
-
-_WITHOUT = """
-import sys
-from model_core.cli import main
-source, folder = sys.argv[1:]
-for options in ([], ["--hq"]):
-    assert main(["-f", *options, source, f"{folder}/x.ecdc"]) == 0
-    assert main(["-f", f"{folder}/x.ecdc", f"{folder}/x.wav"]) == 0
-print("torch" in sys.modules)
-"""
-
-
-@pytest.mark.skipif(find_library() is None, reason="no C++ compiler at installation")
-def test_the_native_engine_needs_no_torch(
-    wav: Path, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    """Importing it takes longer than all the rest."""
-    command = [sys.executable, "-c", _WITHOUT, str(wav), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("False\n", "")
-
-
-def test_help_needs_no_numpy() -> None:
-    program = (
-        "import sys; from model_core.cli.command import parser; parser().format_help();"
-        "print({'numpy', 'av', 'torch'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "set()\n"
+        outcome = encodec(wav)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (outcome.code, outcome.err) == (130, "encodec: interrupted\n")
+    assert capfd.readouterr() == ("", "")
+    assert files_in(tmp_path) == {"x.wav"}

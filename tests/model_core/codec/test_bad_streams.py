@@ -67,8 +67,8 @@ def test_a_language_model_that_leaves_a_symbol_no_range() -> None:
 
     lm = Overrun(32, 1024, dim=8, num_layers=1, past_context=262).eval()
     with pytest.raises(InvalidAudioError, match="language model"):
-        LMEncoder(lambda: lm, 4).encode(np.full((4, 3), 1023))
-    assert LMEncoder(lambda: lm, 4).encode(np.full((4, 3), 3))
+        LMEncoder(lm, 4).encode(np.full((4, 3), 1023))
+    assert LMEncoder(lm, 4).encode(np.full((4, 3), 3))
 
 
 def test_a_file_coded_with_a_language_model_it_does_not_name() -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from model_core.codec import Work, iterate_now, run_now
-from model_core.codec.work import INLINE, FunctionTask
+from model_core.codec.work import INLINE, Task
 
 
-def _task(max_batch: int) -> tuple[FunctionTask, list[list[Any]]]:
+def _task(max_batch: int) -> tuple[Task, list[list[Any]]]:
     batches: list[list[Any]] = []
 
     def double(items: list[Any], threads: int | None) -> list[Any]:
         batches.append(items)
         return [2 * item for item in items]
 
-    return FunctionTask("encode", "m", max_batch, double), batches
+    return Task("encode", "m", max_batch, double), batches
 
 
 @pytest.mark.parametrize(

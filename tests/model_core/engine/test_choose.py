@@ -1,4 +1,4 @@
-"""Which backend a model gets."""
+"""Which backend a model gets, and devices by name."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import torch
 from model_core.checkpoints.load import weights_of
 from model_core.config import CONFIGS
 from model_core.engine import EngineOptions, NativeEngine, NetworkWeights, make_engine
+from model_core.engine.choose import cuda_devices, find_device
 from model_core.engine.native import find_library
 from model_core.engine.torch_engine import TorchEngine
 from model_core.errors import EncodecError
@@ -67,3 +68,25 @@ def test_what_takes_a_gpu_is_refused_elsewhere(weights: NetworkWeights) -> None:
 def test_unknown_backends_are_refused(weights: NetworkWeights, backend: str) -> None:
     with pytest.raises(EncodecError, match="backend"):
         make_engine(weights, options=EngineOptions(backend=backend))
+
+
+def test_the_devices_are_those_that_torch_can_use() -> None:
+    assert cuda_devices() == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, expected in ((0, "cpu"), (2, "cuda:0")):
+        monkeypatch.setattr("model_core.engine.choose.cuda_devices", lambda count=count: count)
+        assert find_device("auto") == expected
+        assert find_device("cpu") == "cpu"
+    assert [find_device(name) for name in ("cuda", "cuda:0", "cuda:1")] == [
+        *("cuda:0", "cuda:0", "cuda:1")
+    ]
+    with pytest.raises(LookupError, match="no device cuda:2"):
+        find_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1"])
+def test_another_name_is_no_device(name: str) -> None:
+    with pytest.raises(ValueError, match="there is no device"):
+        find_device(name)

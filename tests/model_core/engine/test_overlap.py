@@ -7,7 +7,7 @@ import torch
 from model_core.config import ENCODEC_48KHZ
 from model_core.ecdc import segments
 from model_core.engine import OverlapAdd
-from model_core.nn.overlap import linear_overlap_add
+from model_core.nn.network import linear_overlap_add
 
 STRIDE = 47_520
 

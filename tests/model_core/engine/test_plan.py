@@ -21,8 +21,8 @@ from model_core.engine.plan import (
     state_shapes,
 )
 from model_core.nn.conv import SConv1d, SConvTranspose1d, fold_weight_norm
-from model_core.nn.lstm import SLSTM
 from model_core.nn.network import EncodecNetwork
+from model_core.nn.seanet import SLSTM
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
 

@@ -48,26 +48,6 @@ def test_fewer_codes_are_the_first_ones(peers: Peers) -> None:
         assert torch.equal(quantizer.encode_with(latent, count), codes[:count])
 
 
-def test_keywords_of_the_reference() -> None:
-    ours = ResidualVectorQuantizer(
-        dimension=8,
-        n_q=2,
-        bins=16,
-        decay=0.5,
-        kmeans_init=False,
-        kmeans_iters=3,
-        threshold_ema_dead_code=1,
-    )
-    for layer in ours.codebooks:
-        book = layer.codebook
-        assert (book.decay, book.kmeans_iters, book.threshold_ema_dead_code) == (0.5, 3, 1)
-        assert book.inited.item() == 1
-        assert len(book.embed.unique(dim=0)) == 16
-        assert torch.equal(book.embed, book.embed_avg)
-    result = ours(torch.randn(1, 8, 4), 75)
-    assert result.metrics == {}
-
-
 def test_names_and_shapes_of_the_tensors_are_the_references() -> None:
     ours = ResidualVectorQuantizer(dimension=8, n_q=2, bins=16).state_dict()
     theirs = encodec.quantization.ResidualVectorQuantizer(dimension=8, n_q=2, bins=16).state_dict()

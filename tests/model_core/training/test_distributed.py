@@ -12,8 +12,14 @@ from torch import multiprocessing as mp
 from model_core import Balancer, distrib
 from model_core.config import ENCODEC_24KHZ
 from model_core.model import EncodecModel
-from model_core.nn.rvq import EuclideanCodebook, dead_code_threshold
+from model_core.nn.rvq import EuclideanCodebook
 from model_core.training.codec.adversary import Adversary
+from model_core.training.codec.codebooks import (
+    CodebookLearning,
+    dead_code_threshold,
+    start,
+    update,
+)
 from model_core.training.codec.losses import MultiScaleMelLoss, l1
 
 CONFIG = replace(ENCODEC_24KHZ, n_filters=2, dimension=8, lstm=1, bins=16, target_bandwidths=(1.2,))
@@ -51,15 +57,16 @@ def train(rank: int) -> State:
     model = EncodecModel(CONFIG).train()
     distrib.broadcast_tensors(model.parameters())
     frames = distrib.world_size() * BATCH * CONFIG.frames(SAMPLES)
-    model.quantizer.set_dead_code_threshold(dead_code_threshold(frames, CONFIG.bins, share=0.5))
+    threshold = dead_code_threshold(frames, CONFIG.bins, share=0.5)
+    codebooks = CodebookLearning(model.quantizer, threshold)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.5, 0.9))
     adversary = Adversary(CONFIG, filters=2, update_probability=1.0)
     balancer = Balancer({"time": 0.1, "mel": 1, "adversarial": 3, "feature": 3})
     mel = MultiScaleMelLoss(CONFIG.sample_rate)
     for step in range(2):
         x = clips(rank, step)
-        result = model.quantizer(model.encoder(x), CONFIG.frame_rate)
-        y = model.decoder(result.quantized)[..., :SAMPLES]
+        result = codebooks(model.encoder(x))
+        y = model.decoder(result.latent)[..., :SAMPLES]
         losses = {"time": l1(x, y), "mel": mel(x, y), **adversary.generator_losses(x, y)}
         optimizer.zero_grad()
         balanced = balancer.gradient(losses, y)
@@ -88,11 +95,10 @@ def exact_step(x: Tensor) -> State:
         book.embed_avg.copy_(10 * book.embed)
         book.cluster_size.fill_(10)
         book.inited.fill_(1)
-    model.quantizer.set_dead_code_threshold(0.0)
     adversary = Adversary(CONFIG, filters=2, update_probability=1.0)
     latent = model.encoder(x)
-    result = model.quantizer(latent, CONFIG.frame_rate)
-    y = model.decoder(result.quantized)[..., :SAMPLES]
+    result = CodebookLearning(model.quantizer, dead_below=0.0)(latent)
+    y = model.decoder(result.latent)[..., :SAMPLES]
     mel = MultiScaleMelLoss(CONFIG.sample_rate)
     adversarial = adversary.generator_losses(x, y)["adversarial"]
     (l1(x, y) + mel(x, y) + adversarial + result.penalty).backward()
@@ -112,11 +118,11 @@ def codebook_step(rank: int) -> State:
     torch.manual_seed(rank)
     samples = torch.randn(60, DIM) + rank * FAR
     book = EuclideanCodebook(DIM, BINS)
-    book.init_(samples)
+    start(book, samples)
     started = {name: b.clone() for name, b in book.named_buffers()}
     book.cluster_size[0] = 0
     book.embed_avg[0] = 0
-    book.update_(samples, book.encode(samples))
+    update(book, samples, book.encode(samples))
     return {"started": started, "after": dict(book.named_buffers()), "samples": samples}
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from model_core import checkpoints
 from model_core.checkpoints import Registry
+from model_core.checkpoints.files import weights_id
 from model_core.checkpoints.load import state_of
-from model_core.checkpoints.names import weights_id
 from model_core.checkpoints.save import save_lm
 from model_core.codec import Codec
 from model_core.config import CONFIGS, LMConfig

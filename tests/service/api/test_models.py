@@ -46,7 +46,7 @@ def test_warm_models_are_described(server: Live, client: httpx.Client) -> None:
 async def test_models_that_are_not_loaded_yet_are_listed_as_starting() -> None:
     answer = await get(app_with_calls(), "/models")
     listed = ModelList.model_validate_json(answer.content)
-    assert [model.name for model in listed.models] == list(Settings.defaults().models)
+    assert [model.name for model in listed.models] == list(Settings.model_construct().models)
     for model in listed.models:
         assert (model.state, model.ready) == ("starting", False)
         assert (model.backend, model.weights, model.network) == (None, None, None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_core.codec import Work
-from model_core.codec.work import FunctionTask
+from model_core.codec.work import Task
 from service.app import create_app
 from service.http.problems import PROBLEM_JSON
 from service.inference.scheduler import SchedulerError
@@ -30,7 +30,7 @@ async def test_readiness_follows_models_and_workers(weights: Path) -> None:
     assert "Retry-After" in before.headers
     async with app.router.lifespan_context(app):
         await wait_for_answer(app, "/health/ready", lambda answer: answer.status_code == 200)
-        task = FunctionTask("encode", "encodec_24khz", 1, lambda items, _: die(items))
+        task = Task("encode", "encodec_24khz", 1, lambda items, _: die(items))
         with pytest.raises(SchedulerError):
             await app.state.scheduler.submit(Work(task, None, 1.0))
         await asyncio.wait_for(fatal.wait(), 20)

@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+TIMEOUT = 60  # s: only for a test that would otherwise hang
+
+
+def names(folder: Path | str) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in Path(folder).iterdir())
+
 
 def children(parent: int) -> set[int]:
     """Children of a process that still run."""

@@ -4,9 +4,9 @@ import io
 import os
 import resource
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,18 +15,11 @@ from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
 from service.decoder.decoder import Decoder
 from service.decoder.pool import DecoderPool
+from service.decoder.protocol import DecodeRequest
 from tests.media import Floats, encode, float_wav, tone
-from tests.service.decoder.processes import decoding
+from tests.service.decoder.processes import TIMEOUT, decoding, names
 
-T = TypeVar("T")
-Run = Callable[[Coroutine[Any, Any, T]], T]
-TIMEOUT = 60.0  # s: only for a test that would otherwise hang
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as running:
-        yield running
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(TIMEOUT)]
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +28,20 @@ def spool_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(runner: asyncio.Runner, spool_dir: Path) -> Iterator[DecoderPool]:
+async def started(spool_dir: Path) -> AsyncIterator[DecoderPool]:
+    made = DecoderPool(spool_dir)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENCODEC_API_KEY", "very-secret")
-
-        async def started() -> DecoderPool:
-            made = DecoderPool(spool_dir)
-            await made.start()
-            return made
-
-        made = runner.run(started())
+        await made.start()
     yield made
-    runner.run(made.close())
+    await made.close()
 
 
 @pytest.fixture
-def run(runner: asyncio.Runner, pool: DecoderPool) -> Run[Any]:
-    def bounded(work: Coroutine[Any, Any, Any]) -> Any:
-        async def within() -> Any:
-            async with asyncio.timeout(TIMEOUT):
-                while child_pids(pool):  # noqa: ASYNC110 - of the test before, on its way out
-                    await asyncio.sleep(0.005)
-                return await work
-
-        return runner.run(within())
-
-    return bounded
+async def pool(started: DecoderPool) -> DecoderPool:
+    while child_pids(started):  # noqa: ASYNC110 - of the test before, on its way out
+        await asyncio.sleep(0.005)
+    return started
 
 
 async def decode(
@@ -71,7 +52,7 @@ async def decode(
     chunk: int = 10_000,
     **options: Any,
 ) -> Floats:
-    async with pool.open(rate, channels, **options) as decoder:
+    async with pool.open(DecodeRequest(rate, channels, **options)) as decoder:
         feeding = asyncio.create_task(feed(decoder, data, chunk))
         try:
             return np.concatenate([block async for block in decoder.blocks()], axis=1)
@@ -120,46 +101,41 @@ def files() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", files())
 @pytest.mark.parametrize(("rate", "channels"), [(24_000, 1), (48_000, 2)])
-def test_the_samples_are_those_of_decoding_in_this_process(
-    pool: DecoderPool, run: Run[Floats], name: str, rate: int, channels: int
+async def test_the_samples_are_those_of_decoding_in_this_process(
+    pool: DecoderPool, name: str, rate: int, channels: int
 ) -> None:
     data = files()[name]
     want = np.concatenate(list(open_audio(io.BytesIO(data), rate, channels)), axis=1)
-    assert np.array_equal(run(decode(pool, data, rate, channels)), want)
-    known = run(decode(pool, data, rate, channels, chunk=777, size=len(data)))
+    assert np.array_equal(await decode(pool, data, rate, channels), want)
+    known = await decode(pool, data, rate, channels, chunk=777, size=len(data))
     assert np.array_equal(known, want)
 
 
-def test_raw_samples_are_decoded(pool: DecoderPool, run: Run[Floats]) -> None:
+async def test_raw_samples_are_decoded(pool: DecoderPool) -> None:
     data = np.rint(tone(1.0, 8_000, 2) * 32767).T.astype(">i2").tobytes()
     raw = RawFormat(8_000, 2)
     want = np.concatenate(list(open_audio(io.BytesIO(data), 24_000, 1, raw=raw)), axis=1)
-    assert np.array_equal(run(decode(pool, data, raw=raw)), want)
+    assert np.array_equal(await decode(pool, data, raw=raw), want)
 
 
 @pytest.mark.parametrize(
     ("container", "codec"),
     [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("ogg", "libopus")],
 )
-def test_blocks_come_while_the_upload_arrives(
-    pool: DecoderPool, run: Run[None], container: str, codec: str
+async def test_blocks_come_while_the_upload_arrives(
+    pool: DecoderPool, container: str, codec: str
 ) -> None:
     """The rest is only sent when a block of the first part has been received."""
     data = encode(tone(20.0, 48_000, 2), 48_000, container, codec)
     part = len(data) * 3 // 4
 
-    async def conversation() -> None:
-        async with pool.open(24_000, 1) as decoder:
-            await feed_without_end(decoder, data[:part])
-            blocks = decoder.blocks()
-            assert (await anext(blocks)).shape == (1, 24_000)
-            await feed(decoder, data[part:])
-            rest = sum([block.shape[1] async for block in blocks])
-            assert abs(rest - 19 * 24_000) < 2_000
-            assert decoder.info is not None
-            assert decoder.info.codec.startswith(codec.removeprefix("lib")[:3])
-
-    run(conversation())
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await feed_without_end(decoder, data[:part])
+        blocks = decoder.blocks()
+        assert (await anext(blocks)).shape == (1, 24_000)
+        await feed(decoder, data[part:])
+        rest = sum([block.shape[1] async for block in blocks])
+        assert abs(rest - 19 * 24_000) < 2_000
 
 
 async def feed_without_end(decoder: Decoder, data: bytes) -> None:
@@ -167,24 +143,17 @@ async def feed_without_end(decoder: Decoder, data: bytes) -> None:
         await decoder.feed(data[start : start + 10_000])
 
 
-def test_a_slow_reader_stops_the_decoder(pool: DecoderPool, run: Run[None]) -> None:
+async def test_a_slow_reader_stops_the_decoder(pool: DecoderPool) -> None:
     data = float_wav(np.zeros((1, 8_000 * 600), np.float32), 8_000)
 
-    async def slow() -> None:
-        async with pool.open(48_000, 2) as decoder:
-            await feed(decoder, data, 1 << 20)
-            blocks = decoder.blocks()
-            await anext(blocks)
-            await new_child(pool)
-            assert len(decoder._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
-            assert not decoder._child.ended  # it waits with most of the 600 s undone
-            assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
-
-    run(slow())
-
-
-def names(folder: Path | str) -> list[str]:
-    return sorted(path.name for path in Path(folder).iterdir())
+    async with pool.open(DecodeRequest(48_000, 2)) as decoder:
+        await feed(decoder, data, 1 << 20)
+        blocks = decoder.blocks()
+        await anext(blocks)
+        await new_child(pool)
+        assert len(decoder._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
+        assert not decoder._child.ended  # it waits with most of the 600 s undone
+        assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
 
 
 async def settled(pid: int) -> None:
@@ -202,37 +171,34 @@ def cpu_ticks(pid: int) -> float:
     return float(stat[11]) + float(stat[12])
 
 
-def test_audio_that_cannot_be_decoded_is_a_typed_error(pool: DecoderPool, run: Run[Floats]) -> None:
+async def test_audio_that_cannot_be_decoded_is_a_typed_error(pool: DecoderPool) -> None:
     whole = float_wav(tone(2.0, 8_000), 8_000)
     for data in (b"", b"x", np.random.default_rng(1).bytes(100_000), whole[:-1000]):
         with pytest.raises(InvalidAudioError):
-            run(decode(pool, data))
+            await decode(pool, data)
     with pytest.raises(InvalidAudioError, match="NaN"):
-        run(decode(pool, float_wav(np.full((1, 9), np.nan, np.float32), 8_000)))
+        await decode(pool, float_wav(np.full((1, 9), np.nan, np.float32), 8_000))
     with pytest.raises(AudioTooLongError):
-        run(decode(pool, whole, max_seconds=1))
-    assert run(decode(pool, whole, max_seconds=2)).shape == (1, 48_000)
+        await decode(pool, whole, max_seconds=1)
+    assert (await decode(pool, whole, max_seconds=2)).shape == (1, 48_000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
-def test_a_child_that_dies_is_an_error_of_its_upload_only(
-    pool: DecoderPool, run: Run[None], number: signal.Signals
+async def test_a_child_that_dies_is_an_error_of_its_upload_only(
+    pool: DecoderPool, number: signal.Signals
 ) -> None:
-    async def killed() -> None:
-        data = float_wav(tone(2.0, 24_000), 24_000)
-        async with pool.open(24_000, 1) as other:
-            await other.feed(data[:1000])
-            others = {await new_child(pool)}
-            async with pool.open(24_000, 1) as decoder:
-                await decoder.feed(data[:1000])
-                os.kill(await new_child(pool, others), number)
-                with pytest.raises(InvalidAudioError):
-                    async for _ in decoder.blocks():
-                        pass
-            await feed(other, data[1000:])
-            assert len([block async for block in other.blocks()]) == 2
-
-    run(killed())
+    data = float_wav(tone(2.0, 24_000), 24_000)
+    async with pool.open(DecodeRequest(24_000, 1)) as other:
+        await other.feed(data[:1000])
+        others = {await new_child(pool)}
+        async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+            await decoder.feed(data[:1000])
+            os.kill(await new_child(pool, others), number)
+            with pytest.raises(InvalidAudioError):
+                async for _ in decoder.blocks():
+                    pass
+        await feed(other, data[1000:])
+        assert len([block async for block in other.blocks()]) == 2
 
 
 async def settled_descriptors() -> int:
@@ -244,75 +210,60 @@ async def settled_descriptors() -> int:
     return seen[-1]
 
 
-def test_leaving_early_kills_the_child_and_frees_everything(
-    pool: DecoderPool, run: Run[None], spool_dir: Path
+async def test_leaving_early_kills_the_child_and_frees_everything(
+    pool: DecoderPool, spool_dir: Path
 ) -> None:
-    async def leave() -> None:
-        descriptors = await settled_descriptors()
-        for _ in range(5):
-            with contextlib.suppress(ZeroDivisionError):
-                async with pool.open(24_000, 1) as decoder:
-                    await decoder.feed(b"RIFF")
-                    await new_child(pool)
-                    raise ZeroDivisionError
-            assert child_pids(pool) == set()
-        waiting = asyncio.create_task(decode(pool, b"RIFF" + bytes(5), size=1000))
-        await asyncio.sleep(0.2)
-        waiting.cancel()
-        with pytest.raises((asyncio.CancelledError, InvalidAudioError)):
-            await waiting
-        assert not child_pids(pool)
-        assert names(spool_dir) == []
-        assert await settled_descriptors() == descriptors
-
-    run(leave())
+    descriptors = await settled_descriptors()
+    for _ in range(5):
+        with contextlib.suppress(ZeroDivisionError):
+            async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+                await decoder.feed(b"RIFF")
+                await new_child(pool)
+                raise ZeroDivisionError
+        assert child_pids(pool) == set()
+    waiting = asyncio.create_task(decode(pool, b"RIFF" + bytes(5), size=1000))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    with pytest.raises((asyncio.CancelledError, InvalidAudioError)):
+        await waiting
+    assert not child_pids(pool)
+    assert names(spool_dir) == []
+    assert await settled_descriptors() == descriptors
 
 
-def test_a_child_has_no_secrets_privileges_or_spare_descriptors(
-    pool: DecoderPool, run: Run[None]
-) -> None:
-    async def look() -> None:
-        async with pool.open(24_000, 1) as decoder:
-            await decoder.feed(b"RIFF")
-            pid = await new_child(pool)
-            root = Path(f"/proc/{pid}")
-            limits = root.joinpath("limits").read_text()
-            assert "Max open files            5 " in limits
-            assert "Max core file size        0 " in limits
-            assert "Max file size             0 " in limits
-            for environment in (root / "environ", Path(f"/proc/{fork_server_pid(pool)}/environ")):
-                assert b"very-secret" not in environment.read_bytes()
-            assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
-            assert names(root / "fd") == ["0", "1", "2", "3", "4"]
-            processor = resource.RLIMIT_CPU
-            assert resource.prlimit(pid, processor)[0] == 30
-            mine = resource.getrlimit(processor)  # what bounds one upload bounds no fork server
-            assert resource.prlimit(fork_server_pid(pool), processor) == mine
-            flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
-            assert int(flags, 8) & os.O_ACCMODE == os.O_RDONLY
-
-    run(look())
+async def test_a_child_has_no_secrets_privileges_or_spare_descriptors(pool: DecoderPool) -> None:
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await decoder.feed(b"RIFF")
+        pid = await new_child(pool)
+        root = Path(f"/proc/{pid}")
+        limits = root.joinpath("limits").read_text()
+        assert "Max open files            5 " in limits
+        assert "Max core file size        0 " in limits
+        assert "Max file size             0 " in limits
+        for environment in (root / "environ", Path(f"/proc/{fork_server_pid(pool)}/environ")):
+            assert b"very-secret" not in environment.read_bytes()
+        assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
+        assert names(root / "fd") == ["0", "1", "2", "3", "4"]
+        processor = resource.RLIMIT_CPU
+        assert resource.prlimit(pid, processor)[0] == 30
+        mine = resource.getrlimit(processor)  # what bounds one upload bounds no fork server
+        assert resource.prlimit(fork_server_pid(pool), processor) == mine
+        flags = root.joinpath("fdinfo/4").read_text().split("flags:")[1].split()[0]
+        assert int(flags, 8) & os.O_ACCMODE == os.O_RDONLY
 
 
-def test_many_uploads_at_once(pool: DecoderPool, run: Run[list[Floats]]) -> None:
-    async def together() -> list[Floats]:
-        uploads = [float_wav(tone(0.1 * (n + 1), 24_000), 24_000) for n in range(12)]
-        return await asyncio.gather(*[decode(pool, data) for data in uploads])
-
-    lengths = [samples.shape[1] for samples in run(together())]
+async def test_many_uploads_at_once(pool: DecoderPool) -> None:
+    uploads = [float_wav(tone(0.1 * (n + 1), 24_000), 24_000) for n in range(12)]
+    decoded = await asyncio.gather(*[decode(pool, data) for data in uploads])
+    lengths = [samples.shape[1] for samples in decoded]
     assert lengths == [2_400 * (n + 1) for n in range(12)]
 
 
-def test_signals_that_end_the_server_do_not_end_the_fork_server(
-    pool: DecoderPool, run: Run[None]
-) -> None:
-    async def signalled() -> None:
-        before = fork_server_pid(pool)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(before, number)
-        data = float_wav(tone(1.0, 24_000), 24_000)
-        assert (await decode(pool, data)).shape == (1, 24_000)
-        assert fork_server_pid(pool) == before
-        assert os.getsid(before) == before  # nor is the server's terminal its own
-
-    run(signalled())
+async def test_signals_that_end_the_server_do_not_end_the_fork_server(pool: DecoderPool) -> None:
+    before = fork_server_pid(pool)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(before, number)
+    data = float_wav(tone(1.0, 24_000), 24_000)
+    assert (await decode(pool, data)).shape == (1, 24_000)
+    assert fork_server_pid(pool) == before
+    assert os.getsid(before) == before  # nor is the server's terminal its own

@@ -4,85 +4,73 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import Iterable
 
 import pytest
 
 from service.decoder.fork_client import Child, ForkServer
 from service.decoder.protocol import DecoderError
-from tests.service.decoder.processes import children
-from tests.service.decoder.test_decoder import TIMEOUT, names
+from tests.service.decoder.processes import TIMEOUT, children, names
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(TIMEOUT)]
 
 
 @pytest.mark.parametrize("steps", range(8))
-def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
+async def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
     """At whatever step, and though somebody still holds the task and so its frames."""
-
-    async def test() -> None:
-        before = names("/proc/self/fd"), children(os.getpid())
-        starting = asyncio.create_task(ForkServer.start(lambda: None))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        starting.cancel()
-        async with asyncio.timeout(TIMEOUT):
-            await asyncio.wait([starting])
-            assert starting.cancelled()
-            while (names("/proc/self/fd"), children(os.getpid())) != before:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-    async def after_a_first_start() -> None:
-        await (await ForkServer.start(lambda: None)).close()
-        await test()
-
-    asyncio.run(after_a_first_start())
+    await (await ForkServer.start()).close()
+    before = names("/proc/self/fd"), children(os.getpid())
+    starting = asyncio.create_task(ForkServer.start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled()
+    while (names("/proc/self/fd"), children(os.getpid())) != before:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
-def test_a_system_without_room_for_it_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_system_without_room_for_it_is_a_typed_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An interpreter that cannot be run stands for whatever the system refuses."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-
-    async def test() -> None:
-        before = names("/proc/self/fd")
-        with pytest.raises(DecoderError, match="cannot be started") as caught:
-            await ForkServer.start(lambda: None)
-        assert names("/proc/self/fd") == before
-        assert isinstance(caught.value.__cause__, OSError)
-
-    asyncio.run(test())
+    before = names("/proc/self/fd")
+    with pytest.raises(DecoderError, match="cannot be started") as caught:
+        await ForkServer.start()
+    assert names("/proc/self/fd") == before
+    assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
+async def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
     """The fork server has descriptors left for the sockets of a child, and none for its pidfd."""
+    server = await ForkServer.start()
+    await ended(await server.fork())  # now it is in its loop
+    before = names("/proc/self/fd")
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    opened = {int(name) for name in await settled(f"/proc/{server.pid}/fd")}
+    third_free = [number for number in range(100) if number not in opened][2]
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (third_free, limits[1]))
+    with pytest.raises(DecoderError, match="Too many open files"):
+        await server.fork()
+    assert names("/proc/self/fd") == before
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+    assert await ended(await server.fork()) == -signal.SIGKILL
+    assert names("/proc/self/fd") == before
+    await server.close()
 
-    async def test() -> None:
-        server = await ForkServer.start(lambda: None)
-        await ended(await server.fork())  # now it is in its loop
-        before = names("/proc/self/fd")
-        limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        opened = {int(name) for name in await settled(f"/proc/{server.pid}/fd")}
-        third_free = [number for number in range(100) if number not in opened][2]
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (third_free, limits[1]))
-        with pytest.raises(DecoderError, match="Too many open files"):
-            await server.fork()
-        assert names("/proc/self/fd") == before
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
-        assert await ended(await server.fork()) == -signal.SIGKILL
-        assert names("/proc/self/fd") == before
-        await server.close()
 
-    async def settled(folder: str) -> Iterable[str]:
-        """The child's end is told before its last descriptor is closed."""
-        async with asyncio.timeout(TIMEOUT):
-            while True:
-                found = names(folder)
-                await asyncio.sleep(0.2)
-                if names(folder) == found:
-                    return found
+async def settled(folder: str) -> list[str]:
+    """What is in it, once that stays: the child's end is told before its last descriptor is
+    closed."""
+    while True:
+        found = names(folder)
+        await asyncio.sleep(0.2)
+        if names(folder) == found:
+            return found
 
-    async def ended(child: Child) -> int:
-        child.kill()
-        status = await child.exit_status()
-        child.connection.close()
-        return status
 
-    asyncio.run(test())
+async def ended(child: Child) -> int:
+    child.kill()
+    status = await child.exit_status()
+    child.connection.close()
+    return status

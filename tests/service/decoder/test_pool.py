@@ -5,10 +5,8 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,45 +16,31 @@ from model_core.errors import InvalidAudioError
 from service.decoder.decoder import Decoder
 from service.decoder.fork_client import ForkServer
 from service.decoder.pool import DecoderPool
-from service.decoder.protocol import DecoderError
+from service.decoder.protocol import DecodeRequest, DecoderError
 from tests.media import Floats, float_wav, tone
-from tests.service.decoder.processes import children, decoding
-from tests.service.decoder.test_decoder import TIMEOUT, decode, feed, fork_server_pid, names
+from tests.service.decoder.processes import TIMEOUT, children, decoding, names
+from tests.service.decoder.test_decoder import decode, feed, fork_server_pid
 
 SOUND = tone(20.0, 24_000)
 DATA = float_wav(SOUND, 24_000)
 PART = len(DATA) * 3 // 4  # enough for the first block
 
-Test = Callable[[DecoderPool], Coroutine[Any, Any, None]]
-
-
-@asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[DecoderPool]:
-    """Nothing of it is left afterwards: no process, no descriptor, no file."""
-    gc.collect()  # or what earlier tests left would be missed below
-    descriptors, before = len(names("/proc/self/fd")), fork_servers()
-    pool = DecoderPool(folder)
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.close()
-    assert not pool.running
-    assert fork_servers() == before
-    await until(lambda: len(names("/proc/self/fd")) == descriptors)  # transports close by and by
-    assert names(folder) == []
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(TIMEOUT)]
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Callable[[Test], None]:
-    def run(test: Test) -> None:
-        async def within() -> None:
-            async with asyncio.timeout(TIMEOUT), started(tmp_path) as pool:
-                await test(pool)
-
-        asyncio.run(within())
-
-    return run
+async def pool(tmp_path: Path) -> AsyncIterator[DecoderPool]:
+    """Nothing of it is left afterwards: no process, no descriptor, no file."""
+    gc.collect()  # or what earlier tests left would be missed below
+    descriptors, before = len(names("/proc/self/fd")), fork_servers()
+    pool = DecoderPool(tmp_path)
+    await pool.start()
+    yield pool
+    await pool.close()
+    assert not pool.running
+    assert fork_servers() == before
+    await until(lambda: len(names("/proc/self/fd")) == descriptors)  # transports close by and by
+    assert names(tmp_path) == []
 
 
 def fork_servers() -> set[int]:
@@ -102,63 +86,43 @@ def same(samples: Floats) -> bool:
     return bool(np.array_equal(samples, SOUND))
 
 
-def test_each_upload_has_the_child_forked_ahead_and_no_other(check: Callable[[Test], None]) -> None:
-    async def one(pool: DecoderPool) -> int:
+async def test_each_upload_has_the_child_forked_ahead_and_no_other(pool: DecoderPool) -> None:
+    async def one() -> int:
         ahead = await waiting(pool)
-        async with pool.open(24_000, 1) as decoder:
+        async with pool.open(DecodeRequest(24_000, 1)) as decoder:
             await until(lambda: decoding(fork_server_pid(pool)) == {ahead})
             await feed(decoder, DATA)
             assert [block.shape[1] async for block in decoder.blocks()] == [24_000] * 20
         await until(lambda: ahead not in children(fork_server_pid(pool)))
         return ahead
 
-    async def test(pool: DecoderPool) -> None:
-        assert len({await one(pool) for _ in range(3)}) == 3
-
-    check(test)
+    assert len({await one() for _ in range(3)}) == 3
 
 
-def test_the_child_forked_ahead_is_confined_already(check: Callable[[Test], None]) -> None:
-    async def test(pool: DecoderPool) -> None:
-        root = Path(f"/proc/{await waiting(pool)}")
-        await until(lambda: "Max open files            5 " in (root / "limits").read_text())
-        assert "NoNewPrivs:\t1" in (root / "status").read_text()
-
-    check(test)
+async def test_the_child_forked_ahead_is_confined_already(pool: DecoderPool) -> None:
+    root = Path(f"/proc/{await waiting(pool)}")
+    await until(lambda: "Max open files            5 " in (root / "limits").read_text())
+    assert "NoNewPrivs:\t1" in (root / "status").read_text()
 
 
-def test_a_child_that_dies_while_it_waits_fails_no_upload(
-    check: Callable[[Test], None],
-) -> None:
-    async def test(pool: DecoderPool) -> None:
-        ahead = await waiting(pool)
-        os.kill(ahead, signal.SIGKILL)
-        await until(lambda: ahead not in children(fork_server_pid(pool)))
-        assert same(await decode(pool, DATA))
-        await waiting(pool)
-
-    check(test)
+async def test_a_child_that_dies_while_it_waits_fails_no_upload(pool: DecoderPool) -> None:
+    ahead = await waiting(pool)
+    os.kill(ahead, signal.SIGKILL)
+    await until(lambda: ahead not in children(fork_server_pid(pool)))
+    assert same(await decode(pool, DATA))
+    await waiting(pool)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_uploads_survive_a_fork_server_that_dies_or_hangs(
-    check: Callable[[Test], None], number: signal.Signals
+async def test_uploads_survive_a_fork_server_that_dies_or_hangs(
+    pool: DecoderPool, number: signal.Signals
 ) -> None:
     """One in the middle of its upload, one when nothing of it has arrived, and those that come."""
-
-    async def test(pool: DecoderPool) -> None:
-        old = fork_server_pid(pool)
-        others = fork_servers() - {old}
-        with capture_logs() as logged:
-            await uploads(pool, old, others)
-        again = [line for line in logged if line["log_level"] == "warning"]
-        assert len(again) == 2  # those that had begun
-        assert all("again" in line["event"] and line["reason"] for line in again)
-        assert not children(old)
-        await waiting(pool)
-
-    async def uploads(pool: DecoderPool, old: int, others: set[int]) -> None:
-        async with pool.open(24_000, 1) as middle, pool.open(24_000, 1) as start:
+    old = fork_server_pid(pool)
+    others = fork_servers() - {old}
+    request = DecodeRequest(24_000, 1)
+    with capture_logs() as logged:
+        async with pool.open(request) as middle, pool.open(request) as start:
             await middle.feed(DATA[:PART])
             blocks = middle.blocks()
             first = await anext(blocks)
@@ -171,94 +135,82 @@ def test_uploads_survive_a_fork_server_that_dies_or_hangs(
             await middle.end_of_input()
             rest = [block async for block in blocks]
             come.append(np.concatenate([first, *rest], axis=1))
-        assert all(map(same, come))
-
-    check(test)
-
-
-def test_an_idle_fork_server_that_dies_is_replaced(check: Callable[[Test], None]) -> None:
-    async def test(pool: DecoderPool) -> None:
-        os.kill(old := fork_server_pid(pool), signal.SIGKILL)
-        await until(lambda: not pool.running)
-        await until(lambda: pool.running and fork_server_pid(pool) != old)
-        await waiting(pool)
-
-    check(test)
+    assert all(map(same, come))
+    again = [line for line in logged if line["log_level"] == "warning"]
+    assert len(again) == 2  # those that had begun
+    assert all("again" in line["event"] and line["reason"] for line in again)
+    assert not children(old)
+    await waiting(pool)
 
 
-def test_an_upload_is_decoded_again_only_once(check: Callable[[Test], None]) -> None:
-    async def test(pool: DecoderPool) -> None:
-        async with pool.open(24_000, 1) as decoder:
-            await decoder.feed(DATA[:PART])
-            receiving = asyncio.create_task(to_the_end(decoder))
-            for _ in range(2):
-                await until(lambda: pool.running and bool(decoding(fork_server_pid(pool))))
-                os.kill(fork_server_pid(pool), signal.SIGKILL)
-                await until(lambda: not pool.running)
-            with pytest.raises(DecoderError):
-                await receiving
+async def test_an_idle_fork_server_that_dies_is_replaced(pool: DecoderPool) -> None:
+    os.kill(old := fork_server_pid(pool), signal.SIGKILL)
+    await until(lambda: not pool.running)
+    await until(lambda: pool.running and fork_server_pid(pool) != old)
+    await waiting(pool)
 
-    check(test)
+
+async def test_an_upload_is_decoded_again_only_once(pool: DecoderPool) -> None:
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await decoder.feed(DATA[:PART])
+        receiving = asyncio.create_task(to_the_end(decoder))
+        for _ in range(2):
+            await until(lambda: pool.running and bool(decoding(fork_server_pid(pool))))
+            os.kill(fork_server_pid(pool), signal.SIGKILL)
+            await until(lambda: not pool.running)
+        with pytest.raises(DecoderError):
+            await receiving
 
 
 @pytest.mark.parametrize("steps", range(6))
-def test_a_closed_pool_starts_nothing_again(check: Callable[[Test], None], steps: int) -> None:
+async def test_a_closed_pool_starts_nothing_again(pool: DecoderPool, steps: int) -> None:
     """The fork server is lost and the service ends while it comes back, at whatever step."""
     failures: list[None] = []
 
-    async def test(pool: DecoderPool) -> None:
-        pool._on_failure = lambda: failures.append(None)
-        os.kill(fork_server_pid(pool), signal.SIGKILL)
-        await until(lambda: not pool.running)
-        pool._lost()  # told of twice: two tasks start it again
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        await pool.close()
-        await asyncio.sleep(0.1)
-        assert not pool.running
-        assert not failures
-        with pytest.raises(DecoderError):
-            await decode(pool, DATA)
+    pool._on_failure = lambda: failures.append(None)
+    os.kill(fork_server_pid(pool), signal.SIGKILL)
+    await until(lambda: not pool.running)
+    again = asyncio.create_task(pool.start())  # two tasks start it again
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await pool.close()
+    await asyncio.sleep(0.1)
+    assert not pool.running
+    assert not failures
+    with pytest.raises(DecoderError):
+        await again
+    with pytest.raises(DecoderError):
+        await decode(pool, DATA)
 
-    check(test)
 
-
-def test_when_every_fork_server_hangs_there_is_an_error(
-    check: Callable[[Test], None], monkeypatch: pytest.MonkeyPatch
+async def test_when_every_fork_server_hangs_there_is_an_error(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = ForkServer.start
 
-    async def start_one_that_hangs(on_lost: Callable[[], None]) -> ForkServer:
-        server = await start(on_lost)
+    async def start_one_that_hangs() -> ForkServer:
+        server = await start()
         os.kill(server.pid, signal.SIGSTOP)
         return server
 
-    async def test(pool: DecoderPool) -> None:
-        await waiting(pool)
-        monkeypatch.setattr(ForkServer, "start", start_one_that_hangs)
-        os.kill(fork_server_pid(pool), signal.SIGSTOP)
-        assert same(await decode(pool, DATA))  # by the child forked ahead
-        with pytest.raises(DecoderError):
-            await decode(pool, DATA)
-
-    check(test)
+    await waiting(pool)
+    monkeypatch.setattr(ForkServer, "start", start_one_that_hangs)
+    os.kill(fork_server_pid(pool), signal.SIGSTOP)
+    assert same(await decode(pool, DATA))  # by the child forked ahead
+    with pytest.raises(DecoderError):
+        await decode(pool, DATA)
 
 
-def test_a_child_that_hangs_is_killed_and_not_its_fork_server(
-    check: Callable[[Test], None],
-) -> None:
+async def test_a_child_that_hangs_is_killed_and_not_its_fork_server(pool: DecoderPool) -> None:
     """A child that has closed its socket and does not end is killed: it alone."""
 
-    async def test(pool: DecoderPool) -> None:
-        old = fork_server_pid(pool)
-        ahead = await waiting(pool)
-        async with pool.open(24_000, 1) as decoder:
-            await until(lambda: decoding(old) == {ahead})
-            os.kill(ahead, signal.SIGSTOP)
-            decoder._reader.feed_eof()
-            with pytest.raises(InvalidAudioError, match="SIGKILL"):
-                await anext(decoder.blocks())
-        assert fork_server_pid(pool) == old
-        assert same(await decode(pool, DATA))
-
-    check(test)
+    old = fork_server_pid(pool)
+    ahead = await waiting(pool)
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await until(lambda: decoding(old) == {ahead})
+        os.kill(ahead, signal.SIGSTOP)
+        decoder._reader.feed_eof()
+        with pytest.raises(InvalidAudioError, match="SIGKILL"):
+            await anext(decoder.blocks())
+    assert fork_server_pid(pool) == old
+    assert same(await decode(pool, DATA))

@@ -13,7 +13,7 @@ from model_core.checkpoints import Registry
 from model_core.checkpoints.load import load_lm, load_network
 from model_core.codec import Codec, Compressor, Runner, run_now
 from model_core.codec.codec_cache import codec_of
-from model_core.codec.work import CPU, INLINE, FunctionTask
+from model_core.codec.work import CPU, INLINE, Task
 from model_core.engine import EngineOptions
 from model_core.engine.cuda import CudaEngine
 from model_core.nn.network import EncodecNetwork
@@ -49,8 +49,8 @@ def on_device(name: str, weights: Path) -> Codec:
     engine = CudaEngine(model, "cpu", EngineOptions(max_batch=4))
     engine.blocks_at_once = 4
     codec.engine = engine
-    codec.encode_task = FunctionTask("encode", codec.name, 4, engine.encode, CUDA)
-    codec.decode_task = FunctionTask("decode", codec.name, 4, engine.decode, CUDA)
+    codec.encode_task = Task("encode", codec.name, 4, engine.encode, CUDA)
+    codec.decode_task = Task("decode", codec.name, 4, engine.decode, CUDA)
     return codec
 
 

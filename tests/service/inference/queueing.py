@@ -6,8 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from model_core.codec import Task, Work
-from model_core.codec.work import CPU, FunctionTask
+from model_core.codec.work import CPU, Task, Work
 from service.inference.scheduler import Scheduler
 
 
@@ -81,9 +80,7 @@ def task(
     name: str = "encode",
     device: str = CPU,
 ) -> Task:
-    return FunctionTask(
-        name, "encodec_24khz", batch, lambda items, threads: function(items), device
-    )
+    return Task(name, "encodec_24khz", batch, lambda items, threads: function(items), device)
 
 
 def work(function: Callable[[list[Any]], list[Any]], item: Any = None, cost: float = 1.0) -> Work:

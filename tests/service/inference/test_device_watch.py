@@ -61,7 +61,7 @@ async def test_a_batch_that_never_ends_fails_everything() -> None:
             assert isinstance(result, SchedulerError)
             assert not result.stopping
         assert died.is_set()
-        assert not scheduler.healthy
+        assert scheduler.refusal is not None
         with pytest.raises(SchedulerError, match="device"):
             await scheduler.submit(_on_device(same))
         gate.opened.set()
@@ -73,7 +73,7 @@ async def test_batches_that_end_in_time_are_no_failure() -> None:
         for _ in range(15):  # longer together than one may take
             await scheduler.submit(_on_device(lambda items: [threading.Event().wait(0.1)]))
         assert not died.is_set()
-        assert scheduler.healthy
+        assert scheduler.refusal is None
 
 
 @pytest.mark.usefixtures("_idle_soon")
@@ -95,7 +95,7 @@ async def test_an_idle_device_is_probed_repeatedly_once_there_is_a_probe() -> No
 
     async with _watched(probe=probe) as (scheduler, died):
         assert await asyncio.to_thread(enough.wait, 20)
-        assert scheduler.healthy
+        assert scheduler.refusal is None
         assert not died.is_set()
     assert tried[0] == "not ready"
     assert all(name.startswith("device-worker") for name in tried[1:])
@@ -109,7 +109,7 @@ async def test_a_device_that_dies_while_it_is_idle_is_noticed(error: Exception) 
 
     async with _watched(probe=lambda: _on_device(fail)) as (scheduler, died):
         await asyncio.wait_for(died.wait(), 20)
-        assert not scheduler.healthy
+        assert scheduler.refusal is not None
         with pytest.raises(SchedulerError):
             await scheduler.submit(Work(task(same), None, 1.0))
 
@@ -126,7 +126,7 @@ async def test_a_probe_that_runs_out_of_memory_is_no_failure() -> None:
         for _ in range(2):
             assert await asyncio.to_thread(tried.acquire, timeout=20)
         assert not died.is_set()
-        assert scheduler.healthy
+        assert scheduler.refusal is None
 
 
 @pytest.mark.usefixtures("_idle_soon")
@@ -151,8 +151,8 @@ async def test_readiness_fails_when_the_device_is_lost(weights: Path) -> None:
 
 def test_the_probe_computes_a_sum_on_its_device() -> None:
     probe = device_probe(CPU)
-    assert probe.task.run([probe.item]) == [28]
+    assert probe.task.run([probe.item], None) == [28]
     if not torch.cuda.is_available():
         gone = device_probe(CUDA)
         with pytest.raises((RuntimeError, AssertionError)):
-            gone.task.run([gone.item])
+            gone.task.run([gone.item], None)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from model_core.codec.work import FunctionTask, Work
-from service.inference.batch import Job, Part, StreamKey
-from service.inference.fair_queue import FairQueue
+from model_core.codec.work import Task, Work
+from service.inference.fair_queue import FairQueue, Job, StreamKey
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ class Waiting:
         *items: Any,
         cost: float = 1.0,
         stream: StreamKey | None = None,
-        task: FunctionTask | None = None,
+        task: Task | None = None,
     ) -> Job:
         """A job of one stream, with a work of `cost` seconds for each item."""
         works = [Work(task or self.task, item, cost) for item in items]
@@ -42,7 +41,7 @@ class Waiting:
 
     def next_one(self) -> Any:
         """The item of the next work."""
-        (item,) = items_of(self.fair.take_one_each(1, 1e9))
+        (item,) = items_of(self.fair.take(1, 1e9, one_each=True))
         return item
 
 
@@ -51,12 +50,12 @@ def waiting(loop: asyncio.AbstractEventLoop) -> Waiting:
     return Waiting(loop)
 
 
-def named_task(name: str) -> FunctionTask:
-    return FunctionTask(name, "m", 8, lambda items, threads: items)
+def named_task(name: str) -> Task:
+    return Task(name, "m", 8, lambda items, threads: items)
 
 
-def items_of(parts: list[Part]) -> list[Any]:
-    return [work.item for part in parts for work in part.works]
+def items_of(batch: list[Job]) -> list[Any]:
+    return [work.item for job in batch for work in job.part]
 
 
 def test_works_of_equal_cost_come_first_in_first_out(waiting: Waiting) -> None:
@@ -134,16 +133,16 @@ def test_a_batch_holds_the_works_of_the_task_whose_turn_it_is(waiting: Waiting) 
     waiting.put("d2", task=other)
     assert waiting.fair.task is waiting.task
     assert waiting.fair.jobs_in_turn == 2
-    assert items_of(waiting.fair.take_one_each(8, 1e9)) == ["e1", "e2"]
+    assert items_of(waiting.fair.take(8, 1e9, one_each=True)) == ["e1", "e2"]
     assert waiting.fair.task is other
-    assert items_of(waiting.fair.take_one_each(8, 1e9)) == ["d1", "d2"]
+    assert items_of(waiting.fair.take(8, 1e9, one_each=True)) == ["d1", "d2"]
 
 
-def test_take_one_each_takes_one_work_of_each_job(waiting: Waiting) -> None:
+def test_one_each_takes_one_work_of_each_job(waiting: Waiting) -> None:
     job = waiting.put("a1", "a2", "a3")
     waiting.put("b1")
     assert waiting.fair.works == 4
-    assert items_of(waiting.fair.take_one_each(8, 1e9)) == ["a1", "b1"]
+    assert items_of(waiting.fair.take(8, 1e9, one_each=True)) == ["a1", "b1"]
     assert waiting.fair.works == 0  # the rest of the job waits when this is done
     job.results.append("a1")
     waiting.fair.put(job)
@@ -151,20 +150,20 @@ def test_take_one_each_takes_one_work_of_each_job(waiting: Waiting) -> None:
     assert waiting.next_one() == "a2"
 
 
-def test_take_in_turn_takes_more_of_a_job_where_its_turn_comes_again(waiting: Waiting) -> None:
+def test_take_takes_more_of_a_job_where_its_turn_comes_again(waiting: Waiting) -> None:
     waiting.put("a1", "a2", "a3", "a4")
     waiting.put("b1", cost=2.5)
     assert waiting.fair.has_in_turn(5)
     assert not waiting.fair.has_in_turn(6)
-    parts = waiting.fair.take_in_turn(4)
-    assert [[work.item for work in part.works] for part in parts] == [["a1", "a2", "a3"], ["b1"]]
+    batch = waiting.fair.take(4)
+    assert [[work.item for work in job.part] for job in batch] == [["a1", "a2", "a3"], ["b1"]]
 
 
 def test_a_batch_holds_no_more_audio_than_allowed_unless_one_work_does(waiting: Waiting) -> None:
     for name in "abc":
         waiting.put(name, cost=2.0)
-    assert items_of(waiting.fair.take_one_each(8, 4.5)) == ["a", "b"]
-    assert items_of(waiting.fair.take_one_each(8, 1.0)) == ["c"]
+    assert items_of(waiting.fair.take(8, 4.5, one_each=True)) == ["a", "b"]
+    assert items_of(waiting.fair.take(8, 1.0, one_each=True)) == ["c"]
 
 
 def test_works_of_clients_that_have_gone_are_dropped(waiting: Waiting) -> None:
@@ -172,7 +171,7 @@ def test_works_of_clients_that_have_gone_are_dropped(waiting: Waiting) -> None:
     waiting.put("here")
     gone.future.cancel()
     assert waiting.fair.works == 3
-    assert items_of(waiting.fair.take_in_turn(8)) == ["here"]
+    assert items_of(waiting.fair.take(8)) == ["here"]
     assert (waiting.fair.jobs, waiting.fair.works) == (0, 0)
 
 

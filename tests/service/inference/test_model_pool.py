@@ -66,7 +66,7 @@ async def test_a_warm_model_has_one_codec_for_all_requests(weights: Path) -> Non
         assert models.state == "ready"
         mono = await models.for_compression("encodec_24khz", lm=True)
         assert mono is await models.for_compression("encodec_24khz")
-        assert mono.header_name(lm=False).startswith("encodec_24khz:")
+        assert mono.name.startswith("encodec_24khz:")
         assert [m.state for m in models.served()] == ["ready", "ready"]
         first, second = (m.codec for m in models.served())
         assert first is mono

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model_core.codec import Work
-from model_core.codec.work import CPU, FunctionTask
+from model_core.codec.work import CPU, Task
 from service.inference.scheduler import WORKS_AT_ONCE, Scheduler, SchedulerError
 from tests.service.inference.queueing import CUDA, Gate, Seen, running, same, task, work
 
@@ -37,7 +37,7 @@ async def test_works_of_a_client_that_has_left_are_dropped() -> None:
         held = asyncio.ensure_future(scheduler.submit(gate.work))
         await gate.wait_until_entered()
         works = [work(note, "gone") for _ in range(3)]
-        leaving = asyncio.ensure_future(scheduler.run(works))
+        leaving = asyncio.ensure_future(scheduler.stream().run(works))
         staying = asyncio.ensure_future(scheduler.submit(work(note, "here")))
         await asyncio.sleep(0)
         leaving.cancel()
@@ -68,7 +68,7 @@ async def test_one_bad_item_fails_alone() -> None:
         await held
         assert (good, also_good) == (1, 0.5)
         assert isinstance(bad, ZeroDivisionError)
-        assert scheduler.healthy
+        assert scheduler.refusal is None
         assert await scheduler.submit(Work(divide, 4, 1.0)) == 0.25
 
 
@@ -93,7 +93,7 @@ async def test_any_exception_of_a_task_reaches_its_stream(wrong: Exception) -> N
     async with running() as (scheduler, _):
         with pytest.raises((RuntimeError, MemoryError)):
             await asyncio.wait_for(scheduler.submit(work(fail)), 20)
-        assert scheduler.healthy
+        assert scheduler.refusal is None
 
 
 async def test_fewer_results_than_works_are_an_error() -> None:
@@ -124,7 +124,7 @@ async def test_a_worker_that_dies_fails_all_works_and_calls_on_death() -> None:
         for result in await asyncio.wait_for(waiting, 20):
             assert isinstance(result, SchedulerError)
             assert not result.stopping
-        assert not scheduler.healthy
+        assert scheduler.refusal is not None
         assert deaths == [True]
         with pytest.raises(SchedulerError):
             await scheduler.submit(work(same))
@@ -148,14 +148,14 @@ async def test_stopping_fails_the_works_that_wait() -> None:
 
 async def test_works_are_refused_before_the_start() -> None:
     scheduler = Scheduler(1, CPU, Seen())
-    assert not scheduler.healthy
+    assert scheduler.refusal is not None
     with pytest.raises(SchedulerError):
         await scheduler.submit(work(same))
 
 
 async def test_one_stream_has_a_bounded_number_of_works_in_the_queue() -> None:
     async with running(threads=2) as (scheduler, seen):
-        assert await scheduler.run([work(same, n) for n in range(200)]) == list(range(200))
+        assert await scheduler.stream().run([work(same, n) for n in range(200)]) == list(range(200))
         assert max(seen.depths) <= WORKS_AT_ONCE
 
 
@@ -200,9 +200,9 @@ async def test_a_late_short_stream_does_not_wait_for_a_long_one() -> None:
         gate = Gate()
         held = asyncio.ensure_future(scheduler.submit(gate.work))
         await gate.wait_until_entered()
-        long = asyncio.ensure_future(scheduler.run(works("long", 20)))
+        long = asyncio.ensure_future(scheduler.stream().run(works("long", 20)))
         await asyncio.sleep(0)
-        short = asyncio.ensure_future(scheduler.run(works("short", 2)))
+        short = asyncio.ensure_future(scheduler.stream().run(works("short", 2)))
         await asyncio.sleep(0)
         gate.opened.set()
         await asyncio.gather(held, long, short)
@@ -226,12 +226,21 @@ async def test_works_in_order_share_a_batch_when_alone_and_alternate_otherwise()
         async with asyncio.timeout(20):
             while [len(batch) for batch in batches] != [3, 3]:  # until the worker waits each time
                 batches.clear()
-                assert await scheduler.run(works(0), in_order=True) == [0, 10, 20, 30, 40, 50]
+                assert await scheduler.stream().run(works(0), in_order=True) == [
+                    0,
+                    10,
+                    20,
+                    30,
+                    40,
+                    50,
+                ]
         gate = Gate()
         held = asyncio.create_task(scheduler.submit(gate.work))
         await gate.wait_until_entered()
         batches.clear()
-        streams = [asyncio.create_task(scheduler.run(works(n), in_order=True)) for n in (100, 200)]
+        streams = [
+            asyncio.create_task(scheduler.stream().run(works(n), in_order=True)) for n in (100, 200)
+        ]
         await asyncio.sleep(0)
         assert scheduler.depth == 12  # both wait
         gate.opened.set()
@@ -250,7 +259,7 @@ async def test_a_task_gets_the_threads_of_idle_workers() -> None:
 
     async with running(threads=3) as (scheduler, _):
         gate = Gate()
-        noting = Work(FunctionTask("encode", "encodec_24khz", 1, note), None, 1.0)
+        noting = Work(Task("encode", "encodec_24khz", 1, note), None, 1.0)
         async with asyncio.timeout(20):
             while told[-1:] != [3]:  # until all three wait
                 await scheduler.submit(noting)

@@ -85,7 +85,7 @@ async def test_works_in_order_fill_batches_and_give_their_results_at_the_end() -
     async with _on_device(rows=4) as (scheduler, device):
         device.go(1000)
         works = device.works(*range(10))
-        assert await scheduler.run(works, in_order=True) == list(range(10))
+        assert await scheduler.stream().run(works, in_order=True) == list(range(10))
         assert device.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
@@ -104,16 +104,16 @@ async def test_an_error_withdraws_the_works_that_follow_in_order() -> None:
 
     async with running(device=CUDA) as (scheduler, _):
         with pytest.raises(ZeroDivisionError):
-            await scheduler.run(works(1, 2, 4, 0, 5, 6), in_order=True)
+            await scheduler.stream().run(works(1, 2, 4, 0, 5, 6), in_order=True)
         assert done == [1, 2]
-        assert await scheduler.run(works(8), in_order=True) == [0.125]
+        assert await scheduler.stream().run(works(8), in_order=True) == [0.125]
         assert scheduler.depth == 0
 
 
 async def test_a_client_that_leaves_withdraws_its_works_that_do_not_run_yet() -> None:
     async with _on_device(rows=2) as (scheduler, device):
         works = device.works(*range(6))
-        leaving = asyncio.ensure_future(scheduler.run(works, in_order=True))
+        leaving = asyncio.ensure_future(scheduler.stream().run(works, in_order=True))
         await device.begun()
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):

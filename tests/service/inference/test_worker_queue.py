@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from model_core.codec.work import FunctionTask, Work
-from service.inference.batch import Batch, Job, StreamKey
-from service.inference.worker_queue import CpuQueue, DeviceQueue, WorkerQueue
+from model_core.codec.work import Task, Work
+from service.inference.fair_queue import Job, StreamKey
+from service.inference.worker_queue import DeviceQueue, WorkerQueue
 from tests.service.inference.queueing import CUDA
 from tests.service.live import wait_for
 
@@ -29,9 +29,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def put(loop: asyncio.AbstractEventLoop) -> _Put:
     """Puts items of one stream into a queue, as a job; each is a second of audio."""
 
-    def put(
-        queue: WorkerQueue, task: FunctionTask, *items: Any, stream: StreamKey | None = None
-    ) -> Job:
+    def put(queue: WorkerQueue, task: Task, *items: Any, stream: StreamKey | None = None) -> Job:
         works = [Work(task, item, 1.0) for item in items]
         job = Job(stream or StreamKey(), works, loop.create_future())
         queue.put(job)
@@ -44,20 +42,20 @@ def put(loop: asyncio.AbstractEventLoop) -> _Put:
 def put_streams(loop: asyncio.AbstractEventLoop) -> Callable[..., None]:
     """Puts a work of each of these costs into a queue, numbered, each of a stream of its own."""
 
-    def put_streams(queue: WorkerQueue, task: FunctionTask, *costs: float) -> None:
+    def put_streams(queue: WorkerQueue, task: Task, *costs: float) -> None:
         for number, cost in enumerate(costs):
             queue.put(Job(StreamKey(), [Work(task, number, cost)], loop.create_future()))
 
     return put_streams
 
 
-def _task(most: int) -> FunctionTask:
-    return FunctionTask("encode", "m", most, lambda items, threads: items)
+def _task(most: int) -> Task:
+    return Task("encode", "m", most, lambda items, threads: items)
 
 
-def _rows(count: int) -> FunctionTask:
+def _rows(count: int) -> Task:
     """A task whose batches have so many rows on a device."""
-    return FunctionTask("encode", "m", count, lambda items, threads: items, CUDA)
+    return Task("encode", "m", count, lambda items, threads: items, CUDA)
 
 
 def _run(queue: DeviceQueue) -> list[Any]:
@@ -67,45 +65,45 @@ def _run(queue: DeviceQueue) -> list[Any]:
     return _items(batch)
 
 
-def _end(queue: DeviceQueue, batch: Batch | None) -> None:
-    assert batch is not None
-    for part in batch.parts:
-        part.job.results.extend(work.item for work in part.works)
-    assert queue.done(batch, [part.job for part in batch.parts if part.job.left]) == []
+def _end(queue: DeviceQueue, batch: list[Job]) -> None:
+    assert batch
+    for job in batch:
+        job.results.extend(work.item for work in job.part)
+    assert queue.done(batch, [job for job in batch if job.left]) == []
 
 
-def _items(batch: Batch | None) -> list[Any]:
-    assert batch is not None
-    return [work.item for part in batch.parts for work in part.works]
+def _items(batch: list[Job]) -> list[Any]:
+    assert batch
+    return [work.item for job in batch for work in job.part]
 
 
 def test_cpu_workers_share_the_streams_that_wait(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=2)
+    queue = WorkerQueue(workers=2)
     put_streams(queue, _task(8), *[1.0] * 5)
     assert [_items(queue.take()) for _ in range(3)] == [[0, 1, 2], [3], [4]]
 
 
 def test_a_lone_cpu_worker_takes_as_much_as_the_task_does(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1)
+    queue = WorkerQueue(workers=1)
     put_streams(queue, _task(3), *[1.0] * 5)
     assert [_items(queue.take()) for _ in range(2)] == [[0, 1, 2], [3, 4]]
 
 
 def test_a_cpu_batch_is_bounded_by_its_audio(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1, batch_seconds=4)
+    queue = WorkerQueue(workers=1, batch_seconds=4)
     put_streams(queue, _task(8), 1.0, 2.5, 1.0, 9.0, 0.5)
     assert [_items(queue.take()) for _ in range(3)] == [[4, 0, 2], [1], [3]]
     assert queue.depth == 0
 
 
 def test_without_a_bound_of_audio_the_task_alone_bounds_a_batch(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=1, batch_seconds=math.inf)
+    queue = WorkerQueue(workers=1, batch_seconds=math.inf)
     put_streams(queue, _task(4), *[1000.0] * 4)
     assert len(_items(queue.take())) == 4
 
 
 def test_workers_that_have_nothing_to_take_are_spare(put_streams: _Put) -> None:
-    queue = CpuQueue(workers=3)
+    queue = WorkerQueue(workers=3)
     taken: SimpleQueue[list[int]] = SimpleQueue()
     others = [
         threading.Thread(target=lambda: taken.put(_items(queue.take())), daemon=True)
@@ -129,7 +127,6 @@ def test_device_workers_do_not_divide_what_waits(put_streams: _Put) -> None:
     queue = DeviceQueue(workers=2)
     put_streams(queue, _task(3), *[1.0] * 5)
     first = queue.take()
-    assert first is not None
     queue.done(first, [])
     assert [_items(first), _items(queue.take())] == [[0, 1, 2], [3, 4]]
 
@@ -190,7 +187,6 @@ def test_unfinished_jobs_of_a_closed_queue_are_returned(put: _Put) -> None:
     queue = DeviceQueue(workers=2)
     job = put(queue, _rows(2), *range(6))
     batch = queue.take()
-    assert batch is not None
     assert queue.close() == []
     assert queue.done(batch, [job]) == [job]
-    assert queue.take() is None
+    assert queue.take() == []

@@ -2,6 +2,8 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.http.connection import CONNECTION_LOST
 from service.http.middleware import request_stats
-from service.pipeline.call import Call
+from service.pipeline.call import MEMORY_BYTES, Call, check_spool, contents, in_chunks
+from tests.service.decoder.processes import names
 from tests.service.in_process import app_with_calls
 from tests.service.live import Live
 
 pytestmark = pytest.mark.anyio
+CHUNK = 1 << 16
 
 
 class Client:
@@ -101,3 +105,43 @@ async def test_audio_is_counted_in_seconds_for_the_log(server: Live) -> None:
         call.note_audio(codec, 12_000)
     stats = request_stats(client.request)
     assert (stats.model, stats.audio_seconds) == (codec.name, 0.75)
+
+
+async def test_a_spool_that_outgrows_memory_is_a_file_in_its_folder_without_a_name(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        file = call_of(Client(app_with_calls(spool_dir=tmp_path)), stack).spool()
+        file.write(bytes(MEMORY_BYTES + 1))
+        assert folder_of(file.fileno()) == tmp_path
+        assert names(tmp_path) == []  # the system removes it whatever happens
+    assert file.closed
+
+
+def folder_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink().parent
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    check_spool(tmp_path)
+    check_spool(None)
+    with pytest.raises(ValueError, match="cannot be kept in"):
+        check_spool(tmp_path / "missing")
+
+
+async def test_contents_are_the_rest_of_a_file_in_chunks() -> None:
+    data = bytes(range(256)) * 1000
+    file = BytesIO(data)
+    file.seek(100)
+    read = [chunk async for chunk in contents(file)]
+    assert b"".join(read) == data[100:]
+    assert {len(chunk) for chunk in read[:-1]} == {CHUNK}
+
+
+def test_small_pieces_are_joined_into_chunks() -> None:
+    pieces = [bytes([n % 256]) * (n % 100) for n in range(5000)]
+    joined = list(in_chunks(pieces))
+    assert b"".join(joined) == b"".join(pieces)
+    assert all(CHUNK <= len(chunk) < CHUNK + 100 for chunk in joined[:-1])
+    assert 0 < len(joined[-1]) < CHUNK
+    assert list(in_chunks([])) == list(in_chunks([b"", b""])) == []

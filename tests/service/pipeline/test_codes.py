@@ -20,7 +20,7 @@ def test_rows_are_the_codes_of_a_codebook_over_all_blocks(count: int) -> None:
     spool.extend(blocks[: count // 2])
     spool.extend(blocks[count // 2 :])
     whole = np.concatenate([block.codes for block in blocks], axis=1)
-    assert spool.total_frames == whole.shape[1]
+    assert sum(spool.frames) == whole.shape[1]
     assert spool.scales == [block.scale for block in blocks]
     for codebook in (0, 3, 1):  # in any order
         row = np.concatenate(list(spool.row(codebook, range(count))))

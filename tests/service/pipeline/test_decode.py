@@ -4,12 +4,14 @@ import http.client
 import io
 import json
 import struct
+from collections.abc import AsyncIterator
 
 import httpx
 import numpy as np
 import pytest
 
 from model_core.ecdc import read_header
+from service.pipeline.decode import fill
 from tests.service.calls import compressed, ecdc, meta, refused, samples_of
 from tests.service.live import Live
 from tests.service.sounds import wav
@@ -103,3 +105,25 @@ def test_rescale_scales_loud_audio_down_instead_of_clipping_it(client: httpx.Cli
     assert abs(int(np.abs(scaled).max()) - limit) <= 1
     assert (np.abs(scaled) == limit).mean() < 0.01
     assert quiet.shape == scaled.shape
+
+
+async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+@pytest.mark.anyio
+async def test_fill_appends_all_and_rewinds() -> None:
+    file = io.BytesIO()
+    file.write(b"ab")
+    assert await fill(file, chunks(b"cd", b"efg"), None) == 7
+    assert file.read() == b"abcdefg"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("most", "kept"), [(0, b"ab"), (2, b"ab"), (5, b"abcde"), (9, b"abcdefg")])
+async def test_fill_keeps_at_most_so_many_bytes_and_counts_all(most: int, kept: bytes) -> None:
+    file = io.BytesIO()
+    file.write(b"ab")
+    assert await fill(file, chunks(b"cd", b"efg"), most) == 7
+    assert file.read() == kept

@@ -24,8 +24,7 @@ def read(body: bytes, size: int) -> tuple[FilePart, bytes]:
     part = FilePart(KIND)
     data = b""
     for start in range(0, len(body), size):
-        part.feed(body[start : start + size])
-        data += part.take()
+        data += part.feed(body[start : start + size])
     part.finish()
     return part, data
 

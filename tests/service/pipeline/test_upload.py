@@ -10,12 +10,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.http.problems import Problem, ProblemCode
 from service.pipeline.multipart import FRAMING_BYTES
-from service.pipeline.upload import Limits, Upload, open_upload
+from service.pipeline.upload import Upload, open_upload
 from tests.service.calls import refused
 from tests.service.sounds import wav
 
 CALLS = ["/compress", "/roundtrip", "/codes", "/decompress", "/inspect"]
-LIMITS = Limits(max_bytes=1000, read_timeout=0.05)
 MULTIPART = "multipart/form-data; boundary=x"
 
 
@@ -42,6 +41,10 @@ def form(file: bytes) -> bytes:
     return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + file + b"\r\n--x--\r\n"
 
 
+async def opened(request: Request) -> Upload:
+    return await open_upload(request, max_bytes=1000, read_timeout=0.05)
+
+
 async def read(upload: Upload) -> list[bytes]:
     return [chunk async for chunk in upload.chunks]
 
@@ -49,14 +52,14 @@ async def read(upload: Upload) -> list[bytes]:
 async def problem_of(body: Body) -> ProblemCode:
     """The problem that opening or reading a body ends in."""
     with pytest.raises(Problem) as refusal:
-        await read(await open_upload(body.request, LIMITS))
+        await read(await opened(body.request))
     return refusal.value.code
 
 
 @pytest.mark.anyio
 async def test_bytes_are_passed_on_as_they_arrive_without_empty_chunks() -> None:
     body = Body([b"one", b"", b"two"], content_type="audio/x", content_length="6")
-    upload = await open_upload(body.request, LIMITS)
+    upload = await opened(body.request)
     assert (upload.content_type, upload.size, upload.filename) == ("audio/x", 6, None)
     assert len(body.left) == 3  # nothing was read
     assert await anext(upload.chunks) == b"one"
@@ -67,7 +70,7 @@ async def test_bytes_are_passed_on_as_they_arrive_without_empty_chunks() -> None
 @pytest.mark.anyio
 async def test_a_multipart_file_is_the_same_upload() -> None:
     body = Body([form(b"abc")], content_type=MULTIPART)
-    upload = await open_upload(body.request, LIMITS)
+    upload = await opened(body.request)
     assert (upload.content_type, upload.size) == ("application/octet-stream", None)
     assert b"".join(await read(upload)) == b"abc"
 
@@ -83,7 +86,7 @@ async def test_a_body_that_announces_too_many_bytes_is_refused_before_it_is_read
 
 @pytest.mark.anyio
 async def test_received_bytes_count_whatever_was_announced() -> None:
-    exact = await open_upload(Body([bytes(600), bytes(400)]).request, LIMITS)
+    exact = await opened(Body([bytes(600), bytes(400)]).request)
     assert sum(map(len, await read(exact))) == 1000
     over = Body([bytes(600), bytes(401), b"rest"])
     assert await problem_of(over) is ProblemCode.TOO_LARGE
@@ -93,7 +96,7 @@ async def test_received_bytes_count_whatever_was_announced() -> None:
 @pytest.mark.anyio
 async def test_the_limit_is_for_the_file_not_for_the_framing() -> None:
     exact = Body([form(bytes(1000))], content_type=MULTIPART, content_length="1060")
-    assert b"".join(await read(await open_upload(exact.request, LIMITS))) == bytes(1000)
+    assert b"".join(await read(await opened(exact.request))) == bytes(1000)
     over = Body([form(bytes(1001))], content_type=MULTIPART)
     assert await problem_of(over) is ProblemCode.TOO_LARGE
 
@@ -132,7 +135,7 @@ async def test_a_client_that_leaves_ends_the_upload() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    upload = await open_upload(Request({"type": "http", "headers": []}, receive), LIMITS)
+    upload = await opened(Request({"type": "http", "headers": []}, receive))
     with pytest.raises(ClientDisconnect):
         await read(upload)
 

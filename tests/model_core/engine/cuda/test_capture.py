@@ -4,38 +4,43 @@
 same inputs, into the same outputs.
 """
 
+import threading
 import weakref
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from model_core.engine.cuda import capture
-from model_core.engine.cuda.capture import CaptureError, Capturing, Recording
-from model_core.engine.cuda.runner import batch_of, run_step
-from model_core.engine.cuda.steps import CARRIED, Step, Tensors, Variant, decode_step, encode_step
+from model_core.engine.cuda.capture import (
+    CaptureError,
+    Capturing,
+    CudaRecorder,
+    Recording,
+    every_allocation_succeeds,
+    in_new_thread,
+)
+from model_core.engine.cuda.runner import batch_of
+from model_core.engine.cuda.steps import CARRIED, DecodeStep, EncodeStep, Step, Tensors, Variant
 from model_core.nn.conv import fold_weight_norm
 from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES
 
-T = TypeVar("T")
 _ROWS = 4
 
 
-class HostRecorder:
+class HostRecorder(CudaRecorder):
     """Fails as often as `failures` says, with these errors in turn."""
 
     def __init__(self, *failures: Exception):
         self.failures = list(failures)
-        self.released = 0
 
-    def in_new_thread(self, function: Callable[[], T]) -> T:
-        return function()
-
+    @torch.inference_mode()
     def launch(self, function: Callable[[], object]) -> None:
         function()
 
+    @torch.inference_mode()
     def record(self, function: Callable[[], Tensors]) -> Recording:
         if self.failures:
             raise self.failures.pop(0)
@@ -47,17 +52,13 @@ class HostRecorder:
 
         return Recording(replay, outputs)
 
-    def release(self) -> None:
-        self.released += 1
-
 
 def _step(name: str, direction: str) -> Step:
     model = narrow_model(name)
     fold_weight_norm(model)
-    config = model.config
     if direction == "encode":
-        return encode_step(model, config.block_samples)
-    return decode_step(model, config.frames(config.block_samples))
+        return EncodeStep(model)
+    return DecodeStep(model)
 
 
 def _given(step: Step) -> Tensors:
@@ -104,7 +105,7 @@ def test_a_replay_is_a_plain_run(name: str, direction: str) -> None:
         if variant.whole:
             given["length"].fill_(given["length"].max())
         longest = 3 if step.begin is not None else 1
-        expected = run_step(step, {n: x.clone() for n, x in given.items()}, variant, longest)
+        expected = step.run({n: x.clone() for n, x in given.items()}, variant, longest)
         replay = recorded.replay_of(variant)
         assert replay is not None
         outputs = replay(longest)
@@ -113,22 +114,23 @@ def test_a_replay_is_a_plain_run(name: str, direction: str) -> None:
             assert torch.equal(outputs[key], value), key
 
 
-def _prepared(*failures: Exception) -> tuple[Capturing, HostRecorder]:
+def _prepared(*failures: Exception) -> Capturing:
     step = _step("encodec_24khz", "encode")
-    recorder = HostRecorder(*failures)
-    recorded = Capturing(step, _given(step), recorder)
+    recorded = Capturing(step, _given(step), HostRecorder(*failures))
     with torch.inference_mode():
         recorded.prepare(Variant(False, 2))
-    return recorded, recorder
+    return recorded
 
 
-def test_want_of_memory_is_met_by_freeing_some() -> None:
-    recorded, recorder = _prepared(torch.OutOfMemoryError("no room"))
+def test_want_of_memory_is_met_by_freeing_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[None] = []
+    monkeypatch.setattr(capture, "free_unused_memory", lambda: freed.append(None))
+    recorded = _prepared(torch.OutOfMemoryError("no room"))
     assert recorded.complete
-    assert recorder.released == 1
+    assert len(freed) == 1
 
 
-def test_a_failed_attempt_keeps_nothing_from_being_freed() -> None:
+def test_a_failed_attempt_keeps_nothing_from_being_freed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was computed up to the error would else be there still when it is tried again."""
 
     class Large:
@@ -138,35 +140,37 @@ def test_a_failed_attempt_keeps_nothing_from_being_freed() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.computed: list[weakref.ref[Large]] = []
-            self.left: list[object] = []
 
         def record(self, function: Callable[[], Tensors]) -> Recording:
             large = Large()
             self.computed.append(weakref.ref(large))
             raise torch.OutOfMemoryError("no room")
 
-        def release(self) -> None:
-            self.left += [reference() for reference in self.computed]
-
     step = _step("encodec_24khz", "encode")
     recorder = Full()
+    left: list[object] = []
+    monkeypatch.setattr(
+        capture,
+        "free_unused_memory",
+        lambda: left.extend(reference() for reference in recorder.computed),
+    )
     with torch.inference_mode():
         Capturing(step, _given(step), recorder).prepare(Variant(False, 2))
     assert len(recorder.computed) == 2
-    assert set(recorder.left) == {None}
+    assert set(left) == {None}
 
 
 def test_a_capture_that_found_no_memory_is_tried_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     variant = Variant(False, 2)
-    recorded, _ = _prepared(*[torch.OutOfMemoryError("no room")] * 2)
+    recorded = _prepared(*[torch.OutOfMemoryError("no room")] * 2)
     assert "no room" in caplog.text
     assert not recorded.complete
     assert recorded.replay_of(variant) is None
     assert recorded.knows(variant)  # for now
     monkeypatch.setattr(capture, "RETRY_SECONDS", 0.0)
-    again, _ = _prepared(*[torch.OutOfMemoryError("no room")] * 2)
+    again = _prepared(*[torch.OutOfMemoryError("no room")] * 2)
     assert not again.knows(variant)
     with torch.inference_mode():
         again.prepare(variant)
@@ -174,7 +178,7 @@ def test_a_capture_that_found_no_memory_is_tried_again_later(
 
 
 def test_what_cannot_be_recorded_stays_so_and_others_are_not_touched() -> None:
-    recorded, _ = _prepared(CaptureError("this operation is not allowed"))
+    recorded = _prepared(CaptureError("this operation is not allowed"))
     assert not recorded.complete
     assert recorded.knows(Variant(False, 2))
     with torch.inference_mode():
@@ -192,3 +196,45 @@ def test_a_step_that_does_not_run_says_why() -> None:
     given[CARRIED] = given[CARRIED][:, :-1]
     with pytest.raises(RuntimeError, match="split"):
         recorded.prepare(Variant(False, 2))
+
+
+@contextmanager
+def _watched(monkeypatch: pytest.MonkeyPatch, wants: int) -> Iterator[None]:
+    """Inside, memory is asked for in vain so many times."""
+    counts = iter([7, 7 + wants])
+    monkeypatch.setattr(
+        torch.cuda, "memory_stats_as_nested_dict", lambda device: {"num_ooms": next(counts)}
+    )
+    with every_allocation_succeeds(torch.device("cuda")):
+        yield
+
+
+def test_memory_that_was_wanting_is_an_error_though_all_went_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """cuDNN has then taken another algorithm, which gives other bits."""
+    with pytest.raises(torch.OutOfMemoryError), _watched(monkeypatch, wants=1):
+        pass
+    with _watched(monkeypatch, wants=0):
+        pass
+
+
+def test_an_error_that_memory_was_behind_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(torch.OutOfMemoryError, match="unable to find an engine"),
+        _watched(monkeypatch, wants=2),
+    ):
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+
+def test_other_errors_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="shapes") as raised, _watched(monkeypatch, wants=0):
+        raise RuntimeError("shapes do not fit")
+    assert not isinstance(raised.value, torch.OutOfMemoryError)
+
+
+def test_in_new_thread_is_another_thread_each_time_whose_errors_are_raised() -> None:
+    idents = [in_new_thread(threading.current_thread) for _ in range(2)]
+    assert len({*idents, threading.current_thread()}) == 3
+    with pytest.raises(ValueError, match="no"):
+        in_new_thread(lambda: int("no"))

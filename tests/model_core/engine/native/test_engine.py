@@ -19,10 +19,12 @@ from model_core.engine import (
     StreamState,
 )
 from model_core.engine.cuda import CudaEngine
+from model_core.engine.native.engine import flat_weights
 from model_core.engine.native.library import BUILDS, NativeLibrary, Spec, find_library
-from model_core.engine.native.weights import flat_weights
 from model_core.errors import EncodecError, InvalidAudioError
 from model_core.model import EncodecModel
+from model_core.nn.conv import fold_weight_norm
+from tests.model_core.engine.narrow import narrow_model
 from tests.peers import NAMES, Peers, signal
 
 _FOUND = [build for build in BUILDS if find_library(build) is not None]
@@ -293,10 +295,20 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(
     np.testing.assert_array_equal(again, _decode(engine, codes, []))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weight_is_there_once(name: str) -> None:
+    model = narrow_model(name)
+    fold_weight_norm(model)
+    state = state_of(model)
+    flat = flat_weights(model.config, state)
+    used = [v.ravel() for k, v in state.items() if not k.endswith(("inited", "_size", "_avg"))]
+    np.testing.assert_array_equal(np.sort(flat), np.sort(np.concatenate(used)))
+
+
 def test_weights_of_another_size_are_refused(peers: Peers, best: NativeLibrary) -> None:
     model = peers.pair("encodec_24khz").ours
     weights = flat_weights(model.config, state_of(model))
-    spec = Spec.of(model.config, 75)
+    spec = Spec(model.config)
     for wrong in (weights[:-1], np.append(weights, weights[:1])):
         with pytest.raises(EncodecError, match="the weights are"):
             best.model(spec, wrong)
@@ -314,7 +326,7 @@ def test_weights_that_are_no_numbers_are_refused(peers: Peers, best: NativeLibra
     for wrong in (np.nan, np.inf):
         weights[-1] = wrong
         with pytest.raises(EncodecError, match="not all finite"):
-            best.model(Spec.of(model.config, 75), weights)
+            best.model(Spec(model.config), weights)
 
 
 @pytest.mark.parametrize("name", NAMES)

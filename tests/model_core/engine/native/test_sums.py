@@ -1,5 +1,6 @@
 """The native engine's sums have the bits of torch's."""
 
+import copy
 import os
 import platform
 import subprocess
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine.native.sums import cascade_sum, norms
+from model_core.checkpoints.load import state_of
+from model_core.engine.native.engine import flat_weights
+from model_core.engine.native.sums import cascade_sum, norms, without_weight_norm
+from model_core.nn import conv
+from tests.model_core.engine.narrow import narrow_model
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -37,6 +42,19 @@ def test_norms_have_torchs_bits() -> None:
         g = torch.ones(shape[0], 1, 1)
         expected = torch._weight_norm_interface(v, g, 0)[1].flatten().numpy()
         np.testing.assert_array_equal(norms(v.numpy().reshape(shape[0], -1)), expected)
+
+
+def test_weight_norm_is_folded_with_torchs_bits() -> None:
+    model = narrow_model("encodec_24khz")
+    state = state_of(model)
+    folded = copy.deepcopy(model)
+    conv.fold_weight_norm(folded)
+    theirs, ours = state_of(folded), without_weight_norm(state)
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values, theirs[name])
+    expected = flat_weights(model.config, theirs)
+    np.testing.assert_array_equal(flat_weights(model.config, state), expected)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these are vectors of x86")

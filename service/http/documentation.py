@@ -1,0 +1,81 @@
+"""The OpenAPI document: what the framework leaves out of it is added here."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+
+from .middleware import REQUEST_ID
+from .problems import PROBLEM_JSON, ProblemCode, ProblemDocument
+
+TAGS = [
+    {"name": "codec", "description": "Audio to `.ecdc` and back"},
+    {"name": "models", "description": "What the service can do"},
+    {"name": "health", "description": "Whether it can do it now"},
+    {"name": "metrics", "description": "How much it does"},
+]
+_RETRY_AFTER = ("Retry-After", "integer", "Seconds to wait before the next attempt.")
+_HEADERS = {
+    401: ("WWW-Authenticate", "string", "`Bearer`."),
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+}
+"""Of the problems of a status."""
+
+
+def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that answers with these problems, by status."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for code in ProblemCode:
+        if code not in codes:
+            continue
+        text = f"{code.summary} (`{code}`)"
+        if code.status in responses:
+            responses[code.status]["description"] += f"; {text}"
+            continue
+        schema = {"$ref": "#/components/schemas/ProblemDocument"}
+        response = {"description": text, "content": {PROBLEM_JSON: {"schema": schema}}}
+        if code.status in _HEADERS:
+            response["headers"] = header(*_HEADERS[code.status])
+        responses[code.status] = response
+    return responses
+
+
+def header(name: str, kind: str, text: str) -> dict[str, Any]:
+    """A header of a response, `kind` its type."""
+    return {name: {"description": text, "schema": {"type": kind}}}
+
+
+def install(app: FastAPI) -> None:
+    """Have the app serve the completed document, and its documentation pages on HEAD too."""
+    for page in app.routes:  # so far those of the documentation alone
+        if isinstance(page, APIRoute) and page.methods == {"GET"}:
+            page.methods = {"GET", "HEAD"}
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(generate())
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """Add what the framework does not know of: problem documents, request ids, optional keys."""
+    schemas = document["components"]["schemas"]
+    _, problem = models_json_schema(
+        [(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    schemas.update(problem["$defs"])
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    for operation in (found for path in document["paths"].values() for found in path.values()):
+        if "security" in operation:
+            operation["security"].insert(0, {})  # no key is needed where none is set
+        for response in operation["responses"].values():
+            response.setdefault("headers", {}).update(
+                header(REQUEST_ID, "string", "The request's id, as in the service's log")
+            )

@@ -1,0 +1,305 @@
+"""Files through the codec: what comes out, and what is refused with no change to any file."""
+
+import os
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_core.audio import wav_header
+from model_core.codec import Codec
+from model_core.ecdc import Header
+from model_core.engine.native import find_library
+
+from .conftest import (
+    PROGRAM,
+    Command,
+    files_in,
+    header_of,
+    refused,
+    samples_of,
+    write_wav,
+)
+
+
+def test_compresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    outcome = encodec(wav)
+    assert (outcome.code, outcome.out, outcome.err) == (0, b"", "")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
+    header = header_of(tmp_path / "x.ecdc")
+    (weights,) = encodec.weights.glob("encodec_24khz-*")
+    assert header.model == f"encodec_24khz:{weights.stem.rsplit('-', 1)[1]}"
+    assert (header.audio_length, header.num_codebooks, header.lm) == (9600, 8, False)
+
+
+def test_decompresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    encodec(wav)
+    outcome = encodec(tmp_path / "x.ecdc")
+    assert (outcome.code, outcome.out, outcome.err) == (0, b"", "")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc", "x_decompressed.wav"}
+    samples, rate = samples_of(tmp_path / "x_decompressed.wav")
+    assert (samples.shape, rate) == ((9600, 1), 24_000)
+    assert samples.any()
+
+
+@pytest.mark.parametrize("flag", ["-q", "--hq"])
+def test_hq(encodec: Command, wav: Path, tmp_path: Path, flag: str) -> None:
+    assert encodec(wav, tmp_path / "y.ecdc", flag, "-b", "3").code == 0
+    header = header_of(tmp_path / "y.ecdc")
+    assert header.model.startswith("encodec_48khz:")
+    assert (header.audio_length, header.num_codebooks) == (19_200, 2)
+    assert encodec(tmp_path / "y.ecdc", tmp_path / "y.wav").code == 0
+    samples, rate = samples_of(tmp_path / "y.wav")
+    assert (samples.shape, rate) == ((19_200, 2), 48_000)
+
+
+@pytest.mark.parametrize("flag", ["-l", "--lm"])
+def test_lm_changes_the_bytes_and_not_the_sound(
+    encodec: Command, wav: Path, tmp_path: Path, flag: str
+) -> None:
+    plain, coded = tmp_path / "plain.ecdc", tmp_path / "coded.ecdc"
+    assert encodec(wav, plain).code == 0
+    assert encodec(flag, wav, coded).code == 0
+    assert header_of(coded).lm
+    assert "+" in header_of(coded).model
+    assert encodec(plain).code == encodec(coded).code == 0
+    one = (tmp_path / "plain_decompressed.wav").read_bytes()
+    assert (tmp_path / "coded_decompressed.wav").read_bytes() == one
+
+
+def test_wav_output_does_both(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    outcome = encodec(wav, tmp_path / "both.wav", "-b", "12")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert files_in(tmp_path) == {"x.wav", "both.wav"}
+    encodec(wav, "-b", "12")
+    encodec(tmp_path / "x.ecdc")
+    one = (tmp_path / "x_decompressed.wav").read_bytes()
+    assert (tmp_path / "both.wav").read_bytes() == one
+
+
+def test_other_rates_and_channels(encodec: Command, tmp_path: Path) -> None:
+    write_wav(tmp_path / "cd.wav", seconds=0.5, rate=44_100, channels=2)
+    assert encodec(tmp_path / "cd.wav").code == 0
+    assert header_of(tmp_path / "cd.ecdc").audio_length == 12_000
+
+
+def test_longer_than_a_block(encodec: Command, tmp_path: Path) -> None:
+    write_wav(tmp_path / "long.wav", seconds=3.3)
+    for flags in ([], ["--hq"]):
+        assert encodec("-f", tmp_path / "long.wav", *flags).code == 0
+        assert encodec("-f", "-r", tmp_path / "long.ecdc").code == 0
+        samples, rate = samples_of(tmp_path / "long_decompressed.wav")
+        assert len(samples) == 3.3 * rate
+
+
+@pytest.mark.parametrize("flags", [[], ["--hq"]])
+def test_clipping_is_told_once(
+    encodec: Command, loud_weights: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    source = write_wav(tmp_path / "x.wav", seconds=2.5)
+    outcome = encodec(source, tmp_path / "y.wav", *flags, weights=loud_weights)
+    assert outcome.code == 0
+    assert len(outcome.lines) == 1
+    assert "clipped" in outcome.err
+    assert "-r" in outcome.err
+    assert np.abs(samples_of(tmp_path / "y.wav")[0].astype(int)).max() == round(0.99 * 32767)
+
+
+@pytest.mark.parametrize("flag", ["-r", "--rescale"])
+def test_rescaling_keeps_the_shape(
+    encodec: Command, loud_weights: Path, wav: Path, tmp_path: Path, flag: str
+) -> None:
+    """Against what the samples are before they are clipped: all are multiplied by one factor."""
+    from model_core.compress import decompress
+
+    encodec(wav, weights=loud_weights)
+    outcome = encodec(tmp_path / "x.ecdc", flag, weights=loud_weights)
+    assert (outcome.code, outcome.err) == (0, "")
+    samples = samples_of(tmp_path / "x_decompressed.wav")[0][:, 0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCODEC_WEIGHTS", str(loud_weights))
+        whole, _ = decompress((tmp_path / "x.ecdc").read_bytes())
+    true = whole[0].numpy()
+    assert np.abs(true).max() > 0.99
+    expected = true / np.abs(true).max() * 0.99 * 32767
+    assert np.abs(samples - expected).max() <= 0.51
+
+
+def test_rescaling_leaves_quiet_audio_alone(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    encodec(wav, tmp_path / "a.wav")
+    encodec(wav, tmp_path / "b.wav", "-r")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_weights_from_the_environment(
+    encodec: Command, wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_core.cli import main
+
+    monkeypatch.setenv("ENCODEC_WEIGHTS", str(encodec.weights))
+    assert main([str(wav)]) == 0
+    by_environment = (tmp_path / "x.ecdc").read_bytes()
+    assert encodec("-f", wav).code == 0
+    assert (tmp_path / "x.ecdc").read_bytes() == by_environment
+
+
+def test_device(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    assert encodec("--device", "cpu", wav).code == 0
+    for device in ("abacus", "cuda:99", "mps:3"):
+        outcome = encodec("--device", device, wav, tmp_path / "y.ecdc")
+        assert outcome.code == 1
+        assert len(outcome.lines) == 1
+        assert device in outcome.err
+
+
+def test_models_are_loaded_once(
+    encodec: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    original = Codec.__init__
+
+    def counting(self: Codec, *args: object, **kwargs: object) -> None:
+        loaded.append(self)
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Codec, "__init__", counting)
+    encodec(folder)
+    assert len(loaded) == 1
+    loaded.clear()
+    encodec(folder / "a.ecdc", folder / "b.ecdc", folder / "c.ecdc")
+    assert len(loaded) == 1
+
+
+def test_progress_on_a_terminal(wav: Path, environment: dict[str, str]) -> None:
+    """And only there: other tests see an empty stderr."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen([*PROGRAM, str(wav)], stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # how a terminal whose other side is closed ends
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"compressing x.wav" in shown
+
+
+_WITHOUT = """
+import sys
+from model_core.cli import main
+source, folder = sys.argv[1:]
+for options in ([], ["--hq"]):
+    assert main(["-f", *options, source, f"{folder}/x.ecdc"]) == 0
+    assert main(["-f", f"{folder}/x.ecdc", f"{folder}/x.wav"]) == 0
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(find_library() is None, reason="no C++ compiler at installation")
+def test_the_native_engine_needs_no_torch(
+    wav: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Importing it takes longer than all the rest."""
+    command = [sys.executable, "-c", _WITHOUT, str(wav), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_weights(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused(encodec(wav, weights=empty), "x.wav", "encodec_24khz")
+    refused(encodec(wav, weights="nonsense"), "nonsense")
+    encodec(wav)
+    refused(encodec(tmp_path / "x.ecdc", weights=empty), "x.ecdc", "not available")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc", "empty"}
+
+
+def test_language_model_that_is_not_here(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without"
+    without.mkdir()
+    for path in encodec.weights.glob("encodec_24khz-*"):
+        (without / path.name).symlink_to(path)
+    refused(encodec("--lm", wav, weights=without), "language model")
+    encodec("--lm", wav)
+    refused(encodec(tmp_path / "x.ecdc", weights=without), "language model")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc", "without"}
+
+
+def test_header_that_names_no_language_model(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    """Which one would have to be guessed, and a wrong guess is noise."""
+    (weights,) = encodec.weights.glob("encodec_24khz-*")
+    header = Header(f"encodec_24khz:{weights.stem.rsplit('-', 1)[1]}", 320, 2, lm=True)
+    (tmp_path / "y.ecdc").write_bytes(header.to_bytes() + bytes(100))
+    refused(encodec(tmp_path / "y.ecdc"), "language model")
+
+
+def _nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _text(path: Path) -> None:
+    path.write_text("no audio at all\n" * 100)
+
+
+def _no_samples(path: Path) -> None:
+    path.write_bytes(wav_header(24_000, 1, 0))
+
+
+def _nan(path: Path) -> None:
+    data = np.full(2400, np.nan, "<f4").tobytes()
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 24_000, 96_000, 4, 32)
+    body = b"WAVE" + fmt + struct.pack("<4sI", b"data", len(data)) + data
+    path.write_bytes(struct.pack("<4sI", b"RIFF", len(body)) + body)
+
+
+def _cut(path: Path) -> None:
+    write_wav(path, seconds=2)
+    path.write_bytes(path.read_bytes()[:60_001])
+
+
+@pytest.mark.parametrize("make", [_nothing, _text, _no_samples, _nan, _cut])
+@pytest.mark.parametrize("target", ["y.ecdc", "y.wav"])
+def test_audio_that_is_none(
+    encodec: Command, tmp_path: Path, make: Callable[[Path], None], target: str
+) -> None:
+    make(tmp_path / "x.wav")
+    refused(encodec(tmp_path / "x.wav", tmp_path / target), "x.wav")
+    assert files_in(tmp_path) == {"x.wav"}
+
+
+@pytest.mark.parametrize("rescale", [[], ["-r"]])
+def test_broken_ecdc(encodec: Command, tmp_path: Path, rescale: list[str]) -> None:
+    source = tmp_path / "x.ecdc"
+    encodec(write_wav(tmp_path / "x.wav", seconds=2.5))
+    whole = source.read_bytes()
+    for data in (b"", whole[:3], whole[:20], whole[:-1], b"RIFF" + whole[4:], whole[:4] + b"\x01"):
+        source.write_bytes(data)
+        refused(encodec(source, *rescale), "x.ecdc")
+        assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
+
+
+def test_failure_keeps_what_was_there(encodec: Command, tmp_path: Path) -> None:
+    _cut(tmp_path / "x.wav")
+    (tmp_path / "x.ecdc").write_bytes(b"precious")
+    refused(encodec("-f", tmp_path / "x.wav"))
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
+    assert (tmp_path / "x.ecdc").read_bytes() == b"precious"
+
+
+def test_samples_that_are_not_finite(encodec: Command, tmp_path: Path, loud_weights: Path) -> None:
+    encodec(write_wav(tmp_path / "x.wav"), "--hq", weights=loud_weights)
+    data = bytearray((tmp_path / "x.ecdc").read_bytes())
+    start = 9 + int.from_bytes(data[5:9], "big")
+    data[start : start + 4] = struct.pack("!f", 3e38)
+    (tmp_path / "x.ecdc").write_bytes(data)
+    refused(encodec(tmp_path / "x.ecdc", weights=loud_weights), "not finite")
+    assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
