@@ -148,7 +148,7 @@ def decoder_plan(config: ModelConfig) -> Plan:
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """The tensors that coding needs, weight norm folded, in the order of `native/csrc/weights.h`:
+    """The tensors that coding needs, weight norm folded, in the order of `native/csrc/interface.h`:
     encoder, decoder, the entries of the codebooks."""
     shapes: dict[str, Shape] = {}
     for plan in (encoder_plan(config), decoder_plan(config)):

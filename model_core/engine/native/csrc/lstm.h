@@ -3,10 +3,11 @@
 // input and the previous output rounded to it.
 #pragma once
 
-#include <type_traits>
+#include <algorithm>
 #include <vector>
 
 #include "gemm.h"
+#include "interface.h"
 
 #if defined(__AVX512F__)
 constexpr int STREAMS_IN_STEP = 6;
@@ -14,36 +15,78 @@ constexpr int STREAMS_IN_STEP = 6;
 constexpr int STREAMS_IN_STEP = 2;
 #endif
 
-// A stream's frames in one layer. `h` and `c` are the state before and after.
+// `count` floats as input of the products: unchanged, or in `rounded`.
 template <class T>
-struct LstmLane {
-    const float* gates;  // the input's part of the gates, [T, 4 size], in panels
-    float* out;          // [T, size]
-    float *h, *c;        // [size] each
-    T* scratch;          // [size] if the products do not take floats
-};
-
-// `count` floats as input of the products: unchanged, or rounded into `scratch`.
-template <class T>
-static const T* as_stored(const float* x, size_t count, T* scratch) {
+static const T* as_stored(const float* x, size_t count, Buffer<T>& rounded) {
     if constexpr (std::is_same_v<T, float>) {
         return x;
     } else {
-        put(x, count, scratch);
-        return scratch;
+        put(x, count, rounded.get());
+        return rounded.get();
     }
 }
+
+// A stream's frames on their way through the layers.
+template <class T>
+class LstmFrames {
+  public:
+    // Room for `frames` rows of input, `[frames, width]`. `state` `[layers, 2, width]` is the
+    // stream's, which the layers update.
+    float* input(int frames, int width, float* state) {
+        this->frames = frames;
+        const size_t rows = static_cast<size_t>(frames) * width;
+        for (Floats* floats : {&x_, &out_[0], &out_[1]}) floats->resize(rows);
+        gates.resize(4 * rows);
+        if (!std::is_same_v<T, float>) rounded.resize(rows);
+        state_ = state;
+        out = nullptr;
+        return x_.get();
+    }
+
+    // A state of zeros, for frames that follow none.
+    float* new_state(size_t size) {
+        own_state_.resize(size);
+        std::fill_n(own_state_.get(), size, 0.0f);
+        return own_state_.get();
+    }
+
+    // Go on to the next layer; returns its input `[frames, width]`.
+    const T* enter(int width) {
+        const float* in = out ? out : x_.get();
+        out = out == out_[0].get() ? out_[1].get() : out_[0].get();
+        h = state_;
+        c = h + width;
+        state_ += 2 * width;
+        return as_stored(in, static_cast<size_t>(frames) * width, rounded);
+    }
+
+    // The last layer's output y plus the input x: elu(y + x) to rows `[frames, width]`.
+    template <class Row>
+    void finish(int width, Row* to) const {
+        const size_t size = static_cast<size_t>(frames) * width;
+        for (size_t i = 0; i < size; i += LANES)
+            store(to + i,
+                  Stored<Row>::activated((out ? load(out + i) : Vec{}) + load(x_.get() + i)));
+    }
+
+    int frames = 0;
+    // In the present layer:
+    Floats gates;       // the input's part of the gates, `[frames, 4 width]`, in panels
+    float* out;         // `[frames, width]`; null before the first layer
+    float *h, *c;       // the state before and after, `[width]` each
+    Buffer<T> rounded;  // `[frames, width]`, if the products do not take floats
+
+  private:
+    Floats x_, out_[2], own_state_;
+    float* state_;  // of the layers to come
+};
 
 // One layer. Its gates are kept in panels of LANES units: input, forget, cell and output gate of
 // those units side by side.
 template <class T>
 class LstmLayer {
   public:
-    LstmLayer() = default;
-    // The weights in torch's layout: `[4 size, size]` twice, `[4 size]` twice.
-    LstmLayer(int size, const float* input, const float* recurrent, const float* input_bias,
-              const float* recurrent_bias)
-        : size(size) {
+    LstmLayer(int size, const LstmWeights& weights) : size(size) {
         const int columns = 4 * size;
         const auto row = [size](int n) {
             const int panel = n / (4 * LANES), gate = n / LANES % 4, unit = n % LANES;
@@ -51,43 +94,43 @@ class LstmLayer {
         };
         Floats bias(static_cast<size_t>(columns));
         for (int n = 0; n < columns; n++)
-            bias.get()[n] = input_bias[row(n)] + recurrent_bias[row(n)];
+            bias.get()[n] = weights.input_bias[row(n)] + weights.recurrent_bias[row(n)];
         input_ = Packed<T>(size, columns, 1, bias.get(), [&](int n, int k) {
-            return input[static_cast<size_t>(row(n)) * size + k];
+            return weights.input[static_cast<size_t>(row(n)) * size + k];
         });
         recurrent_.resize(static_cast<size_t>(columns) * size);
         T* to = recurrent_.get();
         for (int panel = 0; panel < size / LANES; panel++)
             for (int k = 0; k < size; k += TOGETHER)
-                for (int j = 0; j < 4 * LANES; j++)
+                for (int n = panel * 4 * LANES; n < (panel + 1) * 4 * LANES; n++)
                     for (int i = 0; i < TOGETHER; i++)
-                        *to++ = T(recurrent[static_cast<size_t>(row(panel * 4 * LANES + j)) * size +
-                                            k + i]);
+                        *to++ = T(weights.recurrent[static_cast<size_t>(row(n)) * size + k + i]);
     }
 
-    // `x` `[frames, size]` to `gates` `[frames, 4 size]`.
-    void project(const T* x, int frames, float* gates) const {
-        Output<float> out;
-        out.raw = {gates, 4 * size, 0};
-        product(x, size, frames, input_, out);
+    // The stream enters this layer: the input's part of the gates.
+    void project(LstmFrames<T>& stream) const {
+        const T* x = stream.enter(size);
+        product(x, size, stream.frames, input_, Output<float>{{stream.gates.get(), 4 * size}});
     }
 
-    // All frames of the lanes, which have equally many.
-    void run(const LstmLane<T>* lanes, int count, int frames) const {
+    // All frames of the streams, which have equally many.
+    void run(LstmFrames<T>* const* streams, int count) const {
+        const int frames = streams[0]->frames;
         for (int first = 0; first < count; first += STREAMS_IN_STEP) {
-            const int some = count - first < STREAMS_IN_STEP ? count - first : STREAMS_IN_STEP;
+            const int some = std::min(count - first, STREAMS_IN_STEP);
             for (int t = 0; t < frames; t++) {
                 const T* before[STREAMS_IN_STEP];
                 for (int b = 0; b < some; b++) {
-                    const LstmLane<T>& lane = lanes[first + b];
-                    const float* h = t ? lane.out + static_cast<size_t>(t - 1) * size : lane.h;
-                    before[b] = as_stored(h, static_cast<size_t>(size), lane.scratch);
+                    LstmFrames<T>& stream = *streams[first + b];
+                    const float* h = t ? stream.out + static_cast<size_t>(t - 1) * size : stream.h;
+                    before[b] = as_stored(h, static_cast<size_t>(size), stream.rounded);
                 }
-                step<STREAMS_IN_STEP>(lanes + first, before, some, t);
+                with_constant<STREAMS_IN_STEP>(
+                    some, [&](auto n) { step<n()>(streams + first, before, t); });
             }
         }
         for (int b = 0; b < count; b++)
-            std::memcpy(lanes[b].h, lanes[b].out + static_cast<size_t>(frames - 1) * size,
+            std::memcpy(streams[b]->h, streams[b]->out + static_cast<size_t>(frames - 1) * size,
                         sizeof(float) * static_cast<size_t>(size));
     }
 
@@ -97,34 +140,28 @@ class LstmLayer {
     static constexpr int TOGETHER = Stored<T>::TOGETHER;
 
     // Frame t; `before` is the output of the previous frame.
-    template <int MOST>
-    void step(const LstmLane<T>* lanes, const T* const* before, int count, int t) const {
-        if (count == MOST) {
-            // About sixteen sums: enough to hide the latency of each.
-            constexpr int PANELS = MOST == 1 ? (LANES == 16 ? 4 : 2)
-                                   : MOST <= 3 ? (LANES == 16 ? 2 : 1)
-                                               : 1;
-            int panel = 0;
-            const int panels = size / LANES;
-            for (; panel + PANELS <= panels; panel += PANELS)
-                some_panels<MOST, PANELS>(lanes, before, t, panel);
-            for (; panel < panels; panel++) some_panels<MOST, 1>(lanes, before, t, panel);
-        } else if constexpr (MOST > 1) {
-            step<MOST - 1>(lanes, before, count, t);
-        }
+    template <int STREAMS>
+    void step(LstmFrames<T>* const* streams, const T* const* before, int t) const {
+        // About sixteen sums: enough to hide the latency of each.
+        constexpr int PANELS = (STREAMS == 1 ? 2 : 1) * (STREAMS <= 3 && LANES == 16 ? 2 : 1);
+        int panel = 0;
+        const int panels = size / LANES;
+        for (; panel + PANELS <= panels; panel += PANELS)
+            some_panels<STREAMS, PANELS>(streams, before, t, panel);
+        for (; panel < panels; panel++) some_panels<STREAMS, 1>(streams, before, t, panel);
     }
 
     template <int STREAMS, int PANELS>
-    __attribute__((noinline)) void some_panels(const LstmLane<T>* lanes, const T* const* before,
-                                               int t, int panel) const {
+    __attribute__((noinline)) void some_panels(LstmFrames<T>* const* streams,
+                                               const T* const* before, int t, int panel) const {
         const T *h[STREAMS], *weights[PANELS];
         Vec acc[STREAMS][PANELS][4];
         UNROLL for (int p = 0; p < PANELS; p++)
             weights[p] = recurrent_.get() + static_cast<size_t>(panel + p) * size * 4 * LANES;
         UNROLL for (int b = 0; b < STREAMS; b++) {
             h[b] = before[b];
-            const float* gates =
-                lanes[b].gates + static_cast<size_t>(t) * 4 * size + panel * 4 * LANES;
+            const float* gates = streams[b]->gates.get() + static_cast<size_t>(t) * 4 * size +
+                                 panel * 4 * LANES;
             UNROLL for (int p = 0; p < PANELS; p++) UNROLL for (int g = 0; g < 4; g++)
                 acc[b][p][g] = load(gates + (4 * p + g) * LANES);
         }
@@ -144,10 +181,10 @@ class LstmLayer {
         UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++) {
             const int unit = (panel + p) * LANES;
             const Vec* gate = acc[b][p];
-            Vec c = load(lanes[b].c + unit);
+            Vec c = load(streams[b]->c + unit);
             c = sigmoid(gate[1]) * c + sigmoid(gate[0]) * hyperbolic_tangent(gate[2]);
-            store(lanes[b].c + unit, c);
-            store(lanes[b].out + static_cast<size_t>(t) * size + unit,
+            store(streams[b]->c + unit, c);
+            store(streams[b]->out + static_cast<size_t>(t) * size + unit,
                   sigmoid(gate[3]) * hyperbolic_tangent(c));
         }
     }
@@ -155,3 +192,18 @@ class LstmLayer {
     Packed<T> input_;
     Buffer<T> recurrent_;
 };
+
+// All layers over several streams; those with the same number of frames run in step.
+template <class T>
+static void run_lstm(const std::vector<LstmLayer<T>>& layers, std::vector<LstmFrames<T>*> streams) {
+    std::stable_sort(streams.begin(), streams.end(),
+                     [](const auto* a, const auto* b) { return a->frames > b->frames; });
+    for (size_t first = 0, end = 0; first < streams.size(); first = end) {
+        const int frames = streams[first]->frames;
+        while (end < streams.size() && streams[end]->frames == frames) end++;
+        for (const LstmLayer<T>& layer : layers) {
+            for (size_t i = first; i < end; i++) layer.project(*streams[i]);
+            layer.run(&streams[first], static_cast<int>(end - first));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 // The residual vector quantiser: the nearest entry of each codebook in turn, and their sum.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -15,56 +16,49 @@ class Quantizer {
         const size_t size = static_cast<size_t>(bins) * dimension;
         entries_.resize(size * codebooks);
         if (codebooks) std::memcpy(entries_.get(), entries, sizeof(float) * size * codebooks);
-        squares_.resize(static_cast<size_t>(bins) * codebooks);
+        padded_ = (bins + LANES - 1) / LANES * LANES;
+        squares_.assign(static_cast<size_t>(padded_) * codebooks, INFINITY);
         for (int q = 0; q < codebooks; q++) {
-            const float* book = entries + q * size;
-            for (int n = 0; n < bins; n++)
-                squares_.get()[q * bins + n] =
-                    squared(book + static_cast<size_t>(n) * dimension);
-            products_.emplace_back(dimension, bins, 1, nullptr, [&](int n, int k) {
-                return -2 * book[static_cast<size_t>(n) * dimension + k];
-            });
+            for (int n = 0; n < bins; n++) squares_[q * padded_ + n] = squared(entry(q, n));
+            products_.emplace_back(dimension, bins, 1, nullptr,
+                                   [&](int n, int k) { return -2 * entry(q, n)[k]; });
         }
     }
-
-    int codebooks() const { return static_cast<int>(products_.size()); }
 
     // Latent `[frames, dimension]`, which is overwritten, to codes: frame t's code of book q goes
     // to `codes[q stride + t]`. The first of the nearest entries; the terms of the distance are
     // added in the reference's order, so that ties are the same.
     void encode(float* latent, int frames, int books, int64_t* codes, ptrdiff_t stride,
                 Floats& scratch) const {
-        scratch.resize(static_cast<size_t>(ROWS_AT_ONCE) * bins_);
+        scratch.resize(static_cast<size_t>(ROWS_AT_ONCE) * bins_ + LANES);
         for (int first = 0; first < frames; first += ROWS_AT_ONCE) {
-            const int rows = frames - first < ROWS_AT_ONCE ? frames - first : ROWS_AT_ONCE;
+            const int rows = std::min(frames - first, ROWS_AT_ONCE);
             float* x = latent + static_cast<size_t>(first) * dimension_;
             for (int q = 0; q < books; q++) {
-                Output<float> out;
-                out.raw = {scratch.get(), bins_, 0};
-                product(x, dimension_, rows, products_[q], out);
+                product(x, dimension_, rows, products_[q], Output<float>{{scratch.get(), bins_}});
                 for (int t = 0; t < rows; t++) {
                     float* rest = x + static_cast<size_t>(t) * dimension_;
                     const int best =
                         nearest(scratch.get() + static_cast<size_t>(t) * bins_, squared(rest),
-                                squares_.get() + static_cast<size_t>(q) * bins_);
+                                squares_.data() + static_cast<size_t>(q) * padded_);
                     codes[q * stride + first + t] = best;
-                    subtract(rest, entry(q, best));
+                    const float* chosen = entry(q, best);
+                    for (int k = 0; k < dimension_; k++) rest[k] -= chosen[k];
                 }
             }
         }
     }
 
-    // Codes as above to rows `[frames, dimension]`, `row` floats apart.
+    // Codes as above to rows `[frames, dimension]`.
     template <class Row>
-    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent,
-                ptrdiff_t row) const {
+    void decode(const int64_t* codes, ptrdiff_t stride, int frames, int books, Row* latent) const {
         for (int t = 0; t < frames; t++)
             for (int k = 0; k < dimension_; k += LANES) {
-                const int some = dimension_ - k < LANES ? dimension_ - k : LANES;
+                const int some = std::min(dimension_ - k, LANES);
                 Vec x = {};
                 for (int q = 0; q < books; q++)
                     x += load_some(entry(q, static_cast<int>(codes[q * stride + t])) + k, some);
-                store_some(latent + t * row + k, x, some);
+                store_some(latent + static_cast<ptrdiff_t>(t) * dimension_ + k, x, some);
             }
     }
 
@@ -73,50 +67,32 @@ class Quantizer {
         return entries_.get() + (static_cast<size_t>(book) * bins_ + index) * dimension_;
     }
 
-    void subtract(float* x, const float* e) const {
-        for (int k = 0; k < dimension_; k++) x[k] -= e[k];
-    }
-
     float squared(const float* x) const {
         float total = 0;
         for (int k = 0; k < dimension_; k++) total += x[k] * x[k];
         return total;
     }
 
-    // `products` is -2 x e, `x` the square of x, `squares` the squares of the entries.
+    // `products` is -2 x e, `x` the square of x, `squares` the squares of the entries,
+    // infinite where there are none.
     int nearest(const float* products, float x, const float* squares) const {
-        int index = 0, n = 0;
-        float value = (x + products[0]) + squares[0];
-        if (bins_ >= LANES) {
-            Vec best = (x + load(products)) + load(squares);
-            IntVec where = {}, here = {};
-            for (int i = 0; i < LANES; i++) where[i] = here[i] = i;
-            for (n = LANES; n + LANES <= bins_; n += LANES) {
-                const Vec v = (x + load(products + n)) + load(squares + n);
-                here += LANES;
-                const IntVec less = v < best;
-                best = choose(less, v, best);
-                where = (less & here) | (~less & where);
-            }
-            value = best[0];
-            index = where[0];
-            for (int i = 1; i < LANES; i++)
-                if (best[i] < value || (best[i] == value && where[i] < index)) {
-                    value = best[i];
-                    index = where[i];
-                }
+        Vec best = fill(INFINITY);
+        IntVec where = {}, here = {};
+        for (int i = 0; i < LANES; i++) where[i] = here[i] = i;
+        for (int n = 0; n < bins_; n += LANES, here += LANES) {
+            const Vec v = (x + load(products + n)) + load(squares + n);
+            const IntVec less = v < best;
+            best = choose(less, v, best);
+            where = (less & here) | (~less & where);
         }
-        for (; n < bins_; n++) {
-            const float v = (x + products[n]) + squares[n];
-            if (v < value) {
-                value = v;
-                index = n;
-            }
-        }
-        return index;
+        int lane = 0;
+        for (int i = 1; i < LANES; i++)
+            if (best[i] < best[lane] || (best[i] == best[lane] && where[i] < where[lane])) lane = i;
+        return where[lane];
     }
 
-    int bins_ = 0, dimension_ = 0;
-    Floats entries_, squares_;
+    int bins_ = 0, dimension_ = 0, padded_ = 0;
+    Floats entries_;
+    std::vector<float> squares_;  // `[codebooks, padded]`
     std::vector<Packed<float>> products_;
 };

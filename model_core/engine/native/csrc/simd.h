@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
@@ -27,6 +28,15 @@ constexpr int PANEL = PANEL_VECTORS * LANES;
 
 #define UNROLL _Pragma("GCC unroll 64")
 #define INLINE inline __attribute__((always_inline))
+
+// Calls work with n, from 1 to MOST, as a constant: loops of a constant length are unrolled.
+template <int MOST, class Work>
+static INLINE void with_constant(int n, Work work) {
+    if (n == MOST)
+        work(std::integral_constant<int, MOST>());
+    else if constexpr (MOST > 1)
+        with_constant<MOST - 1>(n, work);
+}
 
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t IntVec __attribute__((vector_size(4 * LANES)));

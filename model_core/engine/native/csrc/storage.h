@@ -1,6 +1,10 @@
-// The storage types of rows and weights: float or, if the processor multiplies it, bfloat16 (the
+// How rows and weights are stored: as floats or, if the processor multiplies it, as bfloat16 (the
 // upper half of a float: 8 bits of precision). Sums are floats in both cases.
 #pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "simd.h"
 
@@ -108,3 +112,36 @@ static void put(const float* from, size_t count, T* to) {
         store_some(to + i, load_some(from + i, some), some);
     }
 }
+
+// Memory aligned to cache lines.
+template <class T>
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(size_t size) { resize(size); }
+
+    // At least `size` elements. Growing discards the old contents and fills with zeros.
+    void resize(size_t size) {
+        if (size <= size_) return;
+        data_.reset();
+        size_ = 0;
+        const size_t bytes = (size * sizeof(T) + 63) / 64 * 64;
+        data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+        if (!data_) throw std::bad_alloc();
+        std::memset(static_cast<void*>(data_.get()), 0, bytes);
+        size_ = size;
+    }
+
+    T* get() { return data_.get(); }
+    const T* get() const { return data_.get(); }
+
+  private:
+    struct Free {
+        void operator()(T* data) const { std::free(data); }
+    };
+
+    std::unique_ptr<T, Free> data_;
+    size_t size_ = 0;
+};
+
+using Floats = Buffer<float>;
