@@ -75,6 +75,8 @@ class MediaReader:
             options["ignore_length"] = "1"  # else FFmpeg would end at a placeholder of 2 GiB
         try:
             self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
+        except MemoryError:
+            raise
         except (av.FFmpegError, IndexError, ValueError) as error:
             raise InvalidAudioError(f"not readable as audio: {_reason(error)}") from error
         try:
@@ -128,6 +130,8 @@ class MediaReader:
         for packet in self._packets():
             try:
                 frames = packet.decode()
+            except MemoryError:
+                raise  # says nothing of the packet
             except (av.FFmpegError, IndexError, ValueError) as error:
                 bad += 1
                 last = error
@@ -147,6 +151,8 @@ class MediaReader:
                 if packet.is_corrupt and not self._open_ended():
                     raise InvalidAudioError("truncated audio: the last packet is incomplete")
                 yield packet
+        except MemoryError:
+            raise
         except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
             if self.info.container == "ogg" and isinstance(error, av.PatchWelcomeError):
                 raise InvalidAudioError(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from ..cancellation import alongside
 from ..http.problems import Problem, ProblemCode
 
-_IDLE = 0.5  # s that a request waits for its client before others may work in its place
+_IDLE = 0.5  # s that a request waits for its client before its permit is lent
 
 
 class Admission:

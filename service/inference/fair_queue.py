@@ -55,7 +55,7 @@ class Job:
             self.future.set_exception(error)
 
 
-class _Place(NamedTuple):
+class _Slot(NamedTuple):
     """Where a work stands on the clock; first come, first served among those that end at the same
     time."""
 
@@ -80,7 +80,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._heaps: dict[int, list[_Place]] = {}  # by the task's id
+        self._heaps: dict[int, list[_Slot]] = {}  # by the task's id
         self._numbers = itertools.count()
         self._ends: WeakKeyDictionary[StreamKey, float] = WeakKeyDictionary()
         self._clock = 0.0
@@ -146,15 +146,15 @@ class FairQueue:
         self.jobs = self.works = 0
         return left
 
-    def _heap(self) -> list[_Place]:
+    def _heap(self) -> list[_Slot]:
         """Of the task whose turn it is."""
         return min(self._heaps.values(), key=lambda heap: heap[0][:2])
 
-    def _place(self, job: Job, index: int, start: float) -> _Place:
-        return _Place(start + job.works[index].cost, next(self._numbers), start, job, index)
+    def _place(self, job: Job, index: int, start: float) -> _Slot:
+        return _Slot(start + job.works[index].cost, next(self._numbers), start, job, index)
 
     def _pop(
-        self, heap: list[_Place], most: int, seconds: float, one_each: bool
+        self, heap: list[_Slot], most: int, seconds: float, one_each: bool
     ) -> tuple[dict[Job, int], list[Job]]:
         """How many works of which jobs are next, and the jobs on the way whose clients have gone.
         Unless `one_each`, a job's next work is put into the heap each time one is taken."""

@@ -44,14 +44,25 @@ class Live:
         return connection
 
     @property
-    def active(self) -> int:
-        """Permits that are held."""
-        active: int = self.app.state.admission.active
-        return active
+    def open(self) -> int:
+        """Requests that are worked on or wait for their client."""
+        found: int = self.app.state.admission.open
+        return found
 
     def wait_until_idle(self) -> None:
-        """Until no permit is held and nothing waits in the queue."""
-        wait_for(lambda: self.active == 0 and self.app.state.scheduler.depth == 0)
+        """Until no request is open and nothing waits in the queue."""
+        wait_for(lambda: self.open == 0 and self.app.state.scheduler.depth == 0)
+
+    @contextlib.contextmanager
+    def permit_held(self) -> Iterator[None]:
+        """One permit is taken."""
+        permit = self.app.state.admission.permit()
+        asyncio.run_coroutine_threadsafe(permit.__aenter__(), self.loop).result()
+        try:
+            yield
+        finally:
+            ended = permit.__aexit__(None, None, None)
+            asyncio.run_coroutine_threadsafe(ended, self.loop).result()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:

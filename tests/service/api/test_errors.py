@@ -37,7 +37,7 @@ from tests.service.in_process import app_with_calls, get, request
         (OSError(errno.EDQUOT, "quota", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
         (OSError(errno.EMFILE, "too many", "/secret"), ProblemCode.UNAVAILABLE),
         (OSError(errno.ENFILE, "too many", "/secret"), ProblemCode.UNAVAILABLE),
-        (OSError(errno.EIO, "broken", "/secret"), ProblemCode.INTERNAL_ERROR),
+        (OSError(errno.EIO, "broken", "/secret"), ProblemCode.INSUFFICIENT_STORAGE),
         (Problem(ProblemCode.BUSY), ProblemCode.BUSY),
     ],
 )

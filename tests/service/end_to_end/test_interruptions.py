@@ -60,7 +60,7 @@ def test_a_client_leaves_in_the_middle_of_its_upload(server: Live, call: str) ->
     audio = wav(4)
     with connect(server, call, len(audio)) as connection:
         connection.sendall(audio[: len(audio) // 2])
-        wait_for(lambda: server.active == 1 and len(decoders()) == 1)
+        wait_for(lambda: server.open == 1 and len(decoders()) == 1)
 
 
 @pytest.mark.usefixtures("one_client_left")
@@ -69,7 +69,7 @@ def test_a_client_leaves_in_the_middle_of_its_upload(server: Live, call: str) ->
 def test_a_client_leaves_at_the_start_of_its_upload(server: Live, call: str, kind: str) -> None:
     with connect(server, call, 1000, kind) as connection:
         connection.sendall(b"--x\r\n")
-        wait_for(lambda: server.active == 1)
+        wait_for(lambda: server.open == 1)
 
 
 @pytest.mark.usefixtures("one_client_left")
@@ -77,7 +77,7 @@ def test_a_client_leaves_while_its_audio_is_encoded(server: Live) -> None:
     audio = wav(30)
     with connect(server, "/compress?bandwidth=24&lm=true", len(audio)) as connection:
         connection.sendall(audio)
-        wait_for(lambda: server.active == 1 and len(decoders()) == 1)
+        wait_for(lambda: server.open == 1 and len(decoders()) == 1)
 
 
 @pytest.mark.parametrize("call", ["/decompress", "/decompress?rescale=true"])
@@ -88,7 +88,7 @@ def test_a_client_leaves_in_the_middle_of_the_answer(server: Live, call: str) ->
         connection.sendall(file)
         if "rescale" not in call:
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
-        wait_for(lambda: server.active == 1)
+        wait_for(lambda: server.open == 1)
 
 
 def test_a_wav_beyond_4_gib_has_a_length_and_an_rf64_header(server: Live) -> None:
