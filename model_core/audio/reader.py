@@ -75,8 +75,8 @@ class MediaReader:
             options["ignore_length"] = "1"  # else FFmpeg would end at a placeholder of 2 GiB
         try:
             self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise _too_much_memory() from error
         except (av.FFmpegError, IndexError, ValueError) as error:
             raise InvalidAudioError(f"not readable as audio: {_reason(error)}") from error
         try:
@@ -130,8 +130,8 @@ class MediaReader:
         for packet in self._packets():
             try:
                 frames = packet.decode()
-            except MemoryError:
-                raise  # says nothing of the packet
+            except MemoryError as error:
+                raise _too_much_memory() from error
             except (av.FFmpegError, IndexError, ValueError) as error:
                 bad += 1
                 last = error
@@ -151,8 +151,8 @@ class MediaReader:
                 if packet.is_corrupt and not self._open_ended():
                     raise InvalidAudioError("truncated audio: the last packet is incomplete")
                 yield packet
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise _too_much_memory() from error
         except (av.FFmpegError, IndexError, UnicodeDecodeError) as error:
             if self.info.container == "ogg" and isinstance(error, av.PatchWelcomeError):
                 raise InvalidAudioError(
@@ -204,6 +204,10 @@ def _without(samples: Samples, unwanted: range) -> Samples:
     if unwanted.stop <= 0 or unwanted.start >= samples.shape[1]:
         return samples
     return np.delete(samples, slice(max(0, unwanted.start), unwanted.stop), axis=1)
+
+
+def _too_much_memory() -> InvalidAudioError:
+    return InvalidAudioError("the audio needs too much memory")
 
 
 def _reason(error: BaseException | None) -> str:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.service.calls import compressed, ecdc, refused
-from tests.service.live import Live, live, wait_for
+from tests.service.live import Live, live
 from tests.service.sounds import wav
 
 MAX_BYTES = 200_000
