@@ -23,7 +23,7 @@ from service.http.problems import PROBLEM_JSON
 from service.settings import Settings
 from tests.service.calls import compressed
 from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
-from tests.service.sounds import encoded
+from tests.service.sounds import encoded, wav
 
 LOGGING_PROGRAM = """
 import logging, structlog, sys
@@ -107,14 +107,17 @@ def test_unfinished_requests_get_503_when_the_server_stops(weights: Path) -> Non
     """A waiting one at once; one that runs, when the grace period is over."""
     flags = ["--max-requests", "1", "--shutdown-grace", "2", "--threads", "1"]
     with (
-        started(SERVICE, weights, *flags) as process,
+        started(HELD_SERVICE, weights, *flags) as process,
         process.ready() as client,
+        socket.create_connection(("127.0.0.1", process.port()), timeout=PATIENCE) as holding,
         socket.create_connection(("127.0.0.1", process.port()), timeout=PATIENCE) as working,
         socket.create_connection(("127.0.0.1", process.port()), timeout=PATIENCE) as waiting,
     ):
-        upload = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF"
+        holding.sendall(b"POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        process.wait_for(lambda: client.get("/held").json())
+        head = f"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: {len(wav(0.3))}\r\n\r\n"
         for connection, gauge in ((working, "held"), (waiting, "waiting")):
-            connection.sendall(upload)
+            connection.sendall(head.encode() + wav(0.3))
             process.wait_for(partial(_metrics_have, client, f"encodec_permits_{gauge} 1.0"))
         process.popen.send_signal(signal.SIGTERM)
         for connection in (waiting, working):
