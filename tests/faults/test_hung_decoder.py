@@ -21,7 +21,7 @@ def test_a_stopped_decoder_is_replaced_and_the_upload_goes_on(
         idle = set(service.decoders())
     head = post_head("/compress", "Connection: close", length=len(file))
     with service.connect(head + file[: len(file) // 2]) as upload:
-        wait_for(lambda: service.metric("encodec_permits_held") == 1)
+        wait_for(lambda: service.metric("encodec_requests_open") == 1)
         wait_for(lambda: set(service.decoders()) & idle)
         for pid in service.decoders():
             os.kill(pid, signal.SIGSTOP)
