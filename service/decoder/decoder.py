@@ -185,9 +185,9 @@ class Decoder:
         before = None
         while True:
             await asyncio.sleep(self._timeout / 2)
-            state = self._child.state()
+            state, ticks = self._child.activity()
             waits_for_client = state == "S" and not self._whole
-            now = (self._child, self._received, self._child.cpu_ticks())
+            now = (self._child, self._received, ticks)
             idle = self._receiving and state != "R" and not waits_for_client
             if idle and now == before:
                 logger.error("an audio decoder hangs and is killed", state=state)

@@ -149,15 +149,17 @@ class Child:
     @property
     def stopped(self) -> bool:
         """Whether it does nothing, and not because it waits for the server."""
-        return self.state() not in ("R", "S")
+        return self.activity()[0] not in ("R", "S")
 
-    def state(self) -> str:
-        """R for running, S for waiting, and so on (`proc(5)`); empty once it is gone."""
-        return _stat(self.pid)[0]
-
-    def cpu_ticks(self) -> int:
-        """CPU time so far."""
-        return sum(map(int, _stat(self.pid)[11:13]))
+    def activity(self) -> tuple[str, int]:
+        """Its state, R for running, S for waiting and so on (`proc(5)`), empty once it is gone; and
+        its CPU time so far, in ticks."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return "", 0
+        fields = stat.rpartition(")")[2].split()
+        return fields[0], int(fields[11]) + int(fields[12])
 
     @property
     def ended(self) -> bool:
@@ -185,7 +187,7 @@ class Child:
         fork server, or cannot be killed."""
         await asyncio.wait([self._status], timeout=_LINGER)
         self.kill()
-        if not self._status.done() and self.state() == "D":
+        if not self._status.done() and self.activity()[0] == "D":
             raise DecoderError("the audio decoder hangs in the system")
         status = await self._server.answer(asyncio.shield(self._status))
         if status is None:
@@ -202,15 +204,6 @@ class Child:
             report.close()
             os.close(self._pidfd)
         return REPORT.unpack(answer)[0] if answer else None
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of `/proc/PID/stat` from the state on; an empty state and zeros for a process that
-    is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ["", *["0"] * 12]
 
 
 async def _readable(end: socket.socket) -> None:

@@ -32,6 +32,8 @@ _LOADS_EACH = 4  # loads for files within a minute, for each of `extra_models`
 
 T = TypeVar("T")
 State = Literal["starting", "ready", "failed"]
+Key = tuple[str, str | None]
+"""What headers call weights, without and with their language model."""
 logger = structlog.get_logger(__name__)
 
 
@@ -71,6 +73,7 @@ class ModelPool:
         self._on_failure = on_failure
         self._on_ready = on_ready
         self._on_load = on_load
+        self._chosen: dict[str, Key] = {}  # the weights that a name stood for when it was loaded
         self._loads: deque[float] = deque()  # when models were loaded for files
         if settings.max_batch and device == CPU:
             logger.warning("max_batch is for a GPU alone", device=device)
@@ -86,8 +89,8 @@ class ModelPool:
         self._max_batch: dict[ModelConfig, int] = {}  # as the first engine chose it
         self._registry: Registry | None = None
         self._warm: dict[str, Codec] = {}
-        self._extra: OrderedDict[tuple[str, str | None], Codec] = OrderedDict()
-        self._loading: dict[tuple[str, str | None], asyncio.Task[Codec]] = {}
+        self._extra: OrderedDict[Key, Codec] = OrderedDict()
+        self._loading: dict[Key, asyncio.Task[Codec]] = {}
         self._start: asyncio.Task[None] | None = None
         self.error: str | None = None
         """Why the models could not be loaded."""
@@ -116,9 +119,11 @@ class ModelPool:
             detail = f"no model {name[:80]!r}; there is {', '.join(CONFIGS)}"
             raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
         registry = self.require_ready()
-        codec = self._warm.get(name)
+        codec = self._warm.get(name) or self._kept(self._chosen.get(name))
         if codec is None:
-            codec = await self._get_extra(await _in_thread(lambda: registry.find(name), "find"))
+            found = await _in_thread(lambda: registry.find(name), "find")
+            self._chosen[name] = _key(found)
+            codec = await self._get_extra(found)
         if lm and not codec.has_lm:
             detail = f"there is no language model for {codec.name}"
             raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
@@ -134,6 +139,10 @@ class ModelPool:
         for codec in self._warm.values():
             if _decodes(codec, header):
                 return codec
+        fits = (key for key, codec in self._extra.items() if _decodes(codec, header))
+        kept = self._kept(next(fits, None))
+        if kept is not None:
+            return kept
         try:
             found = await _in_thread(lambda: registry.find_exact(header.model), "find")
         except UnknownModelError as error:
@@ -216,13 +225,20 @@ class ModelPool:
         self._on_load(found.name)
         return await _in_thread(load, f"load-{found.name}")
 
+    def _kept(self, key: Key | None) -> Codec | None:
+        """The codec of that key that is not kept warm, if it is in memory; it was used just now."""
+        if key is None or key not in self._extra:
+            return None
+        self._extra.move_to_end(key)
+        return self._extra[key]
+
     async def _get_extra(self, found: WeightSet) -> Codec:
         """A codec that is not kept warm; loaded once however many ask for it at once. Raises
         `Problem` 503 when too many were loaded in the last minute."""
-        key = found.header_name, found.lm_header_name
-        if key in self._extra:
-            self._extra.move_to_end(key)
-            return self._extra[key]
+        key = _key(found)
+        kept = self._kept(key)
+        if kept is not None:
+            return kept
         if key not in self._loading:
             self._refuse_too_many_loads()
             task = create_task_apart(self._load_extra(found))
@@ -247,11 +263,15 @@ class ModelPool:
         except WeightsError as error:
             logger.error("weights are not intact", error=str(error))
             raise
-        self._extra[found.header_name, found.lm_header_name] = codec
+        self._extra[_key(found)] = codec
         while len(self._extra) > self._settings.extra_models:
             self._extra.popitem(last=False)
         logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))
         return codec
+
+
+def _key(found: WeightSet) -> Key:
+    return found.header_name, found.lm_header_name
 
 
 def _decodes(codec: Codec, header: Header) -> bool:

@@ -113,18 +113,23 @@ async def _until_connection_lost(request: Request) -> None:
     raise ClientDisconnect
 
 
-async def _open_call(request: Request) -> AsyncIterator[Call]:
+def new_call(request: Request, stack: AsyncExitStack) -> Call:
+    """A call that has nothing yet, with what its app offers."""
     state = request.app.state
+    return Call(
+        request,
+        stack,
+        state.settings,
+        state.models,
+        state.decoders,
+        state.scheduler.stream(),
+        state.admission,
+    )
+
+
+async def _open_call(request: Request) -> AsyncIterator[Call]:
     async with AsyncExitStack() as stack:
-        yield Call(
-            request,
-            stack,
-            state.settings,
-            state.models,
-            state.decoders,
-            state.scheduler.stream(),
-            state.admission,
-        )
+        yield new_call(request, stack)
 
 
 OpenCall = Annotated[Call, Depends(_open_call)]

@@ -1,24 +1,25 @@
 """The service under attack, and raw connections to it."""
 
 import contextlib
-import json
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests.faults.watch import Use, Watch, cpu_seconds, descendants, use_of
-from tests.service.process import Process, started
+from tests.service import live
+from tests.service.process import PATIENCE, Process, started
 from tests.service.sounds import wav
 
-PATIENCE = 60  # s
+wait_for = partial(live.wait_for, seconds=PATIENCE)
+"""Until a condition is true; fails where it does not become so within a minute, or `seconds`."""
 
 
 @dataclass
@@ -73,11 +74,6 @@ class Target:
         """The pids of decoding children, in use or forked ahead."""
         return [pid for fork_server in descendants(self.pid) for pid in descendants(fork_server)]
 
-    def logged(self, event: str) -> list[dict[str, Any]]:
-        """Log lines of that event so far."""
-        lines = [json.loads(line) for line in list(self.process.lines) if line.startswith("{")]
-        return [line for line in lines if line.get("event") == event]
-
 
 @contextlib.contextmanager
 def target(weights: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator[Target]:
@@ -88,14 +84,6 @@ def target(weights: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator
         with process.ready():
             pass
         yield found
-
-
-def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Until `condition()` is true; fails where it does not become so in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def received(connection: socket.socket) -> bytes:

@@ -1,14 +1,35 @@
 """Decoding children that stop or are killed from outside."""
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 
 from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.sounds import encoded
+
+
+@contextlib.contextmanager
+def every_decoder_gets(number: signal.Signals, service: Target) -> Iterator[None]:
+    """A signal, as soon as it is there."""
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.005):
+            for pid in service.decoders():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        done.set()
+        sender.join()
 
 
 def test_a_stopped_decoder_is_replaced_and_the_upload_goes_on(
@@ -45,24 +66,8 @@ def test_a_stopped_decoder_that_was_forked_ahead_does_not_take_the_next_upload_w
 def test_decoders_that_always_stop_are_the_services_fault(start: Callable[..., Target]) -> None:
     service = start("--decoder-timeout", "1")
     service.compress_works()
-    done = threading.Event()
-
-    def stop_all() -> None:
-        while not done.wait(0.005):
-            for pid in service.decoders():
-                try:
-                    os.kill(pid, signal.SIGSTOP)
-                except ProcessLookupError:
-                    continue
-
-    stopper = threading.Thread(target=stop_all)
-    stopper.start()
-    try:
-        with service.client() as client:
-            answer = client.post("/compress", content=encoded("flac", 60.0))
-    finally:
-        done.set()
-        stopper.join()
+    with every_decoder_gets(signal.SIGSTOP, service), service.client() as client:
+        answer = client.post("/compress", content=encoded("flac", 60.0))
     _unavailable(answer)
     service.compress_works()
 
@@ -73,24 +78,8 @@ def test_a_decoder_that_is_killed_from_outside_is_not_the_files_fault(
     service = start()
     service.compress_works()
     file = encoded("flac", 20.0)
-    done = threading.Event()
-
-    def kill_all() -> None:
-        while not done.wait(0.005):
-            for pid in service.decoders():
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-
-    killer = threading.Thread(target=kill_all)
-    killer.start()
-    try:
-        with service.client() as client:
-            answer = client.post("/compress", content=file)
-    finally:
-        done.set()
-        killer.join()
+    with every_decoder_gets(signal.SIGKILL, service), service.client() as client:
+        answer = client.post("/compress", content=file)
     _unavailable(answer)
     service.compress_works()
 

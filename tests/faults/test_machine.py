@@ -80,13 +80,13 @@ def _refuses_for_want_of_a_disk(service: Target) -> None:
             answer = client.post("/compress", content=wav(1.0))
             assert answer.status_code in (503, 507), answer.text
             assert int(answer.headers["retry-after"]) > 0
-        wait_for(lambda: client.get("/health/ready").status_code == 503, 20)
+        wait_for(lambda: client.get("/health/ready").status_code == 503, seconds=20)
         assert client.get("/health/live").status_code == 200
     assert not [line for line in service.process.lines if "Traceback" in line]
 
 
 def _recovers(service: Target) -> None:
-    wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200, 20)
+    wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200, seconds=20)
     service.compress_works()
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_left_over_where_no_thread_can_be_started(
     run(["prlimit", "--as=unlimited:unlimited", f"--pid={service.pid}"])
     assert set(answers) <= {200, 503, 507}
     service.compress_works()
-    wait_for(lambda: service.use().descriptors <= before + 2, 20)
+    wait_for(lambda: service.use().descriptors <= before + 2, seconds=20)
 
 
 def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(
@@ -125,7 +125,7 @@ def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(
     time.sleep(3)
     assert service.process.popen.poll() is None
     run([*limit, "--nofile=1024:"])
-    wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200, 30)
+    wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200, seconds=30)
     service.compress_works()
 
 
@@ -139,5 +139,5 @@ def test_an_upload_that_is_left_frees_its_permit(start: Callable[..., Target]) -
     for _ in range(20):
         with service.connect(post_head("/compress", length=10**6) + wav(1.0)):
             pass
-    wait_for(lambda: service.metric("encodec_permits_held") == 0, 20)
+    wait_for(lambda: service.metric("encodec_permits_held") == 0, seconds=20)
     assert service.use().processes <= 4

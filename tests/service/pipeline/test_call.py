@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.http.connection import CONNECTION_LOST
 from service.http.middleware import request_stats
-from service.pipeline.call import MEMORY_BYTES, Call, check_spool, contents, in_chunks
+from service.pipeline.call import MEMORY_BYTES, Call, check_spool, contents, in_chunks, new_call
 from tests.service.decoder.processes import names
 from tests.service.in_process import app_with_calls
 from tests.service.live import Live
@@ -40,23 +40,10 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-def call_of(client: Client, stack: AsyncExitStack) -> Call:
-    state = client.request.app.state
-    return Call(
-        client.request,
-        stack,
-        state.settings,
-        state.models,
-        state.decoders,
-        state.scheduler.stream(),
-        state.admission,
-    )
-
-
 async def test_permit_and_spool_are_freed_when_the_call_ends() -> None:
     app = app_with_calls()
     async with AsyncExitStack() as stack:
-        call = call_of(Client(app), stack)
+        call = new_call(Client(app).request, stack)
         await call.admit()
         file = call.spool()
         assert app.state.admission.active == 1
@@ -69,7 +56,7 @@ async def test_a_client_that_leaves_while_it_waits_for_a_permit_gets_none() -> N
     app = app_with_calls(max_requests=1)
     client = Client(app)
     async with app.state.admission.permit(), AsyncExitStack() as stack:
-        waiting = asyncio.create_task(call_of(client, stack).admit())
+        waiting = asyncio.create_task(new_call(client.request, stack).admit())
         await asyncio.sleep(0)
         client.left.set()
         with pytest.raises(ClientDisconnect):
@@ -93,7 +80,7 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
 
     async with AsyncExitStack() as stack:
         with pytest.raises(ClientDisconnect):
-            await work(call_of(client, stack))
+            await work(new_call(client.request, stack))
     assert cancelled
 
 
@@ -101,7 +88,7 @@ async def test_audio_is_counted_in_seconds_for_the_log(server: Live) -> None:
     codec = server.app.state.models.served()[1].codec
     client = Client(app_with_calls())
     async with AsyncExitStack() as stack:
-        call = call_of(client, stack)
+        call = new_call(client.request, stack)
         call.note_audio(codec, 24_000)
         call.note_audio(codec, 12_000)
     stats = request_stats(client.request)
@@ -112,7 +99,7 @@ async def test_a_spool_that_outgrows_memory_is_a_file_in_its_folder_without_a_na
     tmp_path: Path,
 ) -> None:
     async with AsyncExitStack() as stack:
-        file = call_of(Client(app_with_calls(spool_dir=tmp_path)), stack).spool()
+        file = new_call(Client(app_with_calls(spool_dir=tmp_path)).request, stack).spool()
         file.write(bytes(MEMORY_BYTES + 1))
         assert folder_of(file.fileno()) == tmp_path
         assert names(tmp_path) == []  # the system removes it whatever happens
