@@ -67,6 +67,7 @@ class Decoder:
         self._writing: asyncio.Future[None] | None = None
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
+        self._over = False  # no child reads the upload any more
 
     async def __aenter__(self) -> Self:
         self._file = _UploadFile(self._spool_dir)
@@ -96,9 +97,9 @@ class Decoder:
     async def feed(self, chunk: bytes) -> None:
         """The next bytes of the upload; they go to disk, so this never waits for the decoder.
 
-        Bytes after the decoder has ended are dropped. Raises `OSError` when the disk is full.
+        Bytes after the end of the blocks are dropped. Raises `OSError` when the disk is full.
         """
-        if self._child.ended:
+        if self._over:
             return
         loop = asyncio.get_running_loop()
         self._writing = loop.run_in_executor(self._disk, self._file.append, chunk)
@@ -118,6 +119,13 @@ class Decoder:
         Raises `InvalidAudioError` (`AudioTooLongError` past `max_seconds`) for audio that cannot be
         read or that ends the child, `DecoderError` when no child could run.
         """
+        try:
+            async for block in self._decoded_or_again():
+                yield block
+        finally:
+            self._over = True
+
+    async def _decoded_or_again(self) -> AsyncIterator[Samples]:
         given = 0
         try:
             async for block in self._decoded():
@@ -145,8 +153,7 @@ class Decoder:
         except BaseException:
             self._child.connection.close()
             raise
-        if self._whole:
-            self._say(ALL)
+        self._say(ALL if self._whole else MORE)
 
     async def _decoded(self) -> AsyncIterator[Samples]:
         """The blocks that the current child sends."""

@@ -161,11 +161,6 @@ class Child:
         fields = stat.rpartition(")")[2].split()
         return fields[0], int(fields[11]) + int(fields[12])
 
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended by itself or by a signal, and is not lost with its fork server."""
-        return self._status.done() and self._status.result() is not None
-
     def begin(self, request: DecodeRequest, upload: int) -> None:
         """Sends it the request and the descriptor of the upload. Raises `DecoderError`, and closes
         the connection, when it has ended meanwhile."""

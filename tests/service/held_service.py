@@ -1,9 +1,10 @@
-"""The real server with routes that hold, release or kill a worker, or make the device's worker or
-the event loop hang.
+"""The real server with routes that hold or kill a worker, or make the device's worker or the event
+loop hang. A signal, `RELEASE`, ends the holding.
 
 python held_service.py --port 0 ...   as encodec-serve
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from service.app import create_app
 from service.inference.scheduler import Scheduler
 from service.settings import Settings
 
+RELEASE = signal.SIGUSR1
 CUDA = "cuda:0"  # none is used: the workers for it run its tasks
 
 
@@ -28,6 +30,7 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
         settings.worker_threads, CUDA, app.state.metrics, on_fatal, settings.step_timeout
     )
     held, released = threading.Event(), threading.Event()
+    signal.signal(RELEASE, lambda *_: released.set())
 
     def hold(items: list[Any]) -> list[Any]:
         held.set()
@@ -57,10 +60,6 @@ def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
     @app.get("/held")
     async def is_held() -> bool:
         return held.is_set()
-
-    @app.post("/release")
-    async def release() -> None:
-        released.set()
 
     @app.post("/die")
     async def kill_a_worker(request: Request) -> None:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +21,7 @@ from service.api.models import ModelList
 from service.http.problems import PROBLEM_JSON
 from service.settings import Settings
 from tests.service.calls import compressed
+from tests.service.held_service import RELEASE
 from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
 from tests.service.sounds import encoded, wav
 
@@ -85,22 +85,29 @@ def test_torch_comes_in_with_the_first_call_for_a_language_model(weights: Path) 
 
 
 def test_a_busy_server_stays_ready_and_finishes_its_requests_when_stopped(weights: Path) -> None:
-    with started(HELD_SERVICE, weights, "--threads", "1") as process, process.ready() as client:
-        answers: list[httpx.Response] = []
-        holding = threading.Thread(
-            target=lambda: answers.append(httpx.post(f"{client.base_url}/hold", timeout=PATIENCE))
-        )
-        holding.start()
-        process.wait_for(lambda: client.get("/held").json())
+    with (
+        started(HELD_SERVICE, weights, "--threads", "1") as process,
+        process.ready() as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        holding = threads.submit(httpx.post, f"{client.base_url}/hold", timeout=PATIENCE)
+        process.wait_for(lambda: holding.done() or client.get("/held").json())
         for path in ("/health/live", "/health/ready", "/models", "/metrics"):
             assert client.get(path).status_code == 200
-        assert not answers
-        # a server that stops takes no new request and finishes those that run
+        assert not holding.done()
         process.popen.send_signal(signal.SIGTERM)
-        client.post("/release")
-        holding.join(PATIENCE)
-        assert [answer.json() for answer in answers] == [True]
+        process.wait_for(lambda: _refuses_connections(process.port()))
+        process.popen.send_signal(RELEASE)
+        assert holding.result().json() is True
         assert process.wait() == 0
+
+
+def _refuses_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_unfinished_requests_get_503_when_the_server_stops(weights: Path) -> None:

@@ -152,7 +152,7 @@ async def test_a_slow_reader_stops_the_decoder(pool: DecoderPool) -> None:
         await anext(blocks)
         await new_child(pool)
         assert len(decoder._reader._buffer) < 1 << 20  # type: ignore[attr-defined]
-        assert not decoder._child.ended  # it waits with most of the 600 s undone
+        assert not decoder._child.gone  # it waits with most of the 600 s undone
         assert sum([block.shape[1] async for block in blocks]) == 48_000 * 599
 
 
@@ -212,6 +212,21 @@ async def test_a_child_that_is_killed_is_replaced_once(pool: DecoderPool) -> Non
         os.kill(await new_child(pool, {killed}), signal.SIGKILL)
         with pytest.raises(DecoderError):
             await first
+
+
+async def test_bytes_that_come_while_a_killed_child_is_replaced_are_kept(
+    pool: DecoderPool,
+) -> None:
+    data = encode(tone(2.0, 44_100), 44_100, "flac", "flac")
+    want = np.concatenate(list(open_audio(io.BytesIO(data), 24_000, 1)), axis=1)
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await decoder.feed(data[:1000])
+        os.kill(await new_child(pool), signal.SIGKILL)
+        while not decoder._child.gone:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
+        await feed(decoder, data[1000:])
+        got = np.concatenate([block async for block in decoder.blocks()], axis=1)
+    assert np.array_equal(got, want)
 
 
 async def settled_descriptors() -> int:
