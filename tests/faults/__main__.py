@@ -1,10 +1,11 @@
 """The long form: `python -m tests.faults [--requests 10000] [--seed N] [--clients 8]`.
 
 Thousands of hostile requests from several clients at once: broken media files and `.ecdc`, broken
-HTTP, clients that are slow and that leave. Meanwhile an ordinary clip must always be answered with
-the same bytes. Prints what came back, what the service used, and what was left over; ends with 1
-where something did not hold. `--squeeze` (as root, cgroups version 1) then sends 64 MP4 files at
-once, with a table of 20 million entries each, to a service that may use 4 GB.
+HTTP, clients that are slow and that leave, and requests generated from the OpenAPI document, whose
+answers must be ones that it describes. Meanwhile an ordinary clip must always be answered with the
+same bytes. Prints what came back, what the service used, and what was left over; ends with 1 where
+something did not hold. `--squeeze` (as root, cgroups version 1) then sends 64 MP4 files at once,
+with a table of 20 million entries each, to a service that may use 4 GB.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+from schemathesis import GenerationMode
 
 from tests.faults.media import media_files
 from tests.faults.target import Target, post_head, target
 from tests.faults.watch import Use
 from tests.service.calls import compressed
+from tests.service.end_to_end.generated import send_generated
 from tests.service.narrow import write_narrow_models
 from tests.service.sounds import wav
 
@@ -169,11 +172,23 @@ def attack_all(service: Target, requests: int, clients: int, seed: int) -> bool:
         if "WRONG" in found or "ERROR" in found:
             wrong.append(f"{found} (request {number})")
 
+    def generated(mode: GenerationMode) -> None:
+        try:
+            tried = send_generated(service.url, [clip], ecdc, mode, -(-requests // 150), seed)
+        except BaseException as error:  # noqa: BLE001  shown: hypothesis raises groups
+            wrong.append(f"generated, {mode.value}: {error!r:.2000}")
+        else:
+            for path, answers in tried.items():
+                for status, count in answers.items():
+                    tally[f"generated, {path} {status}"] += count
+
     began = time.monotonic()
     with service.watch() as watch:
         other = threading.Thread(target=ordinary)
         other.start()
         with ThreadPoolExecutor(clients) as pool:
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                pool.submit(generated, mode)
             for number in range(requests):
                 pool.submit(one, number)
         stop.set()
