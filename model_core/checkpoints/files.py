@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
-from ..engine import State
+from ..engine import StateDict
 from ..errors import WeightsError
 from .weight_set import ID_LENGTH, FileName
 
@@ -70,7 +70,7 @@ def check_sha256(digest: str, prefix: str, path: Path) -> None:
         )
 
 
-def read_reference(path: Path) -> State:
+def read_reference(path: Path) -> StateDict:
     """The state dict in a `.th` file, loaded with `weights_only=True`.
 
     It may be wrapped as the reference's trainers do, under `best_state` or `state_dict`.
@@ -91,14 +91,14 @@ def read_reference(path: Path) -> State:
     return state_from_tensors(content, path)
 
 
-def state_from_tensors(content: Mapping[Any, Any], path: Path) -> State:
+def state_from_tensors(content: Mapping[Any, Any], path: Path) -> StateDict:
     """`content`, torch tensors by name, as float32. Raises `WeightsError` for anything else in it.
 
     Every value must be stored in the file: a small file must not take unbounded memory.
     """
     import torch
 
-    state: State = {}
+    state: StateDict = {}
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise WeightsError(f"{path}: {name!r:.80} is not a named tensor")
@@ -114,13 +114,13 @@ def state_from_tensors(content: Mapping[Any, Any], path: Path) -> State:
     return state
 
 
-def read_safetensors(path: Path) -> State:
+def read_safetensors(path: Path) -> StateDict:
     """The tensors of a `.safetensors` file, as float32."""
     try:
         content = deserialize(read_bytes(path))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
-    state: State = {}
+    state: StateDict = {}
     for name, stored in content:
         dtype = stored["dtype"]
         known = _FLOATS | _OTHERS if is_statistic(name) else _FLOATS

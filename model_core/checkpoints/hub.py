@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import CONFIGS, ModelConfig, check_config
-from ..engine import State
+from ..engine import StateDict
 from ..engine.plan import state_shapes
 from ..errors import WeightsError, WeightsUnavailableError
 from .files import read_bytes, read_json
@@ -103,7 +103,7 @@ def config_to_hub(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def from_hub(state: State, config: ModelConfig) -> State:
+def from_hub(state: StateDict, config: ModelConfig) -> StateDict:
     """Hugging Face's tensors under the reference's names.
 
     Weight norm may be in its old form (`weight_g`), in that of `parametrizations`, or fused: a
@@ -112,7 +112,7 @@ def from_hub(state: State, config: ModelConfig) -> State:
     tensors are loaded).
     """
     reference_names = {_hub_name(name): name for name in state_shapes(config)}
-    renamed: State = {}
+    renamed: StateDict = {}
     for name, tensor in state.items():
         gain = reference_names.get(_hub_name(f"{name}_g"))
         if gain is not None and tensor.ndim == 3:
@@ -125,7 +125,7 @@ def from_hub(state: State, config: ModelConfig) -> State:
     return renamed
 
 
-def to_hub(state: State) -> State:
+def to_hub(state: StateDict) -> StateDict:
     """Tensors under the reference's names as `transformers` names them."""
     return {_hub_name(name): tensor for name, tensor in state.items()}
 

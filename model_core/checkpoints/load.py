@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ecdc import parse_model_name
-from ..engine import NetworkWeights, State
+from ..engine import NetworkWeights, StateDict
 from ..errors import WeightsError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
@@ -36,7 +36,7 @@ def load_network(
     return network.to(device)
 
 
-def network_of(weights: WeightSet, state: State, kind: type[Network]) -> Network:
+def network_of(weights: WeightSet, state: StateDict, kind: type[Network]) -> Network:
     """As `load_network`, with the tensors that were read of `weights`."""
     return _filled(lambda: kind(weights.config, weights.header_name), state, weights.path)
 
@@ -54,7 +54,7 @@ def load_lm(weights: LMSet, device: torch.device | str = "cpu") -> LMModel:
     return _filled(lambda: LMModel.from_config(weights.config), state, weights.path).to(device)
 
 
-def _filled(build: Callable[[], Module], state: State, path: Path) -> Module:
+def _filled(build: Callable[[], Module], state: StateDict, path: Path) -> Module:
     with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random numbers
         module = build()
     load_state(module, state, path)
@@ -76,7 +76,7 @@ def load_state(module: nn.Module, state: Mapping[str, np.ndarray | Tensor], path
     module.load_state_dict(full)
 
 
-def state_of(module: nn.Module) -> State:
+def state_of(module: nn.Module) -> StateDict:
     """The tensors of `module`, float32 on the CPU."""
     return {
         name: tensor.detach().cpu().float().contiguous().numpy()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import CONFIGS, LMConfig, ModelConfig, check_config, check_lm_config
-from ..engine import NetworkWeights, State
+from ..engine import NetworkWeights, StateDict
 from ..engine.plan import state_shapes
 from ..errors import WeightsError, WeightsUnavailableError
 from .files import (
@@ -76,7 +76,7 @@ def read_reference_config(path: Path, name: str) -> ModelConfig:
     return check_config({**CONFIGS[name].to_dict(), "n_filters": len(weight)}, path)
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> StateDict:
     """The tensors under reference names: of a Hugging Face folder, a file of ours or a `.th`."""
     if path.is_dir():
         return from_hub(read_safetensors(path / HUB_TENSORS), read_hub_config(path))
@@ -140,7 +140,7 @@ def check_lm(weights: LMSet) -> None:
     require_shapes(state, lm_shapes(weights.config), weights.path)
 
 
-def read_checked(weights: WeightSet | LMSet) -> tuple[State, str]:
+def read_checked(weights: WeightSet | LMSet) -> tuple[StateDict, str]:
     """The tensors and their id. Raises `WeightsError` where another id was expected."""
     state = read_state(weights.path)
     own = named_id(weights.path) or weights_id(state)

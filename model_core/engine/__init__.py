@@ -19,7 +19,7 @@ from .protocol import (
     EngineOptions,
     NetworkWeights,
     Precision,
-    State,
+    StateDict,
     StreamState,
 )
 
@@ -35,7 +35,7 @@ __all__ = [
     "NetworkWeights",
     "OverlapAdd",
     "Precision",
-    "State",
+    "StateDict",
     "StreamState",
     "make_engine",
 ]

@@ -15,7 +15,7 @@ from ..errors import InvalidAudioError
 if TYPE_CHECKING:
     from ..nn.network import EncodecNetwork
 
-State = dict[str, np.ndarray]
+StateDict = dict[str, np.ndarray]
 """The tensors of a network by the reference's names, float32."""
 
 BATCHES_AT_ONCE = 2
@@ -37,7 +37,7 @@ class NetworkWeights:
 
     config: ModelConfig
 
-    state: State | None
+    state: StateDict | None
     """For the native backend; None for a network that computes in another precision."""
 
     network: Callable[[], EncodecNetwork]

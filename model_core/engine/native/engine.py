@@ -13,7 +13,7 @@ from ..protocol import (
     EncodePrecision,
     EngineOptions,
     NetworkWeights,
-    State,
+    StateDict,
     StreamState,
     by_stream,
     check_decode_item,
@@ -147,7 +147,7 @@ class NativeEngine:
         return first, renewed
 
 
-def flat_weights(config: ModelConfig, state: State) -> np.ndarray:
+def flat_weights(config: ModelConfig, state: StateDict) -> np.ndarray:
     """Encoder, decoder and the codebooks' entries, float32 `[n]`, as `NativeLibrary.model` takes
     them. Raises `KeyError` for a tensor that `state` lacks; weight norm may be folded or not."""
     state = without_weight_norm(state)

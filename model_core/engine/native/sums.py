@@ -5,7 +5,7 @@ torch has eight numbers side by side in a vector on every x86 processor with AVX
 
 import numpy as np
 
-from ..protocol import State
+from ..protocol import StateDict
 
 _LANES = 8
 _STREAMS = 4  # vectors that are summed side by side
@@ -41,10 +41,10 @@ def norms(rows: np.ndarray) -> np.ndarray:
     return np.sqrt(lanes[0])
 
 
-def without_weight_norm(state: State) -> State:
+def without_weight_norm(state: StateDict) -> StateDict:
     """`weight_g` and `weight_v` as the one weight `v · (g / ‖v‖)`, with the bits that torch gives
     it."""
-    folded: State = {}
+    folded: StateDict = {}
     for name, values in state.items():
         if name.endswith(".weight_g"):
             direction = state[f"{name[:-1]}v"]

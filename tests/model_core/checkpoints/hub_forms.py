@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from model_core.checkpoints.hub import HUB_TENSORS, to_hub
 from model_core.checkpoints.load import state_of
 from model_core.checkpoints.save import save_hub
-from model_core.engine import State
+from model_core.engine import StateDict
 from model_core.nn.network import EncodecNetwork
 
 HubForm = Literal["weight_g", "original", "fused"]
@@ -18,12 +18,12 @@ GAIN = ".parametrizations.weight.original0"
 DIRECTION = ".parametrizations.weight.original1"
 
 
-def hub_tensors(state: State, form: HubForm) -> State:
+def hub_tensors(state: StateDict, form: HubForm) -> StateDict:
     """`state`, under the reference's names, in the given form."""
     tensors = to_hub(state)
     if form == "original":
         return tensors
-    renamed: State = {}
+    renamed: StateDict = {}
     for name, tensor in tensors.items():
         if form == "weight_g":
             renamed[name.replace(GAIN, ".weight_g").replace(DIRECTION, ".weight_v")] = tensor

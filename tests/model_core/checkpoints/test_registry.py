@@ -17,7 +17,7 @@ from model_core.checkpoints.load import load_lm, load_network, state_of
 from model_core.checkpoints.read import read_state
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ
-from model_core.engine import State
+from model_core.engine import StateDict
 from model_core.errors import UnknownModelError, WeightsError, WeightsUnavailableError
 from model_core.model import EncodecModel, load_model
 from model_core.nn.lm import LMModel
@@ -275,7 +275,7 @@ def test_ids_are_read_once(
 ) -> None:
     read: list[Path] = []
 
-    def counting(path: Path) -> State:
+    def counting(path: Path) -> StateDict:
         read.append(path)
         return read_state(path)
 

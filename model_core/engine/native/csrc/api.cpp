@@ -1,4 +1,12 @@
 // The engine's functions for Python: make a model from its description and weights, run jobs.
+//
+//   interface.h    what Python passes
+//   network.h      jobs in blocks, through convolutions and LSTM
+//     causal.h       the 24 kHz networks, made of chains of convolutions (chain.h)
+//     segments.h     the 48 kHz networks, with norms
+//     lstm.h  rvq.h  threads.h
+//   gemm.h         the product that all of them come down to; convolution.h makes it of a convolution
+//   simd.h  storage.h  root.h   vectors, float or bfloat16, the square root
 #include <chrono>
 #include <cstdio>
 
