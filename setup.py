@@ -47,7 +47,7 @@ setup(
     ext_modules=[
         Extension(
             f"model_core.engine.native._{build}",
-            [f"{SOURCES}/api.cpp"],
+            [f"{SOURCES}/api.cpp", f"{SOURCES}/lm.cpp"],
             depends=HEADERS,
             extra_compile_args=[*FLAGS, *flags],
             extra_link_args=["-pthread", *STATIC],

@@ -140,6 +140,11 @@ class NativeLibrary:
         function("state_size", size, pointer, number)
         function("run", number, pointer, number, ctypes.POINTER(Piece), number, number, *message)
 
+    @property
+    def functions(self) -> ctypes.CDLL:
+        """For other users of the library: the exact language model."""
+        return self._functions
+
     def peak(self, threads: int) -> float:
         """Float32 multiply-adds a second that so many threads do at best, measured now."""
         return float(self._functions.encodec_peak(threads))

@@ -1,0 +1,161 @@
+"""The exact language model in the native engine's library (`csrc/language_model.h`)."""
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..engine.native.library import NativeLibrary
+from ..errors import EncodecError
+from .fixed import MOST_FRAMES, activation_limit, root_of_width
+from .integer_lm import IntegerLM, Norm, Product
+from .tables import gelu_table, positions, powers
+
+_MESSAGE_SIZE = 256
+
+
+class _Chunk(ctypes.Structure):
+    """`EncodecChunk` of `csrc`."""
+
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("bytes", ctypes.c_void_p),
+        ("size", ctypes.c_int64),
+        ("room", ctypes.c_int64),
+        ("books", ctypes.c_int32),
+        ("frames", ctypes.c_int32),
+        ("damaged", ctypes.c_int32),
+    )
+
+
+class NativeLM:
+    """A language model in the library's memory, until this object goes."""
+
+    _handle: int | None = None
+
+    def __init__(self, library: NativeLibrary, lm: IntegerLM):
+        """Raises `EncodecError` for a library that has no language model."""
+        self._functions = functions = library.functions
+        _declare(functions)
+        numbers, weights, tables = _arrays(lm)
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        self._handle = functions.encodec_lm(
+            *(x for array in (numbers, weights, tables) for x in (array.ctypes.data, array.size)),
+            message,
+            _MESSAGE_SIZE,
+        )
+        if not self._handle:
+            raise EncodecError(f"the native engine refuses the language model: {_text(message)}")
+
+    def encode(self, chunks: Sequence[np.ndarray], threads: int) -> list[bytes]:
+        """The bytes of chunks of codes, int64 `[K, T]` each, K the same."""
+        arrays = [np.ascontiguousarray(codes, np.int64) for codes in chunks]
+        buffers = [np.empty(4 * codes.size + 16, np.uint8) for codes in arrays]
+        made = [
+            _chunk(codes, buffer, buffer.size)
+            for codes, buffer in zip(arrays, buffers, strict=True)
+        ]
+        made = self._run(True, made, 1, threads)
+        sizes = [chunk.size for chunk in made]
+        return [buffer[:size].tobytes() for buffer, size in zip(buffers, sizes, strict=True)]
+
+    def decode(
+        self, chunks: Sequence[tuple[bytes, int]], books: int, together: int, threads: int
+    ) -> list[np.ndarray | None]:
+        """The codes of chunks of bytes, of so many frames each; None for damaged ones."""
+        arrays = [np.empty((books, frames), np.int64) for _, frames in chunks]
+        buffers = [np.frombuffer(data or b"\0", np.uint8) for data, _ in chunks]
+        made = [
+            _chunk(codes, buffer, len(data))
+            for codes, buffer, (data, _) in zip(arrays, buffers, chunks, strict=True)
+        ]
+        made = self._run(False, made, together, threads)
+        return [None if chunk.damaged else codes for chunk, codes in zip(made, arrays, strict=True)]
+
+    def _run(self, encode: bool, chunks: list[_Chunk], together: int, threads: int) -> list[_Chunk]:
+        array = (_Chunk * len(chunks))(*chunks)
+        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        if self._functions.encodec_lm_run(
+            self._handle, encode, array, len(chunks), together, threads, message, _MESSAGE_SIZE
+        ):
+            raise EncodecError(f"the native engine failed: {_text(message)}")
+        return list(array)
+
+    def __del__(self) -> None:
+        if self._handle:
+            self._functions.encodec_lm_free(self._handle)
+
+
+def _chunk(codes: np.ndarray, buffer: np.ndarray, size: int) -> _Chunk:
+    return _Chunk(
+        codes=codes.ctypes.data,
+        bytes=buffer.ctypes.data,
+        size=size,
+        room=buffer.size,
+        books=codes.shape[0],
+        frames=codes.shape[1],
+    )
+
+
+def _declare(functions: ctypes.CDLL) -> None:
+    number, size, pointer = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p
+    message = ctypes.c_char_p, size
+    functions.encodec_lm_layout.restype = ctypes.c_int64
+    if functions.encodec_lm_layout() != ctypes.sizeof(_Chunk):
+        raise EncodecError("the native engine was compiled from another version of the source")
+    functions.encodec_lm.restype = pointer
+    functions.encodec_lm.argtypes = (*(pointer, size) * 3, *message)
+    functions.encodec_lm_free.restype = None
+    functions.encodec_lm_free.argtypes = (pointer,)
+    functions.encodec_lm_run.restype = number
+    functions.encodec_lm_run.argtypes = (
+        pointer, number, ctypes.POINTER(_Chunk), number, number, number, *message,
+    )  # fmt: skip
+
+
+def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All numbers, int64; all weights, int8; all tables, int32: in the order in which `csrc` takes
+    them."""
+    config, depth = lm.config, lm.depth_embedding
+    numbers: list[np.ndarray | int] = [
+        config.dim, config.num_codebooks, config.bins, config.past_context, MOST_FRAMES,
+        config.num_layers, depth is not None, activation_limit(config.dim),
+        root_of_width(config.dim), lm.input_shift, powers(), len(gelu_table()), gelu_table(),
+    ]  # fmt: skip
+    weights: list[np.ndarray] = []
+
+    def norm(norm: Norm) -> None:
+        numbers.extend([norm.epsilon, norm.gain, norm.offset])
+
+    def product(product: Product) -> None:
+        outs, ins = product.weights.shape
+        numbers.extend([ins, outs, product.shift, product.limit])
+        numbers.extend([product.multiplier, product.offset])
+        weights.append(product.weights.ravel())
+
+    norm(lm.norm_in)
+    numbers.append(lm.depth_epsilon)
+    for layer in lm.layers:
+        product(layer.query)
+        product(layer.key)
+        product(layer.value)
+        numbers.extend([layer.first_key, layer.first_value])
+        numbers.extend([layer.score_multiplier, layer.score_shift])
+        product(layer.out)
+        norm(layer.norm1)
+        product(layer.hidden)
+        numbers.append(layer.hidden_bits)
+        product(layer.back)
+        norm(layer.norm2)
+    for head in lm.heads:
+        product(head)
+    tables = [lm.embedding.ravel()]
+    tables.append(positions(config.dim, MOST_FRAMES, lm.position_bits).ravel())
+    if depth is not None:
+        tables.append(depth.ravel())
+    flat = np.concatenate([np.atleast_1d(np.asarray(x, np.int64)) for x in numbers])
+    return flat, np.concatenate(weights), np.concatenate(tables).astype(np.int32)
+
+
+def _text(message: ctypes.Array[ctypes.c_char]) -> str:
+    return message.value.decode(errors="replace")
