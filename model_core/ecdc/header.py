@@ -104,6 +104,16 @@ class Header:
         return _PREFIX.pack(MAGIC, VERSION, len(data)) + data
 
 
+def version_of(data: bytes | bytearray) -> int | None:
+    """The version of the `.ecdc` file that begins with `data`; None if `data` is too short to tell.
+
+    Raises `BitstreamError` if it is not an `.ecdc` file.
+    """
+    if data[:4] != MAGIC[: len(data)]:
+        raise BitstreamError("not an .ecdc file: it does not begin with ECDC")
+    return data[4] if len(data) > 4 else None
+
+
 def read_header(fo: BinaryIO) -> Header:
     """Read a header and leave `fo` at the first byte of the payload.
 
@@ -111,11 +121,10 @@ def read_header(fo: BinaryIO) -> Header:
     not an `.ecdc` version 0 header.
     """
     prefix = read_up_to(fo, _PREFIX.size)
-    if prefix[:4] != MAGIC[: len(prefix)]:
-        raise BitstreamError("not an .ecdc file: it does not begin with ECDC")
+    version = version_of(prefix)
     if len(prefix) < _PREFIX.size:
         raise TruncatedBitstreamError("the stream ends inside the .ecdc header")
-    _, version, size = _PREFIX.unpack(prefix)
+    size = _PREFIX.unpack(prefix)[2]
     if version != VERSION:
         raise BitstreamError(f".ecdc version {version} is not supported")
     if size > MAX_META_BYTES:

@@ -1,0 +1,48 @@
+"""The chunks of one file so far, each checked to follow the one before; the same in the writer and
+in readers."""
+
+from .checksum import extend_crc
+from .index import Index
+from .layout import Layout
+from .lengths import Lengths
+
+
+class Progress:
+    """What the index at the end must say, kept while chunks are written or read."""
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self.samples = 0
+        """Of the audio so far."""
+        self.lengths = Lengths()
+        self._chain = bytes(4)
+        self._cut = False
+
+    @property
+    def chunks(self) -> int:
+        """How many there are."""
+        return self.lengths.count
+
+    def add(self, number: int, samples: int, data: bytes) -> None:
+        """Chunk `number`, which is `data`, covers `samples`. Raises `ValueError`, and adds nothing,
+        if it does not follow."""
+        start = self.chunks * self._layout.stride
+        if number != self.chunks:
+            raise ValueError(f"chunk {number} stands where chunk {self.chunks} belongs")
+        end = start + samples
+        if self._cut and start >= self.samples:
+            raise ValueError(f"chunk {number} follows the end of the audio")
+        if end != self.samples if self._cut else end < self.samples:
+            raise ValueError(f"chunk {number} ends where it cannot: {end} after {self.samples}")
+        self._cut = samples < self._layout.full
+        self.samples = end
+        self._chain = extend_crc(self._chain, data[-4:])
+        self.lengths.add(len(data))
+
+    def index(self, original_samples: int = 0) -> Index:
+        """The index of these chunks. Raises `ValueError` if they are not a whole file."""
+        if not self.chunks:
+            raise ValueError("there is no chunk")
+        if self._layout.chunks(self.samples) != self.chunks:
+            raise ValueError("the last chunk is missing")
+        return Index(self.samples, original_samples, self._chain, self.lengths)
