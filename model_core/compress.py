@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .checkpoints import shared_registry
-from .codec import Codec, Compressor, Decompressor, LanguageModel, iterate_now, run_now
-from .codec.codec_cache import CodecCache
+from .codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from .codec.codec_cache import CodecCache, language_model_of
 from .config import CONFIGS
 from .ecdc import parse_model_name, read_header
 from .engine import EngineOptions
@@ -49,7 +49,7 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
     codec = _CODECS.of(model)
     if lm is not None:
         name = shared_registry(model.weights).find_exact(model.name).lm_header_name
-        codec = codec.with_lm(LanguageModel(name or model.name, lambda: lm))
+        codec = codec.with_lm(language_model_of(name or model.name, lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     compressor = Compressor(codec, bandwidth, lm=use_lm)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]

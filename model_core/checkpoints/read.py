@@ -134,10 +134,11 @@ def read_network(weights: WeightSet) -> NetworkWeights:
     return NetworkWeights(weights.header_name, weights.config, state, network)
 
 
-def check_lm(weights: LMSet) -> None:
-    """Raises `WeightsError` where the language model could not be loaded."""
+def read_lm(weights: LMSet) -> StateDict:
+    """The tensors of a language model. Raises `WeightsError` where they are not those of one."""
     state, _ = read_checked(weights)
     require_shapes(state, lm_shapes(weights.config), weights.path)
+    return state
 
 
 def read_checked(weights: WeightSet | LMSet) -> tuple[StateDict, str]:

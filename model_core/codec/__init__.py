@@ -4,17 +4,22 @@
 are imported where they are used.
 """
 
+from .chunked import ChunkCompressor, Recording
 from .codec import Codec, LanguageModel
 from .compressing import Compressor, Encoder
 from .decompressing import Decompressor
+from .seeking import ChunkDecompressor
 from .work import Runner, Task, Work, iterate_now, run_now
 
 __all__ = [
+    "ChunkCompressor",
+    "ChunkDecompressor",
     "Codec",
     "Compressor",
     "Decompressor",
     "Encoder",
     "LanguageModel",
+    "Recording",
     "Runner",
     "Task",
     "Work",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
 from ..checkpoints import LMSet, WeightSet, shared_registry
-from ..checkpoints.read import read_network
+from ..checkpoints.read import read_lm, read_network
 from ..config import ModelConfig
-from ..ecdc import Header, parse_model_name
+from ..ecdc import parse_model_name
 from ..engine import DecodeItem, EncodeItem, EngineOptions, NetworkWeights, make_engine
-from ..errors import EncodecError, WeightsUnavailableError
+from ..entropy import ExactLM
+from ..errors import BitstreamError, EncodecError, WeightsUnavailableError
 from .work import Task
 
 if TYPE_CHECKING:
@@ -28,11 +29,35 @@ class LanguageModel:
     `name` is what headers call the codec where it codes with this model.
     """
 
-    def __init__(self, name: str, load: Callable[[], LMModel]):
+    def __init__(self, name: str, load: Callable[[], LMModel], exact: Callable[[], ExactLM]):
+        """`load` and `exact` give it in floating point, for version 0, and in integers."""
         self.name = name
         self._load = load
+        self._make_exact = exact
         self._loading = threading.Lock()
         self._model: LMModel | None = None
+        self._exact: ExactLM | None = None
+
+    def exact(self) -> ExactLM:
+        """The model in integers, without torch. Raises what its maker raises."""
+        with self._loading:
+            if self._exact is None:
+                self._exact = self._make_exact()
+            return self._exact
+
+    def encode_chunk(self, codes: np.ndarray) -> bytes:
+        """A chunk of codes `[K, T]` of a version 1 file."""
+        return self.exact().encode([codes])[0]
+
+    def decode_chunks(
+        self, num_codebooks: int, chunks: Sequence[tuple[bytes, int]]
+    ) -> list[np.ndarray]:
+        """The codes of chunks, each given as bytes and frames. Raises `BitstreamError`."""
+        decoded = self.exact().decode(chunks, num_codebooks)
+        codes = [some for some in decoded if some is not None]
+        if len(codes) < len(chunks):
+            raise BitstreamError("a chunk holds no codes of this language model")
+        return codes
 
     def model(self) -> LMModel:
         """The model, on the CPU, in eval mode. Raises what `load` raises."""
@@ -118,7 +143,7 @@ class Codec:
         name = weights.lm_header_name
         language_model = None
         if lm is not None and name is not None:
-            language_model = LanguageModel(name, lambda: _load_lm(lm))
+            language_model = LanguageModel(name, lambda: _load_lm(lm), lambda: _exact_lm(lm))
         return cls(read_network(weights), language_model, weights, device, options)
 
     def with_lm(self, lm: LanguageModel) -> Self:
@@ -142,15 +167,15 @@ class Codec:
             raise WeightsUnavailableError(f"there is no language model for {self.name}")
         return self.lm
 
-    def lm_for(self, header: Header) -> LanguageModel:
-        """The language model that a file was coded with.
+    def lm_of(self, model: str) -> LanguageModel:
+        """The language model that a header of `model` means.
 
         Raises `WeightsUnavailableError` where it is not this codec's. (A header that names one by
         its id has found it by that.)
         """
         lm = self.require_lm()
-        if parse_model_name(header.model).lm is None and header.model != lm.name:
-            raise WeightsUnavailableError(f"the language model of {header.model} is not here")
+        if parse_model_name(model).lm is None and model != lm.name:
+            raise WeightsUnavailableError(f"the language model of {model} is not here")
         return lm
 
     def warm_up(self) -> None:
@@ -171,6 +196,10 @@ def _load_lm(weights: LMSet) -> LMModel:
     from ..checkpoints.load import load_lm  # imports torch
 
     return load_lm(weights)
+
+
+def _exact_lm(weights: LMSet) -> ExactLM:
+    return ExactLM.from_state(read_lm(weights), weights.config)
 
 
 def _call_each(items: list[Callable[[], Any]], threads: int | None) -> list[Any]:

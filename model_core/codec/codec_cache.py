@@ -6,8 +6,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..checkpoints.load import check_unchanged, weights_of
+from ..checkpoints.load import check_unchanged, state_of, weights_of
+from ..config import LMConfig
+from ..ecdc import parse_model_name
 from ..engine import EngineOptions
+from ..entropy import ExactLM
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
 from .codec import Codec, LanguageModel
@@ -21,9 +24,15 @@ def codec_of(
 ) -> Codec:
     """The codec of `model` as it is now, on its device. `lm_name` is what headers call it with the
     language model, the model's own name unless given. Raises as `make_engine`."""
-    language_model = None if lm is None else LanguageModel(lm_name or model.name, lambda: lm)
+    language_model = None if lm is None else language_model_of(lm_name or model.name, lm)
     device = str(next(model.parameters()).device)
     return Codec(weights_of(model), language_model, device=device, options=options)
+
+
+def language_model_of(name: str, lm: LMModel) -> LanguageModel:
+    """`lm`, a module, as a codec uses it. `name` is what headers call the codec with it."""
+    config = LMConfig(parse_model_name(name).name, lm.dim, len(lm.transformer.layers))
+    return LanguageModel(name, lambda: lm, lambda: ExactLM.from_state(state_of(lm), config))
 
 
 class CodecCache:

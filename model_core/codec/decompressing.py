@@ -27,7 +27,7 @@ class Decompressor:
         self._header = header
         self._payload = payload
         self._runner = runner
-        self._lm = codec.lm_for(header) if header.lm else None
+        self._lm = codec.lm_of(header.model) if header.lm else None
         self._left = header.audio_length
         self._segments = segments(codec.config, header.audio_length)
         self._overlap = OverlapAdd(codec.config.segment_stride or 1)

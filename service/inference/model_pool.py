@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import structlog
 
 from model_core.checkpoints import LMSet, Registry, WeightSet
-from model_core.checkpoints.read import check_lm
+from model_core.checkpoints.read import read_lm
 from model_core.codec import Codec
 from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
@@ -286,7 +286,7 @@ def _fetch_lm(registry: Registry, found: WeightSet) -> LMSet | None:
         return None
     try:
         lm = registry.fetch_lm(found)
-        check_lm(lm)
+        read_lm(lm)
     except WeightsUnavailableError as error:
         logger.warning("no language model", model=found.header_name, error=str(error))
         return None

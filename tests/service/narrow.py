@@ -20,16 +20,24 @@ def write_narrow_models(folder: Path) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for number, config in enumerate(CONFIGS.values()):
             torch.manual_seed(7 + number)
-            path = save_weights(_model(config.with_filters(2)), folder, torch.float32)
+            path = save_weights(narrow_model(config.with_filters(2)), folder, torch.float32)
             if config.name == "encodec_24khz":
-                lm = LMModel.from_config(LMConfig(config.name, dim=16, num_layers=1))
-                for linear in lm.linears:
-                    linear.get_parameter("weight").mul_(6)
+                lm = narrow_lm(config.name)
                 name = f"{config.name}:{path.stem.rpartition('-')[2]}"
                 save_lm(lm, name, folder, torch.float32)
 
 
-def _model(config: ModelConfig) -> EncodecModel:
+def narrow_lm(name: str) -> LMModel:
+    """A language model with a clear opinion."""
+    lm = LMModel.from_config(LMConfig(name, dim=16, num_layers=1)).eval()
+    with torch.no_grad():
+        for linear in lm.linears:
+            linear.get_parameter("weight").mul_(6)
+    return lm
+
+
+def narrow_model(config: ModelConfig) -> EncodecModel:
+    """A model whose codes are of the kind that trained ones give."""
     model = EncodecModel(config).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("weight_g"):

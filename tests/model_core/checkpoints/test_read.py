@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from model_core.checkpoints import Registry
 from model_core.checkpoints.files import read_metadata, weights_id
-from model_core.checkpoints.read import check_lm, lm_shapes, read_network
+from model_core.checkpoints.read import lm_shapes, read_lm, read_network
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.config import ENCODEC_24KHZ, LMConfig
 from model_core.errors import WeightsError
@@ -62,4 +62,4 @@ def test_a_tensor_of_another_shape_is_named(folder: Path, kind: str) -> None:
     save_file(state, folder / f"{stem}-{weights_id(state)}.safetensors", metadata)
     found = Registry(str(folder)).find(NAME)
     with pytest.raises(WeightsError, match=f"another shape: {tensor}"):
-        read_network(found) if found.lm is None else check_lm(found.lm)
+        read_network(found) if found.lm is None else read_lm(found.lm)

@@ -1,0 +1,201 @@
+"""Version 1 files to samples: all of them, or a part, which equals the same part of the whole.
+
+The decoder of the causal model remembers all it has decoded, so a part could only be decoded from
+the beginning. In version 1 it therefore begins anew every `RESTART` frames, after `PREROLL` frames
+whose samples are dropped, and the audio goes over from the old stream to the new one within
+`FADE` frames:
+
+    frames   ............... RESTART ......................... 2 * RESTART ...
+    old      ----------------------|==|
+    new               |~~~ PREROLL |==|---------------------------------|==|
+                       (dropped)    fade
+
+Segments of the other model only overlap.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
+
+import numpy as np
+
+from ..ecdc.v1 import Chunk, ChunkFile, unpack_codes
+from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
+from ..entropy import ARITHMETIC
+from ..errors import BitstreamError
+from .codec import Codec
+from .work import INLINE, Runner, Work
+
+RESTART = 4560
+"""Frames: 60.8 s."""
+PREROLL = 304
+"""Frames: 4 s, after which what came before is hardly heard any more."""
+FADE = 2
+"""Frames: 27 ms."""
+
+_TOGETHER = 8  # chunks whose codes are decoded in one call
+
+
+class ChunkDecompressor:
+    """The samples of a version 1 file. `runner` runs the networks."""
+
+    def __init__(self, codec: Codec, file: ChunkFile, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
+        and `BitstreamError` for one in an arithmetic that is not known."""
+        header = file.header
+        self._codec = codec
+        self._file = file
+        self._runner = runner
+        self._lm = codec.lm_of(header.model) if header.lm else None
+        if header.lm not in (0, ARITHMETIC):
+            raise BitstreamError(f"the file is coded in arithmetic {header.lm}, not known here")
+        self._gain = np.float32(10 ** (header.gain / 20))
+        self._decoded: dict[int, tuple[np.ndarray, tuple[float, ...]]] = {}
+
+    async def blocks(self, start: int = 0, end: int | None = None) -> AsyncIterator[np.ndarray]:
+        """The samples float32 `[C, n]` from sample `start` up to `end`, block by block.
+
+        Raises `ValueError` for a part that is not there, `BitstreamError` for damage.
+        """
+        end = self._file.samples if end is None else end
+        if not 0 <= start < end <= self._file.samples:
+            raise ValueError(f"samples {start} to {end} of {self._file.samples}")
+        make = self._of_stream if self._codec.config.causal else self._of_segments
+        async with aclosing(make(start)) as decoded:
+            async for place, samples in decoded:
+                part = samples[:, max(0, start - place) : end - place]
+                if part.shape[1]:
+                    if not np.isfinite(part).all():
+                        raise BitstreamError("it decodes to samples that are not finite")
+                    yield part if self._gain == 1 else part * self._gain
+                if place + samples.shape[1] >= end:
+                    return
+
+    async def _of_stream(self, start: int) -> AsyncGenerator[tuple[int, np.ndarray]]:
+        """Blocks with their places, from `start` or before it to the end."""
+        hop = self._codec.config.hop_length
+        frames = self._codec.config.frames(self._file.samples)
+        first = max(0, start // hop - FADE) // RESTART
+        fading = np.zeros((self._codec.config.channels, 0), np.float32)
+        for begin in range(first * RESTART, frames, RESTART):
+            stop = min(frames, begin + RESTART)
+            place = begin * hop
+            async with aclosing(self._stream(begin, min(frames, stop + FADE))) as stream:
+                async for samples in stream:
+                    samples, fading = _faded(fading, samples, place - begin * hop, FADE * hop)
+                    ready = max(0, min(samples.shape[1], stop * hop - place))
+                    if stop < frames:
+                        fading = np.concatenate([fading, samples[:, ready:]], axis=1)
+                    else:
+                        ready = samples.shape[1]
+                    if ready:
+                        yield place, samples[:, :ready]
+                    place += ready
+
+    async def _stream(self, begin: int, stop: int) -> AsyncGenerator[np.ndarray]:
+        """The samples of frames `begin` to `stop`, by a decoder that begins `PREROLL` before."""
+        engine, hop = self._codec.engine, self._codec.config.hop_length
+        total = self._codec.config.frames(self._file.samples)
+        state = StreamState()
+        at = max(0, begin - PREROLL)
+        dropped = (begin - at) * hop
+        left = self._file.samples - begin * hop
+        at_once = 1
+        while at < stop:
+            works: list[Work] = []
+            while at < stop and len(works) < at_once:
+                some = min(stop, at + engine.block_frames)
+                block = EncodedBlock(await self._frames(at, some))
+                works.append(self._work(DecodeItem(block, last=some == total, state=state)))
+                at = some
+            at_once = min(2 * at_once, engine.blocks_at_once)
+            decoded = await self._runner.run(works, in_order=True)
+            samples = np.concatenate(decoded, axis=1)
+            skipped = min(dropped, samples.shape[1])
+            dropped -= skipped
+            samples = samples[:, skipped : skipped + left]
+            left -= samples.shape[1]
+            if samples.shape[1]:
+                yield samples
+
+    async def _frames(self, begin: int, stop: int) -> np.ndarray:
+        """The codes `[K, stop - begin]` of frames of the stream."""
+        size = self._file.header.chunk
+        first, last = begin // size, (stop - 1) // size
+        await self._load(first, last)
+        for number in [n for n in self._decoded if n < first]:
+            del self._decoded[number]
+        codes = np.concatenate([self._decoded[n][0] for n in range(first, last + 1)], axis=1)
+        return np.ascontiguousarray(codes[:, begin - first * size : stop - first * size])
+
+    async def _of_segments(self, start: int) -> AsyncGenerator[tuple[int, np.ndarray]]:
+        """As `_of_stream`."""
+        config, total = self._codec.config, self._file.samples
+        stride = config.segment_stride or 1
+        size = self._file.header.chunk
+        index = max(0, start // stride - 1)  # which segment; the one before `start` reaches into it
+        overlap = OverlapAdd(stride)
+        while index * stride < total:
+            number = index // size
+            await self._load(number, number)
+            codes, scales = self._decoded.pop(number)
+            first, at, blocks = index, 0, []
+            segments = self._file.layout.segments(self._file.layout.samples(number, total))
+            for segment, scale in zip(segments, scales, strict=True):
+                part = np.ascontiguousarray(codes[:, at : at + segment.frames])
+                at += segment.frames
+                if number * size + segment.offset // stride >= index:
+                    blocks.append(EncodedBlock(part, scale))
+            works = [self._work(DecodeItem(block, last=True)) for block in blocks]
+            for samples in await self._runner.run(works):
+                place = index * stride
+                index += 1
+                joined = overlap.push(samples, last=index * stride >= total)
+                yield place, joined[:, : total - place]
+            assert index > first
+
+    async def _load(self, first: int, last: int) -> None:
+        """Have the codes of chunks `first` to `last`, and of some more where that costs less."""
+        wanted = [n for n in range(first, last + 1) if n not in self._decoded]
+        if not wanted:
+            return
+        if self._lm is not None:
+            more = range(last + 1, min(len(self._file), first + _TOGETHER))
+            wanted += [n for n in more if n not in self._decoded]
+        chunks = [self._file.chunk(number) for number in wanted]
+        codes = await self._codes(chunks)
+        for chunk, some in zip(chunks, codes, strict=True):
+            self._decoded[chunk.number] = some, chunk.scales
+
+    async def _codes(self, chunks: list[Chunk]) -> list[np.ndarray]:
+        """`[K, T]` of each chunk."""
+        books, config = self._file.header.num_codebooks, self._codec.config
+        frames = [self._file.layout.frames(chunk.samples) for chunk in chunks]
+        if self._lm is None:
+            bits = config.bits_per_codebook
+            return [
+                unpack_codes(chunk.codes, books, bits, some)
+                for chunk, some in zip(chunks, frames, strict=True)
+            ]
+        coded = [(chunk.codes, some) for chunk, some in zip(chunks, frames, strict=True)]
+        item = partial(self._lm.decode_chunks, books, coded)
+        work = Work(self._codec.lm_decode_task, item, sum(frames) / config.frame_rate)
+        found: list[list[np.ndarray]] = await self._runner.run([work])
+        return found[0]
+
+    def _work(self, item: DecodeItem) -> Work:
+        cost = item.block.codes.shape[1] / self._codec.config.frame_rate
+        return Work(self._codec.decode_task, item, cost)
+
+
+def _faded(
+    old: np.ndarray, new: np.ndarray, place: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`new`, `place` samples after a restart, with what is left of the old stream fading out over
+    `length` samples; and what is left then."""
+    some = min(old.shape[1], new.shape[1])
+    if not some:
+        return new, old
+    weight = (np.arange(place, place + some, dtype=np.float32) + 0.5) / np.float32(length)
+    mixed = old[:, :some] * (1 - weight) + new[:, :some] * weight
+    return np.concatenate([mixed, new[:, some:]], axis=1), old[:, some:]
