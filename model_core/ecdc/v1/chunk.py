@@ -64,7 +64,7 @@ def chunk_bytes(
     full = samples == layout.full
     head = bytes([FULL_CHUNK if full else CUT_CHUNK]) + varint(number)
     data = head + (b"" if full else varint(samples)) + varint(len(payload)) + payload
-    return data + crc_of(data)
+    return data + crc_of(data, layout.crc)
 
 
 def read_head(data: Buffer, at: int, layout: Layout) -> ChunkHead | None:
@@ -100,7 +100,7 @@ def read_head(data: Buffer, at: int, layout: Layout) -> ChunkHead | None:
 
 def read_chunk(data: Buffer, head: ChunkHead, layout: Layout) -> tuple[Chunk, bytes]:
     """The chunk that is `data`, all of it, and its checksum. Raises `BitstreamError`."""
-    crc = check_crc(data, f"chunk {head.number}")
+    crc = check_crc(data, f"chunk {head.number}", layout.crc)
     codes_at = head.head_bytes + SCALE_BYTES * layout.scales(head.samples)
     scales = _read_scales(bytes(data[head.head_bytes : codes_at]), BitstreamError)
     codes = bytes(data[codes_at:-CRC_BYTES])

@@ -1,7 +1,9 @@
 """The index at the end of a file, and the trailer that points to it.
 
-0xEE, length, payload, CRC-32C      payload: samples, samples of the original (0: unknown),
-bytes of the index (u32), "ECDX"             checksum of all chunks' checksums, their lengths
+index:    0xEE, length, payload, CRC-32C
+payload:  samples, samples of the original (0: unknown), checksum of all chunks' checksums,
+          their lengths
+trailer:  bytes of the index (u32), "ECDX"
 """
 
 import struct
@@ -32,15 +34,15 @@ class Index:
     original_samples: int
     """Of the recording at its own rate; 0 if that is not known."""
     chain: bytes
-    """CRC-32C over the checksums of all chunks, in order."""
+    """Checksum over those of all chunks, in order: they are this file's."""
     lengths: Lengths
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, layout: Layout) -> bytes:
         """The end of the file: the index and the trailer."""
         payload = varint(self.samples) + varint(self.original_samples) + self.chain
         payload += self.lengths.to_bytes()
         data = bytes([INDEX]) + varint(len(payload)) + payload
-        data += crc_of(data)
+        data += crc_of(data, layout.crc)
         return data + _TRAILER.pack(len(data), TRAILER_MAGIC)
 
 
@@ -63,7 +65,7 @@ def read_index(data: bytes, layout: Layout, before: int) -> Index:
 
     Raises `BitstreamError` if it is damaged or does not fit those bytes.
     """
-    samples, original, rest = read_lengths_of_audio(data)
+    samples, original, rest = read_lengths_of_audio(data, layout)
     chain, groups = rest[:CRC_BYTES], rest[CRC_BYTES:]
     lengths = Lengths.from_bytes(groups, MIN_CHUNK_BYTES, max_chunk_bytes(layout), before)
     if lengths.count != layout.chunks(samples):
@@ -71,7 +73,7 @@ def read_index(data: bytes, layout: Layout, before: int) -> Index:
     return Index(samples, original, chain, lengths)
 
 
-def read_lengths_of_audio(data: bytes) -> tuple[int, int, bytes]:
+def read_lengths_of_audio(data: bytes, layout: Layout) -> tuple[int, int, bytes]:
     """Samples of the audio and of the original in the index that is `data`, and what follows them.
 
     Raises `BitstreamError` if it is damaged.
@@ -79,7 +81,7 @@ def read_lengths_of_audio(data: bytes) -> tuple[int, int, bytes]:
     found = read_varint(data, 1)
     if data[:1] != bytes([INDEX]) or not found or sum(found) + CRC_BYTES != len(data):
         raise BitstreamError("what should be the index is none")
-    check_crc(data, "the index")
+    check_crc(data, "the index", layout.crc)
     payload = data[found[1] : -CRC_BYTES]
     numbers, at = [], 0
     for _ in range(2):

@@ -15,6 +15,7 @@ from itertools import islice
 
 from ..header import MAX_AUDIO_LENGTH
 from ..layout import Segment, segments
+from .checksum import crc_of
 from .header import Header
 
 SCALE_BYTES = 4
@@ -34,6 +35,13 @@ class Layout:
         """Samples from the start of a chunk to the start of the next."""
         self.full = self.stride - stride + (config.segment_length or stride)
         """Samples that a full chunk covers, from its start to the end of its last segment."""
+        self.crc = crc_of(
+            header.model.encode()
+            + bytes([header.num_codebooks, header.lm])
+            + header.chunk.to_bytes(2, "big")
+        )
+        """Every checksum after the header begins from this one, so that a chunk is never read as
+        if it were of another model, weights or number of codebooks."""
         self.max_number = MAX_AUDIO_LENGTH // self.stride
         self._full_frames = self.frames(self.full, known=False)
 
@@ -59,11 +67,6 @@ class Layout:
             return 0, _LM_BYTES_PER_CODE * codes + _LM_EXTRA_BYTES
         size = -(-codes * self.config.bits_per_codebook // 8)
         return size, size
-
-    def ends(self, samples: int) -> bool:
-        """Whether a chunk that covers `samples` is known to be the last. (A full one of the 24 kHz
-        model may be.)"""
-        return samples < self.full and samples <= self.stride
 
     def chunks(self, total: int) -> int:
         """Chunks of `total` samples."""

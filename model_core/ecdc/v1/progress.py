@@ -1,7 +1,7 @@
 """The chunks of one file so far, each checked to follow the one before; the same in the writer and
 in readers."""
 
-from .checksum import extend_crc
+from .checksum import CRC_BYTES, crc_of
 from .index import Index
 from .layout import Layout
 from .lengths import Lengths
@@ -15,7 +15,7 @@ class Progress:
         self.samples = 0
         """Of the audio so far."""
         self.lengths = Lengths()
-        self._chain = bytes(4)
+        self._chain = layout.crc
         self._cut = False
 
     @property
@@ -36,7 +36,7 @@ class Progress:
             raise ValueError(f"chunk {number} ends where it cannot: {end} after {self.samples}")
         self._cut = samples < self._layout.full
         self.samples = end
-        self._chain = extend_crc(self._chain, data[-4:])
+        self._chain = crc_of(data[-CRC_BYTES:], self._chain)
         self.lengths.add(len(data))
 
     def index(self, original_samples: int = 0) -> Index:

@@ -86,14 +86,18 @@ class Salvage:
             if chunk.number > due or lost:
                 yield Gap(start, chunk.start - start, good, lost)
             due, good = chunk.number + 1, self._offset
-            if layout.ends(chunk.samples):
+            if chunk.samples < layout.full:  # the end of the audio cuts it
                 self.samples = chunk.start + chunk.samples
             yield chunk
-        lost = self._offset - good + self._read_end()
-        start = due * layout.stride
-        missing = None if self.samples is None else max(0, self.samples - start)
-        if missing is None or missing or lost:
+        lost = self._offset - good
+        at_index = self._take_index()
+        lost += 0 if at_index else self._skip_rest()
+        start = min(due * layout.stride, self.samples or due * layout.stride)
+        missing = None if self.samples is None else self.samples - start
+        if missing != 0 or lost:
             yield Gap(start, missing, good, lost)
+        if at_index and (lost := self._skip_rest()):
+            yield Gap(start, 0, self._offset - lost, lost)
 
     def _read_header(self, instead: Header | None) -> tuple[Header, int]:
         try:
@@ -126,7 +130,7 @@ class Salvage:
                 self._effort += _COST_OF_TRYING
                 return chunk
             self._drop(1)
-        return None
+        return None  # enough was tried
 
     def _try_chunk(self, due: int) -> tuple[Chunk, int] | None:
         layout = self._layout
@@ -150,27 +154,28 @@ class Salvage:
             size = index_bytes(self._buffer, self._offset // MIN_CHUNK_BYTES) or 0
             self._fill(size)
             self._effort -= size
-            data = bytes(self._buffer[:size])
-            self.samples, self.original_samples, _ = read_lengths_of_audio(data)
+            lengths = read_lengths_of_audio(bytes(self._buffer[:size]), self._layout)
+            self.samples, self.original_samples, _ = lengths
         except BitstreamError:
             return 0
         return size
 
-    def _read_end(self) -> int:
-        """Read index and trailer, if they come now, and all that is left; how many bytes are
-        something else."""
-        size = 0
-        if self._buffer and self._buffer[0] == INDEX and (size := self._index_size()):
-            self._drop(size)
-            self._fill(TRAILER_BYTES)
-            if trailer_points_at(self._buffer[:TRAILER_BYTES]) == size:
-                self._drop(TRAILER_BYTES)
-        left = 0
+    def _take_index(self) -> bool:
+        """Read index and trailer; whether an index comes now."""
+        size = self._index_size() if self._buffer[:1] == bytes([INDEX]) else 0
+        self._drop(size)
+        self._fill(TRAILER_BYTES)
+        if size and trailer_points_at(self._buffer[:TRAILER_BYTES]) == size:
+            self._drop(TRAILER_BYTES)
+        return size > 0
+
+    def _skip_rest(self) -> int:
+        """Read to the end of the file; how many bytes that was."""
+        before = self._offset
         while self._buffer:
-            left += len(self._buffer)
             self._drop(len(self._buffer))
             self._fill(1)
-        return left
+        return self._offset - before
 
     def _fill(self, size: int) -> None:
         """Read until the buffer holds `size` bytes, or the file ends."""

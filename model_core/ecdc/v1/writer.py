@@ -44,4 +44,4 @@ class Writer:
         """
         if not 0 <= original_samples <= MAX_AUDIO_LENGTH:
             raise ValueError(f"{original_samples} samples of the original")
-        return self._progress.index(original_samples).to_bytes()
+        return self._progress.index(original_samples).to_bytes(self.layout)
