@@ -27,6 +27,79 @@ class Recording:
     tags: tuple[tuple[str, str], ...] = ()
 
 
+class ChunkPacker:
+    """Encoded blocks in, the bytes of a version 1 file out."""
+
+    def __init__(self, codec: Codec, header: Header, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` for want of the language model that the header names."""
+        self._codec = codec
+        self._lm = codec.lm_of(header.model) if header.lm else None
+        self._runner = runner
+        self._writer = Writer(header)
+        self._blocks: list[EncodedBlock] = []  # not yet written
+        self._begun = False
+
+    async def push(self, blocks: Sequence[EncodedBlock]) -> bytes:
+        """Take whole blocks: segments, or codes of any number of frames of a causal model; returns
+        the bytes that are ready."""
+        self._blocks += blocks
+        return await self._write(None)
+
+    async def finish(
+        self, blocks: Sequence[EncodedBlock], samples: int, original_samples: int = 0
+    ) -> bytes:
+        """Take the last blocks, which the end of the audio may cut, and end the file, of `samples`
+        samples at the model's rate and `original_samples` of the recording at its own (0 if that
+        is not known); returns its last bytes."""
+        self._blocks += blocks
+        return await self._write(samples) + self._writer.finish(original_samples)
+
+    async def _write(self, total: int | None) -> bytes:
+        """The chunks that are complete; with `total`, all of them."""
+        layout = self._writer.layout
+        number = self._writer.next_start // layout.stride
+        chunks: list[tuple[int, np.ndarray, list[float]]] = []
+        while self._blocks:
+            samples = layout.full if total is None else layout.samples(number, total)
+            frames = layout.frames(samples)
+            if sum(block.codes.shape[1] for block in self._blocks) < frames:
+                break
+            chunks.append((samples, *self._take(frames)))
+            number += 1
+        coded = await self._code([codes for _, codes, _ in chunks])
+        data = [] if self._begun else [self._writer.header()]
+        self._begun = True
+        for (samples, _, scales), some in zip(chunks, coded, strict=True):
+            data.append(self._writer.chunk(samples, some, scales))
+        return b"".join(data)
+
+    def _take(self, frames: int) -> tuple[np.ndarray, list[float]]:
+        """The next codes `[K, frames]` of all segments, and the segments' scales."""
+        codes: list[np.ndarray] = []
+        scales: list[float] = []
+        while frames:
+            block = self._blocks.pop(0)
+            some = min(frames, block.codes.shape[1])
+            codes.append(block.codes[:, :some])
+            if block.scale is not None:
+                scales.append(block.scale)
+            if some < block.codes.shape[1]:
+                self._blocks.insert(0, EncodedBlock(block.codes[:, some:]))
+            frames -= some
+        return np.concatenate(codes, axis=1), scales
+
+    async def _code(self, chunks: Sequence[np.ndarray]) -> list[bytes]:
+        config = self._codec.config
+        if self._lm is None:
+            return [pack_codes(codes, config.bits_per_codebook) for codes in chunks]
+        task, encode = self._codec.lm_encode_task, self._lm.encode_chunk
+        works = [
+            Work(task, partial(encode, codes), codes.shape[1] / config.frame_rate)
+            for codes in chunks
+        ]
+        return await self._runner.run(works)
+
+
 class ChunkCompressor:
     """Samples in, the bytes of a version 1 file out. `runner` runs the networks."""
 
@@ -39,33 +112,15 @@ class ChunkCompressor:
         recording: Recording = Recording(),
         chunk: int | None = None,
     ):
-        """`chunk`: as in `ecdc.v1.Header`; by default about a second, four with a language model.
+        """`chunk`: as in `ecdc.v1.Header`; see `new_header`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
         """
-        config = codec.config
-        self._codec = codec
-        self._runner = runner
-        self._lm = codec.require_lm() if lm else None
-        if chunk is None:
-            longer = _LM_CHUNK_SECONDS if lm and config.segment is None else 1
-            chunk = longer * default_chunk(config)
-        books = config.codebooks_for(bandwidth)
-        self.header = Header(
-            codec.name if self._lm is None else self._lm.name,
-            books,
-            0 if self._lm is None else ARITHMETIC,
-            chunk,
-            recording.rate,
-            recording.channels,
-            recording.name,
-            tags=recording.tags,
-        )
-        self._writer = Writer(self.header)
+        books = codec.config.codebooks_for(bandwidth)
+        self.header = new_header(codec, books, lm, recording, chunk)
+        self._packer = ChunkPacker(codec, self.header, runner)
         self._encoder = Encoder(codec, books, runner)
-        self._blocks: list[EncodedBlock] = []  # not yet written
-        self._begun = False
 
     @property
     def samples(self) -> int:
@@ -74,55 +129,35 @@ class ChunkCompressor:
 
     async def push(self, samples: np.ndarray) -> bytes:
         """Take samples float32 `[C, n]`; returns the bytes that are ready. Raises as `Encoder`."""
-        return await self._write(await self._encoder.push(samples), ended=False)
+        return await self._packer.push(await self._encoder.push(samples))
 
     async def finish(self, original_samples: int = 0) -> bytes:
         """End the file; returns its last bytes. `original_samples`: of the recording at its own
         rate, 0 if that is not known. Raises as `Encoder`."""
-        data = await self._write(await self._encoder.finish(), ended=True)
-        return data + self._writer.finish(original_samples)
+        blocks = await self._encoder.finish()
+        return await self._packer.finish(blocks, self.samples, original_samples)
 
-    async def _write(self, blocks: list[EncodedBlock], *, ended: bool) -> bytes:
-        self._blocks += blocks
-        layout, number = self._writer.layout, self._writer.next_start // self._writer.layout.stride
-        chunks: list[tuple[int, EncodedBlock, list[float]]] = []
-        while self._blocks:
-            samples = layout.samples(number, self.samples) if ended else layout.full
-            found = self._take(layout.frames(samples))
-            if found is None:
-                break
-            chunks.append((samples, *found))
-            number += 1
-        coded = await self._code([block.codes for _, block, _ in chunks])
-        data = [] if self._begun else [self._writer.header()]
-        self._begun = True
-        for (samples, _, scales), codes in zip(chunks, coded, strict=True):
-            data.append(self._writer.chunk(samples, codes, scales))
-        return b"".join(data)
 
-    def _take(self, frames: int) -> tuple[EncodedBlock, list[float]] | None:
-        """The next frames of all segments, and the segments' scales, if they are there."""
-        if sum(block.codes.shape[1] for block in self._blocks) < frames:
-            return None
-        codes: list[np.ndarray] = []
-        scales: list[float] = []
-        while frames:
-            block = self._blocks.pop(0)
-            some = min(frames, block.codes.shape[1])
-            codes.append(block.codes[:, :some])
-            if block.scale is not None:
-                scales.append(block.scale)
-            if some < block.codes.shape[1]:
-                self._blocks.insert(0, EncodedBlock(block.codes[:, some:]))
-            frames -= some
-        return EncodedBlock(np.concatenate(codes, axis=1)), scales
-
-    async def _code(self, chunks: Sequence[np.ndarray]) -> list[bytes]:
-        if self._lm is None:
-            return [pack_codes(codes, self._codec.config.bits_per_codebook) for codes in chunks]
-        rate = self._codec.config.frame_rate
-        lm, task = self._lm, self._codec.lm_encode_task
-        works = [
-            Work(task, partial(lm.encode_chunk, codes), codes.shape[1] / rate) for codes in chunks
-        ]
-        return await self._runner.run(works)
+def new_header(
+    codec: Codec,
+    num_codebooks: int,
+    lm: bool,
+    recording: Recording = Recording(),
+    chunk: int | None = None,
+) -> Header:
+    """Of a file of `codec`'s. Chunks are of about a second by default; of four, where a language
+    model codes a causal one's. Raises as `ChunkCompressor`."""
+    language_model = codec.require_lm() if lm else None
+    if chunk is None:
+        longer = _LM_CHUNK_SECONDS if lm and codec.config.segment is None else 1
+        chunk = longer * default_chunk(codec.config)
+    return Header(
+        codec.name if language_model is None else language_model.name,
+        num_codebooks,
+        0 if language_model is None else ARITHMETIC,
+        chunk,
+        recording.rate,
+        recording.channels,
+        recording.name,
+        tags=recording.tags,
+    )

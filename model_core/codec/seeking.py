@@ -15,14 +15,13 @@ Segments of the other model only overlap.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import partial
 
 import numpy as np
 
-from ..ecdc.v1 import Chunk, ChunkFile, unpack_codes
+from ..ecdc.v1 import ChunkFile
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
-from ..entropy import ARITHMETIC
 from ..errors import BitstreamError
+from .chunk_reader import ChunkReader
 from .codec import Codec
 from .work import INLINE, Runner, Work
 
@@ -33,24 +32,17 @@ PREROLL = 304
 FADE = 2
 """Frames: 27 ms."""
 
-_TOGETHER = 8  # chunks whose codes are decoded in one call
-
 
 class ChunkDecompressor:
     """The samples of a version 1 file. `runner` runs the networks."""
 
     def __init__(self, codec: Codec, file: ChunkFile, runner: Runner = INLINE):
-        """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
-        and `BitstreamError` for one in an arithmetic that is not known."""
-        header = file.header
+        """Raises as `ChunkReader`."""
         self._codec = codec
         self._file = file
         self._runner = runner
-        self._lm = codec.lm_of(header.model) if header.lm else None
-        if header.lm not in (0, ARITHMETIC):
-            raise BitstreamError(f"the file is coded in arithmetic {header.lm}, not known here")
-        self._gain = np.float32(10 ** (header.gain / 20))
-        self._decoded: dict[int, tuple[np.ndarray, tuple[float, ...]]] = {}
+        self._reader = ChunkReader(codec, file, runner)
+        self._gain = np.float32(10 ** (file.header.gain / 20))
 
     async def blocks(self, start: int = 0, end: int | None = None) -> AsyncIterator[np.ndarray]:
         """The samples float32 `[C, n]` from sample `start` up to `end`, block by block.
@@ -105,7 +97,7 @@ class ChunkDecompressor:
             works: list[Work] = []
             while at < stop and len(works) < at_once:
                 some = min(stop, at + engine.block_frames)
-                block = EncodedBlock(await self._frames(at, some))
+                block = EncodedBlock(await self._reader.frames(at, some))
                 works.append(self._work(DecodeItem(block, last=some == total, state=state)))
                 at = some
             at_once = min(2 * at_once, engine.blocks_at_once)
@@ -118,70 +110,20 @@ class ChunkDecompressor:
             if samples.shape[1]:
                 yield samples
 
-    async def _frames(self, begin: int, stop: int) -> np.ndarray:
-        """The codes `[K, stop - begin]` of frames of the stream."""
-        size = self._file.header.chunk
-        first, last = begin // size, (stop - 1) // size
-        await self._load(first, last)
-        for number in [n for n in self._decoded if n < first]:
-            del self._decoded[number]
-        codes = np.concatenate([self._decoded[n][0] for n in range(first, last + 1)], axis=1)
-        return np.ascontiguousarray(codes[:, begin - first * size : stop - first * size])
-
     async def _of_segments(self, start: int) -> AsyncGenerator[tuple[int, np.ndarray]]:
         """As `_of_stream`."""
         config, total = self._codec.config, self._file.samples
         stride = config.segment_stride or 1
-        size = self._file.header.chunk
         index = max(0, start // stride - 1)  # which segment; the one before `start` reaches into it
         overlap = OverlapAdd(stride)
         while index * stride < total:
-            number = index // size
-            await self._load(number, number)
-            codes, scales = self._decoded.pop(number)
-            first, at, blocks = index, 0, []
-            segments = self._file.layout.segments(self._file.layout.samples(number, total))
-            for segment, scale in zip(segments, scales, strict=True):
-                part = np.ascontiguousarray(codes[:, at : at + segment.frames])
-                at += segment.frames
-                if number * size + segment.offset // stride >= index:
-                    blocks.append(EncodedBlock(part, scale))
+            blocks = await self._reader.segments(index)
             works = [self._work(DecodeItem(block, last=True)) for block in blocks]
             for samples in await self._runner.run(works):
                 place = index * stride
                 index += 1
                 joined = overlap.push(samples, last=index * stride >= total)
                 yield place, joined[:, : total - place]
-            assert index > first
-
-    async def _load(self, first: int, last: int) -> None:
-        """Have the codes of chunks `first` to `last`, and of some more where that costs less."""
-        wanted = [n for n in range(first, last + 1) if n not in self._decoded]
-        if not wanted:
-            return
-        if self._lm is not None:
-            more = range(last + 1, min(len(self._file), first + _TOGETHER))
-            wanted += [n for n in more if n not in self._decoded]
-        chunks = [self._file.chunk(number) for number in wanted]
-        codes = await self._codes(chunks)
-        for chunk, some in zip(chunks, codes, strict=True):
-            self._decoded[chunk.number] = some, chunk.scales
-
-    async def _codes(self, chunks: list[Chunk]) -> list[np.ndarray]:
-        """`[K, T]` of each chunk."""
-        books, config = self._file.header.num_codebooks, self._codec.config
-        frames = [self._file.layout.frames(chunk.samples) for chunk in chunks]
-        if self._lm is None:
-            bits = config.bits_per_codebook
-            return [
-                unpack_codes(chunk.codes, books, bits, some)
-                for chunk, some in zip(chunks, frames, strict=True)
-            ]
-        coded = [(chunk.codes, some) for chunk, some in zip(chunks, frames, strict=True)]
-        item = partial(self._lm.decode_chunks, books, coded)
-        work = Work(self._codec.lm_decode_task, item, sum(frames) / config.frame_rate)
-        found: list[list[np.ndarray]] = await self._runner.run([work])
-        return found[0]
 
     def _work(self, item: DecodeItem) -> Work:
         cost = item.block.codes.shape[1] / self._codec.config.frame_rate
