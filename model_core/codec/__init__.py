@@ -6,6 +6,7 @@ are imported where they are used.
 
 from .codec import Codec, LanguageModel
 from .compressing import Compressor, Encoder
+from .corrections import InputWarning
 from .decompressing import Decompressor
 from .work import Runner, Task, Work, iterate_now, run_now
 
@@ -14,6 +15,7 @@ __all__ = [
     "Compressor",
     "Decompressor",
     "Encoder",
+    "InputWarning",
     "LanguageModel",
     "Runner",
     "Task",
