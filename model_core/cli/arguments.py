@@ -52,6 +52,7 @@ class Arguments(argparse.Namespace):
     bandwidth: float
     hq: bool
     lm: bool
+    effort: int
     force: bool
     rescale: bool
     decompress_suffix: str
@@ -87,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("-q", "--hq", action="store_true", help="the stereo model at 48 kHz, not the mono one")
     add("-l", "--lm", action="store_true", help="smaller files by a language model; much slower")
+    effort_help = (
+        "0 (default) to 3: search longer for codes; from 1 on also remove a constant offset and "
+        "keep stereo in opposite phase"
+    )
+    add("--effort", type=int, default=0, choices=range(4), metavar="N", help=effort_help)
     add("-f", "--force", action="store_true", help="overwrite outputs that exist")
     suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
     add(

@@ -58,7 +58,7 @@ class Runner:
         """To `.ecdc`, or to a WAV of what that would hold. Returns the bit rate in kbps."""
         arguments = self._arguments
         codec = self._codec(self._chosen_weights, arguments.lm)
-        compressor = Compressor(codec, arguments.bandwidth, arguments.lm)
+        compressor = Compressor(codec, arguments.bandwidth, arguments.lm, effort=arguments.effort)
         recording = target if target is not None and target.suffix.lower() == WAV else None
         replaces = recording is not None and recording.is_file()
         size = file.seek(0, 2)
@@ -80,6 +80,8 @@ class Runner:
             else:
                 out.write(header.to_bytes())
                 shutil.copyfileobj(payload, out)
+        if warnings := "; ".join(warning.text for warning in compressor.warnings):
+            say(f"{source}: {warnings}; --effort 1 avoids it")
         if replaces:
             say(f"{source}: {recording} existed and now holds the decoded audio")
         return kbps

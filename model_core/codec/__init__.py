@@ -7,6 +7,7 @@ are imported where they are used.
 from .chunked import ChunkCompressor, Recording
 from .codec import Codec, LanguageModel
 from .compressing import Compressor, Encoder
+from .corrections import InputWarning
 from .decompressing import Decompressor
 from .seeking import ChunkDecompressor
 from .work import Runner, Task, Work, iterate_now, run_now
@@ -18,6 +19,7 @@ __all__ = [
     "Compressor",
     "Decompressor",
     "Encoder",
+    "InputWarning",
     "LanguageModel",
     "Recording",
     "Runner",

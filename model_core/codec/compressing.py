@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ecdc import BitPacker, Header, scale_to_bytes
-from ..engine import EncodedBlock, EncodeItem, StreamState
+from ..engine import EncodedBlock, EncodeItem, StreamState, check_effort
 from ..errors import InvalidAudioError
 from .codec import Codec, LanguageModel
+from .corrections import CancellingSegments, InputWarning, OffsetFilter, OffsetMeter, least_scale
 from .work import INLINE, Runner, Work
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ class Encoder:
     Where the cuts fall depends on the count of samples alone, not on how they were pushed.
     """
 
-    def __init__(self, codec: Codec, num_codebooks: int, runner: Runner = INLINE):
+    def __init__(self, codec: Codec, num_codebooks: int, runner: Runner = INLINE, effort: int = 0):
+        """`effort` 0 is the reference's; from 1 on the audio is corrected (`corrections`), and the
+        codes are searched with a beam (`BEAMS`). Raises `ValueError` for another one."""
+        check_effort(effort)
         self._codec = codec
+        self._effort = effort
         self._runner = runner
         self._num_codebooks = num_codebooks
         engine, causal = codec.engine, codec.config.causal
@@ -34,6 +39,9 @@ class Encoder:
         self._stride = codec.config.segment_stride or self._block
         self._blocks_at_once = engine.blocks_at_once if causal else engine.max_batch
         self._state = StreamState()
+        rate = codec.config.sample_rate
+        self._filter = OffsetFilter(codec.config.channels, rate) if effort else None
+        self._offset, self._cancelling = OffsetMeter(rate), CancellingSegments()
         # Of samples that are not encoded yet; joined once, however many were pushed.
         self._pieces = [np.zeros((codec.config.channels, 0), np.float32)]
         self.samples = 0
@@ -46,7 +54,7 @@ class Encoder:
         """
         _check(samples, self._codec.config.channels)
         self.samples += samples.shape[1]
-        self._pieces.append(samples.copy())
+        self._pieces.append(self._filter.push(samples) if self._filter else samples.copy())
         waiting = sum(piece.shape[1] for piece in self._pieces)
         complete = (waiting - self._block) // self._stride + 1
         if complete < self._blocks_at_once:
@@ -57,7 +65,16 @@ class Encoder:
         """End the stream; returns its last blocks. Raises `InvalidAudioError` if it was empty."""
         if not self.samples:
             raise InvalidAudioError("there are no samples to encode")
+        if self._filter is not None:
+            self._pieces.append(self._filter.finish())
         return await self._encode(None)
+
+    @property
+    def warnings(self) -> list[InputWarning]:
+        """What there was in the samples that effort 1 would have put right; once the stream has
+        ended."""
+        found = (self._offset.warning(), self._cancelling.warning()) if not self._effort else ()
+        return [warning for warning in found if warning is not None]
 
     async def _encode(self, count: int | None) -> list[EncodedBlock]:
         """The next `count` blocks; with None all that is left, and the stream ends. Blocks of a
@@ -69,11 +86,19 @@ class Encoder:
             last = count is None and waiting.shape[1] <= self._block
             samples = np.ascontiguousarray(waiting[:, : self._block])
             state = self._state if config.causal else StreamState()
-            item = EncodeItem(samples, self._num_codebooks, last, state)
+            item = EncodeItem(samples, self._num_codebooks, last, state, self._effort)
+            if config.normalize and self._effort:
+                item.least_scale = least_scale(samples)
             works.append(Work(task, item, samples.shape[1] / config.sample_rate))
             waiting = waiting[:, self._stride :]
         self._pieces = [waiting]
-        return await self._runner.run(works, in_order=config.causal)
+        blocks: list[EncodedBlock] = await self._runner.run(works, in_order=config.causal)
+        if not self._effort:
+            for work, block in zip(works, blocks, strict=True):
+                self._offset.add(work.item.samples)
+                if block.scale is not None:
+                    self._cancelling.add(work.item.samples, block.scale)
+        return blocks
 
 
 def _check(samples: np.ndarray, channels: int) -> None:
@@ -93,13 +118,21 @@ def _check(samples: np.ndarray, channels: int) -> None:
 class Compressor:
     """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks."""
 
-    def __init__(self, codec: Codec, bandwidth: float, lm: bool = False, runner: Runner = INLINE):
-        """Raises `UnsupportedBandwidthError`, and `WeightsUnavailableError` for want of an LM."""
+    def __init__(
+        self,
+        codec: Codec,
+        bandwidth: float,
+        lm: bool = False,
+        runner: Runner = INLINE,
+        effort: int = 0,
+    ):
+        """Raises `UnsupportedBandwidthError`, `WeightsUnavailableError` for want of an LM, and
+        `ValueError` for an effort that there is not (see `Encoder`)."""
         self._codec = codec
         self._num_codebooks = codec.config.codebooks_for(bandwidth)
         self._lm = codec.require_lm() if lm else None
         self._runner = runner
-        self._encoder = Encoder(codec, self._num_codebooks, runner)
+        self._encoder = Encoder(codec, self._num_codebooks, runner, effort)
         self._packer = BitPacker(codec.config.bits_per_codebook)
         self._lm_encoder: LMEncoder | None = None
 
@@ -109,6 +142,11 @@ class Compressor:
         name = self._codec.name if self._lm is None else self._lm.name
         lm = self._lm is not None
         return Header(name, self._encoder.samples, self._num_codebooks, lm)
+
+    @property
+    def warnings(self) -> list[InputWarning]:
+        """As `Encoder`, once the stream has ended."""
+        return self._encoder.warnings
 
     async def push(self, samples: np.ndarray) -> bytes:
         """Take samples float32 `[C, n]`; returns payload bytes."""

@@ -11,6 +11,7 @@ from .native import NativeEngine
 from .overlap import OverlapAdd
 from .protocol import (
     BATCHES_AT_ONCE,
+    BEAMS,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
@@ -21,10 +22,12 @@ from .protocol import (
     Precision,
     StateDict,
     StreamState,
+    check_effort,
 )
 
 __all__ = [
     "BATCHES_AT_ONCE",
+    "BEAMS",
     "DecodeItem",
     "EncodeItem",
     "EncodePrecision",
@@ -37,5 +40,6 @@ __all__ = [
     "Precision",
     "StateDict",
     "StreamState",
+    "check_effort",
     "make_engine",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -26,6 +27,11 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 EncodePrecision = Literal["float32", "tf32"]
 """Of encoding. In anything but float32 it chooses some codes that the reference would not."""
+
+
+BEAMS = (1, 4, 8, 16)
+"""By effort, how many paths through the codebooks the search of the codes keeps. One path is the
+reference's search: the nearest entry of each codebook in turn."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,15 @@ class EncodeItem:
     num_codebooks: int
     last: bool
     state: StreamState = field(default_factory=StreamState)
+    effort: int = 0
+    """An index of `BEAMS`. What is searched with a beam depends on `num_codebooks`: fewer are not
+    the first of more."""
+    least_scale: float = 0.0
+    """Of a normalising model: the scale is not below it."""
+
+    @property
+    def beam(self) -> int:
+        return BEAMS[self.effort]
 
 
 @dataclass(frozen=True)
@@ -158,8 +173,8 @@ class Engine(Protocol):
 
 
 def check_encode_item(item: EncodeItem, config: ModelConfig) -> None:
-    """Raises `InvalidAudioError` for samples and `ValueError` for a number of codebooks that the
-    model does not have."""
+    """Raises `InvalidAudioError` for samples and `ValueError` for a number of codebooks or an
+    effort that the model does not have."""
     if item.samples.ndim != 2 or item.samples.shape[0] != config.channels:
         raise InvalidAudioError(
             f"{config.name} takes samples [{config.channels}, n], not {list(item.samples.shape)}"
@@ -167,6 +182,7 @@ def check_encode_item(item: EncodeItem, config: ModelConfig) -> None:
     if not item.samples.size:
         raise InvalidAudioError("there are no samples to encode")
     _check_codebooks(item.num_codebooks, config)
+    check_effort(item.effort)
     if config.causal and not item.last and item.samples.shape[1] % config.hop_length:
         raise ValueError("a block that is not the last holds whole frames")
 
@@ -180,6 +196,12 @@ def check_decode_item(item: DecodeItem, config: ModelConfig) -> None:
     _check_codebooks(codes.shape[0], config)
     if codes.min() < 0 or codes.max() >= config.bins:
         raise IndexError(f"codes beyond the {config.bins} of a codebook")
+
+
+def check_effort(effort: int) -> None:
+    """Raises `ValueError` for one that there is not."""
+    if not 0 <= effort < len(BEAMS):
+        raise ValueError(f"effort is 0 to {len(BEAMS) - 1}, not {effort}")
 
 
 def _check_codebooks(number: int, config: ModelConfig) -> None:
@@ -208,3 +230,17 @@ def by_stream(items: Sequence[Item], causal: bool) -> list[list[int]]:
     for number, item in enumerate(items):
         streams.setdefault(id(item.state) if causal else number, []).append(number)
     return list(streams.values())
+
+
+def stretches(
+    items: Sequence[Item], causal: bool, key: Callable[[Item], object]
+) -> list[list[list[int]]]:
+    """The numbers of the items, for each stream in stretches of one `key`: first the first stretch
+    of every stream, then the second of those that have one, and so on."""
+    turns: list[list[list[int]]] = []
+    for numbers in by_stream(items, causal):
+        stream = groupby(numbers, key=lambda number: key(items[number]))
+        for turn, (_, stretch) in enumerate(stream):
+            turns += [[]] if turn == len(turns) else []
+            turns[turn].append(list(stretch))
+    return turns

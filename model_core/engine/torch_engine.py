@@ -77,8 +77,9 @@ class TorchEngine:
     @torch.inference_mode()
     def _encode(self, item: EncodeItem) -> EncodedBlock:
         x = torch.from_numpy(item.samples).to(self._device, self.dtype)[None]
-        x, scale = self.model.normalised(x)
-        codes = self.model.quantizer.encode_with(self._encoder(x, item), item.num_codebooks)
+        x, scale = self.model.normalised(x, item.least_scale)
+        latent = self._encoder(x, item)
+        codes = self.model.quantizer.encode_with(latent, item.num_codebooks, item.beam)
         return EncodedBlock(codes[:, 0].cpu().numpy(), None if scale is None else float(scale))
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:

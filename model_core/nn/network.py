@@ -86,16 +86,16 @@ class EncodecNetwork(nn.Module):
         codes = self.quantizer.encode(self.encoder(x), self.frame_rate, self.bandwidth)
         return codes.transpose(0, 1), scale
 
-    def normalised(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def normalised(self, x: Tensor, least: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """The encoder's input `[B, C, T]`, and the scale `[B, 1]` by which it is divided.
 
-        The scale of a normalising model is the root mean square of the mono mix; other models
-        have none.
+        The scale of a normalising model is the root mean square of the mono mix, but not below
+        `least`; other models have none.
         """
         if not self.normalize:
             return x, None
         mono = x.mean(dim=1, keepdim=True)
-        scale = 1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()
+        scale = (1e-8 + mono.pow(2).mean(dim=2, keepdim=True).sqrt()).clamp(min=least)
         return x / scale, scale.view(-1, 1)
 
     def decode(self, encoded_frames: list[EncodedFrame]) -> Tensor:

@@ -5,6 +5,7 @@ K codebooks code a latent `[B, D, T]` in turn, each the residual of the ones bef
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,39 @@ def nearest(samples: Tensor, centres: Tensor) -> Tensor:
         + transposed.pow(2).sum(0, keepdim=True)
     )
     return distance.max(dim=-1).indices
+
+
+def beam_search(samples: Tensor, codebooks: Sequence[Tensor], beam: int) -> Tensor:
+    """Codes `[K, N]` of `samples` `[N, D]` by K codebooks `[C, D]`.
+
+    After each codebook the `beam` best paths are kept, by the squared error of what they leave.
+    """
+    residual = samples[:, None]
+    codes = samples.new_empty(0, len(samples), 1, dtype=torch.int64)
+    for number, centres in enumerate(codebooks, start=1):
+        kept = beam if number < len(codebooks) else 1
+        residual, codes = extend_paths(residual, codes, centres, kept)
+    return codes[..., 0]
+
+
+def extend_paths(
+    residual: Tensor, codes: Tensor, centres: Tensor, kept: int
+) -> tuple[Tensor, Tensor]:
+    """Extend P paths by an entry of `centres` `[C, D]` each, and keep the best of all P x C.
+
+    `residual` `[N, P, D]` is what the paths leave, `codes` `[k, N, P]` how they came there; both
+    are returned for the `kept` best (or for all, if there are fewer), best first.
+    """
+    count, dimension = len(residual), residual.shape[2]
+    rows = residual.reshape(-1, dimension)
+    error = (
+        rows.square().sum(1, keepdim=True) - 2 * rows @ centres.t() + centres.square().sum(1)
+    ).view(count, -1)
+    best = error.topk(min(kept, error.shape[1]), dim=1, largest=False)
+    parent, code = best.indices // len(centres), best.indices % len(centres)
+    origin = residual.gather(1, parent[..., None].expand(-1, -1, dimension))
+    before = codes.gather(2, parent.expand(len(codes), -1, -1))
+    return origin - F.embedding(code, centres), torch.cat([before, code[None]])
 
 
 class EuclideanCodebook(nn.Module):
@@ -104,15 +138,26 @@ class ResidualVectorQuantizer(nn.Module):
         """`[B, D, T] -> [K, B, T]` with as many codebooks as the bandwidth (kbps) allows."""
         return self.encode_with(x, self.get_num_quantizers_for_bandwidth(frame_rate, bandwidth))
 
-    def encode_with(self, x: Tensor, num_codebooks: int) -> Tensor:
-        """`[B, D, T] -> [num_codebooks, B, T]`."""
+    def encode_with(self, x: Tensor, num_codebooks: int, beam: int = 1) -> Tensor:
+        """`[B, D, T] -> [num_codebooks, B, T]`, keeping the `beam` best paths after each codebook.
+
+        With one path, the nearest entry of each codebook in turn, as in the reference.
+        """
+        if beam > 1:
+            rows = x.transpose(1, 2).reshape(-1, self.dimension)
+            codes = beam_search(rows, self._entries(num_codebooks), beam)
+            return codes.view(num_codebooks, x.shape[0], x.shape[2])
         residual = x
-        codes = []
+        chosen = []
         for layer in self.codebooks[:num_codebooks]:
             index = layer.encode(residual)
             residual = residual - layer.decode(index)
-            codes.append(index)
-        return torch.stack(codes)
+            chosen.append(index)
+        return torch.stack(chosen)
+
+    def _entries(self, num_codebooks: int) -> list[Tensor]:
+        """`[bins, D]` of each codebook."""
+        return [layer.codebook.embed for layer in self.codebooks[:num_codebooks]]
 
     def decode(self, codes: Tensor) -> Tensor:
         """`[K, B, T] -> [B, D, T]`: the sum of the entries."""

@@ -21,9 +21,19 @@ from .responses import (
     choose_type,
     file_headers,
     require_wav,
+    warning_headers,
     wav_response,
 )
-from .routes import DEFAULT_BANDWIDTH, DEFAULT_MODEL, Bandwidth, LanguageModel, Live, Model, Rescale
+from .routes import (
+    DEFAULT_BANDWIDTH,
+    DEFAULT_MODEL,
+    Bandwidth,
+    Effort,
+    LanguageModel,
+    Live,
+    Model,
+    Rescale,
+)
 
 router = APIRouter(tags=["codec"])
 
@@ -36,16 +46,18 @@ router = APIRouter(tags=["codec"])
     answer="The `.ecdc` file.",
     media_type=routes.ECDC_TYPE,
     problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
+    headers=routes.COMPRESSED_HEADERS,
 )
 async def compress_file(
     call: OpenCall,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    effort: Effort = 0,
     live: Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    compressed = await compress(call, model, bandwidth, lm, live)
+    compressed = await compress(call, model, bandwidth, lm, live, effort)
     headers = file_headers(compressed, ".ecdc")
     headers["Content-Length"] = str(compressed.size)
     file = call.sent(_file(compressed))
@@ -84,17 +96,19 @@ async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
     answer="16-bit PCM.",
     media_type=routes.WAV_TYPE,
     problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
+    headers=routes.COMPRESSED_HEADERS,
 )
 async def roundtrip(
     call: OpenCall,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    effort: Effort = 0,
     live: Live = False,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     require_wav(call.request)
-    return await wav_response(call, await compress(call, model, bandwidth, lm, live))
+    return await wav_response(call, await compress(call, model, bandwidth, lm, live, effort))
 
 
 _JSON_TYPE = "application/json"
@@ -105,7 +119,10 @@ _CODES: dict[str, Any] = {
         _JSON_TYPE: {"schema": {"$ref": "#/components/schemas/Codes"}},
         routes.NPZ_TYPE: {"schema": routes.binary(routes.NPZ_TYPE)},
     },
-    "headers": routes.AUDIO_HEADERS | routes.ATTACHMENT | header("Vary", "string", "`Accept`."),
+    "headers": routes.AUDIO_HEADERS
+    | routes.ATTACHMENT
+    | routes.WARNING
+    | header("Vary", "string", "`Accept`."),
 }
 
 
@@ -122,6 +139,7 @@ async def codes(
     call: OpenCall,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
+    effort: Effort = 0,
     live: Live = False,
 ) -> Response:
     """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
@@ -131,8 +149,9 @@ async def codes(
     codec = await call.models.for_compression(model)
     num_codebooks = codec.config.codebooks_for(bandwidth)
     upload = await call.upload(live)
-    encoded = await encode(call, upload, codec, num_codebooks)
+    encoded = await encode(call, upload, codec, num_codebooks, effort)
     headers = audio_headers(codec, num_codebooks, encoded.seconds) | {"Vary": "Accept"}
+    headers |= warning_headers(encoded.warnings)
     if media_type == _JSON_TYPE:
         document = call.sent(iterate_in_threadpool(in_chunks(encoded.json())))
         return StreamingResponse(document, headers=headers, media_type=media_type)

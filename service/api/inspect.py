@@ -1,12 +1,21 @@
 """`POST /inspect`: what an `.ecdc` file is, without decoding it."""
 
+import struct
+from collections.abc import Iterator
 from io import BytesIO
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from model_core.config import CONFIGS, ModelConfig
-from model_core.ecdc import Header, parse_model_name, payload_bytes, read_header
+from model_core.ecdc import (
+    Header,
+    parse_model_name,
+    payload_bytes,
+    read_header,
+    segment_bytes,
+    segments,
+)
 from model_core.ecdc.header import MAX_HEADER_BYTES, VERSION
 from model_core.errors import BitstreamError
 
@@ -64,7 +73,8 @@ class Inspection(BaseModel):
     """Whether the payload is all there; null where only decoding would tell. Version 0 has no
     checksum: whether what is there was changed, nothing tells."""
     note: str | None
-    """Why `intact` is false or null, or what it does not say."""
+    """Why `intact` is false or null, or what it does not say; and whether there are segments of
+    nearly no loudness, which are silence or stereo in opposite phase."""
 
 
 @router.post(
@@ -80,24 +90,79 @@ async def inspect_file(call: OpenCall) -> Inspection:
     upload = await call.upload()
     head = b""
     size = 0
+    scales: _Scales | None = None
     async for chunk in upload.chunks:
-        head += chunk[: MAX_HEADER_BYTES - len(head)]
         size += len(chunk)
-    file = BytesIO(head)
-    header = read_header(file)
-    available = await call.models.available(header)
-    return _inspection(header, file.tell(), size, available)
+        if scales is not None:
+            scales.feed(chunk)
+        elif len(head := head + chunk) >= MAX_HEADER_BYTES:
+            scales = _Scales(head)
+    scales = scales or _Scales(head)
+    available = await call.models.available(scales.header)
+    return _inspection(scales, size, available)
 
 
-def _inspection(header: Header, header_bytes: int, size: int, available: bool) -> Inspection:
+_NOTHING = 1e-6
+"""A scale so small is that of digital silence, or of channels that cancel."""
+
+
+class _Scales:
+    """The scales of the segments of a file that passes by in chunks, of a model that has them; with
+    a language model their places are not known."""
+
+    def __init__(self, head: bytes):
+        """Raises `BitstreamError` for a header that is not valid."""
+        start = BytesIO(head)
+        self.header = header = read_header(start)
+        self.header_bytes = start.tell()
+        name = parse_model_name(header.model).name
+        if name not in CONFIGS:
+            raise BitstreamError(f"the file is of a model that is not known here: {name}")
+        self.config = CONFIGS[name]
+        self.segments = self.near_zero = 0
+        self._places = self._each() if self.config.normalize and not header.lm else iter(())
+        self._place = next(self._places, None)
+        self._at = 0  # in the file, of what is waiting
+        self._waiting = b""
+        self.feed(head)
+
+    def _each(self) -> Iterator[int]:
+        place = self.header_bytes
+        for segment in segments(self.config, self.header.audio_length):
+            yield place
+            place += segment_bytes(self.config, self.header, segment.samples)
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the file."""
+        self._waiting += chunk
+        while self._place is not None and self._place + 4 <= self._at + len(self._waiting):
+            (scale,) = struct.unpack_from("!f", self._waiting, self._place - self._at)
+            self.segments += 1
+            self.near_zero += scale < _NOTHING
+            self._place = next(self._places, None)
+        past = self._at + len(self._waiting) if self._place is None else self._place
+        kept = self._waiting[max(0, past - self._at) :]
+        self._at += len(self._waiting) - len(kept)
+        self._waiting = kept
+
+    def note(self) -> str | None:
+        """What they say."""
+        if not self.near_zero:
+            return None
+        return (
+            f"{self.near_zero} of {self.segments} segments have a scale near zero: they are "
+            "silence, or stereo in opposite phase, which only effort=1 and more keep"
+        )
+
+
+def _inspection(scales: _Scales, size: int, available: bool) -> Inspection:
+    header, header_bytes, config = scales.header, scales.header_bytes, scales.config
     name = parse_model_name(header.model)
-    if name.name not in CONFIGS:
-        raise BitstreamError(f"the file is of a model that is not known here: {name.name}")
-    config = CONFIGS[name.name]
     seconds = header.audio_length / config.sample_rate
     there, needed = size - header_bytes, payload_bytes(config, header)
     trailing = None if header.lm else max(0, there - needed)
     intact, note = _intact(header, there, needed)
+    notes = [text for text in (note, scales.note()) if text is not None]
     return Inspection(
         version=VERSION,
         model=name.name,
@@ -118,7 +183,7 @@ def _inspection(header: Header, header_bytes: int, size: int, available: bool) -
         expected_payload_bytes=None if header.lm else needed,
         trailing_bytes=trailing,
         intact=intact,
-        note=note,
+        note="; ".join(notes) or None,
     )
 
 

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from model_core.audio import wav_size
-from model_core.codec import Codec
+from model_core.codec import Codec, InputWarning
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
@@ -83,11 +83,18 @@ def file_headers(compressed: Compressed, suffix: str) -> dict[str, str]:
     """The same with the size of the whole `.ecdc` file, and a name for the answer's file."""
     codec, header, size = compressed.codec, compressed.header, compressed.size
     seconds = header.audio_length / codec.config.sample_rate
-    return audio_headers(codec, header.num_codebooks, seconds) | {
+    headers = audio_headers(codec, header.num_codebooks, seconds) | {
         "X-Compressed-Bytes": str(size),
         "X-Compressed-Kbps": f"{size * 8 / seconds / 1000:.3f}",
         "Content-Disposition": attachment(compressed.filename, suffix),
     }
+    return headers | warning_headers(compressed.warnings)
+
+
+def warning_headers(warnings: Sequence[InputWarning]) -> dict[str, str]:
+    """What a higher effort would have coded better, if anything: a list of structured items."""
+    value = ", ".join(warning.field() for warning in warnings)
+    return {"X-Encodec-Warning": value} if value else {}
 
 
 def attachment(filename: str | None, suffix: str) -> str:

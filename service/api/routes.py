@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from model_core.config import CONFIGS
+from model_core.engine import BEAMS
 
 from ..http.documentation import header, problem_responses
 from ..http.problems import ParameterProblem, Problem, ProblemCode
@@ -28,6 +29,7 @@ _BANDWIDTHS = "; ".join(
     for config in CONFIGS.values()
 )
 DEFAULT_MODEL = "encodec_24khz"
+MOST_EFFORT = len(BEAMS) - 1
 DEFAULT_BANDWIDTH = 6.0
 Model = Annotated[str, Query(description="Which model.", json_schema_extra={"enum": list(CONFIGS)})]
 Bandwidth = Annotated[
@@ -36,6 +38,15 @@ Bandwidth = Annotated[
 ]
 LanguageModel = Annotated[
     bool, Query(description="Entropy-code with the language model: slower, smaller.")
+]
+Effort = Annotated[
+    int,
+    Query(
+        description="0 is the reference's search. 1, 2 and 3 search longer for codes that are "
+        "nearer to the audio, remove a constant offset, and keep stereo in opposite phase.",
+        ge=0,
+        le=MOST_EFFORT,
+    ),
 ]
 Live = Annotated[
     bool,
@@ -87,6 +98,13 @@ AUDIO_HEADERS = (
     | header("X-Encodec-Bandwidth", "number", "Nominal bandwidth, kbps.")
     | header("X-Audio-Duration", "number", "Length of the audio, s.")
 )
+WARNING = header(
+    "X-Encodec-Warning",
+    "string",
+    "What in the audio `effort=1` would code better, where there is anything: a structured list "
+    "(RFC 9651) of `constant-offset;offset=…` (1 is full scale; it turns into noise) and "
+    "`opposite-phase;segments=…;of=…;decibels=…` (stereo that comes back too quiet).",
+)
 ATTACHMENT = header("Content-Disposition", "string", "`attachment`, with a name for the file.")
 _FILE_HEADERS = (
     AUDIO_HEADERS
@@ -94,6 +112,8 @@ _FILE_HEADERS = (
     | header("X-Compressed-Kbps", "number", "Its size by the length of the audio.")
     | ATTACHMENT
 )
+COMPRESSED_HEADERS = _FILE_HEADERS | WARNING
+"""Of an answer to audio."""
 
 
 def binary(media_type: str) -> dict[str, Any]:
@@ -147,16 +167,17 @@ def file_route(
     answer: str,
     media_type: str,
     problems: Sequence[ProblemCode],
+    headers: dict[str, Any] = _FILE_HEADERS,
 ) -> Callable[[Handler], Handler]:
     """Register the function below it for `path` and `path`/upload.
 
     `path` takes the bare bytes as well as multipart/form-data. `path`/upload takes only the
     latter, so that a generated client has one operation for each body.
-    `body` and `answer` describe the files; `problems` are what may be answered instead.
+    `body`, `answer` and `headers` describe the files; `problems` are what may be answered instead.
     """
     name = path.removeprefix("/")
     content = {media_type: {"schema": binary(media_type)}}
-    found = {"description": answer, "content": content, "headers": _FILE_HEADERS}
+    found = {"description": answer, "content": content, "headers": headers}
     responses: dict[int | str, dict[str, Any]] = {200: found, **problem_responses(*problems)}
 
     def add(handler: Handler) -> Handler:

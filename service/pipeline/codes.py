@@ -2,18 +2,18 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from model_core.codec import Codec, Encoder
+from model_core.codec import Codec, Encoder, InputWarning
 from model_core.ecdc import segments
 from model_core.engine import EncodedBlock
 
 from .call import Call
-from .encode import audio_blocks
+from .encode import audio_blocks, log_warnings
 from .upload import Upload
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same codes give the same bytes
@@ -97,7 +97,15 @@ class CodesSpool:
 class EncodedRecording:
     """A recording as codes."""
 
-    def __init__(self, codec: Codec, spool: CodesSpool, audio_length: int):
+    def __init__(
+        self,
+        codec: Codec,
+        spool: CodesSpool,
+        audio_length: int,
+        warnings: Sequence[InputWarning] = (),
+    ):
+        """`warnings`: what in the audio a higher effort would have coded better."""
+        self.warnings = warnings
         self._codec = codec
         self._spool = spool
         self._audio_length = audio_length
@@ -175,12 +183,15 @@ def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(zipfile.ZipInfo(f"{name}.npy", _ZIP_DATE), "w", force_zip64=True)
 
 
-async def encode(call: Call, upload: Upload, codec: Codec, num_codebooks: int) -> EncodedRecording:
+async def encode(
+    call: Call, upload: Upload, codec: Codec, num_codebooks: int, effort: int = 0
+) -> EncodedRecording:
     """Encode `upload`. Raises as `audio_blocks`."""
-    encoder = Encoder(codec, num_codebooks, call.runner)
+    encoder = Encoder(codec, num_codebooks, call.runner, effort)
     spool = CodesSpool(call.spool(), num_codebooks)
     async with audio_blocks(call, upload, codec) as blocks:
         async for samples in blocks:
             spool.extend(await encoder.push(samples))
         spool.extend(await encoder.finish())
-    return EncodedRecording(codec, spool, encoder.samples)
+    log_warnings(encoder.warnings)
+    return EncodedRecording(codec, spool, encoder.samples, encoder.warnings)

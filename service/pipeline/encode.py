@@ -1,15 +1,16 @@
 """An upload of audio, decoded and compressed to `.ecdc` while it arrives."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import structlog
 
 from model_core.audio import parse_content_type
-from model_core.codec import Codec, Compressor
+from model_core.codec import Codec, Compressor, InputWarning
 from model_core.ecdc import Header
 from model_core.errors import InvalidAudioError
 
@@ -18,6 +19,8 @@ from ..decoder.protocol import DecodeRequest
 from ..http.problems import Problem, ProblemCode
 from .call import Call
 from .upload import Upload
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Compressed:
     payload_bytes: int
     filename: str | None
     """What the client calls the file it came from."""
+    warnings: Sequence[InputWarning] = ()
+    """What in its audio a higher effort would have coded better."""
 
     @property
     def size(self) -> int:
@@ -41,16 +46,16 @@ _START = 1 << 16  # bytes of an upload with which work on it begins
 
 
 async def compress(
-    call: Call, model: str, bandwidth: float, lm: bool, live: bool = False
+    call: Call, model: str, bandwidth: float, lm: bool, live: bool = False, effort: int = 0
 ) -> Compressed:
-    """Compress the request's audio at `bandwidth` kbps.
+    """Compress the request's audio at `bandwidth` kbps, with `effort` (`Encoder`).
 
     Wrong parameters are refused before the body is read. Raises as `audio_blocks` and `Compressor`.
     """
     codec = await call.models.for_compression(model, lm)
     codec.config.codebooks_for(bandwidth)
     upload = await call.upload(live)
-    compressor = Compressor(codec, bandwidth, lm, call.runner)
+    compressor = Compressor(codec, bandwidth, lm, call.runner, effort)
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as blocks:
         async for samples in blocks:
@@ -58,7 +63,14 @@ async def compress(
         payload.write(await compressor.finish())
     size = payload.tell()
     payload.seek(0)
-    return Compressed(codec, compressor.header, payload, size, upload.filename)
+    log_warnings(compressor.warnings)
+    return Compressed(codec, compressor.header, payload, size, upload.filename, compressor.warnings)
+
+
+def log_warnings(warnings: Sequence[InputWarning]) -> None:
+    """A line for each."""
+    for warning in warnings:
+        logger.info("audio that effort=1 codes better", warning=warning.code, **warning.values)
 
 
 @asynccontextmanager

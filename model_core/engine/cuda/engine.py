@@ -22,6 +22,7 @@ from ..protocol import (
     check_decode_item,
     check_encode_item,
     states_kept,
+    stretches,
 )
 from .batching import batches_of, continuing, longest_run
 from .capture import same_workspaces
@@ -103,7 +104,7 @@ class CudaEngine:
                 raise InvalidAudioError(f"a block has 1 to {self.block_samples} samples")
             check_encode_item(item, self.config)
             self._check_full(item, item.samples.shape[1] == self.block_samples)
-        return self._in_batches(items, self._encode)
+        return self._in_batches(items, self._encode, lambda item: item.beam)
 
     @torch.inference_mode()
     def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
@@ -116,8 +117,11 @@ class CudaEngine:
                 given["samples"][row, :, :length] = item.samples
                 given["samples"][row, :, length:] = 0
                 given["length"][row] = length
+                given["num_codebooks"][row] = item.num_codebooks
+                if self.config.normalize:
+                    given["least_scale"][row] = item.least_scale
             whole = min(lengths) == self.block_samples
-            self._run(self._encoder, stage, items, whole, searched)
+            self._run(self._encoder, stage, items, whole, searched, items[0].beam)
             codes, scales = stage.outputs["codes"].numpy(), stage.outputs.get("scale")
             return [
                 EncodedBlock(
@@ -158,7 +162,13 @@ class CudaEngine:
             return [samples[row, :, : length * hop].copy() for row, length in enumerate(lengths)]
 
     def _run(
-        self, runner: Runner, stage: Stage, items: Sequence[Item], whole: bool, searched: int = 0
+        self,
+        runner: Runner,
+        stage: Stage,
+        items: Sequence[Item],
+        whole: bool,
+        searched: int = 0,
+        beam: int = 1,
     ) -> None:
         """Run the contents of `stage` and update the streams' states; `whole`: no row is short."""
         continues = continuing(items, self.config.causal)
@@ -168,7 +178,7 @@ class CudaEngine:
             None if goes_on or item.state.is_new else item.state.slots[0]
             for item, goes_on in zip(items, continues, strict=True)
         ]
-        variant = Variant(whole and not self.config.causal, searched)
+        variant = Variant(whole and not self.config.causal, searched, beam)
         after = runner.run(stage, variant, carried, longest_run(continues))
         for item, row in zip(items, after, strict=bool(after)):
             item.state.slots = [row]
@@ -178,11 +188,21 @@ class CudaEngine:
             raise ValueError("a block that is not the last is a full one here")
 
     def _in_batches(
-        self, items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]]
+        self,
+        items: Sequence[Item],
+        run: Callable[[Sequence[Item]], list[Result]],
+        key: Callable[[Item], int] = lambda item: 0,
     ) -> list[Result]:
+        """The items of a batch have one `key`: its rows are the same work."""
         results: dict[int, Result] = {}
         with states_kept(items):
-            for numbers in batches_of(items, self.max_batch, self.config.causal):
-                done = run([items[number] for number in numbers])
-                results.update(zip(numbers, done, strict=True))
+            for turn in stretches(items, self.config.causal, key):
+                alike: dict[int, list[int]] = {}
+                for stretch in turn:
+                    alike.setdefault(key(items[stretch[0]]), []).extend(stretch)
+                for numbers in alike.values():
+                    some = [items[number] for number in numbers]
+                    for batch in batches_of(some, self.max_batch, self.config.causal):
+                        done = run([some[place] for place in batch])
+                        results.update(zip((numbers[place] for place in batch), done, strict=True))
         return [results[number] for number in range(len(items))]

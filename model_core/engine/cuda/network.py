@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...nn.network import EncodecNetwork
+from ...nn.rvq import extend_paths
 from ..modules import Modules
 from ..plan import Convolution, Layer, Residual, decoder_plan
 from .rows import Past, Rows, only_inside, reflect_end, reflected_start, row_norm, windows
@@ -109,6 +110,10 @@ def with_bfloat16_decoder(model: EncodecNetwork) -> EncodecNetwork:
     return model
 
 
+_PATHS = 1 << 15
+"""The most paths that are extended at once: 128 MB of distances."""
+
+
 class Codebooks:
     """All codebooks of a model, `[K, bins, D]`, with the precomputed terms of their search."""
 
@@ -134,6 +139,28 @@ class Codebooks:
             torch.argmin(distance, dim=1, out=codes[book])
             residual = residual - self._entries[codes[book] + book * self._bins]
         return codes.view(count, batch, frames).transpose(0, 1)
+
+    def search_paths(self, latent: Tensor, books: Tensor, most: int, beam: int) -> Tensor:
+        """As `search`, keeping the `beam` best paths after each book. Row b of the batch uses the
+        first `books[b]` of the `most` books; its other codes are 0."""
+        batch, _, frames = latent.shape
+        parts_of = (n for n in range(1, batch + 1) if batch % n == 0)  # all of one shape
+        rows = max(n for n in parts_of if n == 1 or n * frames * beam <= _PATHS)
+        parts = zip(latent.split(rows), books.split(rows), strict=True)
+        return torch.cat([self._paths(part, wanted, most, beam) for part, wanted in parts])
+
+    def _paths(self, latent: Tensor, books: Tensor, most: int, beam: int) -> Tensor:
+        batch, dimension, frames = latent.shape
+        residual = latent.transpose(1, 2).reshape(-1, 1, dimension)
+        entries = self._entries.view(self._count, self._bins, -1)
+        paths = books.new_empty(0, len(residual), 1)
+        codes = books.new_zeros(batch, most, frames)
+        for book in range(most):
+            residual, paths = extend_paths(residual, paths, entries[book], beam)
+            best = paths[..., 0].view(book + 1, batch, frames).transpose(0, 1)
+            ends = (books == book + 1)[:, None, None]
+            codes[:, : book + 1] = torch.where(ends, best, codes[:, : book + 1])
+        return codes
 
     def look_up(self, codes: Tensor, count: Tensor) -> Tensor:
         """`[B, D, T]`: the sum of the entries of `codes` `[B, K, T]` in the first `count` `[B]`

@@ -37,7 +37,10 @@ class Variant:
     """All rows are whole segments (48 kHz model): lengths are ignored."""
 
     num_codebooks: int = 0
-    """For encoding: the number of codebooks to search."""
+    """For encoding: the most codebooks of a row."""
+
+    beam: int = 1
+    """For encoding: the paths that the search keeps."""
 
 
 class Step(ABC):
@@ -72,7 +75,7 @@ class Step(ABC):
         """The input of the first layer, `[B, C, T]`, and what `_write` takes besides."""
 
     @abstractmethod
-    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
+    def _write(self, x: Tensor, held: Tensors, variant: Variant) -> Tensors:
         """The outputs, from that of the last layer."""
 
     def first(self, given: Tensors, whole: bool) -> Tensors:
@@ -116,7 +119,7 @@ class Step(ABC):
             past = Past(held["after"], held["continues"], held["begins"])
         x = (held["out"] + held["into"]).permute(1, 2, 0)
         rows = run_layers(self._plan.after, self._modules, Rows(x, held.get("length")), past)
-        outputs = self._write(rows.x, held, variant.num_codebooks)
+        outputs = self._write(rows.x, held, variant)
         if past is not None:
             end = held["end"].permute(2, 0, 1, 3).flatten(1).to(held["before"].dtype)
             begun = torch.ones_like(end[:, :1])
@@ -133,7 +136,8 @@ class Step(ABC):
 
 class EncodeStep(Step):
     """Samples `[B, C, T]`, of which `length` `[B]` are valid, to codes `[B, K, frames]` and, for a
-    normalising model, scales `[B]`."""
+    normalising model, scales `[B]`, not below `least_scale` `[B]`. Of the codes of a row, the first
+    `num_codebooks` `[B]` count."""
 
     def __init__(self, model: EncodecNetwork):
         config = model.config
@@ -141,25 +145,32 @@ class EncodeStep(Step):
         samples = config.block_samples
         self.inputs = {
             "samples": torch.zeros(1, config.channels, samples, dtype=self._dtype),
+            "num_codebooks": torch.ones(1, dtype=torch.int64),
             "length": torch.full((1,), samples),
             "continues": torch.zeros(1, dtype=torch.bool),
         }
         frames = config.frames(samples)
         self.outputs = {"codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE)}
         if config.normalize:
+            self.inputs["least_scale"] = torch.zeros(1, dtype=self._dtype)
             self.outputs["scale"] = torch.zeros(1, dtype=self._dtype)
 
     def _read(self, given: Tensors) -> tuple[Tensor, Tensors]:
-        x, length = given["samples"], given["length"]
+        x, length, held = given["samples"], given["length"], {"books": given["num_codebooks"]}
         if not self._config.normalize:
-            return x, {}
+            return x, held
         x = only_inside(x, length)
         power = x.mean(dim=1).square().sum(dim=1) / length
-        scale = 1e-8 + power.sqrt()
-        return x / scale[:, None, None], {"scale": scale}
+        scale = torch.maximum(1e-8 + power.sqrt(), given["least_scale"])
+        return x / scale[:, None, None], held | {"scale": scale}
 
-    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
-        codes = self._codebooks.search(x, num_codebooks)
+    def _write(self, x: Tensor, held: Tensors, variant: Variant) -> Tensors:
+        if variant.beam == 1:
+            codes = self._codebooks.search(x, variant.num_codebooks)
+        else:
+            codes = self._codebooks.search_paths(
+                x, held["books"], variant.num_codebooks, variant.beam
+            )
         outputs = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
         if self._config.normalize:
             outputs["scale"] = held["scale"]
@@ -188,5 +199,5 @@ class DecodeStep(Step):
         latent = self._codebooks.look_up(given["codes"].long(), given["num_codebooks"])
         return latent, {"scale": given["scale"]}
 
-    def _write(self, x: Tensor, held: Tensors, num_codebooks: int) -> Tensors:
+    def _write(self, x: Tensor, held: Tensors, variant: Variant) -> Tensors:
         return {"samples": x.to(self._dtype) * held["scale"][:, None, None]}

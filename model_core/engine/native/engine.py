@@ -19,6 +19,7 @@ from ..protocol import (
     check_decode_item,
     check_encode_item,
     states_kept,
+    stretches,
 )
 from .library import NativeLibrary, Piece, Spec
 from .sums import cascade_sum, without_weight_norm
@@ -100,22 +101,29 @@ class NativeEngine:
         for item in items:
             check_encode_item(item, self.config)
         results: dict[int, EncodedBlock] = {}
-        pieces: list[Piece] = []
         with states_kept(items):
-            for numbers in by_stream(items, self.config.causal):
-                stream = [items[number] for number in numbers]
-                samples, scale = _contiguous([item.samples for item in stream], np.float32), None
-                if self.config.normalize:
-                    samples, scale = _normalised(samples, self._root)
-                books = max(item.num_codebooks for item in stream)
-                codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
-                first, state = self._state(stream[0].state, self._native.encoder_state)
-                pieces.append(Piece(samples, codes, state, first, stream[-1].last))
-                sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
-                for number, item, part in zip(numbers, stream, _cut(codes, sizes), strict=True):
-                    results[number] = EncodedBlock(part[: item.num_codebooks], scale)
-            self._native.encode(pieces, threads or self.threads)
+            for turn in stretches(items, self.config.causal, _search):
+                pieces: list[Piece] = []
+                for numbers in turn:
+                    stream = [items[number] for number in numbers]
+                    piece, blocks = self._encoded(stream)
+                    pieces.append(piece)
+                    results.update(zip(numbers, blocks, strict=True))
+                self._native.encode(pieces, threads or self.threads)
         return [results[number] for number in range(len(items))]
+
+    def _encoded(self, stream: list[EncodeItem]) -> tuple[Piece, list[EncodedBlock]]:
+        """The work of items that follow one another, and where its results will be."""
+        samples, scale = _contiguous([item.samples for item in stream], np.float32), None
+        if self.config.normalize:
+            samples, scale = _normalised(samples, stream[0].least_scale, self._root)
+        books = max(item.num_codebooks for item in stream)
+        codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
+        first, state = self._state(stream[0].state, self._native.encoder_state)
+        piece = Piece(samples, codes, state, first, stream[-1].last, beam=stream[0].beam)
+        sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
+        parts = zip(stream, _cut(codes, sizes), strict=True)
+        return piece, [EncodedBlock(part[: item.num_codebooks], scale) for item, part in parts]
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`. Raises as `check_decode_item`."""
@@ -154,12 +162,20 @@ def flat_weights(config: ModelConfig, state: StateDict) -> np.ndarray:
     return np.concatenate([state[n].ravel() for n in weight_shapes(config)], dtype=np.float32)
 
 
-def _normalised(samples: np.ndarray, root: Callable[[float], float]) -> tuple[np.ndarray, float]:
+def _search(item: EncodeItem) -> tuple[int, int]:
+    """What items have in common that are searched together. Greedy, fewer codebooks are the first
+    of more; with a beam they are not."""
+    return item.beam, item.num_codebooks if item.beam > 1 else 0
+
+
+def _normalised(
+    samples: np.ndarray, least: float, root: Callable[[float], float]
+) -> tuple[np.ndarray, float]:
     """`EncodecNetwork.normalised` of one segment `[C, n]`, with the same bits: the scale stands
     in the file."""
     mono = samples.sum(axis=0) / np.float32(len(samples))
     power = cascade_sum(mono * mono) / np.float32(len(mono))
-    scale = np.float32(1e-8) + np.float32(root(float(power)))
+    scale = max(np.float32(1e-8) + np.float32(root(float(power))), np.float32(least))
     return samples / scale, float(scale)
 
 

@@ -73,6 +73,7 @@ class Piece(ctypes.Structure):
         ("state", ctypes.c_void_p),
         ("scale", ctypes.c_float),
         ("books", ctypes.c_int32),
+        ("beam", ctypes.c_int32),
         ("first", ctypes.c_int32),
         ("last", ctypes.c_int32),
         ("sample_count", ctypes.c_int64),
@@ -87,6 +88,7 @@ class Piece(ctypes.Structure):
         first: bool,
         last: bool,
         scale: float = 1.0,
+        beam: int = 1,
     ):
         """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
         super().__init__(
@@ -95,6 +97,7 @@ class Piece(ctypes.Structure):
             state=None if state is None else state.ctypes.data,
             scale=scale,
             books=codes.shape[0],
+            beam=beam,
             first=first,
             last=last,
             sample_count=samples.shape[1],

@@ -197,6 +197,22 @@ def test_company_rows_and_threads_change_no_bit(name: str, precision: Precision)
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_beam_is_captured_and_near_that_of_the_cpu(name: str) -> None:
+    """Beside rows of other efforts."""
+    engine, cpu = full_engine(name), TorchEngine(full_model(name))
+    x = streams(name)[1]
+    items = [EncodeItem(x, BOOKS, True, effort=effort) for effort in (1, 0, 3, 1)]
+    found = engine.encode(items)
+    assert engine.captured
+    assert_equal(found[:1], found[3:])
+    for item, block in zip(items, found, strict=True):
+        (alone,) = engine.encode([item])
+        np.testing.assert_array_equal(alone.codes, block.codes)
+        (expected,) = cpu.encode([item])
+        assert (block.codes == expected.codes).all(axis=0).mean() > 0.97
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_other_bandwidths_beside_it_change_no_bit(name: str) -> None:
     engine = full_engine(name)
     stream = streams(name)[1]

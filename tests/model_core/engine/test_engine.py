@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, EngineOptions, StreamState
+from model_core.engine import (
+    BEAMS,
+    DecodeItem,
+    EncodedBlock,
+    EncodeItem,
+    EngineOptions,
+    StreamState,
+)
 from model_core.engine.torch_engine import TorchEngine
 from tests.peers import Peers, signal
 
@@ -44,6 +51,26 @@ def test_a_stream_of_blocks_is_the_whole_audio(peers: Peers, length: int) -> Non
     audio = _decode_stream(engine, codes)
     assert audio.shape == expected.shape
     assert np.abs(audio - expected).max() <= 1e-12 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_a_beam_over_blocks_is_that_over_the_whole_audio(peers: Peers, effort: int) -> None:
+    model = peers.pair("encodec_24khz", torch.float64).ours
+    engine = TorchEngine(model)
+    x = signal(1, 60_123, 24_000, seed=effort).numpy()
+    whole = engine.encode([EncodeItem(x, 8, True, effort=effort)])[0].codes
+    state = StreamState()
+    blocks = engine.encode(
+        [
+            EncodeItem(x[:, start:stop], 8, stop == x.shape[1], state, effort)
+            for start, stop in _cut(x.shape[1], engine.block_samples)
+        ]
+    )
+    np.testing.assert_array_equal(np.concatenate([b.codes for b in blocks], axis=1), whole)
+    latent = model.encoder(torch.from_numpy(x)[None].double())
+    np.testing.assert_array_equal(
+        model.quantizer.encode_with(latent, 8, BEAMS[effort])[:, 0].numpy(), whole
+    )
 
 
 def test_the_models_own_weights_stay_as_they_are(peers: Peers) -> None:

@@ -4,7 +4,7 @@ import encodec.quantization
 import pytest
 import torch
 
-from model_core.nn.rvq import ResidualVectorQuantizer, nearest
+from model_core.nn.rvq import ResidualVectorQuantizer, beam_search, nearest
 from tests.peers import NAMES, Peers
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
@@ -46,6 +46,42 @@ def test_fewer_codes_are_the_first_ones(peers: Peers) -> None:
     codes = quantizer.encode_with(latent, 32)
     for count in (1, 2, 7, 31):
         assert torch.equal(quantizer.encode_with(latent, count), codes[:count])
+
+
+def _best_by_hand(
+    sample: torch.Tensor, codebooks: list[torch.Tensor], beam: int
+) -> tuple[int, ...]:
+    """All extensions of the kept paths, sorted by the error of their sum."""
+    paths: list[tuple[int, ...]] = [()]
+    for centres in codebooks:
+        longer = [(*path, code) for path in paths for code in range(len(centres))]
+        sums = [sum(codebooks[k][c] for k, c in enumerate(path)) for path in longer]
+        errors = [float((sample - total).square().sum()) for total in sums]
+        paths = [longer[i] for i in sorted(range(len(longer)), key=errors.__getitem__)[:beam]]
+    return paths[0]
+
+
+@pytest.mark.parametrize("beam", [2, 3, 16, 400])
+def test_a_beam_keeps_the_best_paths_by_the_error_of_their_sum(beam: int) -> None:
+    generator = torch.Generator().manual_seed(beam)
+    codebooks = [
+        torch.randn(7, 3, generator=generator, dtype=torch.float64) / 2**k for k in range(3)
+    ]
+    samples = 2 * torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    codes = beam_search(samples, codebooks, beam)
+    expected = [_best_by_hand(sample, codebooks, beam) for sample in samples]
+    assert codes.T.tolist() == [list(path) for path in expected]
+
+
+def test_wider_beams_come_nearer(peers: Peers) -> None:
+    quantizer = peers.pair("encodec_24khz").ours.quantizer
+    latent = torch.randn(1, 128, 50, generator=torch.Generator().manual_seed(7))
+    greedy, *beams = (quantizer.encode_with(latent, 8, beam) for beam in (1, 4, 8, 16))
+    errors = [
+        float((quantizer.decode(codes) - latent).square().sum()) for codes in (greedy, *beams)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0]
 
 
 def test_names_and_shapes_of_the_tensors_are_the_references() -> None:

@@ -26,6 +26,7 @@ struct EncodecJob {
     float* state;
     float scale;           // factor of the samples at the end (decode)
     int32_t books;
+    int32_t beam;          // paths that the search keeps (encode)
     int32_t first, last;
     int64_t sample_count;  // encode
     int64_t frames;

@@ -181,7 +181,8 @@ class SegmentWorker : public BlockWorker<T> {
         rows_.resize(static_cast<size_t>(x_.rows) * x_.channels + LANES);
         x_.copy(0, x_.rows, rows_.get());
         if (net_.encoder)
-            net_.quantizer.encode(rows_.get(), x_.rows, job.books, job.codes, job.frames, scores_);
+            net_.quantizer.encode(rows_.get(), x_.rows, job.books, job.beam, job.codes, job.frames,
+                                  search_);
         else
             from_rows(job, x_.rows, 0, x_.rows, x_.channels, rows_.get());
     }
@@ -281,5 +282,6 @@ class SegmentWorker : public BlockWorker<T> {
     const NormedNetwork<T>& net_;
     Activations x_, hidden_, skip_, back_;
     Buffer<T> scratch_, row_;
-    Floats rows_, scores_;
+    Floats rows_;
+    SearchMemory search_;
 };

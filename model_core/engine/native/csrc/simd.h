@@ -7,6 +7,10 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
 constexpr int PANEL_VECTORS = 2;  // columns of a panel, in vectors
@@ -52,6 +56,19 @@ static INLINE Vec choose(IntVec mask, Vec yes, Vec no) {
 }
 static INLINE Vec larger(Vec a, Vec b) { return choose(a > b, a, b); }
 static INLINE Vec smaller(Vec a, Vec b) { return choose(a < b, a, b); }
+
+// Whether a lane of a comparison's result is set.
+static INLINE bool any(IntVec mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask), reinterpret_cast<__m512i>(mask));
+#elif defined(__AVX__)
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(mask));
+#else
+    int32_t set = 0;
+    for (int i = 0; i < LANES; i++) set |= mask[i];
+    return set;
+#endif
+}
 
 static INLINE float sum(Vec v) {
     float lanes[LANES];

@@ -113,6 +113,43 @@ def test_company_and_rows_change_no_bit(name: str) -> None:
             np.testing.assert_array_equal(audio, heard[i])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_other_efforts_beside_it_change_no_bit(name: str) -> None:
+    """And other numbers of codebooks; in several streams and in one."""
+    engine = CudaEngine(narrow_model(name, torch.float32), "cpu", EngineOptions(max_batch=4))
+    rate = engine.config.sample_rate
+    x, other = streams_of(engine.model, [rate, rate - 5000])
+    wanted = [(8, 1), (8, 0), (4, 1), (2, 3)]
+    alone = [engine.encode([EncodeItem(x, k, True, effort=effort)])[0] for k, effort in wanted]
+    items = [EncodeItem(x, k, True, effort=effort) for k, effort in wanted]
+    items.insert(1, EncodeItem(other, 8, True, effort=3))
+    found = engine.encode(items)
+    for block, expected in zip([found[0], *found[2:]], alone, strict=True):
+        np.testing.assert_array_equal(block.codes, expected.codes)
+        assert block.scale == expected.scale
+    assert (alone[0].codes != alone[1].codes).any()
+    assert (alone[0].codes[:4] != alone[2].codes).any()
+
+
+def test_a_stream_may_change_its_effort_in_a_call() -> None:
+    engine = CudaEngine(
+        narrow_model("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2)
+    )
+    (x,) = streams_of(engine.model, [4 * 24_000])
+    seconds = np.split(x, 4, axis=1)
+    efforts = [1, 1, 0, 1]
+    results = []
+    for sizes in ([4], [1, 1, 1, 1]):
+        state = StreamState()
+        items = iter(
+            EncodeItem(second, 4, n == 3, state, effort)
+            for n, (second, effort) in enumerate(zip(seconds, efforts, strict=True))
+        )
+        blocks = [b for size in sizes for b in engine.encode([next(items) for _ in range(size)])]
+        results.append(np.concatenate([block.codes for block in blocks], axis=1))
+    np.testing.assert_array_equal(results[0], results[1])
+
+
 def test_blocks_of_one_stream_follow_each_other_in_a_call() -> None:
     engine = CudaEngine(
         narrow_model("encodec_24khz", torch.float32), "cpu", EngineOptions(max_batch=2)

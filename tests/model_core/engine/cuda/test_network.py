@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from model_core.engine import EngineOptions
-from model_core.engine.cuda import CudaEngine
+from model_core.engine.cuda import CudaEngine, network
 from model_core.engine.cuda.network import Codebooks
 from model_core.model import load_model
 from tests.model_core.engine.narrow import decode_items, encode_items, narrow_model, streams_of
@@ -25,6 +25,23 @@ def test_the_search_is_that_of_the_network() -> None:
     for count in (1, 8, model.config.num_codebooks):
         expected = model.quantizer.encode_with(latent, count).transpose(0, 1)
         assert torch.equal(codebooks.search(latent, count), expected)
+
+
+def test_a_beam_is_that_of_the_network_for_any_number_of_books_in_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In float64 every code, in one piece and in several."""
+    model = narrow_model("encodec_24khz", torch.float64)
+    latent = torch.randn(4, model.config.dimension, 20, dtype=torch.float64)
+    codebooks, books = Codebooks(model), torch.tensor([1, 2, 8, 5])
+    for most in (network._PATHS, 20 * 8):
+        monkeypatch.setattr(network, "_PATHS", most)
+        for beam in (4, 8):
+            found = codebooks.search_paths(latent, books, 8, beam)
+            for row, count in enumerate(books.tolist()):
+                expected = model.quantizer.encode_with(latent[row : row + 1], count, beam)
+                assert torch.equal(found[row, :count], expected[:, 0])
+                assert not found[row, count:].any()
 
 
 def test_of_equal_entries_the_first_is_found() -> None:

@@ -11,6 +11,7 @@ import torch
 from model_core.checkpoints.load import state_of, weights_of
 from model_core.config import CONFIGS
 from model_core.engine import (
+    BEAMS,
     DecodeItem,
     EncodedBlock,
     EncodeItem,
@@ -21,6 +22,7 @@ from model_core.engine import (
 from model_core.engine.cuda import CudaEngine
 from model_core.engine.native.engine import flat_weights
 from model_core.engine.native.library import BUILDS, NativeLibrary, Spec, find_library
+from model_core.engine.torch_engine import TorchEngine
 from model_core.errors import EncodecError, InvalidAudioError
 from model_core.model import EncodecModel
 from model_core.nn.conv import fold_weight_norm
@@ -163,6 +165,102 @@ def test_company_changes_no_bit(peers: Peers, library: NativeLibrary, name: str)
         sounds = shared.decode([DecodeItem(block, last=True) for block in alone])
         for samples, sound in zip(heard, sounds, strict=True):
             np.testing.assert_array_equal(samples, sound)
+
+
+def _error(model: EncodecModel, latent: torch.Tensor, codes: np.ndarray) -> float:
+    return float((latent - model.quantizer.decode(torch.from_numpy(codes)[:, None])).square().sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("effort", [1, 2, 3])
+def test_the_search_with_a_beam_is_that_of_the_network(
+    peers: Peers, library: NativeLibrary, name: str, effort: int
+) -> None:
+    model = peers.pair(name).ours
+    config = model.config
+    engine = NativeEngine(weights_of(model), library)
+    x = signal(config.channels, 20_000, config.sample_rate, seed=effort)
+    normalised, _ = model.normalised(x[None])
+    with torch.no_grad():
+        latent = model.encoder(normalised)
+    for books in (1, 2, 8):
+        item = EncodeItem(x.numpy(), books, last=True, effort=effort)
+        codes = engine.encode([item])[0].codes
+        expected = model.quantizer.encode_with(latent, books, BEAMS[effort])[:, 0].numpy()
+        assert _first_differences(codes, expected) <= max(1, 0.01 * codes.shape[1])
+        assert _error(model, latent, codes) == pytest.approx(
+            _error(model, latent, expected), rel=1e-3
+        )
+
+
+def test_company_cuts_and_threads_change_no_bit_with_a_beam(
+    peers: Peers, library: NativeLibrary
+) -> None:
+    """Other efforts and numbers of codebooks beside it and in the same stream."""
+    model = peers.pair("encodec_24khz").ours
+    x = signal(1, 3 * 24_000 + 77, 24_000, seed=5).numpy()
+    one = NativeEngine(weights_of(model), library)
+    wanted = [(4, 1), (4, 3), (8, 1), (8, 0)]
+    alone = [
+        one.encode([EncodeItem(x, books, True, effort=effort)])[0].codes for books, effort in wanted
+    ]
+    assert (alone[0] != alone[1]).any()
+    assert (alone[0] != alone[2][:4]).any()
+    for threads in (1, 2):
+        engine = NativeEngine(weights_of(model), library, EngineOptions(threads=threads))
+        streams = [
+            [
+                EncodeItem(x[:, a:b], books, b == x.shape[1], state, effort)
+                for a, b in itertools.pairwise([0, 6400, 24_000, 70_400, x.shape[1]])
+            ]
+            for (books, effort), state in ((settings, StreamState()) for settings in wanted)
+        ]
+        blocks = engine.encode([item for items in zip(*streams, strict=True) for item in items])
+        for number, codes in enumerate(alone):
+            found = np.concatenate([block.codes for block in blocks[number :: len(wanted)]], axis=1)
+            np.testing.assert_array_equal(found, codes)
+        mixed = [
+            EncodeItem(x[:, a:b], books, b == x.shape[1], state, effort)
+            for state in [StreamState()]
+            for (a, b), (books, effort) in zip(
+                itertools.pairwise([0, 24_000, 48_000, 70_400, x.shape[1]]), wanted, strict=True
+            )
+        ]
+        places = np.split(np.arange(alone[0].shape[1]), [75, 150, 220])
+        for block, codes, frames in zip(engine.encode(mixed), alone, places, strict=True):
+            np.testing.assert_array_equal(block.codes, codes[:, frames])
+
+
+def test_what_is_not_finite_still_has_codes(best: NativeLibrary) -> None:
+    """Samples that overflow the network."""
+    engine = NativeEngine(weights_of(narrow("encodec_24khz", 4)), best)
+    x = np.full((1, 4000), 3e38, np.float32)
+    codes = engine.encode([EncodeItem(x, 4, True, effort=1)])[0].codes
+    assert ((codes >= 0) & (codes < 1024)).all()
+
+
+def test_a_scale_is_not_below_the_least(peers: Peers, best: NativeLibrary) -> None:
+    model = peers.pair("encodec_48khz").ours
+    x = signal(2, 20_000, 48_000, seed=1).numpy()
+    x[1] = -x[0]
+    engines = (
+        NativeEngine(weights_of(model), best),
+        TorchEngine(model),
+        CudaEngine(model, "cpu", EngineOptions(max_batch=2)),
+    )
+    for engine in engines:
+        items = [EncodeItem(x, 2, True, least_scale=least) for least in (0.0, 0.1)]
+        cancelled, bounded = engine.encode(items)
+        assert cancelled.scale == pytest.approx(1e-8)
+        assert bounded.scale == np.float32(0.1)
+        assert (bounded.codes != cancelled.codes).any()
+
+
+@pytest.mark.parametrize("effort", [-1, 4])
+def test_an_effort_that_there_is_not_is_refused(best: NativeLibrary, effort: int) -> None:
+    engine = NativeEngine(weights_of(narrow("encodec_24khz", 4)), best)
+    with pytest.raises((ValueError, IndexError)):
+        engine.encode([EncodeItem(np.zeros((1, 3200), np.float32), 2, True, effort=effort)])
 
 
 @pytest.mark.parametrize("threads", [1, 2])
