@@ -10,6 +10,8 @@ from .compressing import Compressor, Encoder
 from .corrections import InputWarning
 from .decompressing import Decompressor
 from .seeking import ChunkDecompressor
+from .stored import Stored, Stored0, Stored1, open_stored
+from .transcoding import transcode
 from .work import Runner, Task, Work, iterate_now, run_now
 
 __all__ = [
@@ -23,8 +25,13 @@ __all__ = [
     "LanguageModel",
     "Recording",
     "Runner",
+    "Stored",
+    "Stored0",
+    "Stored1",
     "Task",
     "Work",
     "iterate_now",
+    "open_stored",
     "run_now",
+    "transcode",
 ]

@@ -11,6 +11,7 @@ from ..engine import EncodedBlock
 from ..entropy import ARITHMETIC
 from .codec import Codec
 from .compressing import Encoder
+from .corrections import InputWarning
 from .work import INLINE, Runner, Work
 
 _LM_CHUNK_SECONDS = 4
@@ -109,10 +110,11 @@ class ChunkCompressor:
         bandwidth: float,
         lm: bool = False,
         runner: Runner = INLINE,
+        effort: int = 0,
         recording: Recording = Recording(),
         chunk: int | None = None,
     ):
-        """`chunk`: as in `ecdc.v1.Header`; see `new_header`.
+        """`effort`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
@@ -120,7 +122,12 @@ class ChunkCompressor:
         books = codec.config.codebooks_for(bandwidth)
         self.header = new_header(codec, books, lm, recording, chunk)
         self._packer = ChunkPacker(codec, self.header, runner)
-        self._encoder = Encoder(codec, books, runner)
+        self._encoder = Encoder(codec, books, runner, effort)
+
+    @property
+    def warnings(self) -> list[InputWarning]:
+        """As `Encoder`, once the stream has ended."""
+        return self._encoder.warnings
 
     @property
     def samples(self) -> int:

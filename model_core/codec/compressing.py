@@ -1,5 +1,6 @@
 """Samples to codes, and codes to the payload of an `.ecdc` file."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -115,51 +116,25 @@ def _check(samples: np.ndarray, channels: int) -> None:
         )
 
 
-class Compressor:
-    """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks."""
+class Packer:
+    """Encoded blocks in, the payload of a version 0 file out; `runner` runs the language model."""
 
-    def __init__(
-        self,
-        codec: Codec,
-        bandwidth: float,
-        lm: bool = False,
-        runner: Runner = INLINE,
-        effort: int = 0,
-    ):
-        """Raises `UnsupportedBandwidthError`, `WeightsUnavailableError` for want of an LM, and
-        `ValueError` for an effort that there is not (see `Encoder`)."""
+    def __init__(self, codec: Codec, num_codebooks: int, lm: bool, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` for want of a language model."""
         self._codec = codec
-        self._num_codebooks = codec.config.codebooks_for(bandwidth)
+        self._num_codebooks = num_codebooks
         self._lm = codec.require_lm() if lm else None
         self._runner = runner
-        self._encoder = Encoder(codec, self._num_codebooks, runner, effort)
         self._packer = BitPacker(codec.config.bits_per_codebook)
         self._lm_encoder: LMEncoder | None = None
 
-    @property
-    def header(self) -> Header:
-        """The header for the samples pushed so far."""
+    def header(self, samples: int) -> Header:
+        """Of a file of so many samples."""
         name = self._codec.name if self._lm is None else self._lm.name
-        lm = self._lm is not None
-        return Header(name, self._encoder.samples, self._num_codebooks, lm)
+        return Header(name, samples, self._num_codebooks, self._lm is not None)
 
-    @property
-    def warnings(self) -> list[InputWarning]:
-        """As `Encoder`, once the stream has ended."""
-        return self._encoder.warnings
-
-    async def push(self, samples: np.ndarray) -> bytes:
-        """Take samples float32 `[C, n]`; returns payload bytes."""
-        return await self._payload(await self._encoder.push(samples))
-
-    async def finish(self) -> bytes:
-        """End the stream; returns its last payload bytes."""
-        payload = await self._payload(await self._encoder.finish())
-        if self._codec.config.segment is None:
-            payload += self._end_segment()
-        return payload
-
-    async def _payload(self, blocks: list[EncodedBlock]) -> bytes:
+    async def push(self, blocks: Sequence[EncodedBlock]) -> bytes:
+        """Take blocks: segments, or codes of a causal model; returns payload bytes."""
         parts: list[bytes] = []
         for block in blocks:
             if block.scale is not None:
@@ -187,3 +162,43 @@ class Compressor:
             return self._packer.flush()
         coded, self._lm_encoder = self._lm_encoder.finish(), None
         return coded
+
+    def finish(self) -> bytes:
+        """End the payload; returns its last bytes."""
+        return self._end_segment() if self._codec.config.segment is None else b""
+
+
+class Compressor:
+    """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        bandwidth: float,
+        lm: bool = False,
+        runner: Runner = INLINE,
+        effort: int = 0,
+    ):
+        """Raises `UnsupportedBandwidthError`, `WeightsUnavailableError` for want of an LM, and
+        `ValueError` for an effort that there is not (see `Encoder`)."""
+        books = codec.config.codebooks_for(bandwidth)
+        self._packer = Packer(codec, books, lm, runner)
+        self._encoder = Encoder(codec, books, runner, effort)
+
+    @property
+    def header(self) -> Header:
+        """The header for the samples pushed so far."""
+        return self._packer.header(self._encoder.samples)
+
+    @property
+    def warnings(self) -> list[InputWarning]:
+        """As `Encoder`, once the stream has ended."""
+        return self._encoder.warnings
+
+    async def push(self, samples: np.ndarray) -> bytes:
+        """Take samples float32 `[C, n]`; returns payload bytes."""
+        return await self._packer.push(await self._encoder.push(samples))
+
+    async def finish(self) -> bytes:
+        """End the stream; returns its last payload bytes."""
+        return await self._packer.push(await self._encoder.finish()) + self._packer.finish()

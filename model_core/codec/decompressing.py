@@ -17,6 +17,45 @@ if TYPE_CHECKING:
     from .entropy import LMDecoder
 
 
+class PayloadReader:
+    """The codes of a version 0 payload, forwards; `runner` runs the language model."""
+
+    def __init__(self, codec: Codec, header: Header, payload: BinaryIO, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` if the language model that the file needs is missing."""
+        self._codec = codec
+        self._header = header
+        self._payload = payload
+        self._runner = runner
+        self.lm = codec.lm_of(header.model) if header.lm else None
+        self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
+        self._lm_decoder: LMDecoder | None = None
+
+    async def segment(self, segment: Segment) -> EncodedBlock:
+        """The next segment. Raises `TruncatedBitstreamError` or `BitstreamError`."""
+        scale = read_scale(self._payload)
+        codes = await self.codes(segment.frames)
+        self._unpacker = BitUnpacker(self._codec.config.bits_per_codebook)
+        self._lm_decoder = None
+        return EncodedBlock(codes, scale)
+
+    async def codes(self, frames: int) -> np.ndarray:
+        """The next codes `[K, frames]` of the segment, or of the stream. Raises as `segment`."""
+        codes: np.ndarray
+        if self.lm is None:
+            count = frames * self._header.num_codebooks
+            self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
+            return self._unpacker.pull(count).reshape(frames, self._header.num_codebooks).T
+        cost = frames / self._codec.config.frame_rate
+        item = partial(self._decode_with, self.lm, frames)
+        (codes,) = await self._runner.run([Work(self._codec.lm_decode_task, item, cost)])
+        return codes
+
+    def _decode_with(self, lm: LanguageModel, frames: int) -> np.ndarray:
+        if self._lm_decoder is None:
+            self._lm_decoder = lm.decoder(self._header.num_codebooks, self._payload)
+        return self._lm_decoder.decode(frames)
+
+
 class Decompressor:
     """Payload bytes in, samples out; exactly as many as the header says. `runner` runs the
     networks."""
@@ -25,17 +64,14 @@ class Decompressor:
         """Raises `WeightsUnavailableError` if the language model that the file needs is missing."""
         self._codec = codec
         self._header = header
-        self._payload = payload
         self._runner = runner
-        self._lm = codec.lm_of(header.model) if header.lm else None
+        self._reader = PayloadReader(codec, header, payload, runner)
         self._left = header.audio_length
         self._segments = segments(codec.config, header.audio_length)
         self._overlap = OverlapAdd(codec.config.segment_stride or 1)
         self._state = StreamState()
         self._frames_left = codec.config.frames(header.audio_length)
         self._blocks_at_once = 1  # at first, so that the first one is there sooner
-        self._unpacker = BitUnpacker(codec.config.bits_per_codebook)
-        self._lm_decoder: LMDecoder | None = None
 
     async def blocks(self) -> AsyncIterator[np.ndarray]:
         """The samples float32 `[C, n]`, block by block.
@@ -60,18 +96,18 @@ class Decompressor:
         while self._frames_left and len(works) < self._blocks_at_once:
             frames = min(self._frames_left, engine.block_frames)
             self._frames_left -= frames
-            codes = await self._codes(frames)
+            codes = await self._reader.codes(frames)
             item = DecodeItem(EncodedBlock(codes), last=not self._frames_left, state=self._state)
             works.append(self._work(item))
-        if self._lm is None:  # else decoding the codes takes longer than the network does
+        if self._reader.lm is None:  # else decoding the codes takes longer than the network does
             self._blocks_at_once = min(2 * self._blocks_at_once, engine.blocks_at_once)
         return np.concatenate(await self._runner.run(works, in_order=True), axis=1)
 
     async def _next_segments(self) -> np.ndarray:
         # With a language model, decoding the codes takes longer than the network does.
-        count = self._codec.engine.max_batch if self._lm is None else 1
+        count = self._codec.engine.max_batch if self._reader.lm is None else 1
         ahead = list(islice(self._segments, count))
-        blocks = [await self._read_segment(segment) for segment in ahead]
+        blocks = [await self._reader.segment(segment) for segment in ahead]
         works = [self._work(DecodeItem(block, last=True)) for block in blocks]
         decoded = await self._runner.run(works)
         joined = []
@@ -79,30 +115,6 @@ class Decompressor:
             last = segment.offset + self._overlap.stride >= self._header.audio_length
             joined.append(self._overlap.push(samples, last))
         return np.concatenate(joined, axis=1)
-
-    async def _read_segment(self, segment: Segment) -> EncodedBlock:
-        scale = read_scale(self._payload)
-        codes = await self._codes(segment.frames)
-        self._unpacker = BitUnpacker(self._codec.config.bits_per_codebook)
-        self._lm_decoder = None
-        return EncodedBlock(codes, scale)
-
-    async def _codes(self, frames: int) -> np.ndarray:
-        """The next codes `[K, frames]` of the segment."""
-        codes: np.ndarray
-        if self._lm is None:
-            count = frames * self._header.num_codebooks
-            self._unpacker.feed(read_exactly(self._payload, self._unpacker.missing(count)))
-            return self._unpacker.pull(count).reshape(frames, self._header.num_codebooks).T
-        cost = frames / self._codec.config.frame_rate
-        item = partial(self._decode_with, self._lm, frames)
-        (codes,) = await self._runner.run([Work(self._codec.lm_decode_task, item, cost)])
-        return codes
-
-    def _decode_with(self, lm: LanguageModel, frames: int) -> np.ndarray:
-        if self._lm_decoder is None:
-            self._lm_decoder = lm.decoder(self._header.num_codebooks, self._payload)
-        return self._lm_decoder.decode(frames)
 
     def _work(self, item: DecodeItem) -> Work:
         cost = item.block.codes.shape[1] / self._codec.config.frame_rate

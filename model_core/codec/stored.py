@@ -1,0 +1,180 @@
+"""A compressed file of either version, in a file object that can seek."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from ..ecdc import Header, read_header, segments
+from ..ecdc.header import version_of
+from ..ecdc.v1 import ChunkFile
+from ..engine import EncodedBlock
+from ..errors import TruncatedBitstreamError
+from .chunk_reader import ChunkReader
+from .codec import Codec
+from .decompressing import Decompressor, PayloadReader
+from .seeking import ChunkDecompressor
+from .work import INLINE, Runner
+
+_BLOCK_FRAMES = 1024  # of a causal model's codes
+
+
+@dataclass(frozen=True)
+class Stored0:
+    """A version 0 file."""
+
+    header: Header
+    payload: BinaryIO
+    begin: int
+    """Of the payload, in its file object."""
+    payload_bytes: int
+
+    version = 0
+
+    @property
+    def prefix(self) -> bytes:
+        """What the file has before what `payload` holds."""
+        return self.header.to_bytes()
+
+    @property
+    def model(self) -> str:
+        """As headers call it."""
+        return self.header.model
+
+    @property
+    def num_codebooks(self) -> int:
+        return self.header.num_codebooks
+
+    @property
+    def lm(self) -> bool:
+        """Whether a language model coded it."""
+        return self.header.lm
+
+    @property
+    def samples(self) -> int:
+        """Of the audio, at the model's rate."""
+        return self.header.audio_length
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.prefix) + self.payload_bytes
+
+    def audio(
+        self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[np.ndarray]:
+        """The samples float32 `[C, n]` from `start` up to `end`. All before `end` is decoded: the
+        decoder remembers it. Raises as `Decompressor`."""
+        self.payload.seek(self.begin)
+        blocks = Decompressor(codec, self.header, self.payload, runner).blocks()
+        return _part(blocks, start, self.samples if end is None else end)
+
+    async def codes(self, codec: Codec, runner: Runner = INLINE) -> AsyncGenerator[EncodedBlock]:
+        """The codes of segments, or of some frames at a time of a causal model."""
+        self.payload.seek(self.begin)
+        reader = PayloadReader(codec, self.header, self.payload, runner)
+        if codec.config.segment is not None:
+            for segment in segments(codec.config, self.samples):
+                yield await reader.segment(segment)
+            return
+        left = codec.config.frames(self.samples)
+        while left:
+            some = min(left, _BLOCK_FRAMES)
+            left -= some
+            yield EncodedBlock(await reader.codes(some))
+
+
+@dataclass(frozen=True)
+class Stored1:
+    """A version 1 file."""
+
+    file: ChunkFile
+    payload: BinaryIO
+    """All of it."""
+    payload_bytes: int
+
+    version = 1
+    begin = 0
+    prefix = b""
+
+    @property
+    def model(self) -> str:
+        """As headers call it."""
+        return self.file.header.model
+
+    @property
+    def num_codebooks(self) -> int:
+        return self.file.header.num_codebooks
+
+    @property
+    def lm(self) -> bool:
+        """Whether a language model coded it."""
+        return self.file.header.lm > 0
+
+    @property
+    def samples(self) -> int:
+        """Of the audio, at the model's rate."""
+        return self.file.samples
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self.payload_bytes
+
+    def audio(
+        self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[np.ndarray]:
+        """The samples float32 `[C, n]` from `start` up to `end`. Raises as `ChunkDecompressor`."""
+        return ChunkDecompressor(codec, self.file, runner).blocks(start, end)
+
+    async def codes(self, codec: Codec, runner: Runner = INLINE) -> AsyncGenerator[EncodedBlock]:
+        """The codes of segments, or of some frames at a time of a causal model."""
+        reader = ChunkReader(codec, self.file, runner)
+        if codec.config.segment is not None:
+            for number in range(len(self.file)):
+                for block in await reader.segments(number * self.file.header.chunk):
+                    yield block
+            return
+        frames = codec.config.frames(self.samples)
+        for begin in range(0, frames, _BLOCK_FRAMES):
+            yield EncodedBlock(await reader.frames(begin, min(frames, begin + _BLOCK_FRAMES)))
+
+
+Stored = Stored0 | Stored1
+
+
+def open_stored(fo: BinaryIO) -> Stored:
+    """The file that is all of `fo`. Raises `BitstreamError`, `TruncatedBitstreamError` for a
+    version 1 file without its end."""
+    fo.seek(0)
+    version = version_of(fo.read(5))
+    fo.seek(0)
+    if version == 1:
+        return stored_chunks(fo)
+    header = read_header(fo)
+    begin = fo.tell()
+    return Stored0(header, fo, begin, fo.seek(0, 2) - begin)
+
+
+def stored_chunks(fo: BinaryIO) -> Stored1:
+    """As `open_stored`, for version 1."""
+    file = ChunkFile(fo)
+    if not file.complete:
+        raise TruncatedBitstreamError("the file has no end: it still grows, or was cut off")
+    return Stored1(file, fo, fo.seek(0, 2))
+
+
+async def _part(
+    blocks: AsyncIterator[np.ndarray], start: int, end: int
+) -> AsyncGenerator[np.ndarray]:
+    place = 0
+    async with aclosing(blocks):  # type: ignore[type-var]
+        async for samples in blocks:
+            part = samples[:, max(0, start - place) : max(0, end - place)]
+            place += samples.shape[1]
+            if part.shape[1]:
+                yield part
+            if place >= end:
+                return

@@ -1,0 +1,79 @@
+"""Files to other files without running the networks: another version, fewer codebooks, with a
+language model or without."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from ..engine import EncodedBlock
+from ..errors import UnsupportedBandwidthError
+from .chunked import ChunkPacker, Recording, new_header
+from .codec import Codec
+from .compressing import Packer
+from .stored import Stored, Stored1
+from .work import INLINE, Runner
+
+
+async def transcode(
+    codec: Codec,
+    stored: Stored,
+    version: int,
+    num_codebooks: int,
+    lm: bool,
+    runner: Runner = INLINE,
+) -> AsyncGenerator[bytes]:
+    """The bytes of `stored` as a file of `version`, with its first `num_codebooks` codebooks, coded
+    with the language model or not.
+
+    What only version 1 can say is kept from version 1 to version 1. Raises
+    `UnsupportedBandwidthError` for more codebooks than there are, `WeightsUnavailableError` for
+    want of a language model, `BitstreamError`.
+    """
+    if num_codebooks > stored.num_codebooks:
+        raise UnsupportedBandwidthError(
+            f"the file has {stored.num_codebooks} codebooks, not {num_codebooks}: "
+            "only encoding the audio again would give more"
+        )
+    blocks = _kept(stored.codes(codec, runner), num_codebooks)
+    if version == 1:
+        async for data in _chunked(codec, stored, blocks, num_codebooks, lm, runner):
+            yield data
+        return
+    packer = Packer(codec, num_codebooks, lm, runner)
+    yield packer.header(stored.samples).to_bytes()
+    async for block in blocks:
+        yield await packer.push([block])
+    yield packer.finish()
+
+
+async def _chunked(
+    codec: Codec,
+    stored: Stored,
+    blocks: AsyncIterator[EncodedBlock],
+    num_codebooks: int,
+    lm: bool,
+    runner: Runner,
+) -> AsyncGenerator[bytes]:
+    header = new_header(codec, num_codebooks, lm)
+    original = 0
+    if isinstance(stored, Stored1):
+        before = stored.file.header
+        recording = Recording(before.rate, before.channels, before.name, before.tags)
+        chunk = before.chunk if bool(before.lm) == lm else None
+        header = replace(new_header(codec, num_codebooks, lm, recording, chunk), gain=before.gain)
+        original = stored.file.original_samples
+    packer = ChunkPacker(codec, header, runner)
+    waiting: list[EncodedBlock] = []  # the last block may be one that the end of the audio cuts
+    async for block in blocks:
+        if data := await packer.push(waiting):
+            yield data
+        waiting = [block]
+    yield await packer.finish(waiting, stored.samples, original)
+
+
+async def _kept(
+    blocks: AsyncGenerator[EncodedBlock], num_codebooks: int
+) -> AsyncGenerator[EncodedBlock]:
+    async with aclosing(blocks):
+        async for block in blocks:
+            yield EncodedBlock(block.codes[:num_codebooks], block.scale)
