@@ -1,5 +1,8 @@
 """CRC-32C, by the check value of its catalogue entry and by its bits."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,3 +37,9 @@ def test_another_checksum_is_an_error() -> None:
     assert check_crc(data + crc_of(data), "it") == crc_of(data)
     with pytest.raises(BitstreamError, match="it is damaged"):
         check_crc(data + bytes(4), "it")
+
+
+def test_training_needs_no_checksum_library() -> None:
+    """It imports version 0, on machines that hold torch and little else."""
+    code = "import sys; sys.modules['google_crc32c'] = None; import model_core.ecdc"
+    subprocess.run([sys.executable, "-c", code], check=True)

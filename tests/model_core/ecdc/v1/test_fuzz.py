@@ -14,6 +14,8 @@ def test_two_thousand_mutants() -> None:
     assert sum(found.values()) > 5000
     assert found["read_forwards: refused"] > 1000
     assert found["read_damaged: whole"] > 100
+    assert found["forged, verify: refused"] > 100
+    assert found["forged, verify: read"] > 10
 
 
 SMALL = [*FILES[:2], FILES[3], small(STEREO, samples=400, chunk=1)]
