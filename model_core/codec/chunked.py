@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..entropy import ARITHMETIC
 from .codec import Codec
 from .compressing import Encoder
 from .corrections import InputWarning
+from .stored import Stored1, stored_chunks
 from .work import INLINE, Runner, Work
 
 _LM_CHUNK_SECONDS = 4
@@ -143,6 +145,11 @@ class ChunkCompressor:
         rate, 0 if that is not known. Raises as `Encoder`."""
         blocks = await self._encoder.finish()
         return await self._packer.finish(blocks, self.samples, original_samples)
+
+    def stored(self, payload: BinaryIO) -> Stored1:
+        """The file, ended, that was written to `payload`, alone there."""
+        return stored_chunks(payload)
+
 
 
 def new_header(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..engine import EncodedBlock, EncodeItem, StreamState, check_effort
 from ..errors import InvalidAudioError
 from .codec import Codec, LanguageModel
 from .corrections import CancellingSegments, InputWarning, OffsetFilter, OffsetMeter, least_scale
+from .stored import Stored0
 from .work import INLINE, Runner, Work
 
 if TYPE_CHECKING:
@@ -202,3 +203,7 @@ class Compressor:
     async def finish(self) -> bytes:
         """End the stream; returns its last payload bytes."""
         return await self._packer.push(await self._encoder.finish()) + self._packer.finish()
+
+    def stored(self, payload: BinaryIO) -> Stored0:
+        """The file, ended, whose payload was written to `payload`, alone there."""
+        return Stored0(self.header, payload, 0, payload.seek(0, 2))

@@ -1,7 +1,6 @@
 """`POST /compress`, `/decompress`, `/roundtrip` and `/codes`: audio to `.ecdc` and back."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
@@ -10,10 +9,11 @@ from starlette.concurrency import iterate_in_threadpool
 
 from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
-from ..pipeline.call import OpenCall, contents, in_chunks
+from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
-from ..pipeline.encode import Compressed, compress
+from ..pipeline.encode import Coding, Compressed, compress
+from ..pipeline.transcode import recode
 from . import routes
 from .responses import (
     attachment,
@@ -29,10 +29,16 @@ from .routes import (
     DEFAULT_MODEL,
     Bandwidth,
     Effort,
+    End,
+    Format,
     LanguageModel,
     Live,
     Model,
+    NewBandwidth,
+    NewFormat,
+    NewLanguageModel,
     Rescale,
+    Start,
 )
 
 router = APIRouter(tags=["codec"])
@@ -53,21 +59,20 @@ async def compress_file(
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    format: Format = 0,
     effort: Effort = 0,
     live: Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    compressed = await compress(call, model, bandwidth, lm, live, effort)
+    compressed = await compress(call, Coding(model, bandwidth, lm, format, effort), live)
+    return _file(call, compressed)
+
+
+def _file(call: Call, compressed: Compressed) -> Response:
     headers = file_headers(compressed, ".ecdc")
-    headers["Content-Length"] = str(compressed.size)
-    file = call.sent(_file(compressed))
+    headers["Content-Length"] = str(compressed.stored.size)
+    file = call.sent(compressed.data())
     return StreamingResponse(file, headers=headers, media_type=routes.ECDC_TYPE)
-
-
-async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
-    yield compressed.header.to_bytes()
-    async for chunk in contents(compressed.payload):
-        yield chunk
 
 
 @routes.file_route(
@@ -79,13 +84,38 @@ async def _file(compressed: Compressed) -> AsyncGenerator[bytes]:
     media_type=routes.WAV_TYPE,
     problems=(*routes.ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
 )
-async def decompress_file(call: OpenCall, rescale: Rescale = False) -> Response:
+async def decompress_file(
+    call: OpenCall, start: Start = 0.0, end: End = None, rescale: Rescale = False
+) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
-    answer short of its Content-Length."""
+    answer short of its Content-Length. A part has the samples that the whole has there; only of a
+    file of version 1 is that quick."""
     require_wav(call.request)
     compressed = await receive_ecdc(call, await call.upload())
     await call.admit()
-    return await wav_response(call, compressed, rescale)
+    return await wav_response(call, compressed, rescale, start, end)
+
+
+@routes.file_route(
+    router,
+    "/transcode",
+    summary="Change a file without decoding it",
+    body=routes.ECDC,
+    answer="The other `.ecdc` file.",
+    media_type=routes.ECDC_TYPE,
+    problems=(*routes.ECDC_PROBLEMS, ProblemCode.UNSUPPORTED_BANDWIDTH),
+)
+async def transcode_file(
+    call: OpenCall,
+    bandwidth: NewBandwidth = None,
+    lm: NewLanguageModel = None,
+    format: NewFormat = None,
+) -> Response:
+    """To a lower bandwidth, to another version of the format, with the language model or without:
+    the codes stay as they are. Parameters that are not given keep what the file has."""
+    compressed = await receive_ecdc(call, await call.upload())
+    await call.admit()
+    return _file(call, await recode(call, compressed, bandwidth, lm, format))
 
 
 @routes.file_route(
@@ -103,12 +133,14 @@ async def roundtrip(
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
+    format: Format = 0,
     effort: Effort = 0,
     live: Live = False,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     require_wav(call.request)
-    return await wav_response(call, await compress(call, model, bandwidth, lm, live, effort))
+    coding = Coding(model, bandwidth, lm, format, effort)
+    return await wav_response(call, await compress(call, coding, live))
 
 
 _JSON_TYPE = "application/json"

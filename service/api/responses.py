@@ -13,7 +13,7 @@ from model_core.codec import Codec, InputWarning
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
-from ..pipeline.decode import decode_to_wav
+from ..pipeline.decode import decode_to_wav, part_of
 from ..pipeline.encode import Compressed
 from .routes import WAV_TYPE
 
@@ -55,12 +55,21 @@ def require_wav(request: Request) -> None:
     choose_type(request.headers.get("accept", ""), _WAV_NAMES)
 
 
-async def wav_response(call: Call, compressed: Compressed, rescale: bool = False) -> Response:
-    """The audio of `compressed`; the first block is decoded before this returns."""
-    wav = await decode_to_wav(call, compressed, rescale)
-    channels, samples = compressed.codec.config.channels, compressed.header.audio_length
+async def wav_response(
+    call: Call,
+    compressed: Compressed,
+    rescale: bool = False,
+    start: float = 0.0,
+    end: float | None = None,
+) -> Response:
+    """The audio of `compressed` from `start` to `end`, in seconds; the first block is decoded
+    before this returns. Raises `Problem` where there is none."""
+    part = part_of(compressed, start, end)
+    wav = await decode_to_wav(call, compressed, part, rescale)
+    config = compressed.codec.config
     headers = file_headers(compressed, ".wav")
-    headers["Content-Length"] = str(wav_size(channels, samples))
+    headers["X-Audio-Duration"] = f"{part.samples / config.sample_rate:.6f}"
+    headers["Content-Length"] = str(wav_size(config.channels, part.samples))
     return StreamingResponse(call.sent(wav), headers=headers, media_type=WAV_TYPE)
 
 
@@ -81,11 +90,10 @@ def audio_headers(codec: Codec, num_codebooks: int, seconds: float) -> dict[str,
 
 def file_headers(compressed: Compressed, suffix: str) -> dict[str, str]:
     """The same with the size of the whole `.ecdc` file, and a name for the answer's file."""
-    codec, header, size = compressed.codec, compressed.header, compressed.size
-    seconds = header.audio_length / codec.config.sample_rate
-    headers = audio_headers(codec, header.num_codebooks, seconds) | {
-        "X-Compressed-Bytes": str(size),
-        "X-Compressed-Kbps": f"{size * 8 / seconds / 1000:.3f}",
+    stored, seconds = compressed.stored, compressed.seconds
+    headers = audio_headers(compressed.codec, stored.num_codebooks, seconds) | {
+        "X-Compressed-Bytes": str(stored.size),
+        "X-Compressed-Kbps": f"{stored.size * 8 / seconds / 1000:.3f}",
         "Content-Disposition": attachment(compressed.filename, suffix),
     }
     return headers | warning_headers(compressed.warnings)

@@ -52,6 +52,32 @@ Live = Annotated[
     bool,
     Query(description="The audio is recorded while it is sent, and may come slowly."),
 ]
+Format = Annotated[
+    int,
+    Query(
+        description="Version of the file format. 0 is the reference's; 1 finds damage, can be cut, "
+        "and is the one to use with `lm=true`: only its language model is the same on all "
+        "machines.",
+        ge=0,
+        le=1,
+    ),
+]
+_MOST_SECONDS = 1e9
+Start = Annotated[float, Query(description="s; where the answer begins.", ge=0, le=_MOST_SECONDS)]
+End = Annotated[
+    float | None,
+    Query(description="s; where it ends, by default with the audio.", gt=0, le=_MOST_SECONDS),
+]
+NewBandwidth = Annotated[
+    float | None,
+    Query(description="kbps, at most the file's. " + _BANDWIDTHS + ".", gt=0, le=24),
+]
+NewLanguageModel = Annotated[
+    bool | None, Query(description="Whether the language model codes the new file.")
+]
+NewFormat = Annotated[
+    int | None, Query(description="Version of the new file's format, 0 or 1.", ge=0, le=1)
+]
 Rescale = Annotated[
     bool,
     Query(description="Scale the whole recording down instead of clipping it; takes two passes."),

@@ -19,6 +19,7 @@ from model_core.codec import Codec
 from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc import Header
+from model_core.ecdc.v1 import Header as ChunkedHeader
 from model_core.engine import EngineOptions
 from model_core.engine.choose import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
@@ -129,7 +130,7 @@ class ModelPool:
             raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
         return codec
 
-    async def for_header(self, header: Header) -> Codec:
+    async def for_header(self, header: Header | ChunkedHeader) -> Codec:
         """The codec that decodes a file: exactly the weights its header names.
 
         Raises `Problem` 400 where the name is no model's, 409 where the language model is not
@@ -155,7 +156,7 @@ class ModelPool:
         detail = f"the language model that {header.model} was coded with is not here"
         raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
 
-    async def available(self, header: Header) -> bool:
+    async def available(self, header: Header | ChunkedHeader) -> bool:
         """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
         are loaded."""
         registry = self.require_ready()
@@ -274,7 +275,7 @@ def _key(found: WeightSet) -> Key:
     return found.header_name, found.lm_header_name
 
 
-def _decodes(codec: Codec, header: Header) -> bool:
+def _decodes(codec: Codec, header: Header | ChunkedHeader) -> bool:
     """Whether the file was made with this codec's weights."""
     return header.model == (codec.lm_name if header.lm else codec.name)
 

@@ -1,43 +1,50 @@
 """An upload of `.ecdc`, checked before anything is decoded, and decoded to WAV, streamed."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
 
 from model_core.audio import pcm16, rescale_factor, wav_header
-from model_core.codec import Decompressor
+from model_core.codec import Codec, Stored, Stored0
+from model_core.codec.stored import stored_chunks
 from model_core.ecdc import payload_bytes, read_header
-from model_core.ecdc.header import MAX_HEADER_BYTES
+from model_core.ecdc.header import version_of
+from model_core.ecdc.v1 import Parser
+from model_core.ecdc.v1.header import MAX_HEADER_BYTES
 from model_core.errors import TruncatedBitstreamError
 
-from ..http.problems import Problem, ProblemCode
+from ..http.problems import ParameterProblem, Problem, ProblemCode
 from .call import Call
 from .encode import Compressed
 from .upload import Upload
 
 
 async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
-    """The whole file, its length what the header implies.
+    """The whole file, of either version, and its codec.
 
-    A header that is refused is refused before the rest is received, and what follows the codes is
-    not kept. Raises `Problem`, `BitstreamError` and `ClientDisconnect`.
+    A header that is refused is refused before the rest is received. Raises `Problem`,
+    `BitstreamError` and `ClientDisconnect`.
     """
     head = bytearray()
     async for chunk in upload.chunks:
         head += chunk
         if len(head) >= MAX_HEADER_BYTES:
             break
+    receive = _receive_chunks if version_of(head) == 1 else _receive_payload
+    codec, stored = await receive(call, upload, bytes(head))
+    call.note_audio(codec, stored.samples)
+    return Compressed(codec, stored, upload.filename)
+
+
+async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored]:
+    """Version 0: its length is what the header implies; what follows the codes is not kept."""
     start = BytesIO(head)
     header = read_header(start)
     codec = await call.models.for_header(header)
-    seconds = header.audio_length / codec.config.sample_rate
-    if seconds > call.settings.max_audio_seconds:
-        raise Problem(
-            ProblemCode.TOO_LONG,
-            f"{seconds:.1f} s of audio; {call.settings.max_audio_seconds:g} s are admitted",
-        )
+    _check_length(call, codec, header.audio_length)
     needed = payload_bytes(codec.config, header)
     file = call.spool()
     file.write(start.read())
@@ -47,9 +54,61 @@ async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
         raise TruncatedBitstreamError(
             f"{received} bytes of codes; {header.audio_length} samples take {least}{needed}"
         )
-    call.note_audio(codec, header.audio_length)
-    size = received if header.lm else needed
-    return Compressed(codec, header, file, size, upload.filename)
+    return codec, Stored0(header, file, 0, received if header.lm else needed)
+
+
+async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored]:
+    """Version 1: its length stands at its end. Everything is verified as it arrives."""
+    parser = Parser()
+    parser.feed(head)
+    codec = await call.models.for_header(parser.layout.header)
+    file = call.spool()
+
+    def keep(data: bytes) -> None:
+        file.write(data)
+        for _ in parser.chunks():
+            _check_length(call, codec, parser.progress.samples)
+
+    keep(head)
+    async for data in upload.chunks:
+        parser.feed(data)
+        keep(data)
+    parser.end()
+    return codec, stored_chunks(file)
+
+
+def _check_length(call: Call, codec: Codec, samples: int) -> None:
+    seconds = samples / codec.config.sample_rate
+    if seconds > call.settings.max_audio_seconds:
+        raise Problem(
+            ProblemCode.TOO_LONG,
+            f"{seconds:.1f} s of audio; {call.settings.max_audio_seconds:g} s are admitted",
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples `start` to `end`."""
+
+    start: int
+    end: int
+
+    @property
+    def samples(self) -> int:
+        return self.end - self.start
+
+
+def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
+    """From `start` to `end`, in seconds; an `end` beyond the audio is its end. Raises `Problem`
+    422 where nothing is left."""
+    rate, samples = compressed.codec.config.sample_rate, compressed.stored.samples
+    first = round(start * rate)
+    last = samples if end is None else min(samples, round(end * rate))
+    if first >= last:
+        message = f"nothing is left between; the audio is {samples / rate:g} s long"
+        error = ParameterProblem(name="start", location="query", message=message)
+        raise Problem(ProblemCode.BAD_PARAMETER, f"start: {message}", errors=[error])
+    return Part(first, last)
 
 
 async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None) -> int:
@@ -64,36 +123,33 @@ async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None) -
 
 
 async def decode_to_wav(
-    call: Call, compressed: Compressed, rescale: bool = False
+    call: Call, compressed: Compressed, part: Part, rescale: bool = False
 ) -> AsyncIterator[bytes]:
-    """The audio of `compressed` as a file, 16-bit PCM, streamed while it is decoded.
+    """A part of the audio of `compressed` as a file, 16-bit PCM, streamed while it is decoded.
 
     The first block is decoded before this returns, so that most of what is wrong is known before
     a response has started; with `rescale` everything is decoded twice, first for its peak. Raises
     `ClientDisconnect`, `BitstreamError` (while streaming too), and `WeightsUnavailableError` if the
     file's language model is missing.
     """
+
+    def decode() -> AsyncIterator[np.ndarray]:
+        return compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
+
     async with call.while_connected():
         factor = 1.0
         if rescale:
-            peaks = [np.abs(samples).max() async for samples in _decode(call, compressed)]
+            peaks = [np.abs(samples).max() async for samples in decode()]
             factor = rescale_factor(float(max(peaks, default=0.0)))
-        blocks = _decode(call, compressed)
+        blocks = decode()
         first = await anext(blocks, None)
 
     async def wav() -> AsyncGenerator[bytes]:
         config = compressed.codec.config
-        yield wav_header(config.sample_rate, config.channels, compressed.header.audio_length)
+        yield wav_header(config.sample_rate, config.channels, part.samples)
         if first is not None:
             yield pcm16(first, factor)
         async for samples in blocks:
             yield pcm16(samples, factor)
 
     return wav()
-
-
-def _decode(call: Call, compressed: Compressed) -> AsyncIterator[np.ndarray]:
-    """Blocks float32 `[C, n]`, from the beginning."""
-    compressed.payload.seek(0)
-    codec, header = compressed.codec, compressed.header
-    return Decompressor(codec, header, compressed.payload, call.runner).blocks()

@@ -4,20 +4,26 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import PurePosixPath
 
 import numpy as np
 import structlog
 
 from model_core.audio import parse_content_type
-from model_core.codec import Codec, Compressor, InputWarning
-from model_core.ecdc import Header
+from model_core.codec import (
+    ChunkCompressor,
+    Codec,
+    Compressor,
+    InputWarning,
+    Recording,
+    Stored,
+)
 from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
 from ..decoder.protocol import DecodeRequest
 from ..http.problems import Problem, ProblemCode
-from .call import Call
+from .call import Call, contents
 from .upload import Upload
 
 logger = structlog.get_logger(__name__)
@@ -25,46 +31,75 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Compressed:
-    """An `.ecdc` file in two pieces; `payload` stands at its first byte."""
+    """An `.ecdc` file, its payload in a spool, and the codec that decodes it."""
 
     codec: Codec
-    header: Header
-    payload: BinaryIO
-    payload_bytes: int
+    stored: Stored
     filename: str | None
     """What the client calls the file it came from."""
     warnings: Sequence[InputWarning] = ()
     """What in its audio a higher effort would have coded better."""
 
     @property
-    def size(self) -> int:
-        """Bytes of the whole file."""
-        return len(self.header.to_bytes()) + self.payload_bytes
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self.stored.samples / self.codec.config.sample_rate
+
+    async def data(self) -> AsyncGenerator[bytes]:
+        """The file, in chunks."""
+        if self.stored.prefix:
+            yield self.stored.prefix
+        self.stored.payload.seek(self.stored.begin)
+        async for chunk in contents(self.stored.payload):
+            yield chunk
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What a client can ask of a compression."""
+
+    model: str
+    bandwidth: float
+    """kbps."""
+    lm: bool = False
+    version: int = 0
+    """Of the file's format."""
+    effort: int = 0
 
 
 _START = 1 << 16  # bytes of an upload with which work on it begins
 
 
-async def compress(
-    call: Call, model: str, bandwidth: float, lm: bool, live: bool = False, effort: int = 0
-) -> Compressed:
-    """Compress the request's audio at `bandwidth` kbps, with `effort` (`Encoder`).
+async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed:
+    """Compress the request's audio.
 
     Wrong parameters are refused before the body is read. Raises as `audio_blocks` and `Compressor`.
     """
-    codec = await call.models.for_compression(model, lm)
-    codec.config.codebooks_for(bandwidth)
+    codec = await call.models.for_compression(coding.model, coding.lm)
+    codec.config.codebooks_for(coding.bandwidth)
     upload = await call.upload(live)
-    compressor = Compressor(codec, bandwidth, lm, call.runner, effort)
     payload = call.spool()
+    arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
+    compressor: Compressor | ChunkCompressor
+    if coding.version == 1:
+        compressor = ChunkCompressor(*arguments, Recording(name=file_name(upload.filename)))
+    else:
+        compressor = Compressor(*arguments)
     async with audio_blocks(call, upload, codec) as blocks:
         async for samples in blocks:
             payload.write(await compressor.push(samples))
         payload.write(await compressor.finish())
-    size = payload.tell()
-    payload.seek(0)
     log_warnings(compressor.warnings)
-    return Compressed(codec, compressor.header, payload, size, upload.filename, compressor.warnings)
+    stored = compressor.stored(payload)
+    return Compressed(codec, stored, upload.filename, compressor.warnings)
+
+
+def file_name(name: str | None) -> str | None:
+    """What a version 1 file can say of the name that a client gives its file: no folders, no
+    control characters, at most 255 bytes."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    printable = "".join(c for c in last if c.isprintable())
+    return printable.encode()[:255].decode(errors="ignore") or None
 
 
 def log_warnings(warnings: Sequence[InputWarning]) -> None:

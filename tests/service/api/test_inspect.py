@@ -39,6 +39,9 @@ def test_a_file_is_described_by_its_header_and_size(client: httpx.Client, model:
         "trailing_bytes": 0,
         "intact": True,
         "note": "the length fits; this version has no checksum that would show a change",
+        "chunks": None,
+        "original": None,
+        "tags": None,
     }
     short = client.post("/inspect", content=file[:-1]).json()
     assert short["intact"] is False
