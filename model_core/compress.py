@@ -31,15 +31,19 @@ MODELS = {
 }
 
 
-def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: bool = True) -> None:
+def compress_to_file(
+    model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: bool = True, effort: int = 0
+) -> None:
     """Compress `wav` `[C, T]`, at the model's rate and channels, into the file object `fo`.
 
     The bandwidth is the model's (`set_target_bandwidth`; all codebooks by default). With `use_lm`
-    the codes are entropy coded, which saves bits and takes time. Raises `InvalidAudioError` for
-    another shape or type and for samples that are not finite, `UnknownModelError` for a model
-    without a name, `WeightsError` for one whose weights are no longer those that its name stands
-    for (save them and load a model from there), `WeightsUnavailableError` where there is no
-    language model.
+    the codes are entropy coded, which saves bits and takes time. `effort` 0 is the reference's; 1
+    to 3 search longer for codes and correct the audio (`codec.Encoder`).
+
+    Raises `InvalidAudioError` for another shape or type and for samples that are not finite,
+    `ValueError` for another effort, `UnknownModelError` for a model without a name, `WeightsError`
+    for one whose weights are no longer those that its name stands for (save them and load a model
+    from there), `WeightsUnavailableError` where there is no language model.
     """
     if wav.dim() != 2:
         raise InvalidAudioError(f"expected one waveform [C, T], got shape {list(wav.shape)}")
@@ -51,7 +55,7 @@ def compress_to_file(model: EncodecModel, wav: Tensor, fo: BinaryIO, use_lm: boo
         name = shared_registry(model.weights).find_exact(model.name).lm_header_name
         codec = codec.with_lm(language_model_of(name or model.name, lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
-    compressor = Compressor(codec, bandwidth, lm=use_lm)
+    compressor = Compressor(codec, bandwidth, lm=use_lm, effort=effort)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]
     payload.append(run_now(compressor.finish()))
     fo.write(compressor.header.to_bytes())
@@ -64,10 +68,10 @@ def _array(wav: Tensor) -> np.ndarray:
     return (wav.float() if wav.dtype == torch.bfloat16 else wav).numpy()
 
 
-def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False) -> bytes:
+def compress(model: EncodecModel, wav: Tensor, use_lm: bool = False, effort: int = 0) -> bytes:
     """As `compress_to_file`, returning the bytes."""
     fo = io.BytesIO()
-    compress_to_file(model, wav, fo, use_lm=use_lm)
+    compress_to_file(model, wav, fo, use_lm=use_lm, effort=effort)
     return fo.getvalue()
 
 

@@ -84,6 +84,16 @@ def test_what_is_no_waveform(model: EncodecModel, wrong: Tensor) -> None:
         compress(model, wrong)
 
 
+def test_effort_changes_the_codes(model: EncodecModel, wav: Tensor) -> None:
+    files = [compress(model, wav, effort=effort) for effort in range(4)]
+    assert files[0] == compress(model, wav)
+    assert files[1] != files[0]
+    assert len({len(file) for file in files}) == 1
+    assert decompress(files[3])[0].shape == wav.shape
+    with pytest.raises(ValueError, match="effort"):
+        compress(model, wav, effort=4)
+
+
 def test_a_model_without_a_name(wav: Tensor) -> None:
     with pytest.raises(UnknownModelError):
         compress(EncodecModel(ENCODEC_24KHZ.with_filters(2)), wav)

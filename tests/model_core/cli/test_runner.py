@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_core.audio import wav_header
+from model_core.audio import WavWriter, wav_header
 from model_core.codec import Codec
 from model_core.ecdc import Header
 from model_core.engine.native import find_library
+from tests.peers import signal
 
 from .conftest import (
     PROGRAM,
@@ -35,6 +36,33 @@ def test_compresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Path
     (weights,) = encodec.weights.glob("encodec_24khz-*")
     assert header.model == f"encodec_24khz:{weights.stem.rsplit('-', 1)[1]}"
     assert (header.audio_length, header.num_codebooks, header.lm) == (9600, 8, False)
+
+
+def test_effort_changes_the_codes(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    files = []
+    for effort in ("0", "1", "3"):
+        outcome = encodec("--effort", effort, wav, tmp_path / f"{effort}.ecdc")
+        assert (outcome.code, outcome.err) == (0, "")
+        files.append((tmp_path / f"{effort}.ecdc").read_bytes())
+    assert len(set(files)) == 3
+    encodec(wav)
+    assert (tmp_path / "x.ecdc").read_bytes() == files[0]
+    assert encodec("--effort", "4", wav).code == 2
+
+
+def test_a_line_tells_what_effort_1_would_avoid(encodec: Command, tmp_path: Path) -> None:
+    audio = tmp_path / "offset.wav"
+    samples = 0.2 * signal(1, 24_000, 24_000).numpy() + 0.1
+    with (
+        audio.open("wb") as file,
+        WavWriter(file, 24_000, 1, samples.shape[1]) as writer,
+    ):
+        writer.write(samples)
+    (line,) = encodec(audio).lines
+    assert line.startswith(f"encodec: {audio}: a constant offset of 0.")
+    assert line.endswith("; --effort 1 avoids it")
+    outcome = encodec("--effort", "1", "-f", audio)
+    assert (outcome.code, outcome.err) == (0, "")
 
 
 def test_decompresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Path) -> None:

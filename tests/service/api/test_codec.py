@@ -6,12 +6,12 @@ import httpx
 import numpy as np
 import pytest
 
-from model_core.audio import open_audio
+from model_core.audio import open_audio, pcm16, wav_header
 from model_core.config import CONFIGS
 from model_core.ecdc import payload_bytes, read_header, segments
 from service.pipeline.codes import Codes
 from tests.service.calls import MODELS, compressed, refused, samples_of, unpacked
-from tests.service.sounds import FORMATS, encoded, wav
+from tests.service.sounds import FORMATS, encoded, float_wav, sound, wav
 
 NPZ = {"accept": "application/x-npz"}
 
@@ -83,6 +83,52 @@ def test_roundtrip_is_compress_then_decompress(client: httpx.Client, model: str)
     assert both.content == back.content
     assert int(both.headers["x-compressed-bytes"]) == len(file)
     assert both.headers["x-compressed-kbps"] == back.headers["x-compressed-kbps"]
+
+
+def _stereo(samples: np.ndarray) -> bytes:
+    """A 16-bit WAV at 48 kHz of `[2, n]`."""
+    return wav_header(48_000, 2, samples.shape[1]) + pcm16(samples)
+
+
+def test_effort_changes_the_codes_not_their_number(client: httpx.Client) -> None:
+    audio = wav(1.2)
+    files = [compressed(client, audio, effort=effort) for effort in range(4)]
+    assert files[0] == compressed(client, audio)
+    assert len(set(files)) == 4
+    assert len({len(file) for file in files}) == 1
+    back = client.post("/decompress", content=files[2])
+    assert back.content == client.post("/roundtrip?effort=2", content=audio).content
+    ((_, codes),) = unpacked(files[2])
+    document = Codes.model_validate_json(client.post("/codes?effort=2", content=audio).content)
+    assert document.segments[0].codes == codes.tolist()
+
+
+@pytest.mark.parametrize("effort", ["4", "-1", "1.5", "high"])
+@pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes", "/compress/upload"])
+def test_an_effort_that_there_is_not_is_refused(
+    client: httpx.Client, call: str, effort: str
+) -> None:
+    answer = client.post(call, files={"file": ("a.wav", wav(0.1))}, params={"effort": effort})
+    problem = refused(answer, 422, "bad_parameter")
+    assert problem["errors"][0]["name"] == "effort"
+
+
+@pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes"])
+def test_effort_0_warns_of_what_effort_1_puts_right(client: httpx.Client, call: str) -> None:
+    offset = float_wav(sound(1, 1.5, 24_000)[0] * 0.3 + 0.05)
+    side = sound(1, 1.5, 48_000)
+    opposite = _stereo(np.concatenate([side, -side]))
+    for audio, model, expected in (
+        (offset, "encodec_24khz", "constant-offset;offset=0.0"),
+        (opposite, "encodec_48khz", "opposite-phase;segments=2;of=2;decibels="),
+    ):
+        answer = client.post(call, content=audio, params={"model": model})
+        assert answer.headers["x-encodec-warning"].startswith(expected)
+        answer = client.post(call, content=audio, params={"model": model, "effort": 1})
+        assert answer.status_code == 200, answer.text
+        assert "x-encodec-warning" not in answer.headers
+        plain = client.post(call, content=wav(1.5), params={"model": model})
+        assert "x-encodec-warning" not in plain.headers
 
 
 def test_a_language_model_changes_the_bytes_not_the_audio(client: httpx.Client) -> None:

@@ -3,12 +3,14 @@
 import io
 
 import httpx
+import numpy as np
 import pytest
 
+from model_core.audio import pcm16, wav_header
 from model_core.config import CONFIGS
 from model_core.ecdc import read_header, segments
 from tests.service.calls import MODELS, compressed, ecdc, meta, unpacked
-from tests.service.sounds import wav
+from tests.service.sounds import sound, wav
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -51,6 +53,26 @@ def test_a_file_is_described_by_its_header_and_size(client: httpx.Client, model:
     assert longer["kbps"] == pytest.approx(len(file) * 8 / 2500)
     decoded = client.post("/decompress", content=file + b"abc")
     assert decoded.headers["x-compressed-bytes"] == str(len(file))
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+def test_segments_of_no_loudness_are_counted(client: httpx.Client, pieces: int) -> None:
+    """Stereo in opposite phase, or silence, after a second of sound."""
+    side = sound(1, 3, 48_000)
+    both = np.concatenate([side, -side])
+    both[1, :48_000] = both[0, :48_000]
+    audio = wav_header(48_000, 2, both.shape[1]) + pcm16(both)
+    file = compressed(client, audio, model="encodec_48khz")
+    size = -(-len(file) // pieces)
+    content = (file[i : i + size] for i in range(0, len(file), size))
+    found = client.post("/inspect", content=content).json()
+    assert found["intact"]
+    assert "; 2 of 4 segments have a scale near zero" in found["note"]
+    loud = compressed(client, audio, model="encodec_48khz", effort=1)
+    assert "near zero" not in client.post("/inspect", content=loud).json()["note"]
+    short = client.post("/inspect", content=file[:-40]).json()
+    assert short["intact"] is False
+    assert "1 of 3 segments" in short["note"]
 
 
 def test_with_a_language_model_only_decoding_tells_whether_a_file_is_whole(
