@@ -129,11 +129,15 @@ LM_CONTEXT = 3.5  # s that a language model looks back
 
 @dataclass(frozen=True)
 class LMConfig:
-    """The network of a language model over the codes of the model `name`."""
+    """The network of a language model over the codes of the model `name`.
+
+    With `depth`, a codebook's prediction also depends on the codes before it in the same frame.
+    """
 
     name: str
     dim: int = 200
     num_layers: int = 5
+    depth: bool = False
 
     @property
     def num_codebooks(self) -> int:
@@ -150,8 +154,10 @@ class LMConfig:
         return int(LM_CONTEXT * CONFIGS[self.name].frame_rate)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint's metadata."""
-        return asdict(self)
+        """Plain values, for a checkpoint's metadata; `depth`, which earlier versions do not know,
+        only where it is true."""
+        values = asdict(self)
+        return values if self.depth else {k: v for k, v in values.items() if k != "depth"}
 
 
 # What a checkpoint may choose of its network: least and greatest value. All that a bitstream
@@ -184,9 +190,12 @@ def check_config(data: Mapping[str, Any], where: Path | str) -> ModelConfig:
 def check_lm_config(data: Mapping[str, Any], where: Path | str) -> LMConfig:
     """The language model configuration that a checkpoint states. Raises `WeightsError`."""
     name = data.get("name")
-    if not isinstance(name, str) or name not in CONFIGS or set(data) - {"name", *_LM_FREE}:
+    known = {"name", "depth", *_LM_FREE}
+    if not isinstance(name, str) or name not in CONFIGS or set(data) - known:
         raise WeightsError(f"{where}: not a language model configuration: {dict(data)!r:.200}")
     _check_bounds(data, _LM_FREE, where)
+    if not isinstance(data.get("depth", False), bool):
+        raise WeightsError(f"{where}: depth is {data['depth']!r}, neither true nor false")
     config = LMConfig(**data)
     if config.dim % 8:  # attention heads
         raise WeightsError(f"{where}: dim is {config.dim}, which is not a multiple of 8")

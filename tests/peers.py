@@ -164,7 +164,7 @@ def _codebooks(model: ReferenceModel) -> list[Any]:
 
 def _build_lm_pair(name: str) -> LMPair:
     config = CONFIGS[name]
-    shape = {
+    shape: dict[str, Any] = {
         "n_q": config.num_codebooks,
         "card": config.bins,
         "dim": 200,

@@ -176,7 +176,8 @@ def require_shapes(
 
 
 def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a language model, by its name in the reference."""
+    """The shape of every tensor of a language model, by its name in the reference; `depth_emb`,
+    which is ours, only with a depth head."""
     dim, bins = config.dim, config.bins
     layer = {
         "self_attn.in_proj_weight": (3 * dim, dim),
@@ -202,4 +203,7 @@ def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {f"transformer.layers.{number}.{name}": shape for name, shape in layer.items()}
     for number in range(config.num_codebooks):
         shapes |= {name.format(number): shape for name, shape in codebook.items()}
+    if config.depth:
+        for number in range(config.num_codebooks - 1):
+            shapes[f"depth_emb.{number}.weight"] = (bins, dim)
     return shapes

@@ -37,7 +37,7 @@ def save_lm(lm: LMModel, made_for: str, folder: Path, dtype: torch.dtype = torch
     for values that are not finite in `dtype` and `UnknownModelError` for a wrong name.
     """
     owner = parse_known_name(made_for)
-    config = LMConfig(owner.name, lm.dim, len(lm.transformer.layers))
+    config = LMConfig(owner.name, lm.dim, len(lm.transformer.layers), lm.depth)
     codebooks = (lm.n_q, lm.card, lm.transformer.past_context)
     if codebooks != (config.num_codebooks, config.bins, config.past_context):
         raise WeightsError(f"this language model does not have the codebooks of {owner.name}")

@@ -44,8 +44,9 @@ class LMEncoder:
         try:
             with single_thread(), torch.inference_mode():
                 for frame in codes.T:
-                    self._coder.push_many(frame, self._predictor.next())
-                    self._predictor.saw(frame)
+                    for part in self._predictor.parts:
+                        self._coder.push_many(frame[part], self._predictor.next())
+                        self._predictor.saw(frame[part])
         except ValueError as error:
             raise InvalidAudioError(
                 f"the language model cannot code this audio, only plain codes can: {error}"
@@ -62,6 +63,7 @@ class LMDecoder:
 
     def __init__(self, lm: LMModel, num_codebooks: int, payload: BinaryIO):
         self._decoder = ArithmeticDecoder(payload)
+        self._num_codebooks = num_codebooks
         self._predictor = _Predictor(lm, num_codebooks, self._decoder.total_range_bits)
 
     def decode(self, frames: int) -> np.ndarray:
@@ -69,17 +71,22 @@ class LMDecoder:
 
         Raises `TruncatedBitstreamError` or `BitstreamError`.
         """
-        codes = []
+        codes = np.zeros((self._num_codebooks, frames), np.int64)
         with single_thread(), torch.inference_mode():
-            for _ in range(frames):
-                codes.append(self._decoder.pull_many(self._predictor.next()))
-                self._predictor.saw(codes[-1])
-        return np.stack(codes, axis=1)
+            for frame in codes.T:
+                for part in self._predictor.parts:
+                    frame[part] = self._decoder.pull_many(self._predictor.next())
+                    self._predictor.saw(frame[part])
+        return codes
 
 
 class _Predictor:
-    """Quantised distributions of the next frame, given the frames so far; called on one thread, in
-    inference mode."""
+    """Quantised distributions of the next codes, given those so far; called on one thread, in
+    inference mode.
+
+    `parts` are the codebooks of a frame that are predicted together: all, or with a depth head one
+    after the other. `next` and `saw` are called in turn for each part of each frame.
+    """
 
     def __init__(self, lm: LMModel, num_codebooks: int, range_bits: int):
         with single_thread():
@@ -87,19 +94,38 @@ class _Predictor:
         self._range_bits = range_bits
         self._states: list[Tensor] | None = None
         self._offset = 0
-        self._input = torch.zeros(1, num_codebooks, 1, dtype=torch.long)
+        self._frame = torch.zeros(1, num_codebooks, 1, dtype=torch.long)  # codes plus one
+        self._known = num_codebooks  # of the codes of the current frame; all: the next one begins
+        self._out = torch.empty(0)  # with a depth head: what is known of the current frame
+        size = 1 if lm.depth else num_codebooks
+        self.parts = [slice(k, k + size) for k in range(0, num_codebooks, size)]
 
     def next(self) -> np.ndarray:
-        """`[K, card]`, the cumulative distributions of the K codes of the next frame."""
-        probabilities, self._states, self._offset = self._lm(
-            self._input, self._states, self._offset
-        )
-        frame = probabilities[0, :, :, 0].t()
-        return build_stable_quantized_cdf(frame, self._range_bits, check=False).numpy()
+        """Cumulative distributions of the next part's n codes `[n, card]`."""
+        begins = self._known == self._frame.shape[1]
+        if begins:
+            self._known = 0
+        if self._lm.depth:
+            if begins:
+                self._out, self._states, self._offset = self._lm.trunk(
+                    self._frame, self._states, self._offset
+                )
+            odds = torch.softmax(self._lm.next_logits(self._out, self._known)[0], dim=-1)
+        else:
+            probabilities, self._states, self._offset = self._lm(
+                self._frame, self._states, self._offset
+            )
+            odds = probabilities[0, :, :, 0].t()
+        return build_stable_quantized_cdf(odds, self._range_bits, check=False).numpy()
 
     def saw(self, codes: np.ndarray) -> None:
-        """The frame that came, `[K]`."""
-        self._input = 1 + torch.from_numpy(codes.astype(np.int64)).view(1, -1, 1)
+        """What the codes `[n]` of that part turned out to be."""
+        seen = torch.from_numpy(codes.astype(np.int64))
+        last = self._known + len(codes)
+        self._frame[0, self._known : last, 0] = 1 + seen
+        if self._lm.depth and last < self._frame.shape[1]:
+            self._out = self._lm.saw(self._out, self._known, seen[None])
+        self._known = last
 
 
 def frame_by_frame(lm: LMModel) -> LMModel:

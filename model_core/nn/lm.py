@@ -83,7 +83,13 @@ class StreamingTransformerEncoder(nn.Module):
 class LMModel(nn.Module):
     """Probabilities of every codebook's next entry, given all earlier codes.
 
-    It predicts all codebooks of a frame at once, from the frames before it.
+    The published model predicts all codebooks of a frame at once, from the frames before it. With a
+    depth head, an addition of this project, codebook k also sees the codes of codebooks 0 to k − 1
+    of the same frame. With x the transformer's output for the frame:
+
+        h_k = LayerNorm(x + sum over j < k of depth_emb[j](code_j)),    logits_k = linears[k](h_k)
+
+    The LayerNorm has no weights, so that each linear layer's input is bounded by sqrt(dim).
     """
 
     def __init__(
@@ -93,16 +99,20 @@ class LMModel(nn.Module):
         dim: int = 200,
         num_layers: int = 5,
         past_context: int = 1000,
+        depth: bool = False,
     ):
         super().__init__()
         self.n_q = n_q
         self.card = card
         self.dim = dim
+        self.depth = depth
         self.transformer = StreamingTransformerEncoder(
             dim=dim, num_layers=num_layers, past_context=past_context
         )
         self.emb = nn.ModuleList(nn.Embedding(card + 1, dim) for _ in range(n_q))
         self.linears = nn.ModuleList(nn.Linear(dim, card) for _ in range(n_q))
+        if depth:
+            self.depth_emb = nn.ModuleList(nn.Embedding(card, dim) for _ in range(n_q - 1))
 
     @classmethod
     def from_config(cls, config: LMConfig) -> Self:
@@ -113,25 +123,65 @@ class LMModel(nn.Module):
             dim=config.dim,
             num_layers=config.num_layers,
             past_context=config.past_context,
+            depth=config.depth,
         )
 
     def forward(
-        self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0
+        self,
+        indices: Tensor,
+        states: list[Tensor] | None = None,
+        offset: int = 0,
+        codes: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], int]:
         """One call over T frames: `[B, K, T]` to probabilities `[B, card, K, T]`.
 
         `indices` are the codes of the previous frames plus one; 0 means "no frame" (the first
-        step). K may be 1 to `n_q`. `states` and `offset` come from the previous call.
+        step). K may be 1 to `n_q`. `states` and `offset` come from the previous call. A depth head
+        needs the `codes` `[B, K, T]` of the predicted frames too (without it they are not used);
+        `trunk` and `next_logits` take them one codebook at a time. Raises `ValueError` if they are
+        missing.
         """
-        logits, states, offset = self.logits(indices, states, offset)
+        logits, states, offset = self.logits(indices, states, offset, codes)
         return torch.softmax(logits, dim=1), states, offset
 
     def logits(
-        self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0
+        self,
+        indices: Tensor,
+        states: list[Tensor] | None = None,
+        offset: int = 0,
+        codes: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], int]:
         """Like `forward`, before the softmax."""
-        codebooks = range(indices.shape[1])
-        embedded = sum(self.emb[k](indices[:, k]) for k in codebooks)
-        out, states, offset = self.transformer(embedded, states, offset)
-        logits = torch.stack([self.linears[k](out) for k in codebooks], dim=1)
-        return logits.permute(0, 3, 1, 2), states, offset
+        out, states, offset = self.trunk(indices, states, offset)
+        logits = []
+        for k in range(indices.shape[1]):
+            if self.depth and k:
+                if codes is None:
+                    raise ValueError("a depth head needs the codes of the predicted frames")
+                out = self.saw(out, k - 1, codes[:, k - 1])
+            logits.append(self.next_logits(out, k))
+        return torch.stack(logits, dim=1).permute(0, 3, 1, 2), states, offset
+
+    def trunk(
+        self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0
+    ) -> tuple[Tensor, list[Tensor], int]:
+        """The transformer's output `[B, T, dim]`, the new states and the new offset."""
+        embedded = sum(self.emb[k](indices[:, k]) for k in range(indices.shape[1]))
+        out: tuple[Tensor, list[Tensor], int] = self.transformer(embedded, states, offset)
+        return out
+
+    def next_logits(self, out: Tensor, k: int) -> Tensor:
+        """Logits `[..., card]` of codebook k from `out` `[..., dim]`: the trunk's output, for a
+        depth head after `saw` of all codebooks before k."""
+        logits: Tensor = self.linears[k](depth_norm(out) if self.depth else out)
+        return logits
+
+    def saw(self, out: Tensor, k: int, codes: Tensor) -> Tensor:
+        """`out` `[..., dim]` once codebook k of its frame is known to be `codes` `[...]`; the last
+        codebook says nothing to others."""
+        return out + self.depth_emb[k](codes)
+
+
+def depth_norm(x: Tensor) -> Tensor:
+    """What a depth head's linear layers see of `x` `[..., dim]`."""
+    return F.layer_norm(x, x.shape[-1:])

@@ -71,9 +71,9 @@ def export(
 ) -> list[Path]:
     """Write the weights to `folder` in each of `formats`; returns the paths.
 
-    The language model is included unless rounding to `dtype` changes the codec's weights. The
-    model in `loaded` is rounded in place. Raises `WeightsError` for values that `dtype` cannot
-    hold.
+    The language model is included unless rounding to `dtype` changes the codec's weights; in the
+    reference's format not one with a depth head, which the reference does not have. The model in
+    `loaded` is rounded in place. Raises `WeightsError` for values that `dtype` cannot hold.
     """
     model, lm = loaded.model, loaded.lm
     if dtype is None:
@@ -112,6 +112,8 @@ def _reference(
     model: EncodecNetwork, lm: LMModel | None, folder: Path, dtype: torch.dtype, alone: bool
 ) -> list[Path]:
     name = model.config.name
+    if lm is not None and lm.depth:
+        lm = None  # the reference knows no depth head
     path = save_reference(model, name, "model", folder, dtype)
     lm_path = None if lm is None else save_reference(lm, name, "lm", folder, dtype)
     if alone:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...checkpoints.files import state_from_tensors
 from ...checkpoints.load import load_state
-from ...config import LMConfig, config_of
+from ...config import config_of
 from ...errors import SettingsError, WeightsError
 from ...nn.lm import LMModel
 from ...nn.network import EncodecNetwork
@@ -24,7 +24,7 @@ from ..codec.adversary import Adversary
 from ..codec.codebooks import rebuild_average
 from ..codec.settings import CodecSettings
 from ..lm.network import LMNetwork
-from ..lm.settings import LMTrainingConfig
+from ..lm.settings import EARLIER, LMTrainingConfig
 from ..schedule import progress
 
 State = dict[str, Any]
@@ -115,7 +115,7 @@ def _lm(settings: LMTrainingConfig, arrays: Arrays, where: Path) -> State:
     codec = settings.codec
     size = weights["outward"].shape[1] if weights.get("outward") is not None else codec.dimension
     network = LMNetwork(
-        LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
+        LMModel.from_config(settings.lm_config),
         torch.zeros(codec.num_codebooks, codec.bins, size),
         torch.ones(codec.num_codebooks, codec.bins),
     )
@@ -134,7 +134,7 @@ def _ended(state: State) -> bool:
 
 def _settings(kind: str, values: Any) -> Settings:
     try:
-        return CodecSettings(**values) if kind == "codec" else LMTrainingConfig(**values)
+        return CodecSettings(**values) if kind == "codec" else LMTrainingConfig(**EARLIER | values)
     except TypeError as error:
         raise SettingsError(f"not the settings of a run: {error}") from error
 

@@ -13,9 +13,9 @@ from ..run_arguments import (
     run_device,
     stop_after,
 )
-from ..settings import add_flags, from_flags
+from ..settings import SETTINGS, add_flags, from_flags
 from .export import export_lm
-from .settings import LMTrainingConfig
+from .settings import EARLIER, LMTrainingConfig
 from .trainer import LMTrainer
 
 
@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train. Raises `SettingsError`, and `WeightsUnavailableError` without the weights."""
     began = time.monotonic()
-    settings = from_flags(LMTrainingConfig, arguments, arguments.run)
+    earlier = EARLIER if (arguments.run / SETTINGS).exists() else None
+    settings = from_flags(LMTrainingConfig, arguments, arguments.run, earlier)
     with run_device(arguments) as device:
         cache = AudioCache(arguments.cache, settings.codec.channels, settings.codec.sample_rate)
         require_same_recordings(arguments, cache)

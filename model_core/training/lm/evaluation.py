@@ -24,7 +24,8 @@ def chosen_streams(streams: CodeStreams, frames: float) -> list[int]:
 def bits_per_code(
     lm: LMModel, streams: CodeStreams, indices: list[int], codebooks: int
 ) -> dict[str, float]:
-    """Mean bits per code, for each category and, as `all`, for all codes.
+    """Mean bits per code: for each category, as `codebook_1` and so on for each codebook, and as
+    `all` for all codes.
 
     They are those of the arithmetic coder's integer ranges, without the rounding up to a segment's
     last byte. Without the model each code costs 10.
@@ -32,17 +33,20 @@ def bits_per_code(
     device = next(lm.parameters()).device
     ordered = sorted(indices, key=lambda i: -streams.lengths[i])
     size = max(1, BATCH_CODES // (CHUNK * codebooks))
-    sums: dict[str, list[float]] = {"all": []}
+    found: dict[str, list[Tensor]] = {}  # [T, K] of each stream
     for first in range(0, len(ordered), size):
         group = ordered[first : first + size]
         parts = [torch.from_numpy(streams.stream(i)[:codebooks].T.astype(np.int64)) for i in group]
         padded = pad_sequence(parts, batch_first=True).to(device)
         bits = _stream_bits(lm, padded)
         for row, index in enumerate(group):
-            own = bits[row, : streams.lengths[index]].flatten().tolist()
-            sums["all"] += own
-            sums.setdefault(streams.categories[index], []).extend(own)
-    return {name: sum(values) / len(values) for name, values in sums.items()}
+            own = bits[row, : streams.lengths[index]].cpu()
+            found.setdefault(streams.categories[index], []).append(own)
+    of_all = torch.cat([own for parts in found.values() for own in parts])
+    means = {name: float(torch.cat(parts).mean()) for name, parts in found.items()}
+    for k, mean in enumerate(of_all.mean(dim=0).tolist(), 1):
+        means[f"codebook_{k}"] = mean
+    return means | {"all": float(of_all.mean())}
 
 
 def _stream_bits(lm: LMModel, codes: Tensor) -> Tensor:
@@ -54,7 +58,8 @@ def _stream_bits(lm: LMModel, codes: Tensor) -> Tensor:
     found = []
     for start in range(0, codes.shape[1], CHUNK):
         part = slice(start, start + CHUNK)
-        probabilities, states, offset = lm(inputs[:, part].transpose(1, 2), states, offset)
+        before, own = inputs[:, part].transpose(1, 2), codes[:, part].transpose(1, 2)
+        probabilities, states, offset = lm(before, states, offset, own)
         cdf = build_stable_quantized_cdf(probabilities.permute(0, 3, 2, 1), range_bits, check=False)
         target = codes[:, part, :, None]
         above = cdf.gather(-1, target)

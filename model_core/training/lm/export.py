@@ -8,14 +8,13 @@ import torch
 from ...checkpoints import Registry, shared_registry, write_index
 from ...checkpoints.load import load_network
 from ...checkpoints.save import save_lm
-from ...config import LMConfig
 from ...errors import WeightsError, WeightsUnavailableError
 from ...nn.lm import LMModel
 from ...nn.network import EncodecNetwork
 from ..state import STATE, kind_of, load_state
 from .codes import codebook_entries
 from .network import LMNetwork
-from .settings import LMTrainingConfig
+from .settings import EARLIER, LMTrainingConfig
 from .trainer import BEST
 
 
@@ -26,14 +25,15 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
     if state.get("kind") != "lm":
         raise WeightsError(f"{run}: not the state of a language model's run")
     try:
-        settings, made_for = LMTrainingConfig(**state["config"]), str(state["made_for"])
+        settings = LMTrainingConfig(**(EARLIER | state["config"]))
+        made_for = str(state["made_for"])
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
     registry = shared_registry(settings.weights)
     model = load_network(registry.find_exact(made_for), EncodecNetwork)
     entries = codebook_entries(model)
     network = LMNetwork(
-        LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
+        LMModel.from_config(settings.lm_config),
         entries,
         torch.ones(entries.shape[:2]),
     )

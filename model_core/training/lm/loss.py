@@ -22,6 +22,7 @@ class _LinearBits(torch.autograd.Function):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
             low, rows = x.to(dtype), weight.to(dtype)
+            own_inputs = x.dim() == 3
             counted = targets >= 0
             scale = 1 / (math.log(2) * counted.sum().clamp(min=1))
             nats = torch.zeros(targets.shape, dtype=torch.float32, device=x.device)
@@ -30,7 +31,8 @@ class _LinearBits(torch.autograd.Function):
             dbias = torch.empty_like(bias)
             for k in range(weight.shape[0]):
                 known, target = counted[:, k], targets[:, k : k + 1].clamp(min=0)
-                logits = (low @ rows[k].t()).float() + bias[k]
+                seen = low[k] if own_inputs else low
+                logits = (seen @ rows[k].t()).float() + bias[k]
                 total = logits.logsumexp(dim=1, keepdim=True)
                 nats[:, k] = torch.where(known, (total - logits.gather(1, target))[:, 0], 0)
                 gradient = logits.sub_(total).exp_()
@@ -38,8 +40,8 @@ class _LinearBits(torch.autograd.Function):
                 gradient.mul_((known * scale)[:, None])
                 dbias[k] = gradient.sum(dim=0)
                 short = gradient.to(dtype)
-                dweight[k] = short.t() @ low
-                dx += short @ rows[k]
+                dweight[k] = short.t() @ seen
+                (dx[k] if own_inputs else dx).add_(short @ rows[k])
         ctx.save_for_backward(dx.to(x.dtype), dweight, dbias)
         bits = nats / math.log(2)
         ctx.mark_non_differentiable(bits)
@@ -55,10 +57,10 @@ class _LinearBits(torch.autograd.Function):
 def linear_bits(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy in bits of codes predicted linearly.
 
-    `x` `[N, dim]`, `weight` `[K, card, dim]`, `bias` `[K, card]`, `targets` `[N, K]` (negative:
-    no target). Returns the mean over all targets (with a gradient) and the bits of each target
-    `[N, K]` (0 without a target; no gradient). Products are in the precision of autocast, the rest
-    in float32.
+    `x` `[N, dim]`, or `[K, N, dim]` where each codebook has its own; `weight` `[K, card, dim]`,
+    `bias` `[K, card]`, `targets` `[N, K]` (negative: no target). Returns the mean over all targets
+    (with a gradient) and the bits of each target `[N, K]` (0 without a target; no gradient).
+    Products are in the precision of autocast, the rest in float32.
     """
     mean, bits = _LinearBits.apply(x, weight, bias, targets)  # type: ignore[no-untyped-call]
     return mean, bits

@@ -1,9 +1,9 @@
 """The language model during training: the same function as `LMModel`, but it learns faster.
 
 There are two differences. All frames of a batch go through at once, each sequence at its own
-offset. And an entry's embedding, and the row that predicts it, are the sum of a free part and a
+offset. And an entry's embeddings, and the row that predicts it, are the sum of a free part and a
 projection of the entry's vector in the codec. What is learned of an entry then also holds for its
-neighbours, which helps with little data. `merged` adds the parts.
+neighbours, which helps with little data. `merged` adds the parts; `start_from` parts them again.
 """
 
 import copy
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...nn.lm import LMModel, StreamingTransformerEncoderLayer, sin_embedding
+from ...nn.lm import LMModel, StreamingTransformerEncoderLayer, depth_norm, sin_embedding
 from .data import LMBatch
 from .loss import linear_bits
 
@@ -43,7 +43,12 @@ class LMNetwork(nn.Module):
         spread = torch.randn(size, lm.dim)
         self.inward = nn.Parameter(spread * (level / level.max()))  # [K, D, dim]
         self.outward = nn.Parameter(torch.randn(lm.n_q, size, lm.dim) * 0.1 / math.sqrt(lm.dim))
+        if lm.depth:
+            spread = torch.randn(size, lm.dim)
+            self.across = nn.Parameter(spread * (level / level.max())[:-1])  # of `depth_emb`
         with torch.no_grad():
+            for k in range(lm.n_q - 1 if lm.depth else 0):
+                _depth_embedding(lm, k).weight.zero_()
             for k in range(lm.n_q):
                 _embedding(lm, k).weight.mul_(0.02)
                 linear = _linear(lm, k)
@@ -54,21 +59,29 @@ class LMNetwork(nn.Module):
     def bits(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
         """The cost of the codes in bits: the mean, with a gradient, and each one `[B, T, K]`."""
         size, codebooks, steps = batch.inputs.shape
-        out = self._transform(self._embed(self._noisy(batch.inputs)), batch.offsets)
+        out = self._transform(self._embed(self._noisy(batch.inputs)), batch.offsets).flatten(0, 1)
+        if self.lm.depth:
+            out = self._deepened(out, batch.targets.permute(1, 0, 2).flatten(1))
         mean, bits = linear_bits(
-            out.flatten(0, 1),
+            out,
             self._output_weights(codebooks),
             self._biases(codebooks),
             batch.targets.permute(0, 2, 1).flatten(0, 1),
         )
         return mean, bits.view(size, steps, codebooks)
 
-    def forward(self, inputs: Tensor, offsets: Tensor) -> Tensor:
-        """Codes plus one `[B, K, T]`, first positions `[B]`; returns logits `[B, T, K, card]`."""
-        codebooks = inputs.shape[1]
-        out = self._transform(self._embed(inputs), offsets)
-        weight = self._output_weights(codebooks)
-        return torch.einsum("btd,kcd->btkc", out, weight) + self._biases(codebooks)
+    def forward(self, inputs: Tensor, offsets: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Codes plus one `[B, K, T]`, first positions `[B]`; returns logits `[B, T, K, card]`. A
+        depth head needs the `codes` `[B, K, T]` of the predicted frames."""
+        size, codebooks, steps = inputs.shape
+        out = self._transform(self._embed(inputs), offsets).flatten(0, 1)
+        if self.lm.depth:
+            assert codes is not None
+            out = self._deepened(out, codes.permute(1, 0, 2).flatten(1))
+        else:
+            out = out.expand(codebooks, -1, -1)
+        logits = torch.einsum("knd,kcd->nkc", out, self._output_weights(codebooks))
+        return (logits + self._biases(codebooks)).view(size, steps, codebooks, -1)
 
     def merged(self) -> LMModel:
         """An `LMModel` for coding, with these weights."""
@@ -78,7 +91,52 @@ class LMNetwork(nn.Module):
             for k in range(lm.n_q):
                 _embedding(lm, k).weight.copy_(embeddings[k])
                 _linear(lm, k).weight.copy_(outputs[k])
+            for k, table in enumerate(self._depth_tables(lm.n_q) if lm.depth else ()):
+                _depth_embedding(lm, k).weight.copy_(table)
         return lm.eval()
+
+    @torch.no_grad()
+    def start_from(self, lm: LMModel) -> None:
+        """Take the weights of `lm`, which has the same shape but perhaps no depth head: then the
+        new one changes nothing yet. (The last layer's norm scales what the depth head's LayerNorm
+        would undo; so its scale and bias move into the linear layers.)"""
+        own = self.lm
+        own.load_state_dict(lm.state_dict(), strict=False)
+        if own.depth and not lm.depth:
+            last = own.transformer.layers[-1]
+            assert isinstance(last, StreamingTransformerEncoderLayer)
+            for k in range(own.n_q):
+                linear = _linear(own, k)
+                linear.bias.add_(linear.weight @ last.norm2.bias)
+                linear.weight.mul_(last.norm2.weight)
+            last.norm2.weight.fill_(1)
+            last.norm2.bias.zero_()
+            for table in (*own.depth_emb.parameters(), self.across):
+                table.zero_()
+        for k in range(own.n_q):
+            self._part(_embedding(own, k).weight[1:], self.inward[k], k)
+            self._part(_linear(own, k).weight, self.outward[k], k)
+            if lm.depth and k < own.n_q - 1:
+                self._part(_depth_embedding(own, k).weight, self.across[k], k)
+
+    def _part(self, rows: Tensor, tied: Tensor, k: int) -> None:
+        """Move what a projection of the entries says of the free `rows` `[card, dim]` to `tied`
+        `[D, dim]`."""
+        entries = self.entries[k]
+        tied.copy_(torch.linalg.lstsq(entries.cpu(), rows.cpu(), driver="gelsd").solution)
+        rows -= entries @ tied
+
+    def _deepened(self, out: Tensor, codes: Tensor) -> Tensor:
+        """The linear layers' inputs `[K, N, dim]` from the trunk's output `[N, dim]` and the codes
+        `[K, N]` of the frames, negative where there is none."""
+        codebooks = len(codes)
+        if codebooks == 1:
+            return depth_norm(out)[None]
+        table = self._depth_tables(codebooks)
+        first = torch.arange(codebooks - 1, device=codes.device)[:, None] * table.shape[1]
+        seen = F.embedding(codes[:-1].clamp(min=0) + first, table.flatten(0, 1))
+        summed = torch.cat([out[None], seen.to(out)]).cumsum(dim=0)
+        return depth_norm(summed)
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         """In training, replaces some past codes by random ones."""
@@ -101,6 +159,11 @@ class LMNetwork(nn.Module):
         """`[K, card, dim]`."""
         free = torch.stack([_linear(self.lm, k).weight for k in range(codebooks)])
         return free + torch.bmm(self.entries[:codebooks], self.outward[:codebooks])
+
+    def _depth_tables(self, codebooks: int) -> Tensor:
+        """`[K - 1, card, dim]`."""
+        free = torch.stack([_depth_embedding(self.lm, k).weight for k in range(codebooks - 1)])
+        return free + torch.bmm(self.entries[: codebooks - 1], self.across[: codebooks - 1])
 
     def _embed(self, inputs: Tensor) -> Tensor:
         """`[B, K, T]` to the sums of embeddings `[B, T, dim]`."""
@@ -167,4 +230,10 @@ def _embedding(lm: LMModel, k: int) -> nn.Embedding:
 def _linear(lm: LMModel, k: int) -> nn.Linear:
     layer = lm.linears[k]
     assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def _depth_embedding(lm: LMModel, k: int) -> nn.Embedding:
+    layer = lm.depth_emb[k]
+    assert isinstance(layer, nn.Embedding)
     return layer

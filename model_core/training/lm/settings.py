@@ -1,11 +1,15 @@
 """The settings of a language model's training run (paper section 3.3)."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from ...config import CONFIGS, ModelConfig, config_of
+from ...config import CONFIGS, LMConfig, ModelConfig, config_of
 from ...errors import SettingsError
 from ..processes import PRECISIONS
 from ..settings import SHARE, Range, check, setting
+
+EARLIER: dict[str, Any] = {"depth": False}
+"""What holds for a run whose settings do not say it: an earlier version began it."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,15 @@ class LMTrainingConfig:
         "bundled", "the codec's weights: bundled or a folder of weights", path=True
     )
     dim: int = setting(200, "width of the transformer, a multiple of 8", Range(8, 4096))
-    layers: int = setting(5, "its depth", Range(1, 64))
+    layers: int = setting(5, "its layers", Range(1, 64))
+    depth: bool = setting(
+        True, "yes: a codebook's prediction also sees the codes before it in its frame"
+    )
+    start_from: str | None = setting(
+        None,
+        "start from a language model of this width: bundled, a folder of weights or a file",
+        path=True,
+    )
 
     steps: int = setting(20_000, "length of the whole run", Range(1))
     minutes: float | None = setting(
@@ -68,6 +80,11 @@ class LMTrainingConfig:
     @property
     def codec(self) -> ModelConfig:
         return config_of(self.model)
+
+    @property
+    def lm_config(self) -> LMConfig:
+        """The network of the run's language model."""
+        return LMConfig(self.model, self.dim, self.layers, self.depth)
 
     @property
     def bandwidth_shares(self) -> dict[float, float]:

@@ -17,7 +17,6 @@ from torch.nn.utils import clip_grad_norm_
 from ... import distrib
 from ...checkpoints.load import load_network
 from ...codec import Codec
-from ...config import LMConfig
 from ...engine import EngineOptions
 from ...errors import SettingsError
 from ...nn.lm import LMModel
@@ -35,11 +34,12 @@ from .codes import CodeStreams, codebook_entries, streams_of
 from .data import LMSampler
 from .evaluation import bits_per_code, chosen_streams
 from .network import LMNetwork
-from .settings import LMTrainingConfig
+from .settings import EARLIER, LMTrainingConfig
+from .start import load_start
 
 BEST = "best.pt"  # the averaged weights with the best evaluation
 CODES = "codes"
-SHAPE = ("model", "dim", "layers")  # a continued run cannot change these
+SHAPE = ("model", "dim", "layers", "depth")  # a continued run cannot change these
 
 
 class LMTrainer:
@@ -55,7 +55,7 @@ class LMTrainer:
         """Codes the recordings first, if not yet done.
 
         Raises `SettingsError` if the folder has a run of another network or for other weights, and
-        what loading the weights raises.
+        what loading the weights and `load_start` raise.
         """
         self.settings = settings
         self.folder = folder
@@ -68,12 +68,15 @@ class LMTrainer:
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
-            LMModel.from_config(LMConfig(settings.model, settings.dim, settings.layers)),
+            LMModel.from_config(settings.lm_config),
             codebook_entries(load_network(codec.weights, EncodecNetwork)),
             _counts(self.train_streams, settings.codec.bins),
             settings.dropout,
             settings.code_noise,
-        ).to(self.device)
+        )
+        if settings.start_from is not None and not (folder / STATE).exists():
+            self.network.start_from(load_start(settings.start_from, settings.lm_config))
+        self.network.to(self.device)
         distrib.broadcast_tensors([*self.network.parameters(), *self.network.buffers()])
         self.optimizer = self._optimizer()
         self.average = Average(self.network, settings.average_decay)
@@ -182,8 +185,8 @@ class LMTrainer:
         return {f"bits_{batch.bandwidth:g}": bits, "gradient": norm.detach(), "rate": rate}
 
     def evaluate(self, seconds: float | None = None) -> dict[str, float]:
-        """Bits a code, and the share saved of the raw bits, at each bandwidth, with the averaged
-        weights; over `seconds` of held-out audio (None: as the settings say)."""
+        """Bits a code, the kbps that makes and the share saved of the raw bits, at each bandwidth,
+        with the averaged weights; over `seconds` of held-out audio (None: as the settings say)."""
         codec = self.settings.codec
         wanted = self.settings.evaluate_seconds if seconds is None else seconds
         frames = min(wanted * codec.frame_rate, float(self.valid_streams.lengths.sum()))
@@ -194,14 +197,15 @@ class LMTrainer:
         for kbps in codec.target_bandwidths:
             found = bits_per_code(lm, self.valid_streams, indices, codec.codebooks_for(kbps))
             values |= {f"bits_{kbps:g}/{name}": bits for name, bits in found.items()}
-            values[f"saved_{kbps:g}"] = 1 - found["all"] / codec.bits_per_codebook
+            share = found["all"] / codec.bits_per_codebook
+            values |= {f"kbps_{kbps:g}": kbps * share, f"saved_{kbps:g}": 1 - share}
         return values
 
     def _evaluate(self, log: RunLog) -> None:
         """Log an evaluation; keep the averaged weights if they are the best so far."""
         if not is_first():
             return
-        values = self.evaluate()
+        values = {n: v for n, v in self.evaluate().items() if "/codebook_" not in n}  # at the end
         log.scalars(self.step, {f"valid/{name}": value for name, value in values.items()})
         shares = self.settings.bandwidth_shares
         mean = sum(share * values[f"bits_{kbps:g}/all"] for kbps, share in shares.items())
@@ -262,7 +266,7 @@ class LMTrainer:
         state: dict[str, Any] = load_state(path)
         if state.get("kind") != "lm":
             raise SettingsError(f"{path} is not of a language model's run")
-        require_same(self.folder, SHAPE, state["config"], self.settings)
+        require_same(self.folder, SHAPE, EARLIER | state["config"], self.settings)
         if state["made_for"] != self.made_for:
             raise SettingsError(
                 f"{self.folder} holds a run for {state['made_for']}, not {self.made_for}"

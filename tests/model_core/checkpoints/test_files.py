@@ -230,6 +230,7 @@ def test_language_model_configuration_is_bounded(tmp_path: Path) -> None:
     configs: list[dict[str, object]] = [
         {"name": NAME, "dim": 10**6},
         {"name": NAME, "dim": 12},
+        {"name": NAME, "depth": 1},
         {"name": "x"},
         {"name": []},
         {"a": 1},

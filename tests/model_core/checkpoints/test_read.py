@@ -1,5 +1,6 @@
 """What a checkpoint must hold is known without making modules of it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from safetensors.numpy import load_file, save_file
 
 from model_core.checkpoints import Registry
 from model_core.checkpoints.files import read_metadata, weights_id
-from model_core.checkpoints.read import lm_shapes, read_lm, read_network
+from model_core.checkpoints.load import load_lm
+from model_core.checkpoints.read import lm_shapes, read_lm, read_network, read_own_lm
 from model_core.checkpoints.save import save_lm, save_weights
+from model_core.checkpoints.weight_set import LMSet
 from model_core.config import ENCODEC_24KHZ, LMConfig
 from model_core.errors import WeightsError
 from model_core.model import EncodecModel
@@ -19,8 +22,9 @@ from model_core.nn.lm import LMModel
 NAME = ENCODEC_24KHZ.name
 
 
-def test_the_shapes_of_a_language_model() -> None:
-    config = LMConfig(NAME, dim=16, num_layers=2)
+@pytest.mark.parametrize("depth", [False, True])
+def test_the_shapes_of_a_language_model(depth: bool) -> None:
+    config = LMConfig(NAME, dim=16, num_layers=2, depth=depth)
     state = LMModel.from_config(config).state_dict()
     assert lm_shapes(config) == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
@@ -32,6 +36,26 @@ def folder(tmp_path: Path) -> Path:
     lm = LMModel.from_config(LMConfig(NAME, dim=16, num_layers=1))
     save_lm(lm, f"{NAME}:{path.stem[-8:]}", tmp_path, torch.float32)
     return tmp_path
+
+
+def test_a_depth_head_is_in_the_file_and_what_says_it(folder: Path) -> None:
+    (plain,) = folder.glob("encodec_lm_24khz-*")
+    assert json.loads(read_metadata(plain)["config"]) == {"name": NAME, "dim": 16, "num_layers": 1}
+    deep = LMModel.from_config(LMConfig(NAME, dim=16, num_layers=1, depth=True))
+    path = save_lm(deep, read_metadata(plain)["for"], folder, torch.float32)
+    config, made_for = read_own_lm(path)
+    assert config == LMConfig(NAME, 16, 1, depth=True)
+    weights = LMSet(config, path)
+    read_lm(weights)
+    loaded = load_lm(weights)
+    assert loaded.depth
+    for name, tensor in deep.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    with pytest.raises(WeightsError, match="unexpected: depth_emb"):
+        read_lm(LMSet(LMConfig(NAME, 16, 1), path))
+    with pytest.raises(WeightsError, match=r"missing: depth_emb\.0\.weight"):
+        read_lm(LMSet(config, plain))
+    assert made_for == read_metadata(plain)["for"]
 
 
 def test_arrays_and_modules_hold_the_same(folder: Path) -> None:

@@ -79,6 +79,31 @@ def test_bytes_do_not_depend_on_it(
     assert np.array_equal(decoder.decode(60), codes)
 
 
+@pytest.mark.parametrize("codebooks", [1, 2, 4])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_depth_head_codes_codebook_by_codebook(
+    codebooks: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kept:
+        monkeypatch.setattr("model_core.codec.entropy.rows_stand_alone", lambda *_shape: False)
+    torch.manual_seed(5)
+    lm = LMModel(4, 1024, dim=16, num_layers=2, past_context=20, depth=True).eval()
+    for linear in lm.linears:
+        linear.get_parameter("weight").mul_(3)
+    codes = random_codes(codebooks, 50)
+    encoder = LMEncoder(lm, codebooks)
+    coded = encoder.encode(codes[:, :20]) + encoder.encode(codes[:, 20:]) + encoder.finish()
+    payload = io.BytesIO(coded + b"next")
+    decoder = LMDecoder(lm, codebooks, payload)
+    assert np.array_equal(decoder.decode(13), codes[:, :13])
+    assert np.array_equal(decoder.decode(37), codes[:, 13:])
+    assert payload.read() == b"next"
+    target = torch.from_numpy(codes)[None]
+    inputs = torch.nn.functional.pad(target[:, :, :-1] + 1, (1, 0))
+    odds = lm(inputs, codes=target)[0].gather(1, target[:, None])
+    assert 8 * len(coded) == pytest.approx(-odds.double().log2().sum().item(), abs=20)
+
+
 def test_a_model_that_is_trained_or_hardly_remembers_is_left_alone() -> None:
     assert isinstance(stepping(_small(context=100).eval()).transformer, FrameByFrame)
     for lm in (_small(context=100).train(), _small(context=8).eval()):

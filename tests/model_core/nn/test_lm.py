@@ -6,7 +6,7 @@ from encodec.modules.transformer import StreamingTransformerEncoder as Reference
 from encodec.modules.transformer import create_sin_embedding
 from torch import Tensor
 
-from model_core.nn.lm import StreamingTransformerEncoder, sin_embedding
+from model_core.nn.lm import LMModel, StreamingTransformerEncoder, sin_embedding
 from tests.peers import NAMES, LMPair, Peers
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
@@ -109,6 +109,61 @@ def test_logits_are_what_the_softmax_is_taken_of(peers: Peers) -> None:
     assert logits.shape == (1, 1024, 16, 5)
     assert offset == 5
     torch.testing.assert_close(logits.softmax(dim=1), model(indices)[0])
+
+
+@pytest.fixture
+def deep() -> LMModel:
+    torch.manual_seed(11)
+    return LMModel(4, 1024, dim=16, num_layers=2, past_context=CONTEXT, depth=True).eval()
+
+
+def test_the_depth_heads_formula(deep: LMModel) -> None:
+    indices, codes = random_codes(4, 9), random_codes(4, 10)[:, :, 1:] - 1
+    h = deep.trunk(indices)[0]
+    logits, states, offset = deep.logits(indices, codes=codes)
+    assert (offset, len(states)) == (9, 2)
+    for k in range(4):
+        if k:
+            h = h + deep.depth_emb[k - 1].get_parameter("weight")[codes[:, k - 1]]
+        centred = h - h.mean(dim=-1, keepdim=True)
+        normed = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        weight, bias = (deep.linears[k].get_parameter(name) for name in ("weight", "bias"))
+        expected = normed @ weight.t() + bias
+        torch.testing.assert_close(logits[:, :, k].transpose(1, 2), expected)
+    torch.testing.assert_close(deep(indices, codes=codes)[0], logits.softmax(dim=1))
+    with pytest.raises(ValueError, match="needs the codes"):
+        deep.logits(indices)
+    assert deep.logits(indices[:, :1])[0].shape == (1, 1024, 1, 9)  # the first needs none
+
+
+def test_the_depth_head_codebook_by_codebook(deep: LMModel) -> None:
+    indices, codes = random_codes(3, 9), random_codes(3, 10)[:, :, 1:] - 1
+    whole = deep.logits(indices, codes=codes)[0]
+    states, offset = None, 0
+    for t in range(9):
+        out, states, offset = deep.trunk(indices[:, :, t : t + 1], states, offset)
+        for k in range(3):
+            logits = deep.next_logits(out, k)[0, 0]
+            torch.testing.assert_close(logits, whole[0, :, k, t], rtol=1e-4, atol=1e-5)
+            out = deep.saw(out, k, codes[:, k, t : t + 1])
+
+
+def test_a_codebook_sees_those_before_it(deep: LMModel) -> None:
+    indices, codes = random_codes(4, 5), random_codes(4, 6)[:, :, 1:] - 1
+    before = deep.logits(indices, codes=codes)[0]
+    codes[:, 1, 2] = (codes[:, 1, 2] + 1) % 1024
+    changed = (deep.logits(indices, codes=codes)[0] != before).any(dim=1)[0]
+    expected = torch.zeros(4, 5, dtype=torch.bool)
+    expected[2:, 2] = True
+    assert torch.equal(changed, expected)
+
+
+def test_without_a_depth_head_nothing_has_changed(peers: Peers) -> None:
+    model = peers.lm_pair("encodec_48khz").ours
+    indices = random_codes(16, 5)
+    assert not model.depth
+    assert not any(name.startswith("depth") for name in model.state_dict())
+    assert torch.equal(model(indices, codes=indices)[0], model(indices)[0])
 
 
 @pytest.fixture

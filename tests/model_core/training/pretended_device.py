@@ -124,7 +124,7 @@ def codec_steps(folder: Path) -> None:
 def lm_step() -> None:
     """A step of a language model, its batch on the device."""
     entries = torch.randn(2, 16, 4)
-    lm = LMModel(n_q=2, card=16, dim=8, num_layers=1, past_context=5)
+    lm = LMModel(n_q=2, card=16, dim=8, num_layers=1, past_context=5, depth=True)
     network = LMNetwork(lm, entries, torch.ones(2, 16), dropout=0.1, code_noise=0.1)
     mode = FakeTensorMode()
     move(mode, network)

@@ -185,9 +185,9 @@ def test_values_out_of_range(trained: dict[str, EncodecModel], tmp_path: Path) -
     run(source, tmp_path / "out", "--dtype", "float32")
 
 
-def lm_of(width: int = 16, layers: int = 1) -> LMModel:
+def lm_of(width: int = 16, layers: int = 1, depth: bool = False) -> LMModel:
     torch.manual_seed(3)
-    return LMModel.from_config(LMConfig(NAMES[0], width, layers)).eval()
+    return LMModel.from_config(LMConfig(NAMES[0], width, layers, depth)).eval()
 
 
 def test_a_language_model_stays_with_its_weights(
@@ -261,6 +261,22 @@ def test_a_language_model_goes_along(trained: dict[str, EncodecModel], tmp_path:
     reference.load_state_dict(torch.load(th, weights_only=True))
     codes = torch.randint(0, 1025, (1, 32, 3))
     assert torch.equal(reference(codes)[0], lm.half().float()(codes)[0])
+
+
+def test_the_reference_gets_no_language_model_with_a_depth_head(
+    trained: dict[str, EncodecModel], tmp_path: Path
+) -> None:
+    name, made = NAMES[0], tmp_path / "made"
+    run(write_run(trained[name], tmp_path / "run"), made)
+    lm = save_lm(lm_of(200, 5, depth=True), load_model(name, str(made)).name, made)
+    (made / "index.json").unlink()  # it says that there is none
+    run(made, tmp_path / "own")
+    found = Registry(str(tmp_path / "own")).find(name)
+    assert found.lm is not None
+    assert found.lm.path.name == lm.name
+    run(made, tmp_path / "out", "--format", "reference")
+    assert Registry(str(tmp_path / "out")).find(name).lm is None
+    assert not list((tmp_path / "out").glob("encodec_lm_*"))
 
 
 def test_rounding_makes_other_weights(trained: dict[str, EncodecModel], tmp_path: Path) -> None:

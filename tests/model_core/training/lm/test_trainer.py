@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
+from model_core.checkpoints.read import read_own_lm
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
@@ -21,9 +22,10 @@ from model_core.training.lm import command as lm_command
 from model_core.training.lm.evaluation import bits_per_code
 from model_core.training.lm.export import export_lm
 from model_core.training.lm.settings import LMTrainingConfig
-from model_core.training.lm.trainer import LMTrainer
+from model_core.training.lm.trainer import BEST, LMTrainer
 from model_core.training.log import RunLog
-from model_core.training.state import STATE, load_state
+from model_core.training.settings import SETTINGS
+from model_core.training.state import STATE, load_state, save_state
 from tests.model_core.training.lm.fixtures import small_cache, small_weights
 
 NAME = "encodec_24khz"
@@ -58,7 +60,7 @@ def _trainer(place: Path, run: str, **changed: object) -> LMTrainer:
     return LMTrainer(_settings(place, **changed), AudioCache(place / "cache"), place / run)
 
 
-def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:
+def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:  # with a depth head
     whole = _trainer(place, "whole")
     assert whole.run()
     first = _trainer(place, "parts")
@@ -101,10 +103,75 @@ def test_the_best_weights_are_kept(place: Path, tmp_path: Path) -> None:
     assert kept.name == good.name  # which has the id of its tensors
 
 
+def test_a_depth_head_learns_what_codes_say_of_each_other(place: Path) -> None:
+    """The second codebook repeats the first, which is random: one of 8 codes."""
+    last = {}
+    rng = np.random.default_rng(0)
+    for depth in (False, True):
+        changes = {"learning_rate": 0.03, "bandwidths": {"1.5": 1.0}}
+        trainer = _trainer(place, f"copies {depth}", depth=depth, steps=80, **changes)
+        for streams in (trainer.train_streams, trainer.valid_streams):
+            streams.codes[:] = rng.integers(0, 8, streams.codes.shape[1])
+        trainer.run()
+        bits = bits_per_code(trainer.network.merged(), trainer.valid_streams, [0], 2)
+        last[depth] = bits["codebook_2"]
+        assert bits["all"] == pytest.approx((bits["codebook_1"] + bits["codebook_2"]) / 2)
+        assert bits["codebook_1"] > 2.7
+    assert last[False] > 2.7
+    assert last[True] < 1
+
+
+def test_a_run_starts_from_a_finished_model(place: Path, tmp_path: Path) -> None:
+    first = _trainer(place, "first", depth=False, steps=30, evaluate_every=5, learning_rate=1e-2)
+    first.run()
+    path = export_lm(place / "first", tmp_path / "finished")
+    fresh = _trainer(place, "fresh", depth=False).evaluate()
+    for source in (path, path.parent):
+        for depth in (False, True):
+            changes = {"start_from": str(source), "depth": depth}
+            later = _trainer(place, f"later {depth} {source.name}", **changes).evaluate()
+            for name, bits in first.evaluate().items():
+                assert later[name] == pytest.approx(bits, abs=0.01), name
+                if name.endswith("_6/all"):
+                    assert bits < fresh[name] - 0.3
+    deep = _trainer(place, "deep", start_from=str(path), steps=3)
+    deep.run()
+    assert load_state(place / "deep" / STATE)["config"]["start_from"] == str(path)
+    assert _trainer(place, "deep", start_from=str(path), steps=3).step == 3
+    finished = export_lm(place / "deep", tmp_path / "deep")
+    with pytest.raises(WeightsError, match="16, 1 layers and a depth head; the run's has"):
+        _trainer(place, "shallow", start_from=str(finished), depth=False)
+    with pytest.raises(WeightsError, match="has dim 24"):
+        _trainer(place, "wide", start_from=str(path), dim=24)
+    with pytest.raises(WeightsError, match="no language model"):
+        _trainer(place, "none", start_from=str(place / "weights"))
+
+
+def test_a_run_of_an_earlier_version_goes_on_without_a_depth_head(
+    place: Path, tmp_path: Path
+) -> None:
+    """Its settings do not say whether it has one."""
+    run = place / "earlier"
+    _trainer(place, "earlier", depth=False, steps=5).run(stop_at=2)
+    state = load_state(run / STATE)
+    del state["config"]["depth"], state["config"]["start_from"]
+    save_state(state, run / STATE)
+    (run / SETTINGS).write_text(json.dumps(state["config"]))
+    parser = argparse.ArgumentParser()
+    lm_command.add_arguments(parser)
+    lm_command.run(parser.parse_args(f"{place / 'cache'} {run} --device cpu".split()))
+    assert load_state(run / STATE)["step"] == 5
+    save_state({**load_state(run / BEST), "config": state["config"]}, run / BEST)
+    config, _ = read_own_lm(export_lm(run, tmp_path / "out"))
+    assert not config.depth
+
+
 def test_other_weights_or_networks_do_not_go_on(place: Path, tmp_path: Path) -> None:
     _trainer(place, "kept").save()
     with pytest.raises(SettingsError, match="dim"):
         _trainer(place, "kept", dim=24)
+    with pytest.raises(SettingsError, match="depth"):
+        _trainer(place, "kept", depth=False)
     with pytest.raises(SettingsError, match="holds a run for"):
         _trainer(place, "kept", weights="bundled")
 
@@ -121,6 +188,7 @@ def test_the_command_makes_a_model_that_codes(
     lm_command.run(parser.parse_args(words.split()))
     found = Registry(str(folder)).find(NAME)
     assert found.lm is not None
+    assert found.lm.config.depth
     assert found.lm.made_for == found.header_name
 
     monkeypatch.setenv("ENCODEC_WEIGHTS", str(folder))
