@@ -151,7 +151,6 @@ class ChunkCompressor:
         return stored_chunks(payload)
 
 
-
 def new_header(
     codec: Codec,
     num_codebooks: int,

@@ -31,7 +31,7 @@ def codec_of(
 
 def language_model_of(name: str, lm: LMModel) -> LanguageModel:
     """`lm`, a module, as a codec uses it. `name` is what headers call the codec with it."""
-    config = LMConfig(parse_model_name(name).name, lm.dim, len(lm.transformer.layers))
+    config = LMConfig(parse_model_name(name).name, lm.dim, len(lm.transformer.layers), lm.depth)
     return LanguageModel(name, lambda: lm, lambda: ExactLM.from_state(state_of(lm), config))
 
 
