@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli) over all that the file holds, four bytes, big-endian."""
+"""CRC-32C (Castagnoli): over all that a file holds, in four bytes, big-endian."""
 
 import google_crc32c
 

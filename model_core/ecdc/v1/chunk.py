@@ -1,6 +1,6 @@
 """One chunk: about a second of codes with its place, length and checksum. It decodes alone.
 
-type, number, [samples], length, payload, CRC-32C of all before
+type, number, [samples], length, payload, CRC-32C of `Layout.crc` and all before
 0xEC  varint             varint  scales, codes    a chunk that covers as much as a full one
 0xED  varint  varint     varint  scales, codes    one that the end of the audio cuts
 """
