@@ -53,6 +53,7 @@ class Arguments(argparse.Namespace):
     hq: bool
     lm: bool
     effort: int
+    format: int
     force: bool
     rescale: bool
     decompress_suffix: str
@@ -87,12 +88,17 @@ def parser() -> argparse.ArgumentParser:
         help=kbps_help,
     )
     add("-q", "--hq", action="store_true", help="the stereo model at 48 kHz, not the mono one")
-    add("-l", "--lm", action="store_true", help="smaller files by a language model; much slower")
+    add("-l", "--lm", action="store_true", help="smaller files by a language model (see --format)")
     effort_help = (
         "0 (default) to 3: search longer for codes; from 1 on also remove a constant offset and "
         "keep stereo in opposite phase"
     )
     add("--effort", type=int, default=0, choices=range(4), metavar="N", help=effort_help)
+    format_help = (
+        "0 (default), the reference's, or 1: damage is found, parts can be decoded, and --lm is "
+        "the same on all machines"
+    )
+    add("--format", type=int, default=0, choices=(0, 1), metavar="N", help=format_help)
     add("-f", "--force", action="store_true", help="overwrite outputs that exist")
     suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
     add(

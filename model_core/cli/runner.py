@@ -15,11 +15,20 @@ from tqdm import tqdm
 
 from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
 from ..checkpoints import Registry, WeightSet
-from ..codec import Codec, Compressor, Decompressor, iterate_now, run_now
+from ..codec import (
+    ChunkCompressor,
+    Codec,
+    Compressor,
+    Recording,
+    Stored,
+    iterate_now,
+    open_stored,
+    run_now,
+)
 from ..cores import usable_cores
-from ..ecdc import Header, read_header
 from ..engine import EngineOptions
 from ..engine.choose import find_device
+from ..errors import BitstreamError
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
 from .plan import WAV, CommandError, Conversion, Targets
@@ -58,7 +67,7 @@ class Runner:
         """To `.ecdc`, or to a WAV of what that would hold. Returns the bit rate in kbps."""
         arguments = self._arguments
         codec = self._codec(self._chosen_weights, arguments.lm)
-        compressor = Compressor(codec, arguments.bandwidth, arguments.lm, effort=arguments.effort)
+        compressor = self._compressor(codec, source)
         recording = target if target is not None and target.suffix.lower() == WAV else None
         replaces = recording is not None and recording.is_file()
         size = file.seek(0, 2)
@@ -72,42 +81,47 @@ class Runner:
                     payload.write(run_now(compressor.push(samples)))
                     bar.update(file.tell() - bar.n)
                 payload.write(run_now(compressor.finish()))
-            header = compressor.header
-            kbps = _kbps(codec, header, payload.tell())
-            payload.seek(0)
+            stored = compressor.stored(payload)
             if recording is not None:
-                self._write_wav(codec, header, payload, source, recording, out)
+                self._write_wav(codec, stored, source, recording, out)
             else:
-                out.write(header.to_bytes())
+                out.write(stored.prefix)
+                payload.seek(0)
                 shutil.copyfileobj(payload, out)
         if warnings := "; ".join(warning.text for warning in compressor.warnings):
             say(f"{source}: {warnings}; --effort 1 avoids it")
         if replaces:
             say(f"{source}: {recording} existed and now holds the decoded audio")
-        return kbps
+        return _kbps(codec, stored)
+
+    def _compressor(self, codec: Codec, source: str) -> Compressor | ChunkCompressor:
+        given = self._arguments
+        if given.format == 0:
+            return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
+        name = None if source == "-" else Path(source).name
+        recording = Recording(name=name)
+        try:
+            return ChunkCompressor(
+                codec, given.bandwidth, given.lm, effort=given.effort, recording=recording
+            )
+        except BitstreamError:  # a name that no header can hold
+            return ChunkCompressor(codec, given.bandwidth, given.lm, effort=given.effort)
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To WAV. Returns the bit rate in kbps."""
-        header = read_header(file)
-        start = file.tell()
-        codec = self._codec(self._registry.find_exact(header.model), header.lm)
+        stored = open_stored(file)
+        codec = self._codec(self._registry.find_exact(stored.model), stored.lm)
         with open_output(target) as out:
-            self._write_wav(codec, header, file, source, target, out)
-        return _kbps(codec, header, file.tell() - start)
+            self._write_wav(codec, stored, source, target, out)
+        return _kbps(codec, stored)
 
     def _write_wav(
-        self,
-        codec: Codec,
-        header: Header,
-        payload: BinaryIO,
-        source: str,
-        target: Path | None,
-        out: BinaryIO,
+        self, codec: Codec, stored: Stored, source: str, target: Path | None, out: BinaryIO
     ) -> None:
         config = codec.config
         with (
-            WavWriter(out, config.sample_rate, config.channels, header.audio_length) as writer,
-            closing(_decode(codec, header, payload, source)) as blocks,
+            WavWriter(out, config.sample_rate, config.channels, stored.samples) as writer,
+            closing(_decode(codec, stored, source)) as blocks,
         ):
             if self._arguments.rescale:
                 _write_rescaled(writer, blocks, config.channels, target)
@@ -149,10 +163,9 @@ def _threads() -> int:
     return int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()
 
 
-def _kbps(codec: Codec, header: Header, payload_bytes: int) -> float:
-    """The bit rate of an `.ecdc` file, with its header."""
-    size = len(header.to_bytes()) + payload_bytes
-    return 8 * size * codec.config.sample_rate / header.audio_length / 1000
+def _kbps(codec: Codec, stored: Stored) -> float:
+    """The bit rate of an `.ecdc` file, all of it."""
+    return 8 * stored.size * codec.config.sample_rate / stored.samples / 1000
 
 
 def _peak(samples: np.ndarray) -> float:
@@ -172,11 +185,11 @@ def _read_audio(file: BinaryIO, codec: Codec) -> Generator[np.ndarray]:
             yield samples
 
 
-def _decode(codec: Codec, header: Header, payload: BinaryIO, source: str) -> Generator[np.ndarray]:
+def _decode(codec: Codec, stored: Stored, source: str) -> Generator[np.ndarray]:
     """Blocks `[C, n]`. Raises `BitstreamError`."""
     rate = codec.config.sample_rate
-    with _progress("decompressing", source, header.audio_length / rate, "s") as bar:
-        for samples in iterate_now(Decompressor(codec, header, payload).blocks()):
+    with _progress("decompressing", source, stored.samples / rate, "s") as bar:
+        for samples in iterate_now(stored.audio(codec)):
             raise_if_ended()
             yield samples
             bar.update(samples.shape[1] / rate)

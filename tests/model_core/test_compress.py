@@ -94,6 +94,16 @@ def test_effort_changes_the_codes(model: EncodecModel, wav: Tensor) -> None:
         compress(model, wav, effort=4)
 
 
+def test_format_1_comes_back(model: EncodecModel, wav: Tensor) -> None:
+    file = compress(model, wav, format=1)
+    assert file[:5] == b"ECDC\x01"
+    decoded, rate = decompress(file)
+    assert rate == model.sample_rate
+    assert torch.equal(decoded, decompress(compress(model, wav))[0])
+    with pytest.raises(ValueError, match="format"):
+        compress(model, wav, format=2)
+
+
 def test_a_model_without_a_name(wav: Tensor) -> None:
     with pytest.raises(UnknownModelError):
         compress(EncodecModel(ENCODEC_24KHZ.with_filters(2)), wav)

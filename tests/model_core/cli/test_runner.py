@@ -38,6 +38,24 @@ def test_compresses_beside_the_input(encodec: Command, wav: Path, tmp_path: Path
     assert (header.audio_length, header.num_codebooks, header.lm) == (9600, 8, False)
 
 
+@pytest.mark.parametrize("lm", [[], ["--lm"]])
+def test_format_1_comes_back_like_format_0(
+    encodec: Command, wav: Path, tmp_path: Path, lm: list[str]
+) -> None:
+    for version in "01":
+        file = tmp_path / f"{version}.ecdc"
+        outcome = encodec("--format", version, *lm, wav, file)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert file.read_bytes()[4] == int(version)
+        assert encodec(file, tmp_path / f"{version}.wav").code == 0
+    assert (tmp_path / "1.wav").read_bytes() == (tmp_path / "0.wav").read_bytes()
+    damaged = bytearray((tmp_path / "1.ecdc").read_bytes())
+    damaged[-60] ^= 1
+    (tmp_path / "d.ecdc").write_bytes(damaged)
+    refused(encodec(tmp_path / "d.ecdc"), "damaged")
+    assert encodec("--format", "2", wav).code == 2
+
+
 def test_effort_changes_the_codes(encodec: Command, wav: Path, tmp_path: Path) -> None:
     files = []
     for effort in ("0", "1", "3"):
