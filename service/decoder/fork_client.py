@@ -19,7 +19,6 @@ logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_STARTING = 60.0  # s until a fork server that is not ready is given up (it takes less than one)
 _PATIENCE = 3.0  # s that a fork server may take to answer (it takes milliseconds)
 _LINGER = 1.0  # s that a child may take to end once it has closed its socket
 
@@ -36,15 +35,17 @@ class ForkServer:
         self._killed = False
 
     @classmethod
-    async def start(cls) -> "ForkServer":
-        """Waits until it is ready. Raises `DecoderError` when it does not come up."""
+    async def start(cls, timeout: float) -> "ForkServer":
+        """Waits until it is ready. Raises `DecoderError` when it does not come up within `timeout`
+        seconds."""
         server = cls(*await _launch())
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_STARTING):
+            async with asyncio.timeout(timeout):
                 if await loop.sock_recv(server._commands, len(READY)) != READY:
                     raise DecoderError("the audio decoder did not start")
         except BaseException as error:
+            server._kill()
             await server.close()
             if isinstance(error, TimeoutError):
                 raise DecoderError("the audio decoder did not start in time") from None
