@@ -45,9 +45,9 @@ class Decoder:
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
     context kills the child and frees everything. If the child is lost with its fork server, is
-    killed from outside, cannot work or makes no progress for `timeout` seconds, another one decodes the upload
-    from the beginning, once. `begin` gives a child that works on a request, given the descriptor of
-    the upload, or raises `DecoderError`; `disk` writes uploads in its threads.
+    killed from outside, cannot work or makes no progress for `timeout` seconds, another one decodes
+    the upload from the beginning, once. `begin` gives a child that works on a request, given the
+    descriptor of the upload, or raises `DecoderError`; `disk` writes uploads in its threads.
     """
 
     def __init__(

@@ -35,20 +35,17 @@ class ForkServer:
         self._killed = False
 
     @classmethod
-    async def start(cls, timeout: float) -> "ForkServer":
-        """Waits until it is ready. Raises `DecoderError` when it does not come up within `timeout`
-        seconds."""
+    async def start(cls) -> "ForkServer":
+        """Waits until it is ready, which takes less than a second, or for as long as it is let.
+        Raises `DecoderError` when it does not come up."""
         server = cls(*await _launch())
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(timeout):
-                if await loop.sock_recv(server._commands, len(READY)) != READY:
-                    raise DecoderError("the audio decoder did not start")
-        except BaseException as error:
+            if await loop.sock_recv(server._commands, len(READY)) != READY:
+                raise DecoderError("the audio decoder did not start")
+        except BaseException:
             server._kill()
             await server.close()
-            if isinstance(error, TimeoutError):
-                raise DecoderError("the audio decoder did not start in time") from None
             raise
         return server
 

@@ -35,10 +35,10 @@ class DecoderPool:
     One child is forked ahead and waits for its request, so that an upload that comes alone does not
     wait for a fork. The next one is forked when that upload is done, not to compete with it.
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
-    unless given). The fork server is started again whenever it is lost; uploads wait for it for a few
-    seconds, and `on_failure` is called where it does not come back within a minute. A child that makes no progress for `timeout`
-    seconds is replaced. When all children together have more than `max_memory` bytes (by default a
-    quarter of what there is), the largest is killed.
+    unless given). The fork server is started again whenever it is lost; uploads wait for it for
+    some seconds, and `on_failure` is called where it does not come back within a minute. A child
+    that makes no progress for `timeout` seconds is replaced. When all children together have more
+    than `max_memory` bytes (by default a quarter of what there is), the largest is killed.
     """
 
     def __init__(
@@ -189,8 +189,11 @@ class DecoderPool:
         return starting.result()
 
     async def _started(self) -> ForkServer:
-        timeout = _FIRST_START if self._fork_server is None else _NEXT_START
-        self._fork_server = await ForkServer.start(timeout)
+        try:
+            async with asyncio.timeout(_FIRST_START if self._fork_server is None else _NEXT_START):
+                self._fork_server = await ForkServer.start()
+        except TimeoutError:
+            raise DecoderError("the audio decoder did not start in time") from None
         self._replacing = create_task_apart(self._replace(self._fork_server))
         return self._fork_server
 

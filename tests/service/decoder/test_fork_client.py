@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(TIMEOUT)]
 @pytest.mark.parametrize("steps", range(8))
 async def test_a_start_that_is_given_up_leaves_nothing(steps: int) -> None:
     """At whatever step, and though somebody still holds the task and so its frames."""
-    await (await ForkServer.start(TIMEOUT)).close()
+    await (await ForkServer.start()).close()
     before = names("/proc/self/fd"), children(os.getpid())
-    starting = asyncio.create_task(ForkServer.start(TIMEOUT))
+    starting = asyncio.create_task(ForkServer.start())
     for _ in range(steps):
         await asyncio.sleep(0)
     starting.cancel()
@@ -36,14 +36,14 @@ async def test_a_system_without_room_for_it_is_a_typed_error(
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     before = names("/proc/self/fd")
     with pytest.raises(DecoderError, match="cannot be started") as caught:
-        await ForkServer.start(TIMEOUT)
+        await ForkServer.start()
     assert names("/proc/self/fd") == before
     assert isinstance(caught.value.__cause__, OSError)
 
 
 async def test_a_system_without_room_for_a_child_is_a_typed_error() -> None:
     """The fork server has descriptors left for the sockets of a child, and none for its pidfd."""
-    server = await ForkServer.start(TIMEOUT)
+    server = await ForkServer.start()
     await ended(await server.fork())  # now it is in its loop
     before = names("/proc/self/fd")
     limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)

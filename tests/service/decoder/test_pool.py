@@ -187,8 +187,8 @@ async def test_when_every_fork_server_hangs_there_is_an_error(
 ) -> None:
     start = ForkServer.start
 
-    async def start_one_that_hangs(timeout: float) -> ForkServer:
-        server = await start(timeout)
+    async def start_one_that_hangs() -> ForkServer:
+        server = await start()
         os.kill(server.pid, signal.SIGSTOP)
         return server
 
