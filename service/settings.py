@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     """Bytes a second that a client must send and read at least while the service waits for it; 0
     for any. Live sources may send more slowly (`live=true`)."""
     rate_window: Seconds = 30
-    """Seconds that a body may fall behind `min_rate`, and for which bytes that came sooner count."""
+    """Seconds that a body may fall behind `min_rate`, and for which earlier bytes may count."""
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
     shutdown_grace: Annotated[int, Field(ge=0)] = 30
