@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     """Longest wait for a permit, in seconds, before the answer is 504."""
     max_open: Annotated[int, Field(ge=1)] = 256
     """Requests that may be open, whether they are worked on or wait for their clients; further ones
-    are answered 429 at once."""
+    take the place of a client that is overdue, or are answered 429 at once."""
     max_live: Annotated[int, Field(ge=0)] = 32
     """Open requests that may be live sources (`live=true`)."""
 
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     """Bytes a second that a client must send and read at least while the service waits for it; 0
     for any. Live sources may send more slowly (`live=true`)."""
     rate_window: Seconds = 30
-    """Seconds of waiting for a body over which `min_rate` is measured."""
+    """Seconds that a body may fall behind `min_rate`, and for which earlier bytes may count."""
     keep_alive_timeout: Annotated[int, Field(ge=1)] = 5
     """Seconds an idle connection is kept open."""
     shutdown_grace: Annotated[int, Field(ge=0)] = 30

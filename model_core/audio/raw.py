@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
 
 import numpy as np
 
@@ -16,6 +15,7 @@ _BLOCK = 1 << 16  # bytes
 _BITS = (16, 24)
 # Other headerless audio: without this list it would look like a broken container.
 _OTHERS = re.compile(r"audio/(l8|l20|pcm|basic|pcma|pcmu)")
+_NUMBER = re.compile(r"\s*(?P<quote>\"?)(?P<digits>[0-9]{1,9})(?P=quote)\s*")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,11 @@ def parse_content_type(value: str) -> RawFormat | None:
     not describe samples.
 
     `rate` is required, `channels` is 1 by default. Raises `InvalidAudioError` if a parameter is
-    missing, unknown, not a number or out of bounds, and for other types of headerless audio.
+    missing, unknown, given twice, not a number or out of bounds, and for other types of headerless
+    audio.
     """
-    kind = value.partition(";")[0].strip().lower()
+    kind, *parameters = value.split(";")
+    kind = kind.strip().lower()
     if kind not in {f"audio/l{bits}" for bits in _BITS}:
         if _OTHERS.fullmatch(kind):
             raise InvalidAudioError(
@@ -57,15 +59,18 @@ def parse_content_type(value: str) -> RawFormat | None:
                 "with its rate and channels"
             )
         return None
-    message = Message()
-    message["content-type"] = value
-    given = {name.lower(): text for name, text in message.get_params(failobj=[])[1:]}
-    unknown = sorted(given.keys() - {"rate", "channels"})
-    if unknown:
-        raise InvalidAudioError(
-            f"{kind} has no parameter {unknown[0][:50]!r}; there are rate and channels, and its "
-            "samples are big-endian"
-        )
+    given: dict[str, str] = {}
+    for parameter in filter(str.strip, parameters):
+        name, _, text = parameter.partition("=")
+        name = name.strip().lower()
+        if name not in ("rate", "channels"):  # nor in the forms of RFC 2231: `rate*`, `rate*0`
+            raise InvalidAudioError(
+                f"{kind} has no parameter {name[:50]!r}; there are rate and channels, and its "
+                "samples are big-endian"
+            )
+        if name in given:
+            raise InvalidAudioError(f"{kind}: {name} is given twice")
+        given[name] = text
     if "rate" not in given:
         raise InvalidAudioError(f"{kind} needs its rate: {kind}; rate=44100; channels=2")
     rate, channels = _number("rate", given["rate"]), _number("channels", given.get("channels", "1"))
@@ -73,10 +78,10 @@ def parse_content_type(value: str) -> RawFormat | None:
 
 
 def _number(name: str, text: str) -> int:
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         raise InvalidAudioError(f"headerless audio: {name} is not a whole number")
-    return int(text)
+    return int(found["digits"])
 
 
 def read_raw(file: SeekableBytes | PlainBytes, raw: RawFormat) -> Iterator[Samples]:

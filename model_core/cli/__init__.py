@@ -5,6 +5,15 @@ becomes which), `runner` (one file after another), `files` (input and output) an
 and stderr). Only `runner` needs the networks, so `--help` and wrong usage answer at once.
 """
 
-from .command import main
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`command.main`; where Ctrl-C comes while that is imported, 130 too."""
+    try:
+        from .command import main as run
+    except KeyboardInterrupt:
+        return 130
+    return run(argv)

@@ -14,15 +14,17 @@ from model_core.errors import AudioTooLongError, InvalidAudioError
 from .protocol import (
     ALL,
     AUDIO,
+    CANNOT_WORK,
     END,
     ERROR,
     MAX_TEXT,
+    NO_MEMORY,
     PREFIX,
     TOO_LONG,
     DecodeRequest,
     receive_request,
 )
-from .sandbox import allow_cpu, allow_memory, confine, die_with
+from .sandbox import allow_cpu, allow_memory, confine, die_with, memory_is_short
 
 _SOCKET = 3  # the descriptor that a child holds besides 0, 1 and 2 until it has an upload
 
@@ -33,7 +35,7 @@ def live(connection: int, parent: int) -> NoReturn:
     It closes every descriptor that it has inherited but its socket, confines itself, and only then
     waits for its upload, the one descriptor that it may still be given.
     """
-    status = 1
+    status = CANNOT_WORK
     try:
         die_with(parent)
         os.setsid()  # Linux shares out the processor by session, so each child has its own share
@@ -48,9 +50,11 @@ def live(connection: int, parent: int) -> NoReturn:
             while server.recv(4096):
                 pass
         status = 0
-    except (OSError, EOFError):
+    except (ConnectionError, EOFError):
         pass  # the server is gone, or needs no child: nobody is left to tell
     except BaseException as error:  # noqa: BLE001 - whatever it is, the child must end here
+        if not isinstance(error, OSError):
+            status = CANNOT_WORK + 1
         print(f"decoder: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
     finally:
         os._exit(status)
@@ -67,7 +71,8 @@ def decode(
     error; calls `made` with the seconds sent so far after each block, and `received` with the bytes
     of the upload so far before it reads past those it has spoken of.
 
-    A server that reads slowly stops it; one that is gone raises `OSError` or `EOFError`.
+    A server that reads slowly stops it; one that is gone raises `ConnectionError` or `EOFError`, an
+    upload that cannot be read `OSError`.
     """
 
     def send(kind: bytes, payload: bytes | memoryview = b"") -> None:
@@ -76,6 +81,8 @@ def decode(
             server.sendall(payload)
 
     def fail(kind: bytes, reason: str) -> None:
+        if kind == ERROR and memory_is_short():
+            kind, reason = NO_MEMORY, f"there is too little memory to decode audio: {reason}"
         send(kind, reason.encode(errors="replace")[:MAX_TEXT])
 
     samples = 0

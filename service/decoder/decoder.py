@@ -20,6 +20,7 @@ from .fork_client import Child
 from .protocol import (
     ALL,
     AUDIO,
+    CANNOT_WORK,
     END,
     ERRORS,
     MAX_TEXT,
@@ -44,9 +45,9 @@ class Decoder:
 
     `feed` and `blocks` may run at the same time, in two tasks, or one after the other. Leaving the
     context kills the child and frees everything. If the child is lost with its fork server, is
-    killed from outside or makes no progress for `timeout` seconds, another one decodes the upload
-    from the beginning, once. `begin` gives a child that works on a request, given the descriptor of
-    the upload, or raises `DecoderError`; `disk` writes uploads in its threads.
+    killed from outside, cannot work or makes no progress for `timeout` seconds, another one decodes
+    the upload from the beginning, once. `begin` gives a child that works on a request, given the
+    descriptor of the upload, or raises `DecoderError`; `disk` writes uploads in its threads.
     """
 
     def __init__(
@@ -236,10 +237,10 @@ class _UploadFile:
 
 
 def _failure(status: int) -> EncodecError:
-    """Why a child ended without saying so: because of the upload, or because somebody killed it."""
+    """Why a child ended without saying so: because of the upload, or of something else."""
     if status == -signal.SIGXCPU:
         return InvalidAudioError("the audio takes too much computing to decode")
     name = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-    if status in _CRASHES or status >= 0:
-        return InvalidAudioError(f"the audio decoder failed on this input ({name})")
-    return DecoderError(f"the audio decoder was killed ({name})")
+    if status == CANNOT_WORK or (status < 0 and status not in _CRASHES):
+        return DecoderError(f"the audio decoder was stopped ({name})")
+    return InvalidAudioError(f"the audio decoder failed on this input ({name})")

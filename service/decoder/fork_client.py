@@ -19,7 +19,6 @@ logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_STARTING = 60.0  # s until a fork server that is not ready is given up (it takes less than one)
 _PATIENCE = 3.0  # s that a fork server may take to answer (it takes milliseconds)
 _LINGER = 1.0  # s that a child may take to end once it has closed its socket
 
@@ -37,17 +36,16 @@ class ForkServer:
 
     @classmethod
     async def start(cls) -> "ForkServer":
-        """Waits until it is ready. Raises `DecoderError` when it does not come up."""
+        """Waits until it is ready, which takes less than a second, or for as long as it is let.
+        Raises `DecoderError` when it does not come up."""
         server = cls(*await _launch())
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_STARTING):
-                if await loop.sock_recv(server._commands, len(READY)) != READY:
-                    raise DecoderError("the audio decoder did not start")
-        except BaseException as error:
+            if await loop.sock_recv(server._commands, len(READY)) != READY:
+                raise DecoderError("the audio decoder did not start")
+        except BaseException:
+            server._kill()
             await server.close()
-            if isinstance(error, TimeoutError):
-                raise DecoderError("the audio decoder did not start in time") from None
             raise
         return server
 

@@ -21,7 +21,11 @@ logger = structlog.get_logger(__name__)
 _DISK_THREADS = 4
 _DISK_PATIENCE = 5.0  # s
 _LOOK = 0.25  # s between two looks at the memory
+_FIRST_START = 60.0  # s that a fork server may take: a cold, busy machine needs far more than one
+_NEXT_START = 10.0  # s for one that replaces another
+_PATIENCE = 15.0  # s that an upload waits for a decoder
 _TRYING = 60.0  # s for which a lost fork server is started again and again
+_NOT_RUNNING = "the audio decoder is not running"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # s
 
 
@@ -31,10 +35,10 @@ class DecoderPool:
     One child is forked ahead and waits for its request, so that an upload that comes alone does not
     wait for a fork. The next one is forked when that upload is done, not to compete with it.
     `spool_dir` is where uploads are kept while they are decoded (the system's temporary folder
-    unless given). The fork server is started again whenever it is lost; `on_failure` is called
-    where it does not come back within a minute. A child that makes no progress for `timeout`
-    seconds is replaced. When all children together have more than `max_memory` bytes (by default a
-    quarter of what there is), the largest is killed.
+    unless given). The fork server is started again whenever it is lost; uploads wait for it for
+    some seconds, and `on_failure` is called where it does not come back within a minute. A child
+    that makes no progress for `timeout` seconds is replaced. When all children together have more
+    than `max_memory` bytes (by default a quarter of what there is), the largest is killed.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class DecoderPool:
         self._children: set[Child] = set()
         self._watching: asyncio.Task[None] | None = None
         self._fork_server: ForkServer | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[ForkServer] | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._forking: asyncio.Task[None] | None = None
         self._ahead: Child | None = None
@@ -98,12 +102,13 @@ class DecoderPool:
         """Ends the fork server and with it every child, for good."""
         self._closed = True
         self._drop_ahead()
-        for task in (self._replacing, self._watching):
+        for task in (self._replacing, self._watching, self._starting):
             if task is not None:
                 task.cancel()
-        async with self._starting:
-            if self._fork_server is not None:
-                await self._fork_server.close()
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        if self._fork_server is not None:
+            await self._fork_server.close()
         self._disk.shutdown(wait=False)
 
     @contextlib.asynccontextmanager
@@ -119,7 +124,15 @@ class DecoderPool:
 
     async def _begin(self, request: DecodeRequest, upload: int) -> Child:
         """A child that works on `request`, given the descriptor of its upload: the one forked
-        ahead, or a new one. Raises `DecoderError` when even a new fork server gives none."""
+        ahead, or a new one. Raises `DecoderError` when even a new fork server gives none, or there
+        is none in time."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._begun(request, upload)
+        except TimeoutError:
+            raise DecoderError("the audio decoder is being started again") from None
+
+    async def _begun(self, request: DecodeRequest, upload: int) -> Child:
         if self._forking is not None:
             await asyncio.wait([self._forking])
         tries = 2 if self._ahead is None else 3
@@ -160,14 +173,34 @@ class DecoderPool:
         return await (await self._running_fork_server()).fork()
 
     async def _running_fork_server(self) -> ForkServer:
-        """The fork server, started again if it is gone. Raises `DecoderError`."""
-        async with self._starting:
-            if self._closed:
-                raise DecoderError("the audio decoder is not running")
-            if self._fork_server is None or self._fork_server.gone:
-                self._fork_server = await ForkServer.start()
-                self._replacing = create_task_apart(self._replace(self._fork_server))
+        """The fork server, started again if it is gone, once for all who wait for it. Raises
+        `DecoderError`."""
+        if self._fork_server is not None and self.running:
             return self._fork_server
+        if self._closed:
+            raise DecoderError(_NOT_RUNNING)
+        if self._starting is None:
+            self._starting = create_task_apart(self._started())
+            self._starting.add_done_callback(self._forget_start)
+        starting = self._starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            raise DecoderError(_NOT_RUNNING)
+        return starting.result()
+
+    async def _started(self) -> ForkServer:
+        try:
+            async with asyncio.timeout(_FIRST_START if self._fork_server is None else _NEXT_START):
+                self._fork_server = await ForkServer.start()
+        except TimeoutError:
+            raise DecoderError("the audio decoder did not start in time") from None
+        self._replacing = create_task_apart(self._replace(self._fork_server))
+        return self._fork_server
+
+    def _forget_start(self, starting: asyncio.Task[ForkServer]) -> None:
+        self._starting = None
+        if not starting.cancelled():
+            starting.exception()  # asyncio logs one that nobody waited for
 
     async def _replace(self, fork_server: ForkServer) -> None:
         """Starts another one when this one has ended, by itself or because it hung."""
@@ -184,6 +217,8 @@ class DecoderPool:
                 await self.start()
                 return
             except DecoderError as error:
+                if self.running:  # an upload has started it
+                    return
                 if loop.time() > deadline:
                     logger.critical("audio cannot be decoded", error=str(error))
                     self._on_failure()

@@ -18,6 +18,7 @@ server only says that there is more (`MORE`) or that this is all (`ALL`). The ch
     Z  the end: the audio was whole
     E  why it is not: text
     L  the same, where the audio is too long
+    M  the same, where it may be the system that has too little memory, and not the audio's fault
 """
 
 import json
@@ -32,10 +33,10 @@ READY, FORK = b"ready", b"fork"
 REPORT = struct.Struct("<i")
 
 PREFIX = struct.Struct("<cI")
-REQUEST, AUDIO, END, ERROR, TOO_LONG = b"J", b"A", b"Z", b"E", b"L"
-ERRORS = {ERROR: InvalidAudioError, TOO_LONG: AudioTooLongError}
+REQUEST, AUDIO, END, ERROR, TOO_LONG, NO_MEMORY = b"J", b"A", b"Z", b"E", b"L", b"M"
 MAX_TEXT = 1000  # bytes of an error
 MORE, ALL = b".", b"$"
+CANNOT_WORK = 1  # exit status of a child that could not read its upload, say, whatever is in it
 
 
 class DecoderError(EncodecError):
@@ -44,6 +45,9 @@ class DecoderError(EncodecError):
 
 class DecoderMemoryError(DecoderError):
     """The decoder was ended because all decoders together needed too much memory."""
+
+
+ERRORS = {ERROR: InvalidAudioError, TOO_LONG: AudioTooLongError, NO_MEMORY: DecoderError}
 
 
 @dataclass(frozen=True)

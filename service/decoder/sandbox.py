@@ -5,6 +5,7 @@ a few system calls (`confine`).
 """
 
 import ctypes
+import mmap
 import os
 import resource
 import signal
@@ -67,6 +68,19 @@ def allow_memory(upload_bytes: int) -> None:
     """Raises the memory limit in proportion to the bytes of the upload received so far."""
     memory = min(_FIRST_MEMORY + _MEMORY_SHARE * upload_bytes, _MOST_MEMORY)
     resource.setrlimit(resource.RLIMIT_DATA, (_base + memory, _base + _MOST_MEMORY))
+
+
+def memory_is_short() -> bool:
+    """Whether the system refuses this process as much memory as its own limit leaves at the start
+    (by a limit of the address space, say): a failure may then be no fault of the upload."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    try:  # read-only, it counts as address space and not as data
+        mmap.mmap(-1, limit - _base, mmap.MAP_PRIVATE, mmap.PROT_READ).close()
+    except OSError:
+        return True
+    return False
 
 
 def _limit(kind: int, value: int) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import logging
+import math
+import socket
 import sys
 import termios
 import time
@@ -10,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import h11
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .middleware import REQUEST_ID
@@ -20,13 +23,27 @@ logger = logging.getLogger(__name__)
 CONNECTION_LOST = "connection_lost"
 """In the state of a request's scope: an `asyncio.Event` that is set when the client has left."""
 
+CONNECTION = "connection"
+"""There too: the `Connection` itself."""
 
 _LEAST_READ = 1 << 12  # bytes read and parsed in one turn of the event loop
-_MOST_READ = 1 << 18
+_MOST_READ = 1 << 16
 _MOST_FRAMING = 1 << 16  # bytes of a body's framing, unless there is half as much data
 _MOST_IGNORED = 1 << 20  # bytes read of a client that has been refused
 _IGNORING = 5.0  # s
+_OVERDUE = 5.0  # s without bytes of the answer being read
 _PROBES = (0.0, 0.5, 2.0)  # s after a client has half-closed
+_KEEPALIVE = 5  # s before the system's first probe of such a client, and between two
+
+
+class _Flow(FlowControl):
+    """Reads nothing while `full`, whoever wants to go on."""
+
+    full = False
+
+    def resume_reading(self) -> None:
+        if not self.full:
+            super().resume_reading()
 
 
 class Connection(H11Protocol):
@@ -35,9 +52,10 @@ class Connection(H11Protocol):
     over `write_timeout` seconds).
 
     Calls find an event in the state of their scope, under `CONNECTION_LOST`, that tells them when
-    the client has left although they do not read (unless more than 64 KiB of its body wait: then
-    nothing is read from the socket). A client that closes its sending side after a whole request
-    gets its answer. What is not HTTP, or is mostly framing, is answered with a problem document.
+    the client has left although they do not read (unless more than 64 KiB of its body wait, or
+    4 KiB of its next request: then nothing is read from the socket). A client that closes its
+    sending side after a whole request gets its answer. What is not HTTP, or is mostly framing, is
+    answered with a problem document.
     """
 
     def __init__(
@@ -55,18 +73,25 @@ class Connection(H11Protocol):
         self._client_left = asyncio.Event()
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._paused: tuple[float, int] | None = None  # when, and what was unread then (bytes)
         self._draining = False
         self._half_closed = False
         self._refused = False
         self._ignored = 0  # bytes, since it was refused
-        self._framing = 0  # bytes of the current request's body
+        self._weighed: object = None  # the request whose body is weighed
+        self._framing = 0  # bytes of its framing
         self._data = 0
         self.idle_since: float | None = time.monotonic()
         """When its last request ended, or it began; None during a request."""
-        self.app_state = {**self.app_state, CONNECTION_LOST: self._client_left}
+        self.app_state = {
+            **self.app_state,
+            CONNECTION_LOST: self._client_left,
+            CONNECTION: self,
+        }
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._flow = _Flow(transport)
         self._read_at_most(_LEAST_READ)
         self._watch_client()
 
@@ -76,23 +101,28 @@ class Connection(H11Protocol):
             if self._ignored > _MOST_IGNORED:
                 self.transport.abort()
             return
-        cycle = self.cycle
+        cycle, unparsed = self.cycle, len(self.conn.trailing_data[0])
         before = 0 if cycle is None else len(cycle.body)
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self.idle_since = None
+        if self._weighed is not self.cycle:
+            self._weighed = self.cycle
+            self._framing = self._data = 0
         if cycle is self.cycle:
             grown = 0 if cycle is None else len(cycle.body) - before
-            self._weigh_framing(len(data), grown)
-        else:
-            self._framing = self._data = 0
+            # What is not parsed yet may be the next request's.
+            parsed = unparsed + len(data) - len(self.conn.trailing_data[0])
+            self._weigh_framing(parsed, grown)
+        self._limit_next()
         self._watch_client()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keeps the connection open for an answer to a request that is whole."""
         answering = self.cycle is not None and not self.cycle.response_complete
-        self._half_closed = answering and self.conn.their_state is h11.DONE
+        self._half_closed = answering and self._is_whole()
         if self._half_closed:
+            self._let_the_system_probe()
             for delay in _PROBES:
                 self.loop.call_later(delay, self._probe)
         return self._half_closed
@@ -101,7 +131,9 @@ class Connection(H11Protocol):
         self.idle_since = time.monotonic()
         if self._half_closed and not self.conn.trailing_data[0]:
             self.transport.close()
+        self._flow.full = False
         super().on_response_complete()
+        self._limit_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._read_timer = _stopped(self._read_timer)
@@ -113,12 +145,22 @@ class Connection(H11Protocol):
         """Closes it at once."""
         self.transport.abort()
 
+    def answer_due(self) -> float:
+        """When the client must have read more of its answer, by `min_rate`; infinity while it is
+        not waited for."""
+        if self._paused is None or self.transport.is_closing():
+            return math.inf
+        since, unread = self._paused
+        return since + (unread - self._unread()) / max(1, self._min_rate) + _OVERDUE
+
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._paused = self.loop.time(), self._unread()
         self._watch_answer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._paused = None
         self._write_timer = _stopped(self._write_timer)
 
     def send_400_response(self, msg: str) -> None:
@@ -146,17 +188,27 @@ class Connection(H11Protocol):
         self.transport.resume_reading()
         self.loop.call_later(_IGNORING, self.transport.abort)
 
-    def _weigh_framing(self, received: int, data: int) -> None:
+    def _weigh_framing(self, parsed: int, data: int) -> None:
         """Counts what a body's bytes are, and reads so much at once that one client cannot keep
         the event loop busy: a byte in a chunk of its own takes as long as a kilobyte in one."""
         if self.conn.our_state is h11.DONE:
             return  # the rest of a body that was answered is not kept
         self._data += data
-        self._framing += received - data
+        self._framing += parsed - data
         if self._framing > max(_MOST_FRAMING, 2 * self._data):
             self._refuse("the body has more framing than data")
-        small = received - data > received // 8
+        small = parsed - data > parsed // 8
         self._read_at_most(_LEAST_READ if small else 2 * self.transport.max_size)  # type: ignore[attr-defined]
+
+    def _limit_next(self) -> None:
+        """Reads little of the next request while one is answered: it is parsed in one go."""
+        if self._is_whole():
+            self._flow.full = len(self.conn.trailing_data[0]) > _LEAST_READ
+            self._read_at_most(_LEAST_READ)
+
+    def _is_whole(self) -> bool:
+        """Whether the current request has been received to its end."""
+        return self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
 
     def _read_at_most(self, size: int) -> None:
         self.transport.max_size = min(size, _MOST_READ)  # type: ignore[attr-defined]
@@ -168,6 +220,24 @@ class Connection(H11Protocol):
         if waits and self.conn.their_http_version == b"1.1":
             probe = h11.InformationalResponse(status_code=102, headers=[], reason=b"Processing")
             self.transport.write(self.conn.send(probe) or b"")
+
+    def _let_the_system_probe(self) -> None:
+        """Have the system ask the client's whether it still knows the connection. Linux's does for
+        a minute after the client has gone. (Nothing else tells where `_probe` sends nothing.)"""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE)
+
+        def look() -> None:  # asyncio no longer does, after the end of what is received
+            if self.transport.is_closing():
+                return
+            if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._give_up("has gone")
+            else:
+                self.loop.call_later(_KEEPALIVE, look)
+
+        look()
 
     def _watch_client(self) -> None:
         """Limit the wait for a request's head, and for the rest of a body that was answered early.

@@ -3,8 +3,9 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
 from ..cancellation import alongside
 from ..http.problems import Problem, ProblemCode
@@ -18,7 +19,8 @@ class Admission:
 
     A request that waits for its client lends its permit to others and takes it back without a wait
     (`Permit.idle`): so slow clients keep nobody from working, and at most `max_open` are at work if
-    all go on at once.
+    all go on at once. Where all places are taken, a new request gets that of the client which is
+    longest overdue.
     """
 
     def __init__(
@@ -32,12 +34,19 @@ class Admission:
         self._max_live = max_live
         self._line: deque[asyncio.Future[None]] = deque()
         self._closing = asyncio.Event()
-        self.open = 0
-        """Requests that have a place."""
-        self.live = 0
-        """Those of them that are live sources."""
+        self._places: set[Place] = set()
         self.active = 0
-        """Those of them that are worked on."""
+        """Open requests that are worked on."""
+
+    @property
+    def open(self) -> int:
+        """Requests that have a place."""
+        return len(self._places)
+
+    @property
+    def live(self) -> int:
+        """Those of them that are live sources."""
+        return sum(place.live for place in self._places)
 
     @property
     def waiting(self) -> int:
@@ -53,21 +62,29 @@ class Admission:
         self._closing.set()
 
     @contextmanager
-    def place(self, live: bool = False) -> Iterator[None]:
-        """Held for a request's whole life, from before its body is read. Raises `Problem` 429 when
-        too many are open or wait for a permit, and 503 once closed."""
+    def place(self, live: bool = False, client: "Client | None" = None) -> Iterator["Place"]:
+        """Held for a request's whole life, from before its body is read, unless its client is
+        overdue and another needs the place. Raises `Problem` 429 when too many are open or wait for
+        a permit, and 503 once closed."""
         self._refuse_if_full()
-        if self.open >= self._max_open:
-            raise self._busy(f"{self.open} requests are open")
         if live and self.live >= self._max_live:
-            raise self._busy(f"{self.live} live sources are open")
-        self.open += 1
-        self.live += live
+            self._evict([place for place in self._places if place.live], "live sources")
+        if self.open >= self._max_open:
+            self._evict(self._places, "requests")
+        place = Place(live, client)
+        self._places.add(place)
         try:
-            yield
+            yield place
         finally:
-            self.open -= 1
-            self.live -= live
+            self._places.discard(place)
+
+    def _evict(self, places: Collection["Place"], kind: str) -> None:
+        """Frees the one whose client is longest overdue. Raises `Problem` 429 where none is."""
+        due, last = min(((place.due(), place) for place in places), key=lambda pair: pair[0])
+        if due > asyncio.get_running_loop().time():
+            raise self._busy(f"{len(places)} {kind} are open")
+        self._places.discard(last)
+        last.evict()
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator["Permit"]:
@@ -126,6 +143,51 @@ class Admission:
     async def _until_closing(self) -> None:
         await self._closing.wait()
         raise Problem(ProblemCode.SHUTTING_DOWN)
+
+
+class Client(Protocol):
+    """The client of a request, as it reads its answer."""
+
+    def answer_due(self) -> float:
+        """When it must have read more (`loop.time`); infinity while it is not waited for."""
+
+    def evict(self) -> None:
+        """Closes its connection at once."""
+
+
+class Place:
+    """A request's place among those that are open."""
+
+    def __init__(self, live: bool = False, client: Client | None = None):
+        self.live = live
+        self.lost = False
+        """Another request has it: this one must end."""
+        self._client = client
+        self._body_due = math.inf
+        self._wait: asyncio.Timeout | None = None
+
+    @contextmanager
+    def waiting(self, due: float, wait: asyncio.Timeout) -> Iterator[None]:
+        """A block in `wait` that waits for bytes of the body; the client is overdue from `due` on
+        (`loop.time`). Where the place is lost, `wait` ends."""
+        self._body_due, self._wait = due, wait
+        try:
+            yield
+        finally:
+            self._body_due, self._wait = math.inf, None
+
+    def due(self) -> float:
+        """When its client must have sent or read more (`loop.time`)."""
+        return min(self._body_due, math.inf if self._client is None else self._client.answer_due())
+
+    def evict(self) -> None:
+        """Ends the wait for its client."""
+        self.lost = True
+        if self._wait is not None:
+            if not self._wait.expired():
+                self._wait.reschedule(0)
+        elif self._client is not None:
+            self._client.evict()
 
 
 class Permit:

@@ -20,7 +20,7 @@ from model_core.codec import Codec
 
 from ..cancellation import alongside
 from ..decoder.pool import DecoderPool
-from ..http.connection import CONNECTION_LOST
+from ..http.connection import CONNECTION, CONNECTION_LOST
 from ..http.middleware import request_stats
 from ..inference.admission import Admission, Permit
 from ..inference.model_pool import ModelPool
@@ -50,7 +50,8 @@ class Call:
     async def upload(self, live: bool = False) -> Upload:
         """The file in the request's body, which may come slowly if it is `live`. Takes a place
         among the open requests. Raises `Problem` and `ClientDisconnect`."""
-        self.stack.enter_context(self.admission.place(live))
+        client = self.request.scope.get("state", {}).get(CONNECTION)
+        place = self.stack.enter_context(self.admission.place(live, client))
         settings = self.settings
         limits = Limits(
             settings.max_upload_bytes,
@@ -58,7 +59,7 @@ class Call:
             min_rate=0 if live else settings.min_rate,
             rate_window=settings.rate_window,
         )
-        return replace(await open_upload(self.request, limits), live=live)
+        return replace(await open_upload(self.request, limits, place), live=live)
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request. Raises `Problem` when there is none, and

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 
 from ..http.problems import Problem, ProblemCode
+from ..inference.admission import Place
 from .multipart import FRAMING_BYTES, FilePart
 
 
@@ -45,7 +46,7 @@ class Upload:
 @dataclass(frozen=True)
 class Limits:
     """How many bytes a file may have, and how slowly it may come: `read_timeout` seconds without a
-    byte, and `min_rate` bytes a second over the last `rate_window` seconds of waiting."""
+    byte, and `rate_window` seconds behind `min_rate` bytes a second, or ahead of it."""
 
     max_bytes: int
     read_timeout: float
@@ -53,8 +54,13 @@ class Limits:
     rate_window: float
 
 
-async def open_upload(request: Request, limits: Limits) -> Upload:
-    """The file in the body of `request`. Reads only as much as tells what it is.
+_OVERDUE = 1.0  # s behind the least rate after which another request may have the place
+_SILENT = 5.0  # s without a byte of a source that has no least rate
+
+
+async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
+    """The file in the body of `request`, which has this `place`. Reads only as much as tells what
+    it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """
@@ -72,7 +78,7 @@ async def open_upload(request: Request, limits: Limits) -> Upload:
     size = int(length) if length.isascii() and length.isdigit() else None
     if size is not None and size > max_bytes + framing:
         raise _too_large(max_bytes)
-    body = _body(request, limits, framing)
+    body = _body(request, limits, place, framing)
     if not is_multipart:
         return Upload(_file(body, max_bytes), content_type, size=size)
     part = FilePart(content_type)
@@ -99,33 +105,36 @@ async def require_multipart(request: Request) -> None:
         raise _unsupported("this path takes multipart/form-data with one part 'file'")
 
 
-async def _body(request: Request, limits: Limits, framing: int) -> AsyncGenerator[bytes]:
+async def _body(
+    request: Request, limits: Limits, place: Place, framing: int
+) -> AsyncGenerator[bytes]:
     """The whole body, within its limits."""
     stream = request.stream()
     clock = asyncio.get_running_loop().time
+    rate, window = limits.min_rate, limits.rate_window
     size = 0
-    waited, received = 0.0, 0  # in the current window
+    behind = 0.0  # s of waiting that the bytes so far do not pay for, at the least rate
     while True:
         began = clock()
+        longest, due = limits.read_timeout, began + _SILENT
+        if rate > 0:
+            longest, due = min(longest, window - behind), began - behind + _OVERDUE
         try:
-            async with asyncio.timeout(limits.read_timeout):
-                chunk = await anext(stream, None)
+            async with asyncio.timeout(longest) as wait:
+                with place.waiting(due, wait):
+                    chunk = await anext(stream, None)
         except TimeoutError:
-            raise _too_slow(
-                f"no byte of the body came for {limits.read_timeout:g} seconds"
-            ) from None
+            if not place.lost:
+                raise _too_slow(_why(limits, longest)) from None
+        if place.lost:
+            raise _too_slow("the body comes too slowly, and another request needs its place")
         if chunk is None:
             return
         size += len(chunk)
         if size > limits.max_bytes + framing:
             raise _too_large(limits.max_bytes)
-        waited += clock() - began
-        received += len(chunk)
-        if waited >= limits.rate_window:
-            if received < limits.min_rate * waited:
-                rate = f"{limits.min_rate:g} bytes a second"
-                raise _too_slow(f"less than {rate} of the body came; live=true allows it")
-            waited, received = 0.0, 0
+        if rate > 0:
+            behind = max(-window, behind + clock() - began - len(chunk) / rate)
         yield chunk
 
 
@@ -149,6 +158,12 @@ def _kind(content_type: str) -> str:
 
 def _too_large(max_bytes: int) -> Problem:
     return Problem(ProblemCode.TOO_LARGE, f"the file is larger than {max_bytes} bytes")
+
+
+def _why(limits: Limits, waited: float) -> str:
+    if waited == limits.read_timeout:
+        return f"no byte of the body came for {waited:g} seconds"
+    return f"less than {limits.min_rate:g} bytes a second of the body came; live=true allows it"
 
 
 def _too_slow(detail: str) -> Problem:

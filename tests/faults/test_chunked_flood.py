@@ -4,19 +4,28 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
+
 from tests.faults.target import Target, post_head
-from tests.service.sounds import encoded
+from tests.service.sounds import encoded, wav
 
 
-def test_one_byte_chunks_do_not_hold_up_the_event_loop(start: Callable[..., Target]) -> None:
+@pytest.mark.parametrize("uploads", [0, 2])
+def test_one_byte_chunks_do_not_hold_up_the_event_loop(
+    start: Callable[..., Target], uploads: int
+) -> None:
+    """In a body of their own, and in one that waits behind other requests."""
     service = start()
+    file = wav(2.0)
+    before = uploads * (post_head("/compress", length=len(file)) + file)
     done = threading.Event()
 
     def flood() -> None:
         chunks = b"1\r\nx\r\n" * 20_000
         while not done.is_set():
-            with service.connect(post_head("/compress")) as connection:
+            with service.connect() as connection:
                 try:
+                    connection.sendall(before + post_head("/compress"))
                     while not done.is_set():
                         connection.sendall(chunks)
                 except OSError:

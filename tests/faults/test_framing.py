@@ -1,9 +1,13 @@
 """Requests whose framing is ambiguous, wrong or unusual (RFC 9112)."""
 
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from tests.faults.target import Target, post_head, received
+import pytest
+
+from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.sounds import wav
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -61,6 +65,66 @@ def test_a_client_that_half_closes_gets_its_answer(start: Callable[..., Target])
     probes, _, rest = answer.partition(b"HTTP/1.1 200")
     assert probes in (b"", *(n * b"HTTP/1.1 102 Processing\r\n\r\n" for n in (1, 2, 3)))
     assert b"ECDC" in rest
+
+
+@pytest.mark.parametrize("kind", ["close", "1.0", "chunked"])
+def test_so_does_one_whose_connection_is_not_kept(start: Callable[..., Target], kind: str) -> None:
+    service = start()
+    file = wav(3.0)
+    request = post_head("/compress", "Connection: close", length=len(file)) + file
+    if kind == "1.0":
+        request = (post_head("/compress", length=len(file)) + file).replace(b"1.1", b"1.0", 1)
+    if kind == "chunked":
+        request = post_head("/compress", "Connection: close")
+        request += b"%x\r\n%s\r\n0\r\n\r\n" % (len(file), file)
+    with service.connect(request) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        answer = received(connection)
+    assert b"HTTP/1.1 200" in answer
+    assert b"ECDC" in answer
+    assert (b" 102 " in answer) <= (kind != "1.0")
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_half_closed_client_that_leaves_is_noticed(
+    start: Callable[..., Target], version: bytes
+) -> None:
+    """The system of such a client answers for it for a while; here for a second."""
+    service = start("--threads", "1")
+    file = wav(1800.0, rate=8000)
+    head = post_head("/compress?lm=true", length=len(file)).replace(b"1.1", version, 1)
+    with service.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 1)
+        connection.sendall(head + file)
+        wait_for(lambda: service.metric("encodec_requests_open") == 1)
+        connection.shutdown(socket.SHUT_WR)
+    wait_for(lambda: service.metric("encodec_requests_open") == 0)
+    assert any('"status": 499' in line for line in service.process.lines)
+
+
+def test_pipelined_requests_are_all_answered(start: Callable[..., Target]) -> None:
+    service = start()
+    file = wav(0.3)
+    upload = post_head("/compress", length=len(file)) + file
+    last = post_head("/compress", "Connection: close", length=len(file)) + file
+    answer = service.exchange(20 * upload + last)
+    assert answer.count(b"HTTP/1.1 200") == 21
+    assert answer.count(b"ECDC") == 21
+    many = 3000 * GET + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    answer = service.exchange(upload + many)
+    assert answer.count(b"HTTP/1.1 200") == 3002
+
+
+def test_framing_is_weighed_in_each_pipelined_body(start: Callable[..., Target]) -> None:
+    service = start()
+    file = wav(3.0)
+    upload = post_head("/compress", length=len(file)) + file
+    with service.connect(3 * upload + post_head("/compress")) as connection:
+        with suppress(OSError):
+            connection.sendall(b"1\r\nx\r\n" * 200_000)
+        answer = received(connection)
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert b"more framing than data" in answer
 
 
 def test_a_client_that_half_closes_before_its_body_ends_frees_everything(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from tests.faults.target import Target, post_head, run, wait_for
-from tests.service.sounds import wav
+from tests.service.sounds import encoded, wav
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
 
@@ -44,7 +45,9 @@ def test_a_spool_that_becomes_read_only_is_said_and_recovers(
     try:
         service = start("--spool-dir", str(tmp_path))
         service.compress_works()
-        run(["mount", "-o", "remount,ro", str(tmp_path)])
+        remount = ["mount", "-o", "remount,ro", str(tmp_path)]
+        # Not while a decoder that is about to end still holds its upload.
+        wait_for(lambda: subprocess.run(remount, check=False).returncode == 0)
         _refuses_for_want_of_a_disk(service)
         run(["mount", "-o", "remount,rw", str(tmp_path)])
         _recovers(service)
@@ -109,6 +112,31 @@ def test_nothing_is_left_over_where_no_thread_can_be_started(
     assert set(answers) <= {200, 503, 507}
     service.compress_works()
     wait_for(lambda: service.use().descriptors <= before + 2, seconds=20)
+
+
+def test_a_good_file_is_not_blamed_where_decoders_have_no_address_space(
+    start: Callable[..., Target],
+) -> None:
+    service = start()
+    service.compress_works()
+    (fork_server,) = _fork_servers(service)
+    status = Path(f"/proc/{fork_server}/status").read_text()
+    size = int(status.split("VmSize:")[1].split()[0]) * 1024 + 500_000
+    run(["prlimit", f"--as={size}:unlimited", f"--pid={fork_server}"])
+    wait_for(service.decoders)
+    for pid in service.decoders():  # the one forked ahead has no such limit yet
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
+    time.sleep(0.2)
+    with service.client() as client:
+        for file in (encoded("flac", 20.0), encoded("flac", 20.0)):
+            answer = client.post("/compress", content=file)
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["retry-after"]) > 0
+        run(["prlimit", "--as=unlimited:unlimited", f"--pid={fork_server}"])
+        assert client.post("/compress", content=file).status_code == 200
+        assert client.post("/compress", content=file[:3000]).status_code == 400
+    service.compress_works()
 
 
 def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(

@@ -22,6 +22,18 @@ def test_a_flag_that_does_not_fit_loads_nothing(start: Callable[..., Target]) ->
     assert service.use().memory - before < 30_000_000
 
 
+def test_a_name_that_contradicts_the_flag_loads_nothing(start: Callable[..., Target]) -> None:
+    """A language model is named and said not to be used; both calls say the same of such a file."""
+    service = start()
+    with service.client() as client:
+        good = meta(compressed(client, wav(0.3), lm="true"))
+        for name in (good["m"], f"{good['m']:.22}+0123abcd"):
+            contradicting = ecdc({**good, "m": name, "lm": False}, bytes(50_000))
+            for call in ("/decompress", "/inspect"):
+                refused(client.post(call, content=contradicting), 400, "broken_ecdc")
+    assert service.metric("encodec_model_loads_total") == 2
+
+
 def test_the_bundled_weights_too(start: Callable[..., Target]) -> None:
     service = start("--weights", "bundled")
     file = (CASES / "lm-flag-without-lm-24.ecdc").read_bytes()

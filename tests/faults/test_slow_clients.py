@@ -1,11 +1,13 @@
 """Clients that send or read a few bytes now and then, to hold what others need."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
+import pytest
 
 from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.calls import refused
@@ -93,6 +95,82 @@ def test_a_body_below_the_least_rate_is_refused(start: Callable[..., Target]) ->
             sender.join()
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"client_too_slow" in answer
+
+
+PLACES = 4
+PATIENT = (
+    *("--max-open", str(PLACES), "--max-live", "2", "--read-timeout", "600"),
+    *("--write-timeout", "600", "--rate-window", "600"),
+)
+"""Few places, and time-outs that free none of them during a test."""
+
+
+@pytest.mark.parametrize("begun", [0, 200])
+def test_bodies_that_do_not_come_keep_nobody_out(start: Callable[..., Target], begun: int) -> None:
+    service = start(*PATIENT)
+    head = post_head("/compress", "Connection: close", length=10**6)
+    with ExitStack() as stack:
+        for _ in range(PLACES):
+            stack.enter_context(service.connect(head + wav(1.0)[:begun]))
+        wait_for(lambda: service.metric("encodec_requests_open") == PLACES)
+        wait_for(lambda: _is_answered(service))
+        service.compress_works()  # in the same place
+        assert service.metric("encodec_requests_open") == PLACES - 1
+
+
+def test_live_sources_that_send_nothing_keep_no_other_out(start: Callable[..., Target]) -> None:
+    service = start(*PATIENT)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(service.connect(post_head("/compress?live=true", length=10**6)))
+        wait_for(lambda: service.metric("encodec_requests_open") == 2)
+        wait_for(lambda: _is_answered(service, "/compress?live=true"))
+
+
+def test_answers_that_nobody_reads_keep_nobody_out(start: Callable[..., Target]) -> None:
+    service = start(*PATIENT)
+    with service.client() as client:
+        long = client.post("/compress", content=wav(900.0, rate=8000)).content
+    with ExitStack() as stack:
+        for _ in range(PLACES):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", service.port))
+            connection.sendall(post_head("/decompress", length=len(long)) + long)
+        wait_for(lambda: service.metric("encodec_requests_open") == PLACES)
+        wait_for(lambda: _is_answered(service))
+
+
+def test_an_upload_that_keeps_the_least_rate_keeps_its_place(start: Callable[..., Target]) -> None:
+    service = start("--max-open", "1")
+    file = wav(20.0)
+    with service.connect(post_head("/compress", "Connection: close", length=len(file))) as slow:
+        slow.sendall(file[: len(file) // 2])
+        time.sleep(2)
+        with service.client() as client:
+            refused(client.post("/compress", content=file), 429, "busy")
+        slow.sendall(file[len(file) // 2 :])
+        assert received(slow).startswith(b"HTTP/1.1 200")
+
+
+def test_the_client_that_loses_its_place_is_told(start: Callable[..., Target]) -> None:
+    service = start("--max-open", "1", "--rate-window", "600", "--read-timeout", "600")
+    head = post_head("/compress", "Connection: close", length=10**5)
+    with service.connect(head) as idle:
+        wait_for(lambda: service.metric("encodec_requests_open") == 1)
+        wait_for(lambda: _is_answered(service))
+        idle.shutdown(socket.SHUT_WR)
+        answer = received(idle)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"client_too_slow" in answer
+
+
+def _is_answered(service: Target, path: str = "/compress") -> bool:
+    """Whether a clip is, or refused because all places are taken."""
+    with service.client() as client:
+        answer = client.post(path, content=wav(0.1))
+    assert answer.status_code in (200, 429), answer.text
+    return answer.status_code == 200
 
 
 def test_a_live_source_may_be_slow(start: Callable[..., Target]) -> None:

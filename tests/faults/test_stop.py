@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.target import Target, post_head
+from tests.faults.target import Target, post_head, wait_for
 from tests.service.sounds import wav
 
 
@@ -25,6 +25,17 @@ def test_sigterm_while_models_load_ends_with_0(weights: Path, delay: float) -> N
         _, rest = process.communicate(timeout=30)
     assert process.returncode == 0, rest
     assert "terminate called" not in rest
+
+
+def test_ctrl_c_while_it_is_imported_ends_it_quietly(weights: Path) -> None:
+    command = [sys.executable, "-m", "service", "--port", "0", "--weights", str(weights)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_for(lambda: "numpy" in maps.read_text())
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode in (130, 0)  # 0 where it was serving already
+    assert "Traceback" not in said
 
 
 def test_a_second_sigint_ends_it_at_once(start: Callable[..., Target]) -> None:

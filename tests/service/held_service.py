@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 
 from model_core.codec import Work
 from model_core.codec.work import CPU, Task
-from service import __main__ as program
+from service import serve as program
 from service.app import create_app
 from service.inference.scheduler import Scheduler
 from service.settings import Settings

@@ -15,6 +15,7 @@ from tests.media import Pipe, tone
         ("audio/l16;RATE=8000", RawFormat(8_000, 1)),
         ('Audio/L16 ; rate="16000" ; channels="1"', RawFormat(16_000, 1)),
         ("audio/L24; rate=48000; channels=2", RawFormat(48_000, 2, 24)),
+        ("audio/L16; rate=8000;", RawFormat(8_000)),
         ("audio/wav", None),
         ("audio/L160; rate=8000", None),
         ("", None),
@@ -28,7 +29,9 @@ def test_content_types(value: str, want: RawFormat | None) -> None:
     "parameters",
     ["", "channels=2", "rate=", "rate=x", "rate=-8000", "rate=3999", "rate=768001", "rate=8000.5",
      "rate=8000; channels=0", "rate=8000; channels=65", "rate=8000; channels=two", "rate=²000",
-     "rate=8000; endianness=little", "rate=8000; emphasis=50-15"],
+     "rate=8000; endianness=little", "rate=8000; emphasis=50-15", "rate=8000; rate=9000",
+     "rate*=utf-8''8000", "rate*0=8; rate*1=000", "rate=8000; channels*0*=utf-8''2", "rate",
+     "=8000", 'rate="8000', "rate*=x"],
 )  # fmt: skip
 def test_wrong_parameters_are_typed_errors(parameters: str) -> None:
     with pytest.raises(InvalidAudioError):

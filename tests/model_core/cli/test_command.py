@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_core import __version__
+from model_core.cli import main
 
 from .conftest import (
     OTHERS,
@@ -67,3 +68,16 @@ def test_interrupted(
     assert outcome.code == 130
     assert len(outcome.lines) == 1
     assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
+
+
+def test_ctrl_c_while_the_command_is_imported_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "model_core.cli.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "model_core.cli.command", raising=False)
+    monkeypatch.delattr("model_core.cli.command", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    assert main(["--help"]) == 130

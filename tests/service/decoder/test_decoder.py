@@ -214,6 +214,17 @@ async def test_a_child_that_is_killed_is_replaced_once(pool: DecoderPool) -> Non
             await first
 
 
+async def test_an_upload_that_cannot_be_read_back_is_not_the_fault_of_its_bytes(
+    pool: DecoderPool, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading from the descriptor of a folder is refused by the system."""
+    folder = os.open(spool_dir, os.O_RDONLY)
+    monkeypatch.setattr("service.decoder.decoder._UploadFile.reader", folder)
+    with pytest.raises(DecoderError):
+        await decode(pool, float_wav(tone(2.0, 24_000), 24_000))
+    os.close(folder)
+
+
 async def test_bytes_that_come_while_a_killed_child_is_replaced_are_kept(
     pool: DecoderPool,
 ) -> None:

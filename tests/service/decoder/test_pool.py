@@ -200,6 +200,54 @@ async def test_when_every_fork_server_hangs_there_is_an_error(
         await decode(pool, DATA)
 
 
+async def test_a_replacement_that_is_stopped_while_it_starts_is_given_up_for_another(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.decoder.pool._NEXT_START", 2.0)
+    failures: list[None] = []
+    pool._on_failure = lambda: failures.append(None)
+    old = fork_server_pid(pool)
+    before = fork_servers()
+    os.kill(old, signal.SIGKILL)
+    await until(lambda: bool(fork_servers() - before))
+    (stopped,) = fork_servers() - before
+    os.kill(stopped, signal.SIGSTOP)
+    assert all(map(same, await asyncio.gather(*(decode(pool, DATA) for _ in range(3)))))
+    assert fork_server_pid(pool) not in (old, stopped)
+    assert stopped not in fork_servers()
+    assert not failures
+
+
+async def test_uploads_do_not_wait_long_for_a_fork_server_that_never_starts(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again until it starts, though a try and an upload end at the same time."""
+    monkeypatch.setattr("service.decoder.pool._NEXT_START", 1.0)
+    monkeypatch.setattr("service.decoder.pool._PATIENCE", 1.5)
+    failures: list[None] = []
+    pool._on_failure = lambda: failures.append(None)
+    before = fork_servers()
+    stopped = {fork_server_pid(pool)}
+
+    async def stop_all() -> None:
+        while True:
+            for pid in fork_servers() - before - stopped:
+                os.kill(pid, signal.SIGSTOP)
+                stopped.add(pid)
+            await asyncio.sleep(0.005)
+
+    stopping = asyncio.create_task(stop_all())
+    os.kill(fork_server_pid(pool), signal.SIGKILL)
+    uploads = [decode(pool, DATA) for _ in range(3)]
+    for error in await asyncio.gather(*uploads, return_exceptions=True):
+        assert isinstance(error, DecoderError)
+    assert len(stopped) < 5
+    assert not failures
+    stopping.cancel()
+    await until(lambda: pool.running)
+    assert same(await decode(pool, DATA))
+
+
 async def test_a_child_that_hangs_is_killed_and_not_its_fork_server(pool: DecoderPool) -> None:
     """A child that has closed its socket and does not end is killed: it alone."""
 

@@ -1,6 +1,8 @@
 """Permits: so many requests at a time, a bounded line of waiting ones, and refusals."""
 
 import asyncio
+import math
+from contextlib import ExitStack
 
 import pytest
 
@@ -163,3 +165,68 @@ async def test_open_requests_and_live_sources_are_limited() -> None:
                 pass
             assert refused.value.status == 429
     assert (admission.open, admission.live) == (0, 0)
+
+
+async def test_a_new_request_gets_the_place_that_is_longest_overdue() -> None:
+    admission = Admission(5, 5, 20, max_open=3, max_live=9)
+    now = asyncio.get_running_loop().time()
+    lost: list[float] = []
+
+    async def slow(due: float) -> None:
+        with admission.place() as place:
+            try:
+                async with asyncio.timeout(100) as wait:
+                    with place.waiting(due, wait):
+                        await asyncio.Event().wait()
+            except TimeoutError:
+                assert place.lost
+                lost.append(due)
+
+    waiting = [asyncio.ensure_future(slow(now + due)) for due in (-1, -2, 60)]
+    await asyncio.sleep(0)
+    with ExitStack() as stack:
+        for expected in ([-2], [-2, -1]):
+            stack.enter_context(admission.place())
+            await asyncio.sleep(0.01)
+            assert [round(due - now) for due in lost] == expected
+            assert admission.open == 3
+        with pytest.raises(Problem) as refused, admission.place():
+            pass  # the last may take its time
+        assert refused.value.status == 429
+    waiting[2].cancel()
+    await asyncio.wait(waiting)
+    assert admission.open == 0
+
+
+class Reader:
+    """A client that owes nothing before `due`."""
+
+    def __init__(self, due: float):
+        self.due = due
+        self.evicted = False
+
+    def answer_due(self) -> float:
+        return self.due
+
+    def evict(self) -> None:
+        self.evicted = True
+
+
+async def test_a_client_that_does_not_read_loses_its_place_and_its_connection() -> None:
+    admission = Admission(5, 5, 20, max_open=2, max_live=9)
+    overdue, reading = Reader(0), Reader(math.inf)
+    with admission.place(client=overdue) as lost, admission.place(client=reading) as kept:
+        with admission.place():
+            assert admission.open == 2
+        assert (lost.lost, overdue.evicted) == (True, True)
+        assert (kept.lost, reading.evicted) == (False, False)
+
+
+async def test_a_live_source_takes_the_place_of_a_live_source_only() -> None:
+    admission = Admission(5, 5, 20, max_open=9, max_live=1)
+    with (
+        admission.place(client=Reader(0)) as other,
+        admission.place(live=True, client=Reader(1)) as live,
+        admission.place(live=True),
+    ):
+        assert (other.lost, live.lost) == (False, True)

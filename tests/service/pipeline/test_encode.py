@@ -88,7 +88,8 @@ def test_a_multipart_part_can_be_headerless_pcm(client: httpx.Client) -> None:
     "kind",
     ["audio/L16", "audio/l16; channels=2", "audio/L16; rate=x", "audio/L16; rate=1",
      "audio/L16; rate=16000; channels=0", "audio/L16; rate=16000; channels=1000",
-     "audio/L16; rate=16000; endianness=little", "audio/L8; rate=8000", "audio/pcm"],
+     "audio/L16; rate=16000; endianness=little", "audio/L8; rate=8000", "audio/pcm",
+     "audio/L16; rate*=utf-8''8000", "audio/L16; rate=8000; rate=9000"],
 )  # fmt: skip
 def test_headerless_pcm_needs_a_known_format_rate_and_channels(
     client: httpx.Client, kind: str

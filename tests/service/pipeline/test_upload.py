@@ -9,6 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from service.http.problems import Problem, ProblemCode
+from service.inference.admission import Place
 from service.pipeline.multipart import FRAMING_BYTES
 from service.pipeline.upload import Limits, Upload, open_upload
 from tests.service.calls import refused
@@ -42,7 +43,8 @@ def form(file: bytes) -> bytes:
 
 
 async def opened(request: Request) -> Upload:
-    return await open_upload(request, Limits(1000, read_timeout=0.05, min_rate=0, rate_window=1))
+    limits = Limits(1000, read_timeout=0.05, min_rate=0, rate_window=1)
+    return await open_upload(request, limits, Place())
 
 
 async def read(upload: Upload) -> list[bytes]:
@@ -107,6 +109,19 @@ async def test_a_client_that_sends_nothing_for_a_while_is_too_slow(content_type:
     pieces = [form(b"abc")[:-20]] if content_type == MULTIPART else [b"abc"]
     body = Body(pieces, ends=False, content_type=content_type)
     assert await problem_of(body) is ProblemCode.CLIENT_TOO_SLOW
+
+
+@pytest.mark.anyio
+async def test_silence_counts_against_the_least_rate_and_bytes_ahead_for_it() -> None:
+    for begun, seconds in ((b"x", 0.1), (bytes(500), 0.2)):
+        body = Body([begun], ends=False)
+        limits = Limits(1000, read_timeout=20, min_rate=1000, rate_window=0.1)
+        upload = await open_upload(body.request, limits, Place())
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Problem) as refusal:
+            await read(upload)
+        assert refusal.value.code is ProblemCode.CLIENT_TOO_SLOW
+        assert asyncio.get_running_loop().time() - began > 0.9 * seconds
 
 
 @pytest.mark.anyio

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from model_core.engine.native import find_library
-from service.__main__ import serve
 from service.api.models import ModelList
 from service.http.problems import PROBLEM_JSON
+from service.serve import serve
 from service.settings import Settings
 from tests.service.calls import compressed
 from tests.service.held_service import RELEASE
@@ -27,7 +27,7 @@ from tests.service.sounds import encoded, wav
 
 LOGGING_PROGRAM = """
 import logging, structlog, sys
-from service.__main__ import configure_logs
+from service.serve import configure_logs
 configure_logs(sys.argv[1], sys.argv[2])
 logger = structlog.get_logger("service.here")
 logger.debug("too quiet")
