@@ -50,12 +50,20 @@ def broken_media(files: list[bytes]) -> Attack:
     return attack
 
 
-def broken_ecdc(files: list[bytes]) -> Attack:
-    """A mutant of an `.ecdc` file to one of the calls that take it."""
+def broken_ecdc(files: list[bytes], whole: dict[bytes, bytes]) -> Attack:
+    """A mutant of an `.ecdc` file to one of the calls that take it. One of version 1 must be
+    refused or give what the file gives: `whole` says what each of these decompresses to."""
 
     def attack(service: Target, chance: random.Random) -> str:
-        path = chance.choice(["/decompress", "/decompress", "/inspect"])
-        return _post(service, path, mutant(chance.choice(files), chance))
+        path = chance.choice(["/decompress", "/decompress", "/inspect", "/transcode?bandwidth=1.5"])
+        file = chance.choice(files)
+        body = mutant(file, chance)
+        found = _post(service, path, body)
+        if file in whole and path == "/decompress" and found.endswith(" 200"):
+            with service.client() as client:
+                if client.post(path, content=body).content != whole[file]:
+                    return f"{path} WRONG audio of a damaged file"
+        return found
 
     return attack
 
@@ -135,7 +143,7 @@ def _post(service: Target, path: str, body: bytes) -> str:
             return f"{path} cut off"  # an answer that had begun
     if answer.status_code not in EXPECTED:
         return f"{path} WRONG {answer.status_code}"
-    return f"{path} {answer.status_code}"
+    return f"{path.partition('?')[0]} {answer.status_code}"
 
 
 def attack_all(service: Target, requests: int, clients: int, seed: int) -> bool:
@@ -144,9 +152,11 @@ def attack_all(service: Target, requests: int, clients: int, seed: int) -> bool:
     with service.client() as client:
         kinds: list[dict[str, str]] = [{}, {"model": "encodec_48khz"}, {"lm": "true"}]
         ecdc = [compressed(client, clip, **kind) for kind in kinds]
+        chunked = [compressed(client, clip, **kind, format="1") for kind in kinds]
+        whole = {file: client.post("/decompress", content=file).content for file in chunked}
     attacks: list[Attack] = [
         *4 * [broken_media(media_files())],
-        *3 * [broken_ecdc(ecdc)],
+        *3 * [broken_ecdc(ecdc + chunked, whole)],
         *(broken_http, slow, leaving),
     ]
     tally: collections.Counter[str] = collections.Counter()

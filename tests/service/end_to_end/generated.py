@@ -13,7 +13,7 @@ from schemathesis.checks import CheckFunction
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-OPERATIONS = "^/(compress|decompress|roundtrip|codes|inspect)"
+OPERATIONS = "^/(compress|decompress|transcode|roundtrip|codes|inspect)"
 
 
 @st.composite
@@ -47,7 +47,7 @@ def send_generated(
         path = operation.path
         if mode is GenerationMode.NEGATIVE and path == "/inspect":
             continue  # it has no parameters, and any bytes fit the schema of its body
-        good = ecdc if path.startswith(("/decompress", "/inspect")) else audio
+        good = ecdc if path.startswith(("/decompress", "/transcode", "/inspect")) else audio
         answers = tried[path] = Counter[int]()
 
         @hypothesis.seed(seed)
