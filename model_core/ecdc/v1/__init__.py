@@ -1,7 +1,6 @@
 """The `.ecdc` bitstream, version 1: a header, chunks that each decode alone, an index at the end.
 
-Bytes only, no networks; `docs/format.md` describes them. Apart from `model_core.ecdc`, whose users
-run where no checksum library is installed: import this package by its name.
+Bytes only, no networks; `docs/format.md` describes them.
 """
 
 from .chunk import Chunk

@@ -1,7 +1,5 @@
 """CRC-32C (Castagnoli): over all that a file holds, in four bytes, big-endian."""
 
-import google_crc32c
-
 from ...errors import BitstreamError
 from .varint import Buffer
 
@@ -15,6 +13,8 @@ NOTHING = bytes(CRC_BYTES)
 def crc_of(data: Buffer, before: bytes = NOTHING) -> bytes:
     """The checksum of `data`, as the file holds it; or of what `before` is the checksum of,
     followed by `data`."""
+    import google_crc32c  # here: training does without
+
     value: int = google_crc32c.extend(int.from_bytes(before, "big"), bytes(data))
     return value.to_bytes(CRC_BYTES, "big")
 
