@@ -1,6 +1,7 @@
 """The options of the command (those of the reference's `__main__.py`, and more)."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ one input or many:
   does not, or is no file yet. With more names, with -o, or with a folder, every name is an
   input. A name that begins with a dash goes behind --.
 
+damaged files:
+  Damage is an error. With --salvage an .ecdc file is decompressed as far as it is intact,
+  silent where it is not, and a line on stderr says how much is lost. --info finds damage
+  without decompressing; only format 1 has checksums that show all of it.
+
 folders:
   A folder stands for the audio files in it and its subfolders or, if there are none, for
   the .ecdc files there; hidden ones are left out. With -o DIR its subfolders are made
@@ -39,13 +45,14 @@ pipes:
   decompressing.
 
 exit codes:
-  0 all done; 1 failed, with a line on stderr for each input that did; 2 wrong usage;
+  0 all done; 1 failed, with a line on stderr for each input that did, or --info found a
+  damaged file; 2 wrong usage;
   130 interrupted. An output appears whole or not at all.
 """
 
 
 class Arguments(argparse.Namespace):
-    """The command line, parsed. `bandwidth` in kbps."""
+    """The command line, parsed. `bandwidth` in kbps, `start` and `end` in seconds."""
 
     paths: list[str]
     output_dir: Path | None
@@ -56,6 +63,10 @@ class Arguments(argparse.Namespace):
     format: int
     force: bool
     rescale: bool
+    info: bool
+    salvage: bool
+    start: float
+    end: float | None
     decompress_suffix: str
     device: str
     weights: str | None
@@ -110,6 +121,13 @@ def parser() -> argparse.ArgumentParser:
         help=suffix_help,
     )
     add("-r", "--rescale", action="store_true", help="make the output quieter rather than clip it")
+    info_help = "say what .ecdc files are and whether they are intact; makes no files"
+    add("--info", action="store_true", help=info_help)
+    start_help = "where decompressed audio begins, in seconds; quick in format 1 alone"
+    add("--start", type=_seconds, default=0.0, metavar="S", help=start_help)
+    add("--end", type=_seconds, metavar="S", help="where it ends, by default with the audio")
+    salvage_help = "decompress what is intact of a damaged file; the rest is silent"
+    add("--salvage", action="store_true", help=salvage_help)
     folder_help = "folder to write all outputs to; made if need be"
     add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
@@ -137,7 +155,16 @@ def parse(argv: Sequence[str] | None) -> Arguments:
             f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
             f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
         )
+    if arguments.end is not None and arguments.end <= arguments.start:
+        ours.error(f"--end {arguments.end:g} is not after --start {arguments.start:g}")
     return arguments
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("seconds from 0 on are needed")
+    return seconds
 
 
 def _suffix(text: str) -> str:

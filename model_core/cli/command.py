@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from ..errors import EncodecError
 from .arguments import Arguments, parse, parser
-from .plan import STDIO, OutputExistsError, Targets, UsageError, plan
+from .files import open_stdout
+from .plan import STDIO, OutputExistsError, Targets, UsageError, compressed_inputs, plan
 from .process import ended_by_signals, quiet, say
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
+    if arguments.info:
+        return _info(arguments)
     conversions = plan(arguments)
     from .runner import Runner  # slow to import: FFmpeg and numpy
 
@@ -49,6 +52,25 @@ def _run(arguments: Arguments) -> int:
                 say(f"{name}: skipped: {_reason(error)}")
             else:
                 say(f"{name}: {_reason(error)}")
+                code = FAILED
+    return code
+
+
+def _info(arguments: Arguments) -> int:
+    sources = compressed_inputs(arguments.paths)
+    from .info import show  # slow to import: numpy
+
+    code = DONE
+    with open_stdout(text=True) as out:
+        for source in sources:
+            try:
+                intact = show(source, out)
+            except BrokenPipeError:
+                raise  # for `open_stdout`
+            except _FAILURES as error:
+                say(f"{'stdin' if source == STDIO else source}: {_reason(error)}")
+                intact = False
+            if not intact:
                 code = FAILED
     return code
 

@@ -61,14 +61,15 @@ def is_compressed(source: str, file: BinaryIO) -> bool:
 
 def open_output(path: Path | None) -> AbstractContextManager[BinaryIO]:
     """A binary file to write; None is stdout. Raises `CommandError` and `OSError`."""
-    return _stdout() if path is None else _replacing(path)
+    return open_stdout() if path is None else _replacing(path)
 
 
 @contextmanager
-def _stdout() -> Iterator[BinaryIO]:
+def open_stdout(text: bool = False) -> Iterator[BinaryIO]:
+    """stdout, which only `text` may go to where it is a terminal. Raises `CommandError`."""
     if sys.stdout is None:
         raise CommandError("stdout is closed")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not text:
         raise CommandError("the output is not text: redirect stdout or name an output file")
     try:
         yield sys.stdout.buffer

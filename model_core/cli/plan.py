@@ -60,6 +60,24 @@ def plan(arguments: Arguments) -> list[Conversion]:
     return [conversion for path in paths for conversion in _inputs(path, folder)]
 
 
+def compressed_inputs(paths: Iterable[str]) -> list[str]:
+    """The files to look at; a folder stands for the `.ecdc` files in it and its subfolders.
+
+    Raises `CommandError` for a folder without any.
+    """
+    sources: list[str] = []
+    for path in paths:
+        if not _is_dir(path):
+            sources.append(path)
+            continue
+        files = _files_below(Path(path), None)
+        found = [str(file) for file in files if file.suffix.lower() == ECDC]
+        if not found:
+            raise CommandError(f"folder {path} holds no {ECDC} files")
+        sources += found
+    return sources
+
+
 def _second_is_output(first: str, second: str) -> bool:
     if _is_dir(first):
         return False

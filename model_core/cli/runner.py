@@ -20,12 +20,17 @@ from ..codec import (
     Codec,
     Compressor,
     Recording,
+    Salvaged,
+    SalvagedChunks,
     Stored,
+    Stored0,
     iterate_now,
     open_stored,
     run_now,
+    salvage_payload,
 )
 from ..cores import usable_cores
+from ..ecdc.header import version_of
 from ..engine import EngineOptions
 from ..engine.choose import find_device
 from ..errors import BitstreamError
@@ -33,6 +38,9 @@ from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
 from .plan import WAV, CommandError, Conversion, Targets
 from .process import raise_if_ended, say, signals_held
+
+_MOST_LOST = 36_000
+"""Seconds of silence that a damaged file may turn into: a forged one can claim any length."""
 
 
 class Runner:
@@ -58,6 +66,8 @@ class Runner:
             target = self._targets.of(conversion, compressed)
             if target is not None and self._arguments.output_dir is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
+            if not compressed and self._wants_decompressed:
+                raise CommandError("--salvage, --start and --end are for .ecdc files")
             convert = self._decompress if compressed else self._compress
             kbps = convert(source, file, target)
         if conversion.folder is not None and target is not None:
@@ -83,7 +93,8 @@ class Runner:
                 payload.write(run_now(compressor.finish()))
             stored = compressor.stored(payload)
             if recording is not None:
-                self._write_wav(codec, stored, source, recording, out)
+                whole = 0, stored.samples
+                self._write_wav(codec, stored, whole, source, recording, out)
             else:
                 out.write(stored.prefix)
                 payload.seek(0)
@@ -109,19 +120,62 @@ class Runner:
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To WAV. Returns the bit rate in kbps."""
-        stored = open_stored(file)
-        codec = self._codec(self._registry.find_exact(stored.model), stored.lm)
+        codec, stored = self._salvaged(file) if self._arguments.salvage else self._stored(file)
+        part = self._part(codec, stored)
         with open_output(target) as out:
-            self._write_wav(codec, stored, source, target, out)
+            self._write_wav(codec, stored, part, source, target, out)
+        if isinstance(stored, Salvaged) and (loss := _loss(codec, stored)):
+            say(f"{source}: {loss}")
         return _kbps(codec, stored)
 
+    @property
+    def _wants_decompressed(self) -> bool:
+        given = self._arguments
+        return given.salvage or given.start > 0 or given.end is not None
+
+    def _stored(self, file: BinaryIO) -> tuple[Codec, Stored]:
+        stored = open_stored(file)
+        return self._codec(self._registry.find_exact(stored.model), stored.lm), stored
+
+    def _salvaged(self, file: BinaryIO) -> tuple[Codec, Salvaged]:
+        """Raises `BitstreamError` where nothing is left, or most of it would be silence."""
+        version = version_of(file.read(5))
+        salvaged: Salvaged
+        if version == 1:
+            salvaged = SalvagedChunks(file)
+            codec = self._codec(self._registry.find_exact(salvaged.model), salvaged.lm)
+        else:
+            codec, stored = self._stored(file)
+            assert isinstance(stored, Stored0)
+            salvaged = run_now(salvage_payload(codec, stored))
+        if salvaged.lost > _MOST_LOST * codec.config.sample_rate:
+            hours = salvaged.lost / codec.config.sample_rate / 3600
+            raise BitstreamError(f"{hours:,.1f} hours of audio are missing: too much for silence")
+        return codec, salvaged
+
+    def _part(self, codec: Codec, stored: Stored | Salvaged) -> tuple[int, int]:
+        """First sample, and the one after the last. Raises `CommandError` where there is none."""
+        rate, samples = codec.config.sample_rate, stored.samples
+        given = self._arguments
+        start = round(given.start * rate)
+        end = samples if given.end is None else min(samples, round(given.end * rate))
+        if start >= end:
+            raise CommandError(f"nothing is left; the audio is {samples / rate:.3f} s long")
+        return start, end
+
     def _write_wav(
-        self, codec: Codec, stored: Stored, source: str, target: Path | None, out: BinaryIO
+        self,
+        codec: Codec,
+        stored: Stored | Salvaged,
+        part: tuple[int, int],
+        source: str,
+        target: Path | None,
+        out: BinaryIO,
     ) -> None:
         config = codec.config
         with (
-            WavWriter(out, config.sample_rate, config.channels, stored.samples) as writer,
-            closing(_decode(codec, stored, source)) as blocks,
+            WavWriter(out, config.sample_rate, config.channels, part[1] - part[0]) as writer,
+            closing(_decode(codec, stored, part, source)) as blocks,
         ):
             if self._arguments.rescale:
                 _write_rescaled(writer, blocks, config.channels, target)
@@ -163,7 +217,16 @@ def _threads() -> int:
     return int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()
 
 
-def _kbps(codec: Codec, stored: Stored) -> float:
+def _loss(codec: Codec, salvaged: Salvaged) -> str:
+    """What of a file is not there, in words; empty for nothing."""
+    seconds = salvaged.lost / codec.config.sample_rate
+    gaps = f"{salvaged.gaps} gap{'s' if salvaged.gaps != 1 else ''}"
+    lost = f"{seconds:.2f} s of audio are lost, in {gaps}, and silent" if salvaged.gaps else ""
+    end = "" if salvaged.known_end else "the end is missing: how much that is, nobody knows"
+    return "; ".join(text for text in (lost, end) if text)
+
+
+def _kbps(codec: Codec, stored: Stored | Salvaged) -> float:
     """The bit rate of an `.ecdc` file, all of it."""
     return 8 * stored.size * codec.config.sample_rate / stored.samples / 1000
 
@@ -185,11 +248,13 @@ def _read_audio(file: BinaryIO, codec: Codec) -> Generator[np.ndarray]:
             yield samples
 
 
-def _decode(codec: Codec, stored: Stored, source: str) -> Generator[np.ndarray]:
+def _decode(
+    codec: Codec, stored: Stored | Salvaged, part: tuple[int, int], source: str
+) -> Generator[np.ndarray]:
     """Blocks `[C, n]`. Raises `BitstreamError`."""
-    rate = codec.config.sample_rate
-    with _progress("decompressing", source, stored.samples / rate, "s") as bar:
-        for samples in iterate_now(stored.audio(codec)):
+    rate, (start, end) = codec.config.sample_rate, part
+    with _progress("decompressing", source, (end - start) / rate, "s") as bar:
+        for samples in iterate_now(stored.audio(codec, start=start, end=end)):
             raise_if_ended()
             yield samples
             bar.update(samples.shape[1] / rate)

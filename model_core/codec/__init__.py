@@ -9,6 +9,7 @@ from .codec import Codec, LanguageModel
 from .compressing import Compressor, Encoder
 from .corrections import InputWarning
 from .decompressing import Decompressor
+from .salvaging import Salvaged, SalvagedChunks, salvage_payload
 from .seeking import ChunkDecompressor
 from .stored import Stored, Stored0, Stored1, open_stored
 from .transcoding import transcode
@@ -25,6 +26,8 @@ __all__ = [
     "LanguageModel",
     "Recording",
     "Runner",
+    "Salvaged",
+    "SalvagedChunks",
     "Stored",
     "Stored0",
     "Stored1",
@@ -33,5 +36,6 @@ __all__ = [
     "iterate_now",
     "open_stored",
     "run_now",
+    "salvage_payload",
     "transcode",
 ]

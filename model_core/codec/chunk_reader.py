@@ -1,10 +1,11 @@
 """The codes of a version 1 file, at any place."""
 
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from ..ecdc.v1 import Chunk, ChunkFile, unpack_codes
+from ..ecdc.v1 import Chunk, Header, Layout, unpack_codes
 from ..engine import EncodedBlock
 from ..entropy import ARITHMETIC
 from ..errors import BitstreamError
@@ -14,10 +15,30 @@ from .work import INLINE, Runner, Work
 _TOGETHER = 8  # chunks whose codes are decoded in one call
 
 
+class Chunks(Protocol):
+    """Chunks that follow one another from the first sample on: a file (`ecdc.v1.ChunkFile`), or
+    what is left of one."""
+
+    @property
+    def header(self) -> Header: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def samples(self) -> int:
+        """Up to the end of the last chunk."""
+
+    def __len__(self) -> int: ...
+
+    def chunk(self, number: int) -> Chunk:
+        """Raises `BitstreamError`."""
+
+
 class ChunkReader:
     """Reads chunks as their codes are asked for, forwards for the most part."""
 
-    def __init__(self, codec: Codec, file: ChunkFile, runner: Runner = INLINE):
+    def __init__(self, codec: Codec, file: Chunks, runner: Runner = INLINE):
         """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
         and `BitstreamError` for one in an arithmetic that is not known."""
         header = file.header

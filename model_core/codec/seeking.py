@@ -13,15 +13,14 @@ whose samples are dropped, and the audio goes over from the old stream to the ne
 Segments of the other model only overlap.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import numpy as np
 
-from ..ecdc.v1 import ChunkFile
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from ..errors import BitstreamError
-from .chunk_reader import ChunkReader
+from .chunk_reader import ChunkReader, Chunks
 from .codec import Codec
 from .work import INLINE, Runner, Work
 
@@ -36,7 +35,7 @@ FADE = 2
 class ChunkDecompressor:
     """The samples of a version 1 file. `runner` runs the networks."""
 
-    def __init__(self, codec: Codec, file: ChunkFile, runner: Runner = INLINE):
+    def __init__(self, codec: Codec, file: Chunks, runner: Runner = INLINE):
         """Raises as `ChunkReader`."""
         self._codec = codec
         self._file = file
@@ -44,7 +43,7 @@ class ChunkDecompressor:
         self._reader = ChunkReader(codec, file, runner)
         self._gain = np.float32(10 ** (file.header.gain / 20))
 
-    async def blocks(self, start: int = 0, end: int | None = None) -> AsyncIterator[np.ndarray]:
+    async def blocks(self, start: int = 0, end: int | None = None) -> AsyncGenerator[np.ndarray]:
         """The samples float32 `[C, n]` from sample `start` up to `end`, block by block.
 
         Raises `ValueError` for a part that is not there, `BitstreamError` for damage.
@@ -113,16 +112,18 @@ class ChunkDecompressor:
     async def _of_segments(self, start: int) -> AsyncGenerator[tuple[int, np.ndarray]]:
         """As `_of_stream`."""
         config, total = self._codec.config, self._file.samples
-        stride = config.segment_stride or 1
+        stride, chunk = config.segment_stride or 1, self._file.header.chunk
         index = max(0, start // stride - 1)  # which segment; the one before `start` reaches into it
-        overlap = OverlapAdd(stride)
-        while index * stride < total:
+        first = config.frames(min(config.segment_length or total, total)) * config.hop_length
+        overlap = OverlapAdd(stride, first)
+        for number in range(index // chunk, len(self._file)):
             blocks = await self._reader.segments(index)
             works = [self._work(DecodeItem(block, last=True)) for block in blocks]
-            for samples in await self._runner.run(works):
+            decoded = await self._runner.run(works)
+            for left, samples in zip(range(len(decoded) - 1, -1, -1), decoded, strict=True):
                 place = index * stride
                 index += 1
-                joined = overlap.push(samples, last=index * stride >= total)
+                joined = overlap.push(samples, last=not left and number == len(self._file) - 1)
                 yield place, joined[:, : total - place]
 
     def _work(self, item: DecodeItem) -> Work:

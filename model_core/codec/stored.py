@@ -64,7 +64,7 @@ class Stored0:
 
     def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncGenerator[np.ndarray]:
         """The samples float32 `[C, n]` from `start` up to `end`. All before `end` is decoded: the
         decoder remembers it. Raises as `Decompressor`."""
         self.payload.seek(self.begin)
@@ -125,7 +125,7 @@ class Stored1:
 
     def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[np.ndarray]:
+    ) -> AsyncGenerator[np.ndarray]:
         """The samples float32 `[C, n]` from `start` up to `end`. Raises as `ChunkDecompressor`."""
         return ChunkDecompressor(codec, self.file, runner).blocks(start, end)
 

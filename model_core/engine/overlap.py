@@ -7,9 +7,11 @@ class OverlapAdd:
     """Joins segments `[C, T_i]`, float32, that start `stride` samples apart; keeps only what
     overlaps."""
 
-    def __init__(self, stride: int):
+    def __init__(self, stride: int, length: int | None = None):
+        """`length`: samples of the audio's first segment as decoded, if that is not the first one
+        pushed: all weights are cut from its triangle."""
         self.stride = stride
-        self._weight: np.ndarray | None = None
+        self._weight = None if length is None else _triangle(length)
         self._sum = np.zeros((0, 0), np.float32)
         self._weights = np.zeros(0, np.float32)
 

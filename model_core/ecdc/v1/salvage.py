@@ -67,6 +67,8 @@ class Salvage:
         self._buffer = bytearray()
         self._offset = 0  # of the buffer, in the file
         self._effort = _WORTH_OF_FILE
+        self.place = 0, 0
+        """Where the chunk that was found last begins in the file, and its bytes."""
         self.samples: int | None = None
         """Length of the audio, once its end was found."""
         self.original_samples = 0
@@ -82,6 +84,7 @@ class Salvage:
         while found := self._find(due):
             chunk, size = found
             start, lost = due * layout.stride, self._offset - good
+            self.place = self._offset, size
             self._drop(size)
             if chunk.number > due or lost:
                 yield Gap(start, chunk.start - start, good, lost)

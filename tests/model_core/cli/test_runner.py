@@ -56,6 +56,83 @@ def test_format_1_comes_back_like_format_0(
     assert encodec("--format", "2", wav).code == 2
 
 
+@pytest.mark.parametrize("version", ["0", "1"])
+@pytest.mark.parametrize("model", [[], ["--hq"]])
+def test_a_part_has_the_samples_of_the_whole(
+    encodec: Command, tmp_path: Path, version: str, model: list[str]
+) -> None:
+    file, part = tmp_path / "x.ecdc", tmp_path / "part.wav"
+    encodec("--format", version, *model, write_wav(tmp_path / "x.wav", seconds=2.3), file)
+    encodec(file, tmp_path / "whole.wav")
+    whole, rate = samples_of(tmp_path / "whole.wav")
+    for start, end in ((0.5, 1.25), (2, 9), (0, 0.001), (1.1, None)):
+        last = [] if end is None else ["--end", end]
+        outcome = encodec("-f", "--start", start, *last, file, part)
+        assert (outcome.code, outcome.err) == (0, "")
+        stop = None if end is None else round(end * rate)
+        assert np.array_equal(samples_of(part)[0], whole[round(start * rate) : stop])
+    part.unlink()
+    refused(encodec("--start", "3", file, part), "2.300 s long")
+    refused(encodec("--start", "1", tmp_path / "x.wav", "-"), "for .ecdc files")
+    for wrong in (["--start", "-1"], ["--start", "x"], ["--end", "0"], ["--end", "nan"]):
+        assert encodec(*wrong, file, part).code == 2
+    assert not part.exists()
+
+
+def test_salvage_gives_back_what_is_intact(encodec: Command, tmp_path: Path) -> None:
+    file, out = tmp_path / "x.ecdc", tmp_path / "out.wav"
+    encodec("--format", "1", write_wav(tmp_path / "x.wav", seconds=3.3), file)
+    encodec(file, tmp_path / "whole.wav")
+    whole = (tmp_path / "whole.wav").read_bytes()
+    outcome = encodec("--salvage", file, out)
+    assert (outcome.code, outcome.err, out.read_bytes()) == (0, "", whole)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    refused(encodec("-f", file, out), "damaged")
+    outcome = encodec("-f", "--salvage", file, out)
+    assert outcome.code == 0
+    (line,) = outcome.lines
+    assert line == f"encodec: {file}: 1.01 s of audio are lost, in 1 gap, and silent"
+    samples, before = samples_of(out)[0], samples_of(whole)[0]
+    assert samples.shape == before.shape
+    begin = 76 * 320
+    assert np.array_equal(samples[: begin - 240], before[: begin - 240])
+    assert not samples[begin : 2 * begin].any()
+    assert samples[2 * begin + 240 :].any()
+    file.write_bytes(data[: len(data) // 2 - 100])
+    outcome = encodec("-f", "--salvage", file, out)
+    assert outcome.code == 0
+    assert "the end is missing" in outcome.err
+    file.write_bytes(data[:150])
+    refused(encodec("-f", "--salvage", file, out))
+
+
+@pytest.mark.parametrize("lm", [[], ["--lm"]])
+def test_salvage_of_version_0_is_silent_after_its_codes(
+    encodec: Command, wav: Path, tmp_path: Path, lm: list[str]
+) -> None:
+    file, out = tmp_path / "x.ecdc", tmp_path / "out.wav"
+    encodec(*lm, wav, file)
+    encodec(file, tmp_path / "whole.wav")
+    outcome = encodec("--salvage", file, out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert out.read_bytes() == (tmp_path / "whole.wav").read_bytes()
+    file.write_bytes(file.read_bytes()[:-100])
+    outcome = encodec("-f", "--salvage", file, out)
+    assert outcome.code == 0
+    assert " s of audio are lost, in 1 gap, and silent" in outcome.err
+    samples, whole = (samples_of(tmp_path / name)[0] for name in ("out.wav", "whole.wav"))
+    assert samples.shape == whole.shape
+    assert np.array_equal(samples[:2400], whole[:2400])
+    assert not samples[-320:].any()
+    header = header_of(file)
+    forged = Header(header.model, 2**50, header.num_codebooks, header.lm)
+    file.write_bytes(forged.to_bytes() + file.read_bytes()[len(header.to_bytes()) :])
+    if not lm:
+        refused(encodec("-f", "--salvage", file, out), "too much for silence")
+
+
 def test_effort_changes_the_codes(encodec: Command, wav: Path, tmp_path: Path) -> None:
     files = []
     for effort in ("0", "1", "3"):

@@ -107,6 +107,15 @@ def test_any_part_equals_that_part_of_the_whole(
                 assert np.array_equal(part, whole[:, start:end]), (chunk, start, end)
 
 
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_a_part_of_the_end_equals_it_where_the_end_cuts_two_segments(chunk: int) -> None:
+    codec = narrow_codec("encodec_48khz")
+    data = version1(codec, sound(codec, 3.0)[:, : 2 * 47_520 + 80], False, chunk=chunk)
+    whole = decoded(codec, data)
+    for start in (47_510, 47_530, 2 * 47_520 - 1, 2 * 47_520, 2 * 47_520 + 10):
+        assert np.array_equal(decoded(codec, data, start), whole[:, start:]), start
+
+
 def test_a_restart_goes_over_without_a_jump(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = narrow_codec("encodec_24khz")
     x = sound(codec, 6.0)

@@ -1,17 +1,21 @@
-"""The answer of `POST /inspect`."""
+"""What an `.ecdc` file says about itself, and whether it is all there: `POST /inspect`, `encodec
+--info`."""
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
+from typing import ClassVar
 
-from model_core.config import ModelConfig
-from model_core.ecdc import parse_model_name
+from ..config import ModelConfig
+from ..ecdc import parse_model_name
 
 PUBLISHED = "official"
+_SCHEMA = {"use_attribute_docstrings": True}  # for the service's OpenAPI document
 
 
-class Original(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Original:
     """The recording that was compressed."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    __pydantic_config__: ClassVar = _SCHEMA
 
     sample_rate: int | None
     """Hz."""
@@ -22,10 +26,11 @@ class Original(BaseModel):
     """Of its file."""
 
 
-class Inspection(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
     """What an `.ecdc` file says about itself, and whether it is all there."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    __pydantic_config__: ClassVar = _SCHEMA
 
     version: int
     """Of the file format."""
