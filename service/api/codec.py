@@ -13,6 +13,7 @@ from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Coding, Compressed, compress
+from ..pipeline.salvage import receive_damaged
 from ..pipeline.transcode import recode
 from . import routes
 from .responses import (
@@ -38,6 +39,7 @@ from .routes import (
     NewFormat,
     NewLanguageModel,
     Rescale,
+    Salvage,
     Start,
 )
 
@@ -83,16 +85,24 @@ def _file(call: Call, compressed: Compressed) -> Response:
     answer="16-bit PCM.",
     media_type=routes.WAV_TYPE,
     problems=(*routes.ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
+    headers=routes.DECOMPRESSED_HEADERS,
 )
 async def decompress_file(
-    call: OpenCall, start: Start = 0.0, end: End = None, rescale: Rescale = False
+    call: OpenCall,
+    start: Start = 0.0,
+    end: End = None,
+    rescale: Rescale = False,
+    salvage: Salvage = False,
 ) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
     answer short of its Content-Length. A part has the samples that the whole has there; only of a
     file of version 1 is that quick."""
     require_wav(call.request)
-    compressed = await receive_ecdc(call, await call.upload())
-    await call.admit()
+    if salvage:
+        compressed = await receive_damaged(call, await call.upload())
+    else:
+        compressed = await receive_ecdc(call, await call.upload())
+        await call.admit()
     return await wav_response(call, compressed, rescale, start, end)
 
 

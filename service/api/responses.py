@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from model_core.audio import wav_size
-from model_core.codec import Codec, InputWarning
+from model_core.codec import Codec, InputWarning, Salvaged
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
@@ -67,7 +67,7 @@ async def wav_response(
     part = part_of(compressed, start, end)
     wav = await decode_to_wav(call, compressed, part, rescale)
     config = compressed.codec.config
-    headers = file_headers(compressed, ".wav")
+    headers = file_headers(compressed, ".wav") | salvage_headers(compressed)
     headers["X-Audio-Duration"] = f"{part.samples / config.sample_rate:.6f}"
     headers["Content-Length"] = str(wav_size(config.channels, part.samples))
     return StreamingResponse(call.sent(wav), headers=headers, media_type=WAV_TYPE)
@@ -103,6 +103,17 @@ def warning_headers(warnings: Sequence[InputWarning]) -> dict[str, str]:
     """What a higher effort would have coded better, if anything: a list of structured items."""
     value = ", ".join(warning.field() for warning in warnings)
     return {"X-Encodec-Warning": value} if value else {}
+
+
+def salvage_headers(compressed: Compressed) -> dict[str, str]:
+    """What a damaged file has lost, as a structured dictionary; for an intact one that it has lost
+    nothing. Empty where no file was to be salvaged."""
+    salvaged = compressed.stored
+    if not isinstance(salvaged, Salvaged):
+        return {}
+    lost = salvaged.lost / compressed.codec.config.sample_rate
+    end = "" if salvaged.known_end else ";end=unknown"
+    return {"X-Encodec-Salvaged": f"lost={lost:.3f};gaps={salvaged.gaps}{end}"}
 
 
 def attachment(filename: str | None, suffix: str) -> str:

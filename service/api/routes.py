@@ -78,6 +78,13 @@ NewLanguageModel = Annotated[
 NewFormat = Annotated[
     int | None, Query(description="Version of the new file's format, 0 or 1.", ge=0, le=1)
 ]
+Salvage = Annotated[
+    bool,
+    Query(
+        description="Decode a damaged file as far as it is intact, with silence where it is not; "
+        "`X-Encodec-Salvaged` says how much is lost. Otherwise damage is an error."
+    ),
+]
 Rescale = Annotated[
     bool,
     Query(description="Scale the whole recording down instead of clipping it; takes two passes."),
@@ -131,6 +138,13 @@ WARNING = header(
     "(RFC 9651) of `constant-offset;offset=…` (1 is full scale; it turns into noise) and "
     "`opposite-phase;segments=…;of=…;decibels=…` (stereo that comes back too quiet).",
 )
+SALVAGED = header(
+    "X-Encodec-Salvaged",
+    "string",
+    "With `salvage=true`, what of the whole file is lost: a structured dictionary (RFC 9651), "
+    "`lost=…;gaps=…` in seconds of audio and in silences that stand for them; with `;end=unknown` "
+    "where the end is missing and nobody knows how much that is.",
+)
 ATTACHMENT = header("Content-Disposition", "string", "`attachment`, with a name for the file.")
 _FILE_HEADERS = (
     AUDIO_HEADERS
@@ -140,6 +154,8 @@ _FILE_HEADERS = (
 )
 COMPRESSED_HEADERS = _FILE_HEADERS | WARNING
 """Of an answer to audio."""
+DECOMPRESSED_HEADERS = _FILE_HEADERS | SALVAGED
+"""Of decompressed audio."""
 
 
 def binary(media_type: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """An upload of `.ecdc`, checked before anything is decoded, and decoded to WAV, streamed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,15 +29,21 @@ async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
     A header that is refused is refused before the rest is received. Raises `Problem`,
     `BitstreamError` and `ClientDisconnect`.
     """
+    head = await receive_head(upload)
+    receive = _receive_chunks if version_of(head) == 1 else _receive_payload
+    codec, stored = await receive(call, upload, head)
+    call.note_audio(codec, stored.samples)
+    return Compressed(codec, stored, upload.filename)
+
+
+async def receive_head(upload: Upload) -> bytes:
+    """So much of the file that its header is there, if it has one."""
     head = bytearray()
     async for chunk in upload.chunks:
         head += chunk
         if len(head) >= MAX_HEADER_BYTES:
             break
-    receive = _receive_chunks if version_of(head) == 1 else _receive_payload
-    codec, stored = await receive(call, upload, bytes(head))
-    call.note_audio(codec, stored.samples)
-    return Compressed(codec, stored, upload.filename)
+    return bytes(head)
 
 
 async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored]:
@@ -44,7 +51,7 @@ async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Cod
     start = BytesIO(head)
     header = read_header(start)
     codec = await call.models.for_header(header)
-    _check_length(call, codec, header.audio_length)
+    check_length(call, codec, header.audio_length)
     needed = payload_bytes(codec.config, header)
     file = call.spool()
     file.write(start.read())
@@ -67,7 +74,7 @@ async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Code
     def keep(data: bytes) -> None:
         file.write(data)
         for _ in parser.chunks():
-            _check_length(call, codec, parser.progress.samples)
+            check_length(call, codec, parser.progress.samples)
 
     keep(head)
     async for data in upload.chunks:
@@ -77,7 +84,8 @@ async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Code
     return codec, stored_chunks(file)
 
 
-def _check_length(call: Call, codec: Codec, samples: int) -> None:
+def check_length(call: Call, codec: Codec, samples: int) -> None:
+    """Raises `Problem` 413 for more than `max_audio_seconds`."""
     seconds = samples / codec.config.sample_rate
     if seconds > call.settings.max_audio_seconds:
         raise Problem(
@@ -134,7 +142,8 @@ async def decode_to_wav(
     """
 
     def decode() -> AsyncIterator[np.ndarray]:
-        return compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
+        audio = compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
+        return _in_turns(audio)
 
     async with call.while_connected():
         factor = 1.0
@@ -153,3 +162,11 @@ async def decode_to_wav(
             yield pcm16(samples, factor)
 
     return wav()
+
+
+async def _in_turns(blocks: AsyncIterator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
+    """`blocks`; other requests get a turn after each. The silence of a damaged file, which may be
+    hours, waits for nothing else."""
+    async for samples in blocks:
+        yield samples
+        await asyncio.sleep(0)

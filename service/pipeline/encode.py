@@ -16,6 +16,7 @@ from model_core.codec import (
     Compressor,
     InputWarning,
     Recording,
+    Salvaged,
     Stored,
 )
 from model_core.errors import InvalidAudioError
@@ -34,7 +35,7 @@ class Compressed:
     """An `.ecdc` file, its payload in a spool, and the codec that decodes it."""
 
     codec: Codec
-    stored: Stored
+    stored: Stored | Salvaged
     filename: str | None
     """What the client calls the file it came from."""
     warnings: Sequence[InputWarning] = ()
@@ -45,12 +46,18 @@ class Compressed:
         """Length of the audio."""
         return self.stored.samples / self.codec.config.sample_rate
 
+    @property
+    def file(self) -> Stored:
+        """The file itself, intact: what is salvaged is only decoded."""
+        assert not isinstance(self.stored, Salvaged)
+        return self.stored
+
     async def data(self) -> AsyncGenerator[bytes]:
         """The file, in chunks."""
-        if self.stored.prefix:
-            yield self.stored.prefix
-        self.stored.payload.seek(self.stored.begin)
-        async for chunk in contents(self.stored.payload):
+        if self.file.prefix:
+            yield self.file.prefix
+        self.file.payload.seek(self.file.begin)
+        async for chunk in contents(self.file.payload):
             yield chunk
 
 

@@ -22,7 +22,7 @@ async def recode(
     Raises `Problem`, `UnsupportedBandwidthError`, `WeightsUnavailableError`, `BitstreamError` and
     `ClientDisconnect`.
     """
-    stored = compressed.stored
+    stored = compressed.file
     lm = stored.lm if lm is None else lm
     codec = compressed.codec
     if lm and not codec.has_lm:
