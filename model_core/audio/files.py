@@ -46,8 +46,8 @@ def write_whole(samples: Samples, path: Path, sample_rate: int, rescale: bool) -
             file.write(header)
             file.write(data)
     elif suffix in _FORMATS:
-        coded = BytesIO()
-        writer = FFmpegEncoder(FORMATS[_FORMATS[suffix]], sample_rate, *samples.shape, coded)
+        coded, (channels, length) = BytesIO(), samples.shape
+        writer = FFmpegEncoder(FORMATS[_FORMATS[suffix]], sample_rate, channels, length, coded)
         writer.push(samples, factor)
         writer.finish()
         path.write_bytes(coded.getbuffer())
