@@ -18,7 +18,7 @@ from model_core.audio.output import (
 )
 from model_core.audio.raw import RawFormat, parse_content_type
 from model_core.audio.reader import SourceInfo
-from model_core.audio.source import open_audio
+from model_core.audio.source import AudioSource, open_audio
 from model_core.audio.wav import LIMIT, WavWriter, pcm16, rescale_factor, wav_header, wav_size
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "LIMIT",
     "ORIGINAL",
     "AudioFormat",
+    "AudioSource",
     "Converter",
     "Encoder",
     "RawFormat",
