@@ -18,6 +18,8 @@ from .protocol import (
     ERROR,
     MAX_TEXT,
     PREFIX,
+    RECORDED,
+    SOURCE,
     TOO_LONG,
     DecodeRequest,
     receive_request,
@@ -84,6 +86,7 @@ def decode(
         with open_audio(
             file, request.sample_rate, request.channels, request.raw, request.max_seconds
         ) as blocks:
+            send(SOURCE, RECORDED.pack(blocks.info.sample_rate, blocks.info.channels))
             for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]
