@@ -1,20 +1,41 @@
-"""Audio in and out: any container -> float32 blocks at the model's rate; 16-bit WAV out.
+"""Audio in and out: any container -> float32 blocks at the model's rate; WAV, FLAC, Opus, MP3 out.
 
 `source` is the whole way in. It uses `reader` (FFmpeg, over the bytes of `input`, and whether they
-are all there: `completeness`) or `raw`, then `samples` (formats and channels) and `resample`. `wav`
-is the way out.
+are all there: `completeness`) or `raw`, then `samples` (formats and channels) and `resample`. The
+way out is `output`, with `wav`.
 """
 
+from model_core.audio.output import (
+    FORMATS,
+    ORIGINAL,
+    AudioFormat,
+    Converter,
+    Encoder,
+    choose_channels,
+    choose_rate,
+    converted_length,
+    encoder,
+)
 from model_core.audio.raw import RawFormat, parse_content_type
 from model_core.audio.reader import SourceInfo
-from model_core.audio.source import open_audio
+from model_core.audio.source import AudioSource, open_audio
 from model_core.audio.wav import LIMIT, WavWriter, pcm16, rescale_factor, wav_header, wav_size
 
 __all__ = [
+    "FORMATS",
     "LIMIT",
+    "ORIGINAL",
+    "AudioFormat",
+    "AudioSource",
+    "Converter",
+    "Encoder",
     "RawFormat",
     "SourceInfo",
     "WavWriter",
+    "choose_channels",
+    "choose_rate",
+    "converted_length",
+    "encoder",
     "open_audio",
     "parse_content_type",
     "pcm16",

@@ -1,24 +1,19 @@
 """Whole files at once: any audio in; 16-bit WAV, FLAC or Opus out."""
 
 from contextlib import closing
-from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
-from typing import cast
 
-import av
 import numpy as np
-import numpy.typing as npt
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 
 from model_core.audio.input import MediaInput, PlainBytes, SeekableBytes
+from model_core.audio.output import FORMATS, FFmpegEncoder
 from model_core.audio.reader import MediaReader
 from model_core.audio.samples import Samples
 from model_core.audio.wav import pcm16, rescale_factor, wav_header
 from model_core.errors import InvalidAudioError
 
-_CODECS = {".flac": "flac", ".ogg": "libopus"}
-_ENCODER_BLOCK = 4096  # samples given to an encoder at once
+_FORMATS = {".flac": "flac", ".ogg": "opus"}
 
 
 def read_whole(source: Path | str | SeekableBytes | PlainBytes) -> tuple[Samples, int]:
@@ -50,29 +45,11 @@ def write_whole(samples: Samples, path: Path, sample_rate: int, rescale: bool) -
         with path.open("wb") as file:
             file.write(header)
             file.write(data)
-    elif suffix in _CODECS:
-        pcm = np.frombuffer(pcm16(samples, factor), "<i2").reshape(1, -1)
-        _encode(pcm, path, _CODECS[suffix], sample_rate, len(samples))
+    elif suffix in _FORMATS:
+        coded, (channels, length) = BytesIO(), samples.shape
+        writer = FFmpegEncoder(FORMATS[_FORMATS[suffix]], sample_rate, channels, length, coded)
+        writer.push(samples, factor)
+        writer.finish()
+        path.write_bytes(coded.getbuffer())
     else:
         raise InvalidAudioError(f"cannot write {path.name}: only .wav, .flac and .ogg are known")
-
-
-def _encode(
-    pcm: npt.NDArray[np.int16], path: Path, codec: str, sample_rate: int, channels: int
-) -> None:
-    """Interleaved `pcm` `[1, T · C]` through one of FFmpeg's encoders."""
-    layout = f"{channels}c"
-    try:
-        with av.open(str(path), "w") as container:
-            stream = cast(AudioStream, container.add_stream(codec, rate=sample_rate))
-            stream.codec_context.layout = layout
-            for start in range(0, pcm.shape[1], _ENCODER_BLOCK * channels):
-                block = np.ascontiguousarray(pcm[:, start : start + _ENCODER_BLOCK * channels])
-                frame = AudioFrame.from_ndarray(block, format="s16", layout=layout)
-                frame.sample_rate = sample_rate
-                # With its place known, an encoder's padding is marked, and dropped on reading.
-                frame.pts, frame.time_base = start // channels, Fraction(1, sample_rate)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    except (av.FFmpegError, ValueError) as error:
-        raise InvalidAudioError(f"cannot write {path.name}: {error}") from error

@@ -13,9 +13,10 @@ HQ_BANDWIDTHS = BANDWIDTHS[1:]
 """kbps of each model, known here without importing torch."""
 
 _DESCRIPTION = """\
-High fidelity neural audio codec. An .ecdc input is decompressed to .wav; any other
-input is compressed to .ecdc, or, if the output is a .wav, compressed and decompressed
-again.
+High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to .flac,
+.opus (.ogg) or .mp3, or to bare samples, .f32 or .s16, if the output is called so; any
+other input is compressed to .ecdc, or, if the output is a .wav, compressed and
+decompressed again.
 """
 _USAGE = "encodec [OPTIONS] INPUT [OUTPUT]\n       encodec [OPTIONS] [-o DIR] INPUT..."
 _EPILOG = """\
@@ -24,8 +25,9 @@ names:
   folder of the input.
 
 one input or many:
-  With two names the second is the OUTPUT if it ends in .wav, or in .ecdc where the first
-  does not, or is no file yet. With more names, with -o, or with a folder, every name is an
+  With two names the second is the OUTPUT if it ends in .wav, or is no file yet; if the
+  first is an .ecdc, also if it ends in the name of another format (see above), otherwise
+  also if it ends in .ecdc. With more names, with -o, or with a folder, every name is an
   input. A name that begins with a dash goes behind --.
 
 damaged files:
@@ -67,6 +69,8 @@ class Arguments(argparse.Namespace):
     salvage: bool
     start: float
     end: float | None
+    sample_rate: int | str | None
+    channels: int | str | None
     decompress_suffix: str
     device: str
     weights: str | None
@@ -128,6 +132,12 @@ def parser() -> argparse.ArgumentParser:
     add("--end", type=_seconds, metavar="S", help="where it ends, by default with the audio")
     salvage_help = "decompress what is intact of a damaged file; the rest is silent"
     add("--salvage", action="store_true", help=salvage_help)
+    rate_help = (
+        "of decompressed audio: 4000 to 768000, or original: the recording's (files of --format 1)"
+    )
+    add("--sample-rate", type=_number, metavar="HZ", help=rate_help)
+    channels_help = "of decompressed audio: 1, 2 or original"
+    add("--channels", type=_number, metavar="N", help=channels_help)
     folder_help = "folder to write all outputs to; made if need be"
     add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
@@ -150,6 +160,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     arguments.paths += given[end + 1 :]
     if not arguments.paths:
         ours.error("the following arguments are required: INPUT")
+    if isinstance(arguments.sample_rate, int) and not 4000 <= arguments.sample_rate <= 768_000:
+        ours.error("argument --sample-rate: not in 4000…768000")
+    if isinstance(arguments.channels, int) and arguments.channels not in (1, 2):
+        ours.error("argument --channels: neither 1 nor 2")
     if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
         ours.error(
             f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
@@ -165,6 +179,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError("seconds from 0 on are needed")
     return seconds
+
+
+def _number(text: str) -> int | str:
+    """A whole number, or the word `original`."""
+    if text != "original" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor original")
+    return text if text == "original" else int(text)
 
 
 def _suffix(text: str) -> str:

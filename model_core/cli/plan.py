@@ -13,6 +13,16 @@ STDOUT = (STDIO, "/dev/stdout")
 """Names of stdout, as an output."""
 ECDC = ".ecdc"
 WAV = ".wav"
+DECODED = {
+    WAV: "wav",
+    ".flac": "flac",
+    ".opus": "opus",
+    ".ogg": "opus",
+    ".mp3": "mp3",
+    ".f32": "f32",
+    ".s16": "s16",
+}
+"""The format (`audio.FORMATS`) of a decompressed file, by its name."""
 AUDIO = {
     *(".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape"),
     *(".au", ".avi", ".caf", ".dff", ".dsf", ".dts", ".eac3", ".flac", ".flv"),
@@ -87,7 +97,7 @@ def _second_is_output(first: str, second: str) -> bool:
         return True
     # No .ecdc is made of another. A name that exists and is no regular file (a device, a pipe)
     # is an output: to read it could block.
-    outputs = (WAV,) if Path(first).suffix.lower() == ECDC else (WAV, ECDC)
+    outputs = DECODED if Path(first).suffix.lower() == ECDC else (WAV, ECDC)
     return Path(second).suffix.lower() in outputs or not Path(second).is_file()
 
 
@@ -138,9 +148,10 @@ class Targets:
         if conversion.target in STDOUT or (conversion.target is None and source == STDIO):
             return None
         target = self._named(conversion, decompress)
-        allowed = (WAV,) if decompress else (WAV, ECDC)
+        allowed = tuple(DECODED) if decompress else (WAV, ECDC)
         if target.suffix.lower() not in allowed:
-            raise CommandError(f"output {target} must end in {' or '.join(allowed)}")
+            *others, last = allowed
+            raise CommandError(f"output {target} must end in {', '.join(others)} or {last}")
         if self._arguments.output_dir is None and not target.parent.is_dir():
             raise CommandError(f"output folder {target.parent} does not exist")
         other = self._written.get(target.resolve())

@@ -4,8 +4,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +14,19 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from ..audio import LIMIT, WavWriter, open_audio, rescale_factor
+from ..audio import (
+    FORMATS,
+    LIMIT,
+    AudioSource,
+    Converter,
+    SourceInfo,
+    choose_channels,
+    choose_rate,
+    converted_length,
+    encoder,
+    open_audio,
+    rescale_factor,
+)
 from ..checkpoints import Registry, WeightSet
 from ..codec import (
     ChunkCompressor,
@@ -29,6 +42,7 @@ from ..codec import (
     run_now,
     salvage_payload,
 )
+from ..codec.work import INLINE
 from ..cores import usable_cores
 from ..ecdc.header import version_of
 from ..engine import EngineOptions
@@ -36,7 +50,7 @@ from ..engine.choose import find_device
 from ..errors import BitstreamError
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
-from .plan import WAV, CommandError, Conversion, Targets
+from .plan import DECODED, WAV, CommandError, Conversion, Targets
 from .process import raise_if_ended, say, signals_held
 
 _MOST_LOST = 36_000
@@ -77,24 +91,24 @@ class Runner:
         """To `.ecdc`, or to a WAV of what that would hold. Returns the bit rate in kbps."""
         arguments = self._arguments
         codec = self._codec(self._chosen_weights, arguments.lm)
-        compressor = self._compressor(codec, source)
         recording = target if target is not None and target.suffix.lower() == WAV else None
         replaces = recording is not None and recording.is_file()
         size = file.seek(0, 2)
         file.seek(0)
         with open_output(target) as out, tempfile.TemporaryFile() as payload:
             with (
-                closing(_read_audio(file, codec)) as blocks,
+                _open_audio(file, codec) as audio,
                 _progress("compressing", source, size, "B") as bar,
             ):
-                for samples in blocks:
+                compressor = self._compressor(codec, source, audio.info)
+                for samples in _blocks(audio):
                     payload.write(run_now(compressor.push(samples)))
                     bar.update(file.tell() - bar.n)
                 payload.write(run_now(compressor.finish()))
             stored = compressor.stored(payload)
             if recording is not None:
                 whole = 0, stored.samples
-                self._write_wav(codec, stored, whole, source, recording, out)
+                self._write_audio(codec, stored, whole, source, recording, out)
             else:
                 out.write(stored.prefix)
                 payload.seek(0)
@@ -105,25 +119,26 @@ class Runner:
             say(f"{source}: {recording} existed and now holds the decoded audio")
         return _kbps(codec, stored)
 
-    def _compressor(self, codec: Codec, source: str) -> Compressor | ChunkCompressor:
+    def _compressor(
+        self, codec: Codec, source: str, info: SourceInfo
+    ) -> Compressor | ChunkCompressor:
         given = self._arguments
         if given.format == 0:
             return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
         name = None if source == "-" else Path(source).name
-        recording = Recording(name=name)
+        recording = Recording(info.sample_rate, info.channels, name)
+        arguments = codec, given.bandwidth, given.lm, INLINE, given.effort
         try:
-            return ChunkCompressor(
-                codec, given.bandwidth, given.lm, effort=given.effort, recording=recording
-            )
+            return ChunkCompressor(*arguments, recording)
         except BitstreamError:  # a name that no header can hold
-            return ChunkCompressor(codec, given.bandwidth, given.lm, effort=given.effort)
+            return ChunkCompressor(*arguments, replace(recording, name=None))
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
-        """To WAV. Returns the bit rate in kbps."""
+        """To audio. Returns the bit rate in kbps."""
         codec, stored = self._salvaged(file) if self._arguments.salvage else self._stored(file)
         part = self._part(codec, stored)
         with open_output(target) as out:
-            self._write_wav(codec, stored, part, source, target, out)
+            self._write_audio(codec, stored, part, source, target, out)
         if isinstance(stored, Salvaged) and (loss := _loss(codec, stored)):
             say(f"{source}: {loss}")
         return _kbps(codec, stored)
@@ -163,7 +178,7 @@ class Runner:
             raise CommandError(f"nothing is left; the audio is {samples / rate:.3f} s long")
         return start, end
 
-    def _write_wav(
+    def _write_audio(
         self,
         codec: Codec,
         stored: Stored | Salvaged,
@@ -172,19 +187,35 @@ class Runner:
         target: Path | None,
         out: BinaryIO,
     ) -> None:
-        config = codec.config
-        with (
-            WavWriter(out, config.sample_rate, config.channels, part[1] - part[0]) as writer,
-            closing(_decode(codec, stored, part, source)) as blocks,
-        ):
-            if self._arguments.rescale:
-                _write_rescaled(writer, blocks, config.channels, target)
-                return
-            peak = 0.0
-            for samples in blocks:
-                peak = max(peak, _peak(samples))
-                writer.write(samples)
-        if peak > LIMIT:
+        config, given = codec.config, self._arguments
+        format = FORMATS["wav" if target is None else DECODED[target.suffix.lower()]]
+        try:
+            rate = choose_rate(given.sample_rate, stored.original_rate, config.sample_rate)
+            channels = choose_channels(given.channels, stored.original_channels, config.channels)
+        except ValueError as error:
+            raise CommandError(f"--sample-rate or --channels: {error}") from None
+        rate = format.rate(rate)
+        samples = converted_length(part[1] - part[0], config.sample_rate, rate)
+        convert = Converter(config.sample_rate, config.channels, rate, channels)
+        file = encoder(format, rate, channels, samples)
+
+        def write(samples: np.ndarray, factor: float = 1.0) -> None:
+            with signals_held():
+                data = file.push(samples, factor)
+            out.write(data)
+
+        peak = 0.0
+        with closing(_decode(codec, stored, part, source, convert)) as blocks:
+            if given.rescale:
+                _write_rescaled(write, blocks, channels, target)
+            else:
+                for block in blocks:
+                    peak = max(peak, _peak(block))
+                    write(block)
+        with signals_held():
+            data = file.finish()
+        out.write(data)
+        if peak > LIMIT and format.name != "f32":
             say(
                 f"{source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; -r rescales instead"
             )
@@ -235,33 +266,44 @@ def _peak(samples: np.ndarray) -> float:
     return float(np.abs(samples).max(initial=0))
 
 
-def _read_audio(file: BinaryIO, codec: Codec) -> Generator[np.ndarray]:
-    """Blocks `[C, n]` of any audio. Raises `InvalidAudioError`."""
+def _open_audio(file: BinaryIO, codec: Codec) -> AudioSource:
+    """Any audio. Raises `InvalidAudioError`."""
     with signals_held():
-        audio = open_audio(file, codec.config.sample_rate, codec.config.channels)
-    with audio:
-        while True:
-            with signals_held():
-                samples = next(audio, None)
-            if samples is None:
-                return
-            yield samples
+        return open_audio(file, codec.config.sample_rate, codec.config.channels)
+
+
+def _blocks(audio: AudioSource) -> Iterator[np.ndarray]:
+    """Blocks `[C, n]`. Raises `InvalidAudioError`."""
+    while True:
+        with signals_held():
+            samples = next(audio, None)
+        if samples is None:
+            return
+        yield samples
 
 
 def _decode(
-    codec: Codec, stored: Stored | Salvaged, part: tuple[int, int], source: str
+    codec: Codec,
+    stored: Stored | Salvaged,
+    part: tuple[int, int],
+    source: str,
+    convert: Converter,
 ) -> Generator[np.ndarray]:
-    """Blocks `[C, n]`. Raises `BitstreamError`."""
+    """Blocks `[C, n]`, converted. Raises `BitstreamError`."""
     rate, (start, end) = codec.config.sample_rate, part
     with _progress("decompressing", source, (end - start) / rate, "s") as bar:
         for samples in iterate_now(stored.audio(codec, start=start, end=end)):
             raise_if_ended()
-            yield samples
+            yield convert.push(samples)
             bar.update(samples.shape[1] / rate)
+        yield convert.finish()
 
 
 def _write_rescaled(
-    writer: WavWriter, blocks: Iterator[np.ndarray], channels: int, target: Path | None
+    write: Callable[[np.ndarray, float], None],
+    blocks: Iterator[np.ndarray],
+    channels: int,
+    target: Path | None,
 ) -> None:
     """The peak is known only at the end: until then the samples wait in a file without a name."""
     folder = None if target is None else target.resolve().parent
@@ -273,7 +315,7 @@ def _write_rescaled(
         waiting.seek(0)
         factor = rescale_factor(peak)
         while data := waiting.read(channels * 4 << 16):
-            writer.write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
+            write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
 
 
 def _progress(doing: str, source: str, total: float, unit: str) -> "tqdm[Any]":

@@ -76,6 +76,16 @@ class Salvaged(ABC):
         """Whether a language model coded it."""
         return bool(self.header.lm)
 
+    @property
+    def original_rate(self) -> int | None:
+        """Hz, of the recording, if the file says so."""
+        return self.header.rate if isinstance(self.header, ChunkedHeader) else None
+
+    @property
+    def original_channels(self) -> int | None:
+        """Of the recording, if the file says so."""
+        return self.header.channels if isinstance(self.header, ChunkedHeader) else None
+
     async def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[np.ndarray]:

@@ -53,6 +53,15 @@ class Stored0:
         return self.header.lm
 
     @property
+    def original_rate(self) -> int | None:
+        """This version says nothing of the recording."""
+        return None
+
+    @property
+    def original_channels(self) -> int | None:
+        return None
+
+    @property
     def samples(self) -> int:
         """Of the audio, at the model's rate."""
         return self.header.audio_length
@@ -112,6 +121,15 @@ class Stored1:
     def lm(self) -> bool:
         """Whether a language model coded it."""
         return self.file.header.lm > 0
+
+    @property
+    def original_rate(self) -> int | None:
+        """Hz, of the recording before it was compressed, if the file says so."""
+        return self.file.header.rate
+
+    @property
+    def original_channels(self) -> int | None:
+        return self.file.header.channels
 
     @property
     def samples(self) -> int:

@@ -19,16 +19,17 @@ from . import routes
 from .responses import (
     attachment,
     audio_headers,
+    audio_response,
+    choose_format,
     choose_type,
     file_headers,
-    require_wav,
     warning_headers,
-    wav_response,
 )
 from .routes import (
     DEFAULT_BANDWIDTH,
     DEFAULT_MODEL,
     Bandwidth,
+    Channels,
     Effort,
     End,
     Format,
@@ -38,8 +39,10 @@ from .routes import (
     NewBandwidth,
     NewFormat,
     NewLanguageModel,
+    OutputName,
     Rescale,
     Salvage,
+    SampleRate,
     Start,
 )
 
@@ -52,7 +55,7 @@ router = APIRouter(tags=["codec"])
     summary="Compress audio",
     body=routes.AUDIO,
     answer="The `.ecdc` file.",
-    media_type=routes.ECDC_TYPE,
+    media_types=(routes.ECDC_TYPE,),
     problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
     headers=routes.COMPRESSED_HEADERS,
 )
@@ -80,10 +83,10 @@ def _file(call: Call, compressed: Compressed) -> Response:
 @routes.file_route(
     router,
     "/decompress",
-    summary="Decompress to WAV",
+    summary="Decompress to audio",
     body=routes.ECDC,
-    answer="16-bit PCM.",
-    media_type=routes.WAV_TYPE,
+    answer=routes.OUTPUT,
+    media_types=routes.OUTPUT_TYPES,
     problems=(*routes.ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
     headers=routes.DECOMPRESSED_HEADERS,
 )
@@ -93,17 +96,22 @@ async def decompress_file(
     end: End = None,
     rescale: Rescale = False,
     salvage: Salvage = False,
+    output: OutputName = None,
+    sample_rate: SampleRate = None,
+    channels: Channels = None,
 ) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
-    answer short of its Content-Length. A part has the samples that the whole has there; only of a
-    file of version 1 is that quick."""
-    require_wav(call.request)
+    answer short: of its Content-Length, where it has one. A part has the samples that the whole has
+    there (before another rate is made of them); only of a file of version 1 is that quick."""
+    format = choose_format(call.request.headers.get("accept", ""), output)
     if salvage:
         compressed = await receive_damaged(call, await call.upload())
     else:
         compressed = await receive_ecdc(call, await call.upload())
         await call.admit()
-    return await wav_response(call, compressed, rescale, start, end)
+    return await audio_response(
+        call, compressed, format, sample_rate, channels, rescale, start, end
+    )
 
 
 @routes.file_route(
@@ -112,7 +120,7 @@ async def decompress_file(
     summary="Change a file without decoding it",
     body=routes.ECDC,
     answer="The other `.ecdc` file.",
-    media_type=routes.ECDC_TYPE,
+    media_types=(routes.ECDC_TYPE,),
     problems=(*routes.ECDC_PROBLEMS, ProblemCode.UNSUPPORTED_BANDWIDTH),
 )
 async def transcode_file(
@@ -133,8 +141,8 @@ async def transcode_file(
     "/roundtrip",
     summary="Compress and decompress audio",
     body=routes.AUDIO,
-    answer="16-bit PCM.",
-    media_type=routes.WAV_TYPE,
+    answer=routes.OUTPUT,
+    media_types=routes.OUTPUT_TYPES,
     problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
     headers=routes.COMPRESSED_HEADERS,
 )
@@ -146,11 +154,15 @@ async def roundtrip(
     format: Format = 0,
     effort: Effort = 0,
     live: Live = False,
+    output: OutputName = None,
+    sample_rate: SampleRate = None,
+    channels: Channels = None,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
-    require_wav(call.request)
+    audio = choose_format(call.request.headers.get("accept", ""), output)
     coding = Coding(model, bandwidth, lm, format, effort)
-    return await wav_response(call, await compress(call, coding, live))
+    compressed = await compress(call, coding, live)
+    return await audio_response(call, compressed, audio, sample_rate, channels)
 
 
 _JSON_TYPE = "application/json"

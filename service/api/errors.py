@@ -124,7 +124,7 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
     """422, with the name of every parameter that is wrong."""
     errors = [
         ParameterProblem(
-            name=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            name=str(item["loc"][1 if len(item["loc"]) > 1 else 0]),
             location=str(item["loc"][0]),
             message=item["msg"],
         )

@@ -5,19 +5,25 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from model_core.audio import wav_size
+from model_core.audio import FORMATS, AudioFormat, converted_length
 from model_core.codec import Codec, InputWarning, Salvaged
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
-from ..pipeline.decode import decode_to_wav, part_of
+from ..pipeline.decode import decode_to_file, output_of, part_of
 from ..pipeline.encode import Compressed
-from .routes import WAV_TYPE
 
-_WAV_NAMES = (WAV_TYPE, "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream")
+_FORMAT_NAMES = {
+    **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), "wav"),
+    "application/octet-stream": "wav",
+    **dict.fromkeys(("audio/flac", "audio/x-flac"), "flac"),
+    **dict.fromkeys(("audio/ogg", "audio/opus"), "opus"),
+    **dict.fromkeys(("audio/mpeg", "audio/mp3"), "mp3"),
+}
+"""Media types by which clients ask for a format; the first of equals is preferred."""
 
 
 def choose_type(accept: str, offers: Sequence[str]) -> str:
@@ -50,27 +56,37 @@ def _media_range(part: str) -> tuple[str, float]:
     return media_range, 1.0
 
 
-def require_wav(request: Request) -> None:
-    """Raises `Problem` 406 for a client that takes other formats alone."""
-    choose_type(request.headers.get("accept", ""), _WAV_NAMES)
+def choose_format(accept: str, output: str | None) -> AudioFormat:
+    """The format that a client asks for by name or, without one, by its `Accept`. Raises `Problem`
+    406 where it accepts none."""
+    return FORMATS[output or _FORMAT_NAMES[choose_type(accept, tuple(_FORMAT_NAMES))]]
 
 
-async def wav_response(
+async def audio_response(
     call: Call,
     compressed: Compressed,
+    format: AudioFormat,
+    rate: int | str | None = None,
+    channels: int | str | None = None,
     rescale: bool = False,
     start: float = 0.0,
     end: float | None = None,
 ) -> Response:
     """The audio of `compressed` from `start` to `end`, in seconds; the first block is decoded
-    before this returns. Raises `Problem` where there is none."""
+    before this returns. Raises `Problem` where there is none, and as `output_of`."""
     part = part_of(compressed, start, end)
-    wav = await decode_to_wav(call, compressed, part, rescale)
+    output = output_of(compressed, format, rate, channels)
+    file = await decode_to_file(call, compressed, part, output, rescale)
     config = compressed.codec.config
-    headers = file_headers(compressed, ".wav") | salvage_headers(compressed)
+    headers = file_headers(compressed, format.suffix) | salvage_headers(compressed)
+    headers["Vary"] = "Accept"
     headers["X-Audio-Duration"] = f"{part.samples / config.sample_rate:.6f}"
-    headers["Content-Length"] = str(wav_size(config.channels, part.samples))
-    return StreamingResponse(call.sent(wav), headers=headers, media_type=WAV_TYPE)
+    samples = converted_length(part.samples, config.sample_rate, output.rate)
+    size = format.size(output.channels, samples)
+    if size is not None:
+        headers["Content-Length"] = str(size)
+    content_type = format.content_type(output.rate, output.channels)
+    return StreamingResponse(call.sent(file), headers=headers, media_type=content_type)
 
 
 def audio_headers(codec: Codec, num_codebooks: int, seconds: float) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import Field
 
+from model_core.audio import FORMATS
+from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.config import CONFIGS
 from model_core.engine import BEAMS
 
@@ -15,7 +18,6 @@ from ..http.problems import ParameterProblem, Problem, ProblemCode
 from ..pipeline.upload import require_multipart
 
 ECDC_TYPE = "application/octet-stream"
-WAV_TYPE = "audio/wav"
 NPZ_TYPE = "application/x-npz"
 
 AUDIO = (
@@ -89,6 +91,27 @@ Rescale = Annotated[
     bool,
     Query(description="Scale the whole recording down instead of clipping it; takes two passes."),
 ]
+OutputName = Annotated[
+    Literal["wav", "flac", "opus", "mp3", "f32", "s16"] | None,
+    Query(
+        description="The format of the audio, in place of `Accept`: WAV (the default) and FLAC of "
+        "16 bits, Opus in Ogg, MP3, or interleaved little-endian samples without a header: `f32` "
+        "(floats, not clipped) or `s16`."
+    ),
+]
+SampleRate = Annotated[
+    Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)] | Literal["original"] | None,
+    Query(
+        description="Hz, by default the model's. `original`: the recording's, which only a file of "
+        "version 1 can say. Opus and MP3 have few rates: theirs is the next higher, or the highest."
+    ),
+]
+Channels = Annotated[
+    Annotated[int, Field(ge=1, le=2)] | Literal["original"] | None,
+    Query(description="1 or 2, by default the model's. `original`: the recording's, at most 2."),
+]
+OUTPUT_TYPES = tuple(dict.fromkeys(made.media_type for made in FORMATS.values()))
+OUTPUT = "The audio, in the format of `output` or `Accept`."
 
 _FILE_PROBLEMS = (
     ProblemCode.BAD_REQUEST,
@@ -207,7 +230,7 @@ def file_route(
     summary: str,
     body: str,
     answer: str,
-    media_type: str,
+    media_types: Sequence[str],
     problems: Sequence[ProblemCode],
     headers: dict[str, Any] = _FILE_HEADERS,
 ) -> Callable[[Handler], Handler]:
@@ -218,7 +241,7 @@ def file_route(
     `body`, `answer` and `headers` describe the files; `problems` are what may be answered instead.
     """
     name = path.removeprefix("/")
-    content = {media_type: {"schema": binary(media_type)}}
+    content = {name: {"schema": binary(name)} for name in media_types}
     found = {"description": answer, "content": content, "headers": headers}
     responses: dict[int | str, dict[str, Any]] = {200: found, **problem_responses(*problems)}
 

@@ -20,6 +20,8 @@ from .protocol import (
     MAX_TEXT,
     NO_MEMORY,
     PREFIX,
+    RECORDED,
+    SOURCE,
     TOO_LONG,
     DecodeRequest,
     receive_request,
@@ -91,6 +93,7 @@ def decode(
         with open_audio(
             file, request.sample_rate, request.channels, request.raw, request.max_seconds
         ) as blocks:
+            send(SOURCE, RECORDED.pack(blocks.info.sample_rate, blocks.info.channels))
             for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]

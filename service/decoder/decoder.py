@@ -26,6 +26,8 @@ from .protocol import (
     MAX_TEXT,
     MORE,
     PREFIX,
+    RECORDED,
+    SOURCE,
     DecodeRequest,
     DecoderError,
     DecoderMemoryError,
@@ -37,6 +39,7 @@ _CRASHES = [
     -signal.Signals[name]
     for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP")
 ]
+_FAILED = "the audio decoder failed on this input"
 _READ_AHEAD = 1 << 16  # bytes of blocks held in the server besides the socket's own buffer
 
 
@@ -69,6 +72,8 @@ class Decoder:
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
         self._over = False  # no child reads the upload any more
+        self.recorded: tuple[int, int] | None = None
+        """Rate (Hz) and channels of what is decoded; known with the first block."""
 
     async def __aenter__(self) -> Self:
         self._file = _UploadFile(self._spool_dir)
@@ -158,6 +163,7 @@ class Decoder:
 
     async def _decoded(self) -> AsyncIterator[Samples]:
         """The blocks that the current child sends."""
+        told = False
         while True:
             kind, payload = await self._message()
             if kind == END:
@@ -165,19 +171,24 @@ class Decoder:
                 return
             if kind in ERRORS:
                 raise ERRORS[kind](payload.decode(errors="replace"))
+            if kind == SOURCE:
+                if told or len(payload) != RECORDED.size:
+                    raise InvalidAudioError(_FAILED)
+                told, self.recorded = True, RECORDED.unpack(payload)
+                continue
             flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
             yield flat.reshape(self._request.channels, -1)
 
     async def _message(self) -> tuple[bytes, bytes]:
         """The next message, held to what a child may send: the child is not trusted."""
         frame = 4 * self._request.channels  # bytes
-        longest = {AUDIO: frame * self._request.sample_rate, END: 0}
+        longest = {AUDIO: frame * self._request.sample_rate, END: 0, SOURCE: RECORDED.size}
         longest |= dict.fromkeys(ERRORS, MAX_TEXT)
         self._receiving = True
         try:
             kind, length = PREFIX.unpack(await self._reader.readexactly(PREFIX.size))
             if length > longest.get(kind, -1) or (kind == AUDIO and length % frame):
-                raise InvalidAudioError("the audio decoder failed on this input")
+                raise InvalidAudioError(_FAILED)
             return kind, await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             status = await self._child.exit_status()
@@ -243,4 +254,4 @@ def _failure(status: int) -> EncodecError:
     name = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
     if status == CANNOT_WORK or (status < 0 and status not in _CRASHES):
         return DecoderError(f"the audio decoder was stopped ({name})")
-    return InvalidAudioError(f"the audio decoder failed on this input ({name})")
+    return InvalidAudioError(f"{_FAILED} ({name})")

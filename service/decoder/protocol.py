@@ -14,6 +14,7 @@ many bytes. The server sends one:
 The upload is a file that may still grow: its size says how much is there. After the request, the
 server only says that there is more (`MORE`) or that this is all (`ALL`). The child answers:
 
+    S  once, before the blocks: the recording's rate in Hz and its channels, uint32 little-endian
     A  one block, float32 little-endian `[channels, n]`
     Z  the end: the audio was whole
     E  why it is not: text
@@ -33,7 +34,9 @@ READY, FORK = b"ready", b"fork"
 REPORT = struct.Struct("<i")
 
 PREFIX = struct.Struct("<cI")
-REQUEST, AUDIO, END, ERROR, TOO_LONG, NO_MEMORY = b"J", b"A", b"Z", b"E", b"L", b"M"
+REQUEST, SOURCE, AUDIO, END = b"J", b"S", b"A", b"Z"
+ERROR, TOO_LONG, NO_MEMORY = b"E", b"L", b"M"
+RECORDED = struct.Struct("<II")  # what `SOURCE` says
 MAX_TEXT = 1000  # bytes of an error
 MORE, ALL = b".", b"$"
 CANNOT_WORK = 1  # exit status of a child that could not read its upload, say, whatever is in it

@@ -189,7 +189,7 @@ async def encode(
     """Encode `upload`. Raises as `audio_blocks`."""
     encoder = Encoder(codec, num_codebooks, call.runner, effort)
     spool = CodesSpool(call.spool(), num_codebooks)
-    async with audio_blocks(call, upload, codec) as blocks:
+    async with audio_blocks(call, upload, codec) as (blocks, _):
         async for samples in blocks:
             spool.extend(await encoder.push(samples))
         spool.extend(await encoder.finish())

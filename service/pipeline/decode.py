@@ -1,4 +1,4 @@
-"""An upload of `.ecdc`, checked before anything is decoded, and decoded to WAV, streamed."""
+"""An upload of `.ecdc`, checked before anything is decoded, and decoded to audio, streamed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -8,7 +8,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from model_core.audio import pcm16, rescale_factor, wav_header
+from model_core.audio import (
+    AudioFormat,
+    Converter,
+    choose_channels,
+    choose_rate,
+    converted_length,
+    encoder,
+    rescale_factor,
+)
 from model_core.codec import Codec, Stored, Stored0
 from model_core.codec.stored import stored_chunks
 from model_core.ecdc import payload_bytes, read_header
@@ -130,38 +138,78 @@ async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None) -
     return size
 
 
-async def decode_to_wav(
-    call: Call, compressed: Compressed, part: Part, rescale: bool = False
+@dataclass(frozen=True)
+class Output:
+    """What decoded audio becomes."""
+
+    format: AudioFormat
+    rate: int
+    channels: int
+
+
+def output_of(
+    compressed: Compressed,
+    format: AudioFormat,
+    rate: int | str | None = None,
+    channels: int | str | None = None,
+) -> Output:
+    """A format at a rate (Hz) and a number of channels: `ORIGINAL` those that the file says, None
+    the model's. The rate becomes one that the format has. Raises `Problem` 422 where the file does
+    not say them, or says others than can be made."""
+    config, stored = compressed.codec.config, compressed.stored
+    name = "sample_rate"
+    try:
+        hertz = choose_rate(rate, stored.original_rate, config.sample_rate)
+        name = "channels"
+        count = choose_channels(channels, stored.original_channels, config.channels)
+    except ValueError as wrong:
+        error = ParameterProblem(name=name, location="query", message=str(wrong))
+        raise Problem(ProblemCode.BAD_PARAMETER, f"{name}: {wrong}", errors=[error]) from None
+    return Output(format, format.rate(hertz), count)
+
+
+async def decode_to_file(
+    call: Call, compressed: Compressed, part: Part, output: Output, rescale: bool = False
 ) -> AsyncIterator[bytes]:
-    """A part of the audio of `compressed` as a file, 16-bit PCM, streamed while it is decoded.
+    """A part of the audio of `compressed` as a file, streamed while it is decoded.
 
     The first block is decoded before this returns, so that most of what is wrong is known before
     a response has started; with `rescale` everything is decoded twice, first for its peak. Raises
     `ClientDisconnect`, `BitstreamError` (while streaming too), and `WeightsUnavailableError` if the
     file's language model is missing.
     """
+    config = compressed.codec.config
+    samples = converted_length(part.samples, config.sample_rate, output.rate)
 
     def decode() -> AsyncIterator[np.ndarray]:
-        audio = compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
-        return _in_turns(audio)
+        stored = compressed.stored
+        blocks = _in_turns(stored.audio(compressed.codec, call.runner, part.start, part.end))
+        if (output.rate, output.channels) == (config.sample_rate, config.channels):
+            return blocks
+        return _converted(blocks, config.sample_rate, config.channels, output)
 
     async with call.while_connected():
         factor = 1.0
         if rescale:
             peaks = [np.abs(samples).max() async for samples in decode()]
             factor = rescale_factor(float(max(peaks, default=0.0)))
+        file = encoder(output.format, output.rate, output.channels, samples)
         blocks = decode()
         first = await anext(blocks, None)
 
-    async def wav() -> AsyncGenerator[bytes]:
-        config = compressed.codec.config
-        yield wav_header(config.sample_rate, config.channels, part.samples)
-        if first is not None:
-            yield pcm16(first, factor)
-        async for samples in blocks:
-            yield pcm16(samples, factor)
+    async def encoded(block: np.ndarray) -> bytes:
+        if output.format.codec:
+            return await asyncio.to_thread(file.push, block, factor)
+        return file.push(block, factor)
 
-    return wav()
+    async def data() -> AsyncGenerator[bytes]:
+        if first is not None:
+            yield await encoded(first)
+        async for block in blocks:
+            yield await encoded(block)
+        yield await asyncio.to_thread(file.finish) if output.format.codec else file.finish()
+
+    return data()
 
 
 async def _in_turns(blocks: AsyncIterator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
@@ -170,3 +218,17 @@ async def _in_turns(blocks: AsyncIterator[np.ndarray]) -> AsyncGenerator[np.ndar
     async for samples in blocks:
         yield samples
         await asyncio.sleep(0)
+
+
+async def _converted(
+    blocks: AsyncIterator[np.ndarray], rate: int, channels: int, output: Output
+) -> AsyncGenerator[np.ndarray]:
+    """`blocks` at another rate or of other channels; the work is done in threads."""
+    convert = await asyncio.to_thread(Converter, rate, channels, output.rate, output.channels)
+    async for block in blocks:
+        made = await asyncio.to_thread(convert.push, block)
+        if made.shape[1]:
+            yield made
+    made = await asyncio.to_thread(convert.finish)
+    if made.shape[1]:
+        yield made

@@ -22,6 +22,7 @@ from model_core.codec import (
 from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
+from ..decoder.decoder import Decoder
 from ..decoder.protocol import DecodeRequest
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
@@ -86,13 +87,18 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
     codec.config.codebooks_for(coding.bandwidth)
     upload = await call.upload(live)
     payload = call.spool()
-    arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
-    compressor: Compressor | ChunkCompressor
-    if coding.version == 1:
-        compressor = ChunkCompressor(*arguments, Recording(name=file_name(upload.filename)))
-    else:
-        compressor = Compressor(*arguments)
-    async with audio_blocks(call, upload, codec) as blocks:
+    async with audio_blocks(call, upload, codec) as (blocks, decoder):
+        first = await anext(blocks, None)
+        arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
+        compressor: Compressor | ChunkCompressor
+        if coding.version == 1:
+            rate, channels = decoder.recorded or (None, None)
+            recording = Recording(rate, channels, file_name(upload.filename))
+            compressor = ChunkCompressor(*arguments, recording)
+        else:
+            compressor = Compressor(*arguments)
+        if first is not None:
+            payload.write(await compressor.push(first))
         async for samples in blocks:
             payload.write(await compressor.push(samples))
         payload.write(await compressor.finish())
@@ -118,9 +124,9 @@ def log_warnings(warnings: Sequence[InputWarning]) -> None:
 @asynccontextmanager
 async def audio_blocks(
     call: Call, upload: Upload, codec: Codec
-) -> AsyncIterator[AsyncIterator[np.ndarray]]:
+) -> AsyncIterator[tuple[AsyncIterator[np.ndarray], Decoder]]:
     """The audio of `upload` as blocks float32 `[C, n]` at the codec's rate, decoded while it
-    arrives. Takes a permit when enough of it is there.
+    arrives, and its decoder. Takes a permit when enough of it is there.
 
     The block under `async with` is cancelled when the upload turns out to be wrong or the client
     leaves. Raises `Problem`, `InvalidAudioError` and `ClientDisconnect`.
@@ -160,4 +166,4 @@ async def audio_blocks(
                 return await anext(blocks, None)
 
         async with alongside(feed()), aclosing(decoded()) as blocks:
-            yield blocks
+            yield blocks, decoder

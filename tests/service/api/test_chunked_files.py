@@ -65,7 +65,7 @@ def test_a_part_equals_that_part_of_the_whole(
 @pytest.mark.parametrize("model", MODELS)
 def test_transcoding_gives_what_compressing_gives(client: httpx.Client, model: str) -> None:
     body = wav(1.4)
-    file = compressed(client, body, model=model, bandwidth="12")
+    file = compressed(client, body, model=model, bandwidth="12", format="1")
     for version, bandwidth in (("0", "3"), ("1", "6"), ("1", "12")):
         query = {"format": version, "bandwidth": bandwidth}
         answer = client.post("/transcode", content=file, params=query)
@@ -76,6 +76,10 @@ def test_transcoding_gives_what_compressing_gives(client: httpx.Client, model: s
         back = client.post("/transcode", content=want, params={"format": "0"})
         assert back.content == compressed(client, body, model=model, bandwidth=bandwidth)
     assert client.post("/transcode", content=file).content == file
+    old = compressed(client, body, model=model, bandwidth="12")
+    new = client.post("/transcode", content=old, params={"format": "1"}).content
+    assert new[4] == 1
+    assert client.post("/transcode", content=new, params={"format": "0"}).content == old
     more = client.post("/transcode", content=file, params={"bandwidth": "24"})
     assert (more.status_code, more.json()["code"]) == (422, "unsupported_bandwidth")
 
