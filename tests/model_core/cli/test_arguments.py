@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.config import CONFIGS
 from model_core.ecdc import payload_bytes
 
@@ -47,6 +48,25 @@ def test_extensions_in_capitals(encodec: Command, wav: Path, tmp_path: Path) -> 
     assert encodec(wav, tmp_path / "Y.ECDC").code == 0
     assert encodec(tmp_path / "Y.ECDC", tmp_path / "Y.WAV").code == 0
     assert len(samples_of(tmp_path / "Y.WAV")[0]) == 9600
+
+
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [
+        ("--sample-rate", (str(MIN_RATE - 1), str(MAX_RATE + 1), "44100.5", "-1", "any", "")),
+        ("--channels", ("0", "3", "stereo")),
+    ],
+)
+def test_rates_and_channels_that_there_are_not(
+    encodec: Command, wav: Path, flag: str, values: tuple[str, ...]
+) -> None:
+    for value in values:
+        outcome = encodec(f"{flag}={value}", wav)
+        assert outcome.code == 2
+        assert flag in outcome.err
+    assert files_in(wav.parent) == {"x.wav"}
+    for rate in (MIN_RATE, MAX_RATE):
+        assert encodec("-f", "--sample-rate", rate, wav).code == 0
 
 
 @pytest.mark.parametrize("flag", ["-s", "--decompress_suffix"])

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from model_core.audio import FORMATS
+from model_core.cli.plan import DECODED
+
 from .conftest import (
     OTHERS,
     WAVS,
@@ -106,6 +109,19 @@ def test_two_with_an_existing_wav_are_input_and_output(encodec: Command, folder:
     assert files_in(folder / "deeper") == {"a.ecdc", "c.ecdc"}
 
 
+def test_every_format_has_a_name() -> None:
+    """And each name the format that it has elsewhere."""
+    assert set(DECODED.values()) == set(FORMATS)
+    assert all(DECODED[made.suffix] == name for name, made in FORMATS.items())
+
+
+def test_two_recordings_are_two_inputs(encodec: Command, folder: Path) -> None:
+    """A .flac is an output of an .ecdc alone."""
+    (folder / "c.wav").rename(folder / "c.flac")
+    assert encodec(folder / "a.wav", folder / "c.flac").code == 0
+    assert {"a.ecdc", "c.ecdc", "c.flac"} <= files_in(folder)
+
+
 def test_a_recording_that_is_replaced_is_told(encodec: Command, folder: Path) -> None:
     """`-f *.wav` may not have meant it."""
     outcome = encodec("-f", folder / "a.wav", folder / "c.wav")
@@ -169,8 +185,10 @@ def test_existing_output_needs_force(encodec: Command, wav: Path, tmp_path: Path
 
 def test_output_extension(encodec: Command, wav: Path, tmp_path: Path) -> None:
     refused(encodec(wav, tmp_path / "y.mp3"), "y.mp3", ".wav", ".ecdc")
+    refused(encodec(wav, tmp_path / "y.flac"), "y.flac", ".wav", ".ecdc")
     encodec(wav)
-    refused(encodec(tmp_path / "x.ecdc", tmp_path / "y.ecdc"), "y.ecdc", ".wav")
+    refused(encodec(tmp_path / "x.ecdc", tmp_path / "y.ecdc"), "y.ecdc", ".wav", ".flac")
+    refused(encodec(tmp_path / "x.ecdc", tmp_path / "y.aac"), "y.aac", ".wav", ".mp3")
     assert files_in(tmp_path) == {"x.wav", "x.ecdc"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from model_core.audio import WavWriter, wav_header
+from model_core.audio.files import read_whole
 from model_core.codec import Codec
 from model_core.ecdc import Header
 from model_core.engine.native import find_library
@@ -203,6 +204,71 @@ def test_wav_output_does_both(encodec: Command, wav: Path, tmp_path: Path) -> No
     encodec(tmp_path / "x.ecdc")
     one = (tmp_path / "x_decompressed.wav").read_bytes()
     assert (tmp_path / "both.wav").read_bytes() == one
+
+
+@pytest.mark.parametrize("flags", [[], ["--hq"]])
+def test_the_name_of_the_output_says_its_format(
+    encodec: Command, wav: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    source = tmp_path / "x.ecdc"
+    encodec(wav, *flags)
+    encodec(source, tmp_path / "y.wav")
+    want, rate = samples_of(tmp_path / "y.wav")
+    for suffix in (".flac", ".FLAC", ".opus", ".ogg", ".mp3", ".s16", ".f32"):
+        file = tmp_path / f"y{suffix}"
+        for _ in range(2):  # an output that exists is one too
+            outcome = encodec("-f", source, file)
+            assert (outcome.code, outcome.out, outcome.err) == (0, b"", "")
+        if suffix == ".s16":
+            assert file.read_bytes() == want.tobytes()
+        elif suffix == ".f32":
+            floats = np.frombuffer(file.read_bytes(), "<f4").reshape(want.shape)
+            assert np.array_equal(np.rint(floats * np.float32(32767)), want)
+        else:
+            with file.open("rb") as opened:
+                samples, found = read_whole(opened)
+            assert samples.shape == (want.shape[1], len(want) * found // rate)
+            if suffix.lower() == ".flac":
+                assert np.array_equal(np.rint(samples.T * 2**15), want)
+    refused(encodec(source, tmp_path / "y.flac"), "-f")
+
+
+def test_bare_floats_are_not_clipped(
+    encodec: Command, loud_weights: Path, wav: Path, tmp_path: Path
+) -> None:
+    encodec(wav, weights=loud_weights)
+    outcome = encodec(tmp_path / "x.ecdc", tmp_path / "y.f32", weights=loud_weights)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert np.abs(np.frombuffer((tmp_path / "y.f32").read_bytes(), "<f4")).max() > 1
+    outcome = encodec(tmp_path / "x.ecdc", tmp_path / "y.flac", weights=loud_weights)
+    assert "clipped" in outcome.err
+
+
+def test_another_rate_and_other_channels(encodec: Command, wav: Path, tmp_path: Path) -> None:
+    encodec(wav)
+    flags = ("--sample-rate", "44100", "--channels", "2")
+    assert encodec(tmp_path / "x.ecdc", tmp_path / "y.wav", *flags).code == 0
+    samples, rate = samples_of(tmp_path / "y.wav")
+    assert (samples.shape, rate) == ((17_640, 2), 44_100)
+    assert encodec("-f", "-r", wav, tmp_path / "z.wav", *flags).code == 0
+    assert np.array_equal(samples_of(tmp_path / "z.wav")[0], samples)
+    assert (
+        encodec("-", *flags, stdin=(tmp_path / "x.ecdc").read_bytes()).out
+        == (tmp_path / "y.wav").read_bytes()
+    )
+
+
+def test_the_originals_rate_and_channels(encodec: Command, tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "cd.wav", seconds=0.5, rate=44_100, channels=2)
+    flags = ("--sample-rate", "original", "--channels", "original")
+    encodec("--format", "1", source)
+    assert encodec(tmp_path / "cd.ecdc", tmp_path / "y.flac", *flags).code == 0
+    with (tmp_path / "y.flac").open("rb") as file:
+        samples, rate = read_whole(file)
+    assert (samples.shape, rate) == ((2, 22_050), 44_100)
+    encodec("-f", source)
+    refused(encodec(tmp_path / "cd.ecdc", tmp_path / "z.wav", *flags), "does not say")
+    assert not (tmp_path / "z.wav").exists()
 
 
 def test_other_rates_and_channels(encodec: Command, tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ async def test_blocks_come_while_the_upload_arrives(
         assert abs(rest - 19 * 24_000) < 2_000
 
 
+async def test_a_decoder_says_what_the_recording_had(pool: DecoderPool) -> None:
+    data = encode(tone(1.2, 44_100, 2), 44_100, "flac", "flac")
+    async with pool.open(DecodeRequest(24_000, 1)) as decoder:
+        await feed(decoder, data)
+        blocks = decoder.blocks()
+        assert (await anext(blocks)).shape == (1, 24_000)
+        assert decoder.recorded == (44_100, 2)
+
+
 async def feed_without_end(decoder: Decoder, data: bytes) -> None:
     for start in range(0, len(data), 10_000):
         await decoder.feed(data[start : start + 10_000])

@@ -80,7 +80,15 @@ def test_a_client_leaves_while_its_audio_is_encoded(server: Live) -> None:
         wait_for(lambda: server.open == 1 and len(decoders()) == 1)
 
 
-@pytest.mark.parametrize("call", ["/decompress", "/decompress?rescale=true"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "/decompress",
+        "/decompress?rescale=true",
+        "/decompress?output=flac&sample_rate=44101&channels=2",
+        "/decompress?output=mp3",
+    ],
+)
 def test_a_client_leaves_in_the_middle_of_the_answer(server: Live, call: str) -> None:
     file = long_file(server, 200)
     with connect(server, call, len(file), "application/octet-stream") as connection:
@@ -106,17 +114,19 @@ def test_a_wav_beyond_4_gib_has_a_length_and_an_rf64_header(server: Live) -> Non
     assert struct.unpack_from("<QQQ", head, 20) == (size - 8, size - 80, 36_000 * 48_000)
 
 
-def test_a_failure_after_the_answer_began_cuts_it_short(server: Live) -> None:
+@pytest.mark.parametrize("output", ["wav", "flac", "mp3", "f32"])
+def test_a_failure_after_the_answer_began_cuts_it_short(server: Live, output: str) -> None:
+    call = f"/decompress?output={output}"
     with server.client() as client:
         file = bytearray(compressed(client, wav(12), model="encodec_48khz"))
-        whole = client.post("/decompress", content=bytes(file))
+        whole = client.post(call, content=bytes(file))
         assert whole.status_code == 200
         header = len(file) - int(
             client.post("/inspect", content=bytes(file)).json()["payload_bytes"]
         )
         segment = 4 + 150 * 4 * 10 // 8  # scale and codes, at 6 kbps
         struct.pack_into("!f", file, header + 8 * segment, float("nan"))
-        with client.stream("POST", "/decompress", content=bytes(file)) as answer:
+        with client.stream("POST", call, content=bytes(file)) as answer:
             assert answer.status_code == 200
             pieces: list[bytes] = []
             with pytest.raises(httpx.RemoteProtocolError):
