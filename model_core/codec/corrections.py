@@ -133,7 +133,7 @@ class OffsetMeter:
         if self.largest < _AUDIBLE_OFFSET:
             return None
         text = f"a constant offset of {self.largest:.4f} turns into noise"
-        return InputWarning("constant-offset", {"offset": round(self.largest, 5)}, text)
+        return InputWarning("constant-offset", {"offset": round(self.largest, 3)}, text)
 
 
 def _means(samples: np.ndarray, window: int) -> np.ndarray:
