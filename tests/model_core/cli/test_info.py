@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
-from model_core.codec.inspectors import inspector
 from model_core.ecdc.v1 import Header
 from tests.model_core.ecdc.v1.files import MONO, STEREO, example
 
@@ -75,14 +72,3 @@ def test_stdin_and_folders(encodec: Command, tmp_path: Path) -> None:
     outcome = encodec("--info", "-", stdin=file.data)
     assert (outcome.code, outcome.out.decode().splitlines()[0]) == (0, "-")
     refused(encodec("--info", tmp_path), "holds no .ecdc files")
-
-
-@pytest.mark.parametrize("version", [0, 1])
-def test_an_inspector_takes_a_file_in_any_pieces(version: int, tmp_path: Path) -> None:
-    file = Path(f"tests/vectors/v{version}-stereo.ecdc").read_bytes()
-    whole = inspector(file).inspection(True)
-    size = 100 if version else whole.header_bytes
-    inspected = inspector(file[:size])
-    for start in range(size, len(file), 7):
-        inspected.feed(file[start : start + 7])
-    assert inspected.inspection(True) == whole
