@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from model_core.codec import ChunkCompressor, Codec, iterate_now, open_stored, run_now
+from model_core.codec.chunked import new_header
 from model_core.codec.codec_cache import codec_of
 from model_core.config import CONFIGS
 
@@ -38,7 +39,6 @@ TABLE = Table(
     ]
 )
 EXACT = "ours, version 1"
-_TOGETHER = 304  # frames of a chunk of the causal model
 _BUDGET = 300.0  # s
 
 
@@ -114,7 +114,8 @@ def _chunks(codec: Codec, samples: Samples, bandwidth: float) -> list[np.ndarray
     if codec.config.segment is not None:
         return blocks
     codes = np.concatenate(blocks, axis=1)
-    return [codes[:, at : at + _TOGETHER] for at in range(0, codes.shape[1], _TOGETHER)]
+    frames = new_header(codec, len(codes), lm=True).chunk
+    return [codes[:, at : at + frames] for at in range(0, codes.shape[1], frames)]
 
 
 def _print(

@@ -42,6 +42,7 @@ from ..codec import (
     run_now,
     salvage_payload,
 )
+from ..codec.stored import samples_between
 from ..codec.work import INLINE
 from ..cores import usable_cores
 from ..ecdc.header import version_of
@@ -172,8 +173,7 @@ class Runner:
         """First sample, and the one after the last. Raises `CommandError` where there is none."""
         rate, samples = codec.config.sample_rate, stored.samples
         given = self._arguments
-        start = round(given.start * rate)
-        end = samples if given.end is None else min(samples, round(given.end * rate))
+        start, end = samples_between(samples, rate, given.start, given.end)
         if start >= end:
             raise CommandError(f"nothing is left; the audio is {samples / rate:.3f} s long")
         return start, end

@@ -7,12 +7,10 @@ import numpy as np
 
 from ..ecdc.v1 import Chunk, Header, Layout, unpack_codes
 from ..engine import EncodedBlock
-from ..entropy import ARITHMETIC
+from ..entropy import ARITHMETIC, TOGETHER
 from ..errors import BitstreamError
 from .codec import Codec
 from .work import INLINE, Runner, Work
-
-_TOGETHER = 8  # chunks whose codes are decoded in one call
 
 
 class Chunks(Protocol):
@@ -80,7 +78,7 @@ class ChunkReader:
         if not wanted:
             return
         if self._lm is not None:
-            more = range(last + 1, min(len(self._file), first + _TOGETHER))
+            more = range(last + 1, min(len(self._file), first + TOGETHER))
             wanted += [n for n in more if n not in self._decoded]
         chunks = [self._file.chunk(number) for number in wanted]
         for chunk, codes in zip(chunks, await self._codes(chunks), strict=True):

@@ -133,8 +133,7 @@ class ChunkInspector:
         """Raises `BitstreamError` for a header that is not valid."""
         self._parser = Parser()
         self._damage: str | None = None
-        self._size = 0
-        self._size += len(head)
+        self._size = len(head)
         self._parser.feed(head)
         self.header = self._parser.layout.header
         self._read()

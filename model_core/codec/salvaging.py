@@ -27,7 +27,7 @@ from ..errors import BitstreamError, TruncatedBitstreamError
 from .codec import Codec
 from .decompressing import PayloadReader
 from .seeking import ChunkDecompressor
-from .stored import Stored0
+from .stored import Described, Stored0
 from .work import INLINE, Runner
 
 FADE_SECONDS = 0.01
@@ -36,7 +36,7 @@ _SILENCE_SECONDS = 1  # of a block
 _LM_FRAMES = 15  # of a causal model's codes that are tried at once
 
 
-class Salvaged(ABC):
+class Salvaged(Described, ABC):
     """A file, damaged or not, that decodes as far as it is intact."""
 
     def __init__(
@@ -61,30 +61,6 @@ class Salvaged(ABC):
         """Samples that are silent."""
         self.gaps = len(silences)
         """How many silences there are."""
-
-    @property
-    def model(self) -> str:
-        """As headers call it."""
-        return self.header.model
-
-    @property
-    def num_codebooks(self) -> int:
-        return self.header.num_codebooks
-
-    @property
-    def lm(self) -> bool:
-        """Whether a language model coded it."""
-        return bool(self.header.lm)
-
-    @property
-    def original_rate(self) -> int | None:
-        """Hz, of the recording, if the file says so."""
-        return self.header.rate if isinstance(self.header, ChunkedHeader) else None
-
-    @property
-    def original_channels(self) -> int | None:
-        """Of the recording, if the file says so."""
-        return self.header.channels if isinstance(self.header, ChunkedHeader) else None
 
     async def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None

@@ -10,6 +10,7 @@ import numpy as np
 from ..ecdc import Header, read_header, segments
 from ..ecdc.header import version_of
 from ..ecdc.v1 import ChunkFile
+from ..ecdc.v1 import Header as ChunkedHeader
 from ..engine import EncodedBlock
 from ..errors import TruncatedBitstreamError
 from .chunk_reader import ChunkReader
@@ -21,8 +22,38 @@ from .work import INLINE, Runner
 _BLOCK_FRAMES = 1024  # of a causal model's codes
 
 
+class Described:
+    """What a file's header says."""
+
+    header: Header | ChunkedHeader
+
+    @property
+    def model(self) -> str:
+        """As headers call it."""
+        return self.header.model
+
+    @property
+    def num_codebooks(self) -> int:
+        return self.header.num_codebooks
+
+    @property
+    def lm(self) -> bool:
+        """Whether a language model coded it."""
+        return bool(self.header.lm)
+
+    @property
+    def original_rate(self) -> int | None:
+        """Hz, of the recording before it was compressed, if the file says so."""
+        return self.header.rate if isinstance(self.header, ChunkedHeader) else None
+
+    @property
+    def original_channels(self) -> int | None:
+        """Of the recording, if the file says so."""
+        return self.header.channels if isinstance(self.header, ChunkedHeader) else None
+
+
 @dataclass(frozen=True)
-class Stored0:
+class Stored0(Described):
     """A version 0 file."""
 
     header: Header
@@ -37,29 +68,6 @@ class Stored0:
     def prefix(self) -> bytes:
         """What the file has before what `payload` holds."""
         return self.header.to_bytes()
-
-    @property
-    def model(self) -> str:
-        """As headers call it."""
-        return self.header.model
-
-    @property
-    def num_codebooks(self) -> int:
-        return self.header.num_codebooks
-
-    @property
-    def lm(self) -> bool:
-        """Whether a language model coded it."""
-        return self.header.lm
-
-    @property
-    def original_rate(self) -> int | None:
-        """This version says nothing of the recording."""
-        return None
-
-    @property
-    def original_channels(self) -> int | None:
-        return None
 
     @property
     def samples(self) -> int:
@@ -95,51 +103,22 @@ class Stored0:
             yield EncodedBlock(await reader.codes(some))
 
 
-@dataclass(frozen=True)
-class Stored1:
+class Stored1(Described):
     """A version 1 file."""
-
-    file: ChunkFile
-    payload: BinaryIO
-    """All of it."""
-    payload_bytes: int
 
     version = 1
     begin = 0
     prefix = b""
 
-    @property
-    def model(self) -> str:
-        """As headers call it."""
-        return self.file.header.model
-
-    @property
-    def num_codebooks(self) -> int:
-        return self.file.header.num_codebooks
-
-    @property
-    def lm(self) -> bool:
-        """Whether a language model coded it."""
-        return self.file.header.lm > 0
-
-    @property
-    def original_rate(self) -> int | None:
-        """Hz, of the recording before it was compressed, if the file says so."""
-        return self.file.header.rate
-
-    @property
-    def original_channels(self) -> int | None:
-        return self.file.header.channels
-
-    @property
-    def samples(self) -> int:
+    def __init__(self, file: ChunkFile, payload: BinaryIO):
+        """`payload` holds all of it."""
+        self.file = file
+        self.header: ChunkedHeader = file.header
+        self.payload = payload
+        self.samples = file.samples
         """Of the audio, at the model's rate."""
-        return self.file.samples
-
-    @property
-    def size(self) -> int:
+        self.size = payload.seek(0, 2)
         """Bytes of the whole file."""
-        return self.payload_bytes
 
     def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
@@ -163,6 +142,13 @@ class Stored1:
 Stored = Stored0 | Stored1
 
 
+def samples_between(samples: int, rate: int, start: float, end: float | None) -> tuple[int, int]:
+    """The part of so much audio from `start` to `end`, in seconds: its first sample, and the one
+    after its last, which is not after it where the part is empty. An `end` beyond the audio, or
+    None, is its end."""
+    return round(start * rate), samples if end is None else min(samples, round(end * rate))
+
+
 def open_stored(fo: BinaryIO) -> Stored:
     """The file that is all of `fo`. Raises `BitstreamError`, `TruncatedBitstreamError` for a
     version 1 file without its end."""
@@ -181,7 +167,7 @@ def stored_chunks(fo: BinaryIO) -> Stored1:
     file = ChunkFile(fo)
     if not file.complete:
         raise TruncatedBitstreamError("the file has no end: it still grows, or was cut off")
-    return Stored1(file, fo, fo.seek(0, 2))
+    return Stored1(file, fo)
 
 
 async def _part(

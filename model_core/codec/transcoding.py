@@ -54,14 +54,14 @@ async def _chunked(
     lm: bool,
     runner: Runner,
 ) -> AsyncGenerator[bytes]:
-    header = new_header(codec, num_codebooks, lm)
-    original = 0
     if isinstance(stored, Stored1):
-        before = stored.file.header
+        before = stored.header
         recording = Recording(before.rate, before.channels, before.name, before.tags)
-        chunk = before.chunk if bool(before.lm) == lm else None
+        chunk = before.chunk if stored.lm == lm else None
         header = replace(new_header(codec, num_codebooks, lm, recording, chunk), gain=before.gain)
         original = stored.file.original_samples
+    else:
+        header, original = new_header(codec, num_codebooks, lm), 0
     packer = ChunkPacker(codec, header, runner)
     waiting: list[EncodedBlock] = []  # the last block may be one that the end of the audio cuts
     async for block in blocks:

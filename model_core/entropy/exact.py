@@ -13,7 +13,7 @@ from .integer_lm import IntegerLM
 from .native_lm import NativeLM
 from .quantize import quantize
 
-_TOGETHER = 8
+TOGETHER = 8
 """Chunks that are decoded in step: a weight is read once for all of them."""
 
 
@@ -27,7 +27,8 @@ class ExactLM:
         """`build`: of the native engine, or `torch`; by default the best that there is."""
         self._lm = lm
         library = None if build == "torch" else find_library(build)
-        self._native = None if library is None else NativeLM(library, lm)
+        self._coder: _TorchChunks | NativeLM
+        self._coder = _TorchChunks(lm) if library is None else NativeLM(library, lm)
 
     @classmethod
     def from_state(cls, state: StateDict, config: LMConfig, build: str | None = None) -> "ExactLM":
@@ -46,12 +47,7 @@ class ExactLM:
                 raise ValueError(f"codes are not in 0..{config.bins - 1}")
         if len({len(codes) for codes in chunks}) > 1:
             raise ValueError("the chunks differ in their number of codebooks")
-        if self._native is not None:
-            return self._native.encode(chunks, threads) if chunks else []
-        from .torch_coder import TorchCoder  # imports torch
-
-        coder = TorchCoder(self._lm)
-        return [coder.encode(codes) for codes in chunks]
+        return self._coder.encode(chunks, threads) if chunks else []
 
     def decode(
         self, chunks: Sequence[tuple[bytes, int]], books: int, threads: int = 1
@@ -60,21 +56,34 @@ class ExactLM:
         bytes are no codes. Raises `ValueError` for an impossible number of codebooks or frames."""
         for _, frames in chunks:
             self._check(frames, books)
-        if self._native is not None:
-            return self._native.decode(chunks, books, _TOGETHER, threads) if chunks else []
-        return [self._decode_by_torch(data, books, frames) for data, frames in chunks]
-
-    def _decode_by_torch(self, data: bytes, books: int, frames: int) -> np.ndarray | None:
-        from .torch_coder import TorchCoder  # imports torch
-
-        try:
-            codes: np.ndarray = TorchCoder(self._lm).decode([data], books, frames)[0]
-        except BitstreamError:
-            return None
-        return codes
+        return self._coder.decode(chunks, books, TOGETHER, threads) if chunks else []
 
     def _check(self, frames: int, books: int) -> None:
         if not 1 <= frames <= MOST_FRAMES:
             raise ValueError(f"a chunk has 1 to {MOST_FRAMES} frames, not {frames}")
         if not 1 <= books <= self._lm.config.num_codebooks:
             raise ValueError(f"the model has {self._lm.config.num_codebooks} codebooks")
+
+
+class _TorchChunks:
+    """Does in torch what `NativeLM` does, one chunk after the other."""
+
+    def __init__(self, lm: IntegerLM):
+        from .torch_coder import TorchCoder  # imports torch
+
+        self._coder = TorchCoder(lm)
+
+    def encode(self, chunks: Sequence[np.ndarray], threads: int) -> list[bytes]:
+        return [self._coder.encode(codes) for codes in chunks]
+
+    def decode(
+        self, chunks: Sequence[tuple[bytes, int]], books: int, together: int, threads: int
+    ) -> list[np.ndarray | None]:
+        return [self._decoded(data, books, frames) for data, frames in chunks]
+
+    def _decoded(self, data: bytes, books: int, frames: int) -> np.ndarray | None:
+        try:
+            codes: np.ndarray = self._coder.decode([data], books, frames)[0]
+        except BitstreamError:
+            return None
+        return codes

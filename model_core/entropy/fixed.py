@@ -1,6 +1,14 @@
 """Fixed point: the widths that the exact language model computes in, and rounding."""
 
+from __future__ import annotations
+
 from math import isqrt
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Integers = TypeVar("Integers", int, "Tensor")
 
 OCTAVE = 1024
 """Steps of an exponent: scores and logits are in 1/1024 of a power of two."""
@@ -27,7 +35,7 @@ def root_of_width(dim: int) -> int:
     return isqrt(dim << 32)
 
 
-def round_shift(x: int, bits: int) -> int:
+def round_shift(x: Integers, bits: int) -> Integers:
     """`x / 2**bits`, rounded to the nearest integer, halves up."""
     return (x + (1 << bits >> 1)) >> bits
 

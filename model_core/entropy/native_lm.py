@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..engine.native.library import NativeLibrary
+from ..engine.native.library import MESSAGE_SIZE, NativeLibrary, text_of
 from ..errors import EncodecError
 from .fixed import MOST_FRAMES, activation_limit, root_of_width
 from .integer_lm import IntegerLM, Norm, Product
 from .tables import gelu_table, positions, powers
-
-_MESSAGE_SIZE = 256
 
 
 class _Chunk(ctypes.Structure):
@@ -38,14 +36,14 @@ class NativeLM:
         self._functions = functions = library.functions
         _declare(functions)
         numbers, weights, tables = _arrays(lm)
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        message = ctypes.create_string_buffer(MESSAGE_SIZE)
         self._handle = functions.encodec_lm(
             *(x for array in (numbers, weights, tables) for x in (array.ctypes.data, array.size)),
             message,
-            _MESSAGE_SIZE,
+            MESSAGE_SIZE,
         )
         if not self._handle:
-            raise EncodecError(f"the native engine refuses the language model: {_text(message)}")
+            raise EncodecError(f"the native engine refuses the language model: {text_of(message)}")
 
     def encode(self, chunks: Sequence[np.ndarray], threads: int) -> list[bytes]:
         """The bytes of chunks of codes, int64 `[K, T]` each, K the same."""
@@ -74,11 +72,11 @@ class NativeLM:
 
     def _run(self, encode: bool, chunks: list[_Chunk], together: int, threads: int) -> list[_Chunk]:
         array = (_Chunk * len(chunks))(*chunks)
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        message = ctypes.create_string_buffer(MESSAGE_SIZE)
         if self._functions.encodec_lm_run(
-            self._handle, encode, array, len(chunks), together, threads, message, _MESSAGE_SIZE
+            self._handle, encode, array, len(chunks), together, threads, message, MESSAGE_SIZE
         ):
-            raise EncodecError(f"the native engine failed: {_text(message)}")
+            raise EncodecError(f"the native engine failed: {text_of(message)}")
         return list(array)
 
     def __del__(self) -> None:
@@ -155,7 +153,3 @@ def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         tables.append(depth.ravel())
     flat = np.concatenate([np.atleast_1d(np.asarray(x, np.int64)) for x in numbers])
     return flat, np.concatenate(weights), np.concatenate(tables).astype(np.int32)
-
-
-def _text(message: ctypes.Array[ctypes.c_char]) -> str:
-    return message.value.decode(errors="replace")

@@ -19,6 +19,7 @@ from .fixed import (
     RESIDUAL_LIMIT,
     activation_limit,
     root_of_width,
+    round_shift,
 )
 from .integer_lm import HEADS, IntegerLM, Layer, Norm, Product
 from .tables import GELU_SIZE, GELU_STEP_BITS, gelu_table, positions, powers
@@ -105,7 +106,7 @@ class TorchLM:
             for rows in (self._product(h, layer.query), keys, values)
         )
         scores = (q @ k.transpose(-1, -2)).long()
-        scaled = scale(scores, layer.score_multiplier, layer.score_shift)
+        scaled = round_shift(scores * layer.score_multiplier, layer.score_shift)
         scaled = scaled.clamp(-EXPONENT_LIMIT, EXPONENT_LIMIT)
         count = keys.shape[1]
         places = torch.arange(count, device=h.device)
@@ -182,15 +183,6 @@ def normal(n: Tensor) -> Tensor:
     limit = activation_limit(dim)
     y = round_shift(n * root_of_width(dim), 40 - NORMAL_BITS)
     return y.clamp(-limit, limit)
-
-
-def scale(x: Tensor, multiplier: int, shift: int) -> Tensor:
-    return (x * multiplier + (1 << shift >> 1)) >> shift
-
-
-def round_shift(x: Tensor, bits: int) -> Tensor:
-    """`x / 2**bits`, rounded to the nearest integer, halves up."""
-    return (x + (1 << bits >> 1)) >> bits
 
 
 def bit_length(x: Tensor) -> Tensor:

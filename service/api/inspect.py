@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Depends
 
 from model_core.codec.inspection import Inspection
-from model_core.codec.inspectors import HEAD_BYTES, inspector
+from model_core.codec.inspectors import inspector
 
 from ..http.documentation import problem_responses
 from ..pipeline.call import OpenCall
+from ..pipeline.decode import receive_head
 from .routes import ECDC, INSPECT_PROBLEMS, file_body, known_parameters
 
 router = APIRouter(tags=["codec"])
@@ -24,12 +25,7 @@ async def inspect_file(call: OpenCall) -> Inspection:
     """Reads the header and counts the bytes; of version 1, verifies everything. Works without the
     file's weights."""
     upload = await call.upload()
-    head = b""
-    async for chunk in upload.chunks:
-        head += chunk
-        if len(head) >= HEAD_BYTES:
-            break
-    file = inspector(head)
+    file = inspector(await receive_head(upload))
     async for chunk in upload.chunks:
         file.feed(chunk)
     return file.inspection(await call.models.available(file.header))

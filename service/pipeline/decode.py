@@ -18,7 +18,7 @@ from model_core.audio import (
     rescale_factor,
 )
 from model_core.codec import Codec, Stored, Stored0
-from model_core.codec.stored import stored_chunks
+from model_core.codec.stored import samples_between, stored_chunks
 from model_core.ecdc import payload_bytes, read_header
 from model_core.ecdc.header import version_of
 from model_core.ecdc.v1 import Parser
@@ -55,21 +55,28 @@ async def receive_head(upload: Upload) -> bytes:
 
 
 async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored]:
-    """Version 0: its length is what the header implies; what follows the codes is not kept."""
+    """Version 0: its length is what the header implies."""
+    codec, stored = await receive_payload(call, upload, head)
+    needed = payload_bytes(codec.config, stored.header)
+    if stored.payload_bytes < needed:
+        least = "at least " if stored.lm else ""
+        raise TruncatedBitstreamError(
+            f"{stored.payload_bytes} bytes of codes; {stored.samples} samples take {least}{needed}"
+        )
+    return codec, stored
+
+
+async def receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored0]:
+    """A version 0 file, as far as it is there; what follows the codes is not kept."""
     start = BytesIO(head)
     header = read_header(start)
     codec = await call.models.for_header(header)
     check_length(call, codec, header.audio_length)
-    needed = payload_bytes(codec.config, header)
     file = call.spool()
     file.write(start.read())
-    received = await fill(file, upload.chunks, None if header.lm else needed)
-    if received < needed:
-        least = "at least " if header.lm else ""
-        raise TruncatedBitstreamError(
-            f"{received} bytes of codes; {header.audio_length} samples take {least}{needed}"
-        )
-    return codec, Stored0(header, file, 0, received if header.lm else needed)
+    most = None if header.lm else payload_bytes(codec.config, header)
+    received = await fill(file, upload.chunks, most)
+    return codec, Stored0(header, file, 0, received if most is None else min(received, most))
 
 
 async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Stored]:
@@ -118,8 +125,7 @@ def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
     """From `start` to `end`, in seconds; an `end` beyond the audio is its end. Raises `Problem`
     422 where nothing is left."""
     rate, samples = compressed.codec.config.sample_rate, compressed.stored.samples
-    first = round(start * rate)
-    last = samples if end is None else min(samples, round(end * rate))
+    first, last = samples_between(samples, rate, start, end)
     if first >= last:
         message = f"nothing is left between; the audio is {samples / rate:g} s long"
         error = ParameterProblem(name="start", location="query", message=message)

@@ -1,10 +1,8 @@
 """An upload of a damaged `.ecdc` file: what is intact of it, to be decoded."""
 
 import asyncio
-from io import BytesIO
 
-from model_core.codec import Codec, Salvaged, SalvagedChunks, Stored0, salvage_payload
-from model_core.ecdc import payload_bytes, read_header
+from model_core.codec import Codec, Salvaged, SalvagedChunks, salvage_payload
 from model_core.ecdc.header import version_of
 from model_core.ecdc.v1 import Header, Layout
 from model_core.ecdc.v1.chunk import max_chunk_bytes
@@ -13,7 +11,7 @@ from model_core.errors import TruncatedBitstreamError
 
 from ..http.problems import Problem, ProblemCode
 from .call import Call
-from .decode import check_length, fill, receive_head
+from .decode import check_length, fill, receive_head, receive_payload
 from .encode import Compressed
 from .upload import Upload
 
@@ -60,15 +58,7 @@ def _most_bytes(header: Header, seconds: float) -> int:
 
 
 async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Salvaged]:
-    start = BytesIO(head)
-    header = read_header(start)
-    codec = await call.models.for_header(header)
-    check_length(call, codec, header.audio_length)
-    file = call.spool()
-    file.write(start.read())
-    most = None if header.lm else payload_bytes(codec.config, header)
-    received = await fill(file, upload.chunks, most)
-    stored = Stored0(header, file, 0, received if most is None else min(received, most))
+    codec, stored = await receive_payload(call, upload, head)
     await call.admit()
     async with call.while_connected():
         return codec, await salvage_payload(codec, stored, call.runner)

@@ -27,7 +27,7 @@ _AVX2 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _NEEDS = {"avx2": _AVX2, "avx512": _AVX512, "avx512bf16": _AVX512 | {"avx512_bf16"}}
 
-_MESSAGE_SIZE = 256
+MESSAGE_SIZE = 256
 _MOST_RATIOS = 8
 
 
@@ -173,12 +173,12 @@ class NativeModel:
         if not np.isfinite(weights).all():
             raise EncodecError("the model's weights are not all finite numbers")
         self._functions = functions
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        message = ctypes.create_string_buffer(MESSAGE_SIZE)
         self._handle = functions.encodec_model(
-            spec, weights.ctypes.data, weights.size, message, _MESSAGE_SIZE
+            spec, weights.ctypes.data, weights.size, message, MESSAGE_SIZE
         )
         if not self._handle:
-            raise EncodecError(f"the native engine refuses the model: {_text(message)}")
+            raise EncodecError(f"the native engine refuses the model: {text_of(message)}")
         self.encoder_state: int = functions.encodec_state_size(self._handle, True)
         """Floats that a causal stream carries while it is encoded; 0 for the other model."""
         self.decoder_state: int = functions.encodec_state_size(self._handle, False)
@@ -191,19 +191,20 @@ class NativeModel:
         self._run(False, pieces, threads)
 
     def _run(self, encoder: bool, pieces: Sequence[Piece], threads: int) -> None:
-        message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+        message = ctypes.create_string_buffer(MESSAGE_SIZE)
         array = (Piece * len(pieces))(*pieces)
         if self._functions.encodec_run(
-            self._handle, encoder, array, len(pieces), threads, message, _MESSAGE_SIZE
+            self._handle, encoder, array, len(pieces), threads, message, MESSAGE_SIZE
         ):
-            raise EncodecError(f"the native engine failed: {_text(message)}")
+            raise EncodecError(f"the native engine failed: {text_of(message)}")
 
     def __del__(self) -> None:
         if self._handle:
             self._functions.encodec_free(self._handle)
 
 
-def _text(message: ctypes.Array[ctypes.c_char]) -> str:
+def text_of(message: ctypes.Array[ctypes.c_char]) -> str:
+    """The reason that a function of the library has written."""
     return message.value.decode(errors="replace")
 
 

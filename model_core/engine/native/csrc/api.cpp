@@ -14,12 +14,6 @@
 #include "root.h"
 #include "segments.h"
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 struct EncodecModel {
     EncodecSpec spec;
     Quantizer quantizer;

@@ -7,6 +7,12 @@
 #include <stdexcept>
 #include <vector>
 
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
 extern "C" {
 struct EncodecSpec {
     int32_t causal;
@@ -50,25 +56,29 @@ static inline void from_rows(const EncodecJob& job, int64_t n, int64_t begin, in
     }
 }
 
-// Gives the parts of one array of floats in order.
-class WeightReader {
+// Gives the parts of one array in order.
+template <class T>
+class Reader {
   public:
-    WeightReader(const float* data, size_t size) : data_(data), left_(size) {}
-    const float* take(size_t count) {
+    Reader(const T* data, size_t size) : data_(data), left_(size) {}
+    const T* take(size_t count) {
         if (count > left_) throw std::invalid_argument("the weights are shorter than the model");
-        const float* part = data_;
+        const T* part = data_;
         data_ += count;
         left_ -= count;
         return part;
     }
+    T next() { return *take(1); }
     void finish() const {
         if (left_) throw std::invalid_argument("the weights are longer than the model");
     }
 
   private:
-    const float* data_;
+    const T* data_;
     size_t left_;
 };
+
+using WeightReader = Reader<float>;
 
 // A convolution's weight `[out, in, kernel]` (`[in, out, kernel]` if transposed) and bias `[out]`;
 // if the output is normalised, the norm's scale and offset, `[out]` each.

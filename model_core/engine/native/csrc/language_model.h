@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "integers.h"
+#include "interface.h"
 
 constexpr int HEADS = 8;
 constexpr int OCTAVE = 1024;
@@ -22,32 +23,10 @@ static inline int32_t within(int64_t x, int64_t limit) {
     return static_cast<int32_t>(std::clamp<int64_t>(x, -limit, limit));
 }
 
-// Gives the arrays that Python passes, in order.
-template <class T>
-class Numbers {
-  public:
-    Numbers(const T* data, size_t size) : data_(data), left_(size) {}
-    const T* take(size_t count) {
-        if (count > left_) throw std::invalid_argument("the model has too few numbers");
-        const T* part = data_;
-        data_ += count;
-        left_ -= count;
-        return part;
-    }
-    T next() { return *take(1); }
-    void finish() const {
-        if (left_) throw std::invalid_argument("the model has too many numbers");
-    }
-
-  private:
-    const T* data_;
-    size_t left_;
-};
-
 struct LMNumbers {
-    Numbers<int64_t> numbers;
-    Numbers<int8_t> weights;
-    Numbers<int32_t> tables;
+    Reader<int64_t> numbers;
+    Reader<int8_t> weights;
+    Reader<int32_t> tables;
 };
 
 struct IntegerNorm {
@@ -219,17 +198,17 @@ class LanguageModel {
     static void keep(const int64_t* from, size_t count, std::vector<int32_t>& to) {
         to.assign(from, from + count);
     }
-    static void table(Numbers<int32_t>& from, size_t count, std::vector<int32_t>& to) {
+    static void table(Reader<int32_t>& from, size_t count, std::vector<int32_t>& to) {
         const int32_t* data = from.take(count);
         to.assign(data, data + count);
     }
     // An array of `dim` numbers, copied: Python's goes.
-    const int64_t* kept(Numbers<int64_t>& numbers) {
+    const int64_t* kept(Reader<int64_t>& numbers) {
         const int64_t* data = numbers.take(static_cast<size_t>(dim_));
         arrays_.push_back(std::make_unique<std::vector<int64_t>>(data, data + dim_));
         return arrays_.back()->data();
     }
-    IntegerNorm norm(Numbers<int64_t>& numbers) {
+    IntegerNorm norm(Reader<int64_t>& numbers) {
         const int64_t epsilon = numbers.next();
         const int64_t* gain = kept(numbers);
         return {epsilon, gain, kept(numbers)};

@@ -6,12 +6,6 @@
 #include "range_coder.h"
 #include "threads.h"
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 extern "C" {
 // A chunk: codes `[books, frames]` and its bytes. Encoding sets `size`, and fails where there is
 // not enough room; decoding sets `damaged` where the bytes are no codes.
