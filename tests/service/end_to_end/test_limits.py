@@ -37,7 +37,9 @@ def impatient(weights: Path) -> Iterator[Live]:
 
 @pytest.fixture
 def client(small: Live) -> Iterator[httpx.Client]:
+    """One request at a time: a permit is given back just after the last byte was sent."""
     with small.client() as connected:
+        connected.event_hooks["request"] = [lambda _: small.wait_until_idle()]
         yield connected
         small.wait_until_idle()
 
