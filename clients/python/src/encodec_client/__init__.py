@@ -1,0 +1,34 @@
+"""Client of encodec-service: EnCodec audio compression over HTTP."""
+
+from .answers import Answer, AsyncStreamedAnswer, Facts, StreamedAnswer, Target
+from .async_client import AsyncClient
+from .client import Client
+from .errors import ConnectionFailedError, EncodecClientError, ProblemError
+from .options import Model, Output
+from .retries import Retries
+from .sources import AsyncSource, Progress, Source, Transferred
+from .types import Codes, CodesSegment, Inspection, ModelInfo
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "AsyncSource",
+    "AsyncStreamedAnswer",
+    "Client",
+    "Codes",
+    "CodesSegment",
+    "ConnectionFailedError",
+    "EncodecClientError",
+    "Facts",
+    "Inspection",
+    "Model",
+    "ModelInfo",
+    "Output",
+    "ProblemError",
+    "Progress",
+    "Retries",
+    "Source",
+    "StreamedAnswer",
+    "Target",
+    "Transferred",
+]
