@@ -26,8 +26,8 @@ class Faulty:
 
 @contextlib.contextmanager
 def faulty(answers: Sequence[bytes]) -> Iterator[Faulty]:
-    """Gives these answers, each on a connection of its own, to requests with a Content-Length, or with a
-    body of one chunk."""
+    """Gives these answers, each on a connection of its own. Bodies have a Content-Length or one
+    chunk."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found = Faulty(f"http://127.0.0.1:{listener.getsockname()[1]}")
 

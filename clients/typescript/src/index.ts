@@ -1,0 +1,20 @@
+/** Client of encodec-service: EnCodec audio compression over HTTP. */
+export { Answer, type Facts, type Progress } from './answer.js';
+export {
+  EncodecClient,
+  type AudioOptions,
+  type CallOptions,
+  type ClientOptions,
+  type Codes,
+  type Inspection,
+  type ModelInfo,
+  type Source,
+} from './client.js';
+export {
+  ConnectionFailedError,
+  EncodecClientError,
+  ProblemError,
+  type ProblemDocument,
+} from './errors.js';
+export { type Retries } from './retries.js';
+export type { components, operations, paths } from './schema.js';
