@@ -19,7 +19,7 @@ from model_core.audio.output import (
 from model_core.audio.raw import RawFormat, parse_content_type
 from model_core.audio.reader import SourceInfo
 from model_core.audio.source import AudioSource, open_audio
-from model_core.audio.wav import LIMIT, WavWriter, pcm16, rescale_factor, wav_header, wav_size
+from model_core.audio.wav import LIMIT, pcm16, rescale_factor, wav_header, wav_size
 
 __all__ = [
     "FORMATS",
@@ -31,7 +31,6 @@ __all__ = [
     "Encoder",
     "RawFormat",
     "SourceInfo",
-    "WavWriter",
     "choose_channels",
     "choose_rate",
     "converted_length",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_core.audio import WavWriter, wav_header
+from model_core.audio import pcm16, wav_header
 from model_core.audio.files import read_whole
 from model_core.codec import Codec
 from model_core.ecdc import Header
@@ -149,11 +149,7 @@ def test_effort_changes_the_codes(encodec: Command, wav: Path, tmp_path: Path) -
 def test_a_line_tells_what_effort_1_would_avoid(encodec: Command, tmp_path: Path) -> None:
     audio = tmp_path / "offset.wav"
     samples = 0.2 * signal(1, 24_000, 24_000).numpy() + 0.1
-    with (
-        audio.open("wb") as file,
-        WavWriter(file, 24_000, 1, samples.shape[1]) as writer,
-    ):
-        writer.write(samples)
+    audio.write_bytes(wav_header(24_000, *samples.shape) + pcm16(samples))
     (line,) = encodec(audio).lines
     assert line.startswith(f"encodec: {audio}: a constant offset of 0.")
     assert line.endswith("; --effort 1 avoids it")
