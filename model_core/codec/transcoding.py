@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
+from ..ecdc.v1 import drop_codebooks
 from ..engine import EncodedBlock
 from ..errors import UnsupportedBandwidthError
 from .chunked import ChunkPacker, Recording, new_header
@@ -34,6 +35,11 @@ async def transcode(
             f"the file has {stored.num_codebooks} codebooks, not {num_codebooks}: "
             "only encoding the audio again would give more"
         )
+    if isinstance(stored, Stored1) and version == 1 and not stored.lm and not lm:
+        stored.payload.seek(0)
+        for data in drop_codebooks(stored.payload, num_codebooks):
+            yield data
+        return
     blocks = _kept(stored.codes(codec, runner), num_codebooks)
     if version == 1:
         async for data in _chunked(codec, stored, blocks, num_codebooks, lm, runner):
