@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,15 +42,15 @@ from ..codec import (
     salvage_payload,
 )
 from ..codec.stored import samples_between
-from ..codec.work import INLINE
 from ..cores import usable_cores
 from ..ecdc.header import version_of
+from ..ecdc.v1 import file_name
 from ..engine import EngineOptions
 from ..engine.choose import find_device
 from ..errors import BitstreamError
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
-from .plan import DECODED, WAV, CommandError, Conversion, Targets
+from .plan import DECODED, STDIO, WAV, CommandError, Conversion, Targets
 from .process import raise_if_ended, say, signals_held
 
 _MOST_LOST = 36_000
@@ -126,13 +125,11 @@ class Runner:
         given = self._arguments
         if given.format == 0:
             return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
-        name = None if source == "-" else Path(source).name
+        name = None if source == STDIO else file_name(Path(source).name)
         recording = Recording(info.sample_rate, info.channels, name)
-        arguments = codec, given.bandwidth, given.lm, INLINE, given.effort
-        try:
-            return ChunkCompressor(*arguments, recording)
-        except BitstreamError:  # a name that no header can hold
-            return ChunkCompressor(*arguments, replace(recording, name=None))
+        return ChunkCompressor(
+            codec, given.bandwidth, given.lm, effort=given.effort, recording=recording
+        )
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To audio. Returns the bit rate in kbps."""

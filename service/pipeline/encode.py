@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import structlog
@@ -19,6 +18,7 @@ from model_core.codec import (
     Salvaged,
     Stored,
 )
+from model_core.ecdc.v1 import file_name
 from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
@@ -105,14 +105,6 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
     log_warnings(compressor.warnings)
     stored = compressor.stored(payload)
     return Compressed(codec, stored, upload.filename, compressor.warnings)
-
-
-def file_name(name: str | None) -> str | None:
-    """What a version 1 file can say of the name that a client gives its file: no folders, no
-    control characters, at most 255 bytes."""
-    last = PurePosixPath((name or "").replace("\\", "/")).name
-    printable = "".join(c for c in last if c.isprintable())
-    return printable.encode()[:255].decode(errors="ignore") or None
 
 
 def log_warnings(warnings: Sequence[InputWarning]) -> None:
