@@ -104,7 +104,7 @@ class Runner:
                 for samples in _blocks(audio):
                     payload.write(run_now(compressor.push(samples)))
                     bar.update(file.tell() - bar.n)
-                payload.write(run_now(compressor.finish()))
+                payload.write(run_now(_finished(compressor, audio)))
             stored = compressor.stored(payload)
             if recording is not None:
                 whole = 0, stored.samples
@@ -126,7 +126,7 @@ class Runner:
         if given.format == 0:
             return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
         name = None if source == STDIO else file_name(Path(source).name)
-        recording = Recording(info.sample_rate, info.channels, name)
+        recording = Recording(info.sample_rate, info.channels, name, info.tags)
         return ChunkCompressor(
             codec, given.bandwidth, given.lm, effort=given.effort, recording=recording
         )
@@ -194,7 +194,7 @@ class Runner:
         rate = format.rate(rate)
         samples = converted_length(part[1] - part[0], config.sample_rate, rate)
         convert = Converter(config.sample_rate, config.channels, rate, channels)
-        file = encoder(format, rate, channels, samples)
+        file = encoder(format, rate, channels, samples, stored.tags)
 
         def write(samples: np.ndarray, factor: float = 1.0) -> None:
             with signals_held():
@@ -267,6 +267,13 @@ def _open_audio(file: BinaryIO, codec: Codec) -> AudioSource:
     """Any audio. Raises `InvalidAudioError`."""
     with signals_held():
         return open_audio(file, codec.config.sample_rate, codec.config.channels)
+
+
+async def _finished(compressor: Compressor | ChunkCompressor, audio: AudioSource) -> bytes:
+    """The last bytes, once all of `audio` was pushed."""
+    if isinstance(compressor, ChunkCompressor):
+        return await compressor.finish(audio.decoded_samples)
+    return await compressor.finish()
 
 
 def _blocks(audio: AudioSource) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
 from ..decoder.decoder import Decoder
-from ..decoder.protocol import DecodeRequest
+from ..decoder.protocol import DecodeRequest, Source
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
 from .upload import Upload
@@ -92,8 +92,9 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
         arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
         compressor: Compressor | ChunkCompressor
         if coding.version == 1:
-            rate, channels = decoder.recorded or (None, None)
-            recording = Recording(rate, channels, file_name(upload.filename))
+            source = decoder.source or Source()
+            name = file_name(upload.filename)
+            recording = Recording(source.rate, source.channels, name, source.tags)
             compressor = ChunkCompressor(*arguments, recording)
         else:
             compressor = Compressor(*arguments)
@@ -101,7 +102,10 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
             payload.write(await compressor.push(first))
         async for samples in blocks:
             payload.write(await compressor.push(samples))
-        payload.write(await compressor.finish())
+        if isinstance(compressor, ChunkCompressor):
+            payload.write(await compressor.finish(decoder.source_samples))
+        else:
+            payload.write(await compressor.finish())
     log_warnings(compressor.warnings)
     stored = compressor.stored(payload)
     return Compressed(codec, stored, upload.filename, compressor.warnings)
