@@ -57,7 +57,7 @@ def tagged(
     """As `encode`, with FFmpeg's metadata of the container."""
     file = io.BytesIO()
     with (
-        av.open(io.BytesIO(encode(samples, rate, container, codec))) as source,
+        av.open(io.BytesIO(encode(samples, rate, container, codec)), "r") as source,
         av.open(file, "w", format=container) as out,
     ):
         out.metadata.update(metadata)

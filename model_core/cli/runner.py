@@ -124,11 +124,18 @@ class Runner:
     ) -> Compressor | ChunkCompressor:
         given = self._arguments
         if given.format == 0:
-            return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
+            return Compressor(
+                codec, given.bandwidth, given.lm, effort=given.effort, verify=given.verify
+            )
         name = None if source == STDIO else file_name(Path(source).name)
         recording = Recording(info.sample_rate, info.channels, name, info.tags)
         return ChunkCompressor(
-            codec, given.bandwidth, given.lm, effort=given.effort, recording=recording
+            codec,
+            given.bandwidth,
+            given.lm,
+            effort=given.effort,
+            recording=recording,
+            verify=given.verify,
         )
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:

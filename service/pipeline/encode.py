@@ -73,6 +73,8 @@ class Coding:
     version: int = 0
     """Of the file's format."""
     effort: int = 0
+    verify: bool = False
+    """Whether what the language model coded is decoded again."""
 
 
 _START = 1 << 16  # bytes of an upload with which work on it begins
@@ -95,9 +97,9 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
             source = decoder.source or Source()
             name = file_name(upload.filename)
             recording = Recording(source.rate, source.channels, name, source.tags)
-            compressor = ChunkCompressor(*arguments, recording)
+            compressor = ChunkCompressor(*arguments, recording, verify=coding.verify)
         else:
-            compressor = Compressor(*arguments)
+            compressor = Compressor(*arguments, coding.verify)
         if first is not None:
             payload.write(await compressor.push(first))
         async for samples in blocks:

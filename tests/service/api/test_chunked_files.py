@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from model_core.audio import open_audio
+from model_core.codec import LanguageModel
+from model_core.codec.entropy import LMDecoder
 from tests.media import tagged, tone
-from tests.service.calls import compressed
+from tests.service.calls import compressed, refused
 from tests.service.sounds import wav
 
 MODELS = ["encodec_24khz", "encodec_48khz"]
@@ -144,3 +146,19 @@ def test_a_file_says_what_it_was_made_from_and_gives_it_back(client: httpx.Clien
         audio = client.post("/decompress", content=file, params={"output": name}).content
         with open_audio(io.BytesIO(audio), 24_000, 1) as source:
             assert sorted(source.info.tags) == [("TITLE", "A talk é"), ("TRACKNUMBER", "3")]
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+def test_what_does_not_decode_again_is_never_answered(
+    client: httpx.Client, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = {"format": version, "lm": "true", "verify": "true"}
+    good = client.post("/compress", content=wav(1.2), params=query).content
+    assert good == compressed(client, wav(1.2), format=version, lm="true")
+    plain = compressed(client, wav(1.2), format=version)
+    assert client.post("/transcode", content=plain, params=query).content == good
+    monkeypatch.setattr(LanguageModel, "decode_chunks", lambda *_: [np.zeros((8, 90))])
+    monkeypatch.setattr(LMDecoder, "decode", lambda *_: np.zeros((8, 90)))
+    for call, body in (("/compress", wav(1.2)), ("/transcode", plain)):
+        refused(client.post(call, content=body, params=query), 500, "verification_failed")
+    assert compressed(client, wav(1.2), format=version, lm="true") == good
