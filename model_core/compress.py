@@ -47,6 +47,7 @@ def compress_to_file(
     use_lm: bool = True,
     effort: int = 0,
     format: int = 0,
+    verify: bool = False,
 ) -> None:
     """Compress `wav` `[C, T]`, at the model's rate and channels, into the file object `fo`.
 
@@ -54,11 +55,13 @@ def compress_to_file(
     the codes are entropy coded, which saves bits and takes time. `effort` 0 is the reference's; 1
     to 3 search longer for codes and correct the audio (`codec.Encoder`). `format` 0 is the
     reference's, 1 the one of `docs/format.md`, with which `use_lm` is the same on all machines.
+    With `verify`, what the language model coded is decoded again before anything is written.
 
     Raises `InvalidAudioError` for another shape or type and for samples that are not finite,
     `ValueError` for another effort or format, `UnknownModelError` for a model without a name,
     `WeightsError` for one whose weights are no longer those that its name stands for (save them and
-    load a model from there), `WeightsUnavailableError` where there is no language model.
+    load a model from there), `WeightsUnavailableError` where there is no language model,
+    `VerificationError`.
     """
     if format not in (0, 1):
         raise ValueError(f"there is no format {format!r}; there are 0 and 1")
@@ -73,7 +76,7 @@ def compress_to_file(
         codec = codec.with_lm(language_model_of(name or model.name, lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
     made = ChunkCompressor if format == 1 else Compressor
-    compressor = made(codec, bandwidth, lm=use_lm, effort=effort)
+    compressor = made(codec, bandwidth, lm=use_lm, effort=effort, verify=verify)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]
     payload.append(run_now(compressor.finish()))
     if isinstance(compressor, Compressor):
@@ -93,10 +96,11 @@ def compress(
     use_lm: bool = False,
     effort: int = 0,
     format: int = 0,
+    verify: bool = False,
 ) -> bytes:
     """As `compress_to_file`, returning the bytes."""
     fo = io.BytesIO()
-    compress_to_file(model, wav, fo, use_lm=use_lm, effort=effort, format=format)
+    compress_to_file(model, wav, fo, use_lm=use_lm, effort=effort, format=format, verify=verify)
     return fo.getvalue()
 
 

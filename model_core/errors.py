@@ -29,6 +29,10 @@ class TruncatedBitstreamError(BitstreamError, EOFError):
     """The `.ecdc` bytes end before the audio they announce."""
 
 
+class VerificationError(EncodecError):
+    """What was coded does not decode to what it was coded from: the machine or its build fails."""
+
+
 class WeightsError(EncodecError):
     """A checkpoint file is wrong (checksum, keys, shapes, pickle); the message names the file."""
 

@@ -51,6 +51,24 @@ def encode(
     return file.getvalue()
 
 
+def tagged(
+    container: str, codec: str, samples: Floats, rate: int, metadata: dict[str, str]
+) -> bytes:
+    """As `encode`, with FFmpeg's metadata of the container."""
+    file = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encode(samples, rate, container, codec)), "r") as source,
+        av.open(file, "w", format=container) as out,
+    ):
+        out.metadata.update(metadata)
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return file.getvalue()
+
+
 def float_wav(samples: Floats, rate: int) -> bytes:
     """A 32-bit float WAV written by hand: any values, NaN too."""
     channels = samples.shape[0]

@@ -2,7 +2,7 @@
 
 `source` is the whole way in. It uses `reader` (FFmpeg, over the bytes of `input`, and whether they
 are all there: `completeness`) or `raw`, then `samples` (formats and channels) and `resample`. The
-way out is `output`, with `wav`.
+way out is `output`, with `wav`. `tags` are for both.
 """
 
 from model_core.audio.output import (
@@ -19,7 +19,8 @@ from model_core.audio.output import (
 from model_core.audio.raw import RawFormat, parse_content_type
 from model_core.audio.reader import SourceInfo
 from model_core.audio.source import AudioSource, open_audio
-from model_core.audio.wav import LIMIT, WavWriter, pcm16, rescale_factor, wav_header, wav_size
+from model_core.audio.tags import Tags, clean_tags
+from model_core.audio.wav import LIMIT, pcm16, rescale_factor, wav_header, wav_size
 
 __all__ = [
     "FORMATS",
@@ -31,9 +32,10 @@ __all__ = [
     "Encoder",
     "RawFormat",
     "SourceInfo",
-    "WavWriter",
+    "Tags",
     "choose_channels",
     "choose_rate",
+    "clean_tags",
     "converted_length",
     "encoder",
     "open_audio",

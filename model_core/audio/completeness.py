@@ -106,12 +106,17 @@ class XingHeader:
     padding: range | None  # decoded samples that the encoder added at the end
 
 
+def id3_bytes(lead: bytes | bytearray) -> int:
+    """Bytes of the ID3v2 tag that an MP3 begins with; 0 without one (id3v2.4.0, section 3.1)."""
+    if lead[:3] != b"ID3" or len(lead) <= 10:
+        return 0
+    a, b, c, d = (byte & 0x7F for byte in lead[6:10])
+    return 10 + (a << 21 | b << 14 | c << 7 | d) + (10 if lead[5] & 0x10 else 0)
+
+
 def xing_header(lead: bytes) -> XingHeader | None:
     """The header of an MP3, with the values of the LAME tag after it; None without a header."""
-    start = 0
-    if lead[:3] == b"ID3" and len(lead) > 10:
-        a, b, c, d = (byte & 0x7F for byte in lead[6:10])
-        start = 10 + (a << 21 | b << 14 | c << 7 | d) + (10 if lead[5] & 0x10 else 0)
+    start = id3_bytes(lead)
     frame = lead[start : start + 256]
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
         return None

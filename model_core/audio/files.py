@@ -47,7 +47,8 @@ def write_whole(samples: Samples, path: Path, sample_rate: int, rescale: bool) -
             file.write(data)
     elif suffix in _FORMATS:
         coded, (channels, length) = BytesIO(), samples.shape
-        writer = FFmpegEncoder(FORMATS[_FORMATS[suffix]], sample_rate, channels, length, coded)
+        format = FORMATS[_FORMATS[suffix]]
+        writer = FFmpegEncoder(format, sample_rate, channels, length, file=coded)
         writer.push(samples, factor)
         writer.finish()
         path.write_bytes(coded.getbuffer())

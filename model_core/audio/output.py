@@ -15,9 +15,11 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
+from model_core.audio.completeness import id3_bytes
 from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.audio.resample import resampler
 from model_core.audio.samples import Samples, with_channels
+from model_core.audio.tags import Tags, metadata_of
 from model_core.audio.wav import pcm16, wav_header, wav_size
 from model_core.errors import InvalidAudioError
 
@@ -175,10 +177,11 @@ class FFmpegEncoder(Encoder):
         rate: int,
         channels: int,
         samples: int,
+        tags: Tags = (),
         file: BinaryIO | None = None,
     ) -> None:
-        """`file`: one that can seek, to write into; `push` then returns nothing. (FLAC gains a
-        checksum of its samples.)"""
+        """`tags` that are known (`audio.tags`) are written. `file`: one that can seek, to write
+        into; `push` then returns nothing. (FLAC gains a checksum of its samples.)"""
         super().__init__(format, rate, channels, samples)
         self._name = format.name
         self._rate, self._samples, self._done = rate, samples, 0
@@ -186,12 +189,14 @@ class FFmpegEncoder(Encoder):
         self._bit_rate = min(channels * _BIT_RATE, _most_bit_rate(rate))
         self._begun = file is not None or format.name == "opus"
         self._sink = _RewindingSink() if format.name == "mp3" else _Sink()
+        self._waiting = bytearray()  # for the frame that says an MP3's length
         # Without `bitexact`, Ogg gets a random serial number.
         options = {"fflags": "+bitexact", **_OPTIONS.get(format.name, {})}
         try:
             self._container = av.open(
                 file or self._sink, "w", format=format.container, options=options
             )
+            self._container.metadata.update(metadata_of(tags))
             stream = cast(AudioStream, self._container.add_stream(format.codec, rate=rate))
             stream.codec_context.layout = self._layout
             stream.codec_context.thread_count = 1
@@ -223,20 +228,24 @@ class FFmpegEncoder(Encoder):
         return self._taken()
 
     def _taken(self) -> bytes:
-        data = self._sink.take()
-        if data and not self._begun:
-            self._begun = True
+        self._waiting += self._sink.take()
+        if self._waiting and not self._begun:
             if self._name == "flac":
-                _say_length(data, self._samples)
-            else:
-                _say_mp3_length(data, self._samples, self._rate, self._bit_rate)
-        return bytes(data)
+                _say_length(self._waiting, self._samples)
+            elif not _say_mp3_length(self._waiting, self._samples, self._rate, self._bit_rate):
+                return b""  # only its tags are there yet
+            self._begun = True
+        data, self._waiting = bytes(self._waiting), bytearray()
+        return data
 
 
-def encoder(format: AudioFormat, rate: int, channels: int, samples: int) -> Encoder:
-    """The encoder of a file; see `Encoder`."""
-    made = FFmpegEncoder if format.codec else Encoder
-    return made(format, rate, channels, samples)
+def encoder(
+    format: AudioFormat, rate: int, channels: int, samples: int, tags: Tags = ()
+) -> Encoder:
+    """The encoder of a file; see `Encoder`. FLAC, Opus and MP3 can hold `tags`."""
+    if format.codec:
+        return FFmpegEncoder(format, rate, channels, samples, tags)
+    return Encoder(format, rate, channels, samples)
 
 
 class _Sink:
@@ -285,18 +294,22 @@ def _say_length(data: bytearray, samples: int) -> None:
 _MP3_DELAY = 576  # samples that LAME's output is late, less those of every decoder
 
 
-def _say_mp3_length(data: bytearray, samples: int, rate: int, bit_rate: int) -> None:
+def _say_mp3_length(data: bytearray, samples: int, rate: int, bit_rate: int) -> bool:
     """In the first frame of an MP3, the `Xing` tag with LAME's extension: how many frames there
-    are, and how many samples to drop at both ends. FFmpeg knows it only at the end."""
+    are, and how many samples to drop at both ends. FFmpeg knows it only at the end. False if that
+    frame, which follows the ID3 tags, is not there yet."""
+    place = data.find(b"Xing", id3_bytes(data))
+    if place < 0 or len(data) < place + 144:
+        return False
     frame = 1152 if rate >= 32_000 else 576
     ended = samples + _MP3_DELAY
     padding = frame - ended % frame
     if padding < 576:  # lame_encode_flush
         padding += frame
     frames = (ended + padding) // frame
-    place = data.index(b"Xing")
     data[place : place + 4] = b"Info"  # of a constant bit rate
     data[place + 8 : place + 12] = frames.to_bytes(4, "big")
     size = (frames + 1) * frame * bit_rate // rate // 8
     data[place + 12 : place + 16] = min(size, 0xFFFF_FFFF).to_bytes(4, "big")
     data[place + 141 : place + 144] = (_MP3_DELAY << 12 | padding).to_bytes(3, "big")
+    return True

@@ -18,6 +18,7 @@ from av.packet import Packet
 
 from model_core.audio.input import MediaInput
 from model_core.audio.samples import Samples, frame_samples
+from model_core.audio.tags import Tags, tags_of
 from model_core.errors import InvalidAudioError
 
 MIN_RATE = 4_000  # Hz
@@ -48,6 +49,7 @@ class SourceInfo:
     sample_rate: int  # Hz
     channels: int
     layout: str
+    tags: Tags = ()
 
 
 @cache
@@ -184,7 +186,8 @@ class MediaReader:
         if not 1 <= channels <= MAX_CHANNELS:
             raise InvalidAudioError(f"{channels} channels; 1…{MAX_CHANNELS} are supported")
         container, layout = self._container.format.name, context.layout.name
-        return SourceInfo(container, context.codec.name, rate, channels, layout)
+        tags = tags_of(self._container.metadata, self._stream.metadata)
+        return SourceInfo(container, context.codec.name, rate, channels, layout, tags)
 
     def _open_ended(self) -> bool:
         """Whether the container gives no sizes: a short last packet is then a regular end."""

@@ -26,10 +26,26 @@ class AudioSource(Iterator[Samples], AbstractContextManager["AudioSource"]):
     decoder (and a file that was opened for it).
     """
 
-    def __init__(self, info: SourceInfo, blocks: Generator[Samples], opened: ExitStack) -> None:
+    def __init__(
+        self,
+        info: SourceInfo,
+        decoded: _Decoded,
+        sample_rate: int,
+        channels: int,
+        max_seconds: float | None,
+        opened: ExitStack,
+    ) -> None:
         self.info = info
-        self._blocks = blocks
+        self.decoded_samples = 0
+        """Samples (of each channel) of the input at its own rate, so far."""
+        blocks = _converted(self._counted(decoded), info.sample_rate, sample_rate, channels)
+        self._blocks = _seconds(blocks, sample_rate, channels, max_seconds)
         self._opened = opened
+
+    def _counted(self, decoded: _Decoded) -> _Decoded:
+        for samples, layout in decoded:
+            self.decoded_samples += samples.shape[1]
+            yield samples, layout
 
     def __next__(self) -> Samples:
         return next(self._blocks)
@@ -73,10 +89,7 @@ def open_audio(
         else:
             info = SourceInfo("raw", f"pcm_s{raw.bits}be", raw.rate, raw.channels, "")
             decoded = ((block, None) for block in read_raw(file, raw))
-        blocks = _converted(decoded, info.sample_rate, sample_rate, channels)
-        return AudioSource(
-            info, _seconds(blocks, sample_rate, channels, max_seconds), stack.pop_all()
-        )
+        return AudioSource(info, decoded, sample_rate, channels, max_seconds, stack.pop_all())
 
 
 def _seconds(

@@ -1,12 +1,11 @@
-"""16-bit PCM WAV out, streamed: the header first, then the samples as they arrive.
+"""16-bit PCM WAV: its header and its samples.
 
 The `.ecdc` header gives the number of samples, so the WAV header is final. Above 4 GB the file is
 RF64 (EBU Tech 3306): the 32-bit sizes are all ones, the true ones are in `ds64`.
 """
 
 import struct
-from contextlib import AbstractContextManager
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,30 +59,3 @@ def pcm16(samples: npt.NDArray[Any], factor: float = 1.0) -> bytes:
         values = values * np.float32(factor)
     values = np.clip(values, np.float32(-LIMIT), np.float32(LIMIT)) * np.float32(32767)
     return np.rint(values).T.astype("<i2").tobytes()
-
-
-class WavWriter(AbstractContextManager["WavWriter"]):
-    """Writes a WAV of an announced number of samples to a binary file, block by block.
-
-    A context manager; leaving it without an error checks that the announced number of samples was
-    written (`InvalidAudioError`). The file stays open.
-    """
-
-    def __init__(self, file: BinaryIO, sample_rate: int, channels: int, num_samples: int) -> None:
-        self._file = file
-        self._channels = channels
-        self._missing = num_samples
-        file.write(wav_header(sample_rate, channels, num_samples))
-
-    def write(self, samples: npt.NDArray[Any], factor: float = 1.0) -> None:
-        """Appends `[C, n]` floats (see `pcm16`)."""
-        if samples.ndim != 2 or samples.shape[0] != self._channels:
-            raise InvalidAudioError(f"expected [{self._channels}, n], got {list(samples.shape)}")
-        self._missing -= samples.shape[1]
-        if self._missing < 0:
-            raise InvalidAudioError(f"{-self._missing} samples more than the WAV header announces")
-        self._file.write(pcm16(samples, factor))
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None and self._missing:
-            raise InvalidAudioError(f"{self._missing} samples fewer than the WAV header announces")

@@ -63,6 +63,7 @@ class Arguments(argparse.Namespace):
     lm: bool
     effort: int
     format: int
+    verify: bool
     force: bool
     rescale: bool
     info: bool
@@ -114,6 +115,8 @@ def parser() -> argparse.ArgumentParser:
         "the same on all machines"
     )
     add("--format", type=int, default=0, choices=(0, 1), metavar="N", help=format_help)
+    verify_help = "with --lm, decode what was coded again before it is written"
+    add("--verify", action="store_true", help=verify_help)
     add("-f", "--force", action="store_true", help="overwrite outputs that exist")
     suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
     add(

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,15 +42,15 @@ from ..codec import (
     salvage_payload,
 )
 from ..codec.stored import samples_between
-from ..codec.work import INLINE
 from ..cores import usable_cores
 from ..ecdc.header import version_of
+from ..ecdc.v1 import file_name
 from ..engine import EngineOptions
 from ..engine.choose import find_device
 from ..errors import BitstreamError
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
-from .plan import DECODED, WAV, CommandError, Conversion, Targets
+from .plan import DECODED, STDIO, WAV, CommandError, Conversion, Targets
 from .process import raise_if_ended, say, signals_held
 
 _MOST_LOST = 36_000
@@ -105,7 +104,7 @@ class Runner:
                 for samples in _blocks(audio):
                     payload.write(run_now(compressor.push(samples)))
                     bar.update(file.tell() - bar.n)
-                payload.write(run_now(compressor.finish()))
+                payload.write(run_now(_finished(compressor, audio)))
             stored = compressor.stored(payload)
             if recording is not None:
                 whole = 0, stored.samples
@@ -125,14 +124,19 @@ class Runner:
     ) -> Compressor | ChunkCompressor:
         given = self._arguments
         if given.format == 0:
-            return Compressor(codec, given.bandwidth, given.lm, effort=given.effort)
-        name = None if source == "-" else Path(source).name
-        recording = Recording(info.sample_rate, info.channels, name)
-        arguments = codec, given.bandwidth, given.lm, INLINE, given.effort
-        try:
-            return ChunkCompressor(*arguments, recording)
-        except BitstreamError:  # a name that no header can hold
-            return ChunkCompressor(*arguments, replace(recording, name=None))
+            return Compressor(
+                codec, given.bandwidth, given.lm, effort=given.effort, verify=given.verify
+            )
+        name = None if source == STDIO else file_name(Path(source).name)
+        recording = Recording(info.sample_rate, info.channels, name, info.tags)
+        return ChunkCompressor(
+            codec,
+            given.bandwidth,
+            given.lm,
+            effort=given.effort,
+            recording=recording,
+            verify=given.verify,
+        )
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To audio. Returns the bit rate in kbps."""
@@ -197,7 +201,7 @@ class Runner:
         rate = format.rate(rate)
         samples = converted_length(part[1] - part[0], config.sample_rate, rate)
         convert = Converter(config.sample_rate, config.channels, rate, channels)
-        file = encoder(format, rate, channels, samples)
+        file = encoder(format, rate, channels, samples, stored.tags)
 
         def write(samples: np.ndarray, factor: float = 1.0) -> None:
             with signals_held():
@@ -270,6 +274,13 @@ def _open_audio(file: BinaryIO, codec: Codec) -> AudioSource:
     """Any audio. Raises `InvalidAudioError`."""
     with signals_held():
         return open_audio(file, codec.config.sample_rate, codec.config.channels)
+
+
+async def _finished(compressor: Compressor | ChunkCompressor, audio: AudioSource) -> bytes:
+    """The last bytes, once all of `audio` was pushed."""
+    if isinstance(compressor, ChunkCompressor):
+        return await compressor.finish(audio.decoded_samples)
+    return await compressor.finish()
 
 
 def _blocks(audio: AudioSource) -> Iterator[np.ndarray]:

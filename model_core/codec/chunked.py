@@ -10,10 +10,11 @@ import numpy as np
 from ..ecdc.v1 import Header, Writer, default_chunk, pack_codes
 from ..engine import EncodedBlock
 from ..entropy import ARITHMETIC
-from .codec import Codec
+from .codec import Codec, LanguageModel
 from .compressing import Encoder
 from .corrections import InputWarning
 from .stored import Stored1, stored_chunks
+from .verification import encode_verified
 from .work import INLINE, Runner, Work
 
 _LM_CHUNK_SECONDS = 4
@@ -33,9 +34,12 @@ class Recording:
 class ChunkPacker:
     """Encoded blocks in, the bytes of a version 1 file out."""
 
-    def __init__(self, codec: Codec, header: Header, runner: Runner = INLINE):
-        """Raises `WeightsUnavailableError` for want of the language model that the header names."""
+    def __init__(self, codec: Codec, header: Header, runner: Runner = INLINE, verify: bool = False):
+        """With `verify`, what the language model coded is decoded again before it is returned, and
+        `push` and `finish` raise `VerificationError`. Raises `WeightsUnavailableError` for want of
+        the language model that the header names."""
         self._codec = codec
+        self._encode = encode_verified if verify else LanguageModel.encode_chunk
         self._lm = codec.lm_of(header.model) if header.lm else None
         self._runner = runner
         self._writer = Writer(header)
@@ -95,7 +99,7 @@ class ChunkPacker:
         config = self._codec.config
         if self._lm is None:
             return [pack_codes(codes, config.bits_per_codebook) for codes in chunks]
-        task, encode = self._codec.lm_encode_task, self._lm.encode_chunk
+        task, encode = self._codec.lm_encode_task, partial(self._encode, self._lm)
         works = [
             Work(task, partial(encode, codes), codes.shape[1] / config.frame_rate)
             for codes in chunks
@@ -115,15 +119,17 @@ class ChunkCompressor:
         effort: int = 0,
         recording: Recording = Recording(),
         chunk: int | None = None,
+        verify: bool = False,
     ):
-        """`effort`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
+        """`effort`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`. `verify`:
+        as of `ChunkPacker`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
         """
         books = codec.config.codebooks_for(bandwidth)
         self.header = new_header(codec, books, lm, recording, chunk)
-        self._packer = ChunkPacker(codec, self.header, runner)
+        self._packer = ChunkPacker(codec, self.header, runner, verify)
         self._encoder = Encoder(codec, books, runner, effort)
 
     @property

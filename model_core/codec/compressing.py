@@ -12,6 +12,7 @@ from ..errors import InvalidAudioError
 from .codec import Codec, LanguageModel
 from .corrections import CancellingSegments, InputWarning, OffsetFilter, OffsetMeter, least_scale
 from .stored import Stored0
+from .verification import verify_segment
 from .work import INLINE, Runner, Work
 
 if TYPE_CHECKING:
@@ -120,14 +121,26 @@ def _check(samples: np.ndarray, channels: int) -> None:
 class Packer:
     """Encoded blocks in, the payload of a version 0 file out; `runner` runs the language model."""
 
-    def __init__(self, codec: Codec, num_codebooks: int, lm: bool, runner: Runner = INLINE):
-        """Raises `WeightsUnavailableError` for want of a language model."""
+    def __init__(
+        self,
+        codec: Codec,
+        num_codebooks: int,
+        lm: bool,
+        runner: Runner = INLINE,
+        verify: bool = False,
+    ):
+        """With `verify`, what the language model coded of a segment, or of all that a causal model
+        encoded, is held back until it has been decoded again, and `push` and `finish` raise
+        `VerificationError`. Raises `WeightsUnavailableError` for want of a language model."""
         self._codec = codec
         self._num_codebooks = num_codebooks
         self._lm = codec.require_lm() if lm else None
         self._runner = runner
         self._packer = BitPacker(codec.config.bits_per_codebook)
         self._lm_encoder: LMEncoder | None = None
+        self._verify = verify
+        self._held = bytearray()  # with the codes that it stands for
+        self._held_codes: list[np.ndarray] = []
 
     def header(self, samples: int) -> Header:
         """Of a file of so many samples."""
@@ -142,7 +155,7 @@ class Packer:
                 parts.append(scale_to_bytes(block.scale))
             parts.append(await self._codes(block))
             if self._codec.config.segment is not None:
-                parts.append(self._end_segment())
+                parts.append(await self._end_segment())
         return b"".join(parts)
 
     async def _codes(self, block: EncodedBlock) -> bytes:
@@ -152,21 +165,29 @@ class Packer:
         item = partial(self._encode_with, self._lm, block.codes)
         coded: bytes
         (coded,) = await self._runner.run([Work(self._codec.lm_encode_task, item, cost)])
-        return coded
+        if not self._verify:
+            return coded
+        self._held += coded
+        self._held_codes.append(block.codes.astype(np.uint16))
+        return b""
 
     def _encode_with(self, lm: LanguageModel, codes: np.ndarray) -> bytes:
         self._lm_encoder = self._lm_encoder or lm.encoder(self._num_codebooks)
         return self._lm_encoder.encode(codes)
 
-    def _end_segment(self) -> bytes:
-        if self._lm_encoder is None:
+    async def _end_segment(self) -> bytes:
+        if self._lm is None or self._lm_encoder is None:
             return self._packer.flush()
-        coded, self._lm_encoder = self._lm_encoder.finish(), None
+        coded, self._lm_encoder = bytes(self._held) + self._lm_encoder.finish(), None
+        if self._verify:
+            await verify_segment(self._codec, self._lm, coded, self._held_codes, self._runner)
+            self._held.clear()
+            self._held_codes.clear()
         return coded
 
-    def finish(self) -> bytes:
+    async def finish(self) -> bytes:
         """End the payload; returns its last bytes."""
-        return self._end_segment() if self._codec.config.segment is None else b""
+        return await self._end_segment() if self._codec.config.segment is None else b""
 
 
 class Compressor:
@@ -179,11 +200,12 @@ class Compressor:
         lm: bool = False,
         runner: Runner = INLINE,
         effort: int = 0,
+        verify: bool = False,
     ):
-        """Raises `UnsupportedBandwidthError`, `WeightsUnavailableError` for want of an LM, and
-        `ValueError` for an effort that there is not (see `Encoder`)."""
+        """`verify`: as of `Packer`. Raises `UnsupportedBandwidthError`, `WeightsUnavailableError`
+        for want of an LM, and `ValueError` for an effort that there is not (see `Encoder`)."""
         books = codec.config.codebooks_for(bandwidth)
-        self._packer = Packer(codec, books, lm, runner)
+        self._packer = Packer(codec, books, lm, runner, verify)
         self._encoder = Encoder(codec, books, runner, effort)
 
     @property
@@ -202,7 +224,8 @@ class Compressor:
 
     async def finish(self) -> bytes:
         """End the stream; returns its last payload bytes."""
-        return await self._packer.push(await self._encoder.finish()) + self._packer.finish()
+        last = await self._packer.push(await self._encoder.finish())
+        return last + await self._packer.finish()
 
     def stored(self, payload: BinaryIO) -> Stored0:
         """The file, ended, whose payload was written to `payload`, alone there."""

@@ -11,6 +11,7 @@ from ..ecdc import Header, read_header, segments
 from ..ecdc.header import version_of
 from ..ecdc.v1 import ChunkFile
 from ..ecdc.v1 import Header as ChunkedHeader
+from ..ecdc.v1.metadata import Tags
 from ..engine import EncodedBlock
 from ..errors import TruncatedBitstreamError
 from .chunk_reader import ChunkReader
@@ -50,6 +51,11 @@ class Described:
     def original_channels(self) -> int | None:
         """Of the recording, if the file says so."""
         return self.header.channels if isinstance(self.header, ChunkedHeader) else None
+
+    @property
+    def tags(self) -> Tags:
+        """Of the recording, as the file says them: not trusted."""
+        return self.header.tags if isinstance(self.header, ChunkedHeader) else ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
+from ..ecdc.v1 import drop_codebooks
 from ..engine import EncodedBlock
 from ..errors import UnsupportedBandwidthError
 from .chunked import ChunkPacker, Recording, new_header
@@ -21,11 +22,13 @@ async def transcode(
     num_codebooks: int,
     lm: bool,
     runner: Runner = INLINE,
+    verify: bool = False,
 ) -> AsyncGenerator[bytes]:
     """The bytes of `stored` as a file of `version`, with its first `num_codebooks` codebooks, coded
     with the language model or not.
 
-    What only version 1 can say is kept from version 1 to version 1. Raises
+    What only version 1 can say is kept from version 1 to version 1. With `verify`, what the
+    language model coded is decoded again first, and `VerificationError` may be raised. Raises
     `UnsupportedBandwidthError` for more codebooks than there are, `WeightsUnavailableError` for
     want of a language model, `BitstreamError`.
     """
@@ -34,16 +37,21 @@ async def transcode(
             f"the file has {stored.num_codebooks} codebooks, not {num_codebooks}: "
             "only encoding the audio again would give more"
         )
-    blocks = _kept(stored.codes(codec, runner), num_codebooks)
-    if version == 1:
-        async for data in _chunked(codec, stored, blocks, num_codebooks, lm, runner):
+    if isinstance(stored, Stored1) and version == 1 and not stored.lm and not lm:
+        stored.payload.seek(0)
+        for data in drop_codebooks(stored.payload, num_codebooks):
             yield data
         return
-    packer = Packer(codec, num_codebooks, lm, runner)
+    blocks = _kept(stored.codes(codec, runner), num_codebooks)
+    if version == 1:
+        async for data in _chunked(codec, stored, blocks, num_codebooks, lm, runner, verify):
+            yield data
+        return
+    packer = Packer(codec, num_codebooks, lm, runner, verify)
     yield packer.header(stored.samples).to_bytes()
     async for block in blocks:
         yield await packer.push([block])
-    yield packer.finish()
+    yield await packer.finish()
 
 
 async def _chunked(
@@ -53,6 +61,7 @@ async def _chunked(
     num_codebooks: int,
     lm: bool,
     runner: Runner,
+    verify: bool,
 ) -> AsyncGenerator[bytes]:
     if isinstance(stored, Stored1):
         before = stored.header
@@ -62,7 +71,7 @@ async def _chunked(
         original = stored.file.original_samples
     else:
         header, original = new_header(codec, num_codebooks, lm), 0
-    packer = ChunkPacker(codec, header, runner)
+    packer = ChunkPacker(codec, header, runner, verify)
     waiting: list[EncodedBlock] = []  # the last block may be one that the end of the audio cuts
     async for block in blocks:
         if data := await packer.push(waiting):

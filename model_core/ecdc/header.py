@@ -63,6 +63,15 @@ def parse_model_name(text: str) -> ModelName:
     return ModelName(*match.groups())
 
 
+def check_lm_name(name: ModelName, lm: bool) -> None:
+    """A header names the language model that coded the file, and no other; published weights need
+    no id. Raises `BitstreamError` for a name that contradicts `lm`."""
+    if name.lm and not lm:
+        raise BitstreamError(f"the header names a language model, {name}, and says none was used")
+    if name.weights and lm and not name.lm:
+        raise BitstreamError(f"the header says that a language model was used; {name} names none")
+
+
 @dataclass(frozen=True)
 class Header:
     """The fields before the payload of an `.ecdc` file.
@@ -79,21 +88,22 @@ class Header:
 
     def __post_init__(self) -> None:
         try:
-            name = parse_model_name(self.model).name
+            parsed = parse_model_name(self.model)
         except UnknownModelError as error:
             raise BitstreamError(f"the header's model is wrong: {error}") from None
+        check_lm_name(parsed, self.lm)
         if not 1 <= self.audio_length <= MAX_AUDIO_LENGTH:
             raise BitstreamError(
                 f"the header's audio length is not in 1..{MAX_AUDIO_LENGTH} samples"
             )
         if not 1 <= self.num_codebooks <= MAX_CODEBOOKS:
             raise BitstreamError(f"the header's number of codebooks is not in 1..{MAX_CODEBOOKS}")
-        if name in CONFIGS:
-            config = CONFIGS[name]
+        if parsed.name in CONFIGS:
+            config = CONFIGS[parsed.name]
             counts = [config.codebooks_for(bandwidth) for bandwidth in config.target_bandwidths]
             if self.num_codebooks not in counts:
                 raise BitstreamError(
-                    f"{name} has no bandwidth with {self.num_codebooks} codebooks; "
+                    f"{parsed.name} has no bandwidth with {self.num_codebooks} codebooks; "
                     f"it has {', '.join(map(str, counts))}"
                 )
 

@@ -44,6 +44,7 @@ from .routes import (
     Salvage,
     SampleRate,
     Start,
+    Verify,
 )
 
 router = APIRouter(tags=["codec"])
@@ -56,7 +57,11 @@ router = APIRouter(tags=["codec"])
     body=routes.AUDIO,
     answer="The `.ecdc` file.",
     media_types=(routes.ECDC_TYPE,),
-    problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE),
+    problems=(
+        *routes.AUDIO_PROBLEMS,
+        ProblemCode.LM_UNAVAILABLE,
+        ProblemCode.VERIFICATION_FAILED,
+    ),
     headers=routes.COMPRESSED_HEADERS,
 )
 async def compress_file(
@@ -66,10 +71,11 @@ async def compress_file(
     lm: LanguageModel = False,
     format: Format = 0,
     effort: Effort = 0,
+    verify: Verify = False,
     live: Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    compressed = await compress(call, Coding(model, bandwidth, lm, format, effort), live)
+    compressed = await compress(call, Coding(model, bandwidth, lm, format, effort, verify), live)
     return _file(call, compressed)
 
 
@@ -121,19 +127,24 @@ async def decompress_file(
     body=routes.ECDC,
     answer="The other `.ecdc` file.",
     media_types=(routes.ECDC_TYPE,),
-    problems=(*routes.ECDC_PROBLEMS, ProblemCode.UNSUPPORTED_BANDWIDTH),
+    problems=(
+        *routes.ECDC_PROBLEMS,
+        ProblemCode.UNSUPPORTED_BANDWIDTH,
+        ProblemCode.VERIFICATION_FAILED,
+    ),
 )
 async def transcode_file(
     call: OpenCall,
     bandwidth: NewBandwidth = None,
     lm: NewLanguageModel = None,
     format: NewFormat = None,
+    verify: Verify = False,
 ) -> Response:
     """To a lower bandwidth, to another version of the format, with the language model or without:
     the codes stay as they are. Parameters that are not given keep what the file has."""
     compressed = await receive_ecdc(call, await call.upload())
     await call.admit()
-    return _file(call, await recode(call, compressed, bandwidth, lm, format))
+    return _file(call, await recode(call, compressed, bandwidth, lm, format, verify))
 
 
 @routes.file_route(

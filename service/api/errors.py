@@ -24,6 +24,9 @@ logger = structlog.get_logger(__name__)
 _EXPECTED = (Problem, codec_errors.EncodecError, SchedulerError)
 """Errors whose answers need no line in the log beside that of the request."""
 
+_FAULTS = (ProblemCode.VERIFICATION_FAILED,)
+"""Of this machine: these do need one."""
+
 # The first that fits decides, so subclasses come before their bases.
 _FROM_CODEC: tuple[tuple[type[codec_errors.EncodecError], ProblemCode], ...] = (
     (codec_errors.AudioTooLongError, ProblemCode.TOO_LONG),
@@ -33,6 +36,7 @@ _FROM_CODEC: tuple[tuple[type[codec_errors.EncodecError], ProblemCode], ...] = (
     (codec_errors.TruncatedBitstreamError, ProblemCode.TRUNCATED_ECDC),
     (codec_errors.BitstreamError, ProblemCode.BROKEN_ECDC),
     (codec_errors.WeightsUnavailableError, ProblemCode.WEIGHTS_UNAVAILABLE),
+    (codec_errors.VerificationError, ProblemCode.VERIFICATION_FAILED),
     (DecoderError, ProblemCode.UNAVAILABLE),
 )
 
@@ -107,7 +111,7 @@ class ErrorMiddleware:
                 logger.exception("unexpected error", path=shortened(scope["path"]), cut_off=started)
                 if started:
                     raise
-            elif started or not isinstance(error, _EXPECTED):
+            elif started or not isinstance(error, _EXPECTED) or problem.code in _FAULTS:
                 details = {"code": problem.code, "error": str(error), "cut_off": started}
                 logger.error("the request failed", **details)
         if not started:

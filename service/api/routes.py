@@ -64,6 +64,13 @@ Format = Annotated[
         le=1,
     ),
 ]
+Verify = Annotated[
+    bool,
+    Query(
+        description="With `lm=true`, decode what was coded again before the answer begins; "
+        "`verification_failed` where it is not the same."
+    ),
+]
 _MOST_SECONDS = 1e9
 Start = Annotated[float, Query(description="s; where the answer begins.", ge=0, le=_MOST_SECONDS)]
 End = Annotated[

@@ -17,13 +17,14 @@ from .protocol import (
     CANNOT_WORK,
     END,
     ERROR,
+    LENGTH,
     MAX_TEXT,
     NO_MEMORY,
     PREFIX,
-    RECORDED,
     SOURCE,
     TOO_LONG,
     DecodeRequest,
+    Source,
     receive_request,
 )
 from .sandbox import allow_cpu, allow_memory, confine, die_with, memory_is_short
@@ -93,12 +94,13 @@ def decode(
         with open_audio(
             file, request.sample_rate, request.channels, request.raw, request.max_seconds
         ) as blocks:
-            send(SOURCE, RECORDED.pack(blocks.info.sample_rate, blocks.info.channels))
+            info = blocks.info
+            send(SOURCE, Source(info.sample_rate, info.channels, info.tags).to_bytes())
             for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]
                 made(samples / request.sample_rate)
-        send(END)
+        send(END, LENGTH.pack(blocks.decoded_samples))
     except AudioTooLongError as error:
         fail(TOO_LONG, str(error))
     except InvalidAudioError as error:

@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from model_core.audio.samples import Samples
+from model_core.ecdc.header import MAX_AUDIO_LENGTH
 from model_core.errors import EncodecError, InvalidAudioError
 
 from ..cancellation import create_task_apart
@@ -23,14 +24,17 @@ from .protocol import (
     CANNOT_WORK,
     END,
     ERRORS,
+    LENGTH,
+    MAX_SOURCE,
     MAX_TEXT,
     MORE,
     PREFIX,
-    RECORDED,
     SOURCE,
     DecodeRequest,
     DecoderError,
     DecoderMemoryError,
+    Source,
+    parse_source,
 )
 
 logger = structlog.get_logger(__name__)
@@ -72,8 +76,10 @@ class Decoder:
         self._whole = False  # all of the upload is in the file
         self._done = False  # the child has said that this was the last block
         self._over = False  # no child reads the upload any more
-        self.recorded: tuple[int, int] | None = None
-        """Rate (Hz) and channels of what is decoded; known with the first block."""
+        self.source: Source | None = None
+        """What is decoded; known with the first block."""
+        self.source_samples = 0
+        """How many samples that has at its own rate; 0 until the end of the blocks."""
 
     async def __aenter__(self) -> Self:
         self._file = _UploadFile(self._spool_dir)
@@ -167,14 +173,21 @@ class Decoder:
         while True:
             kind, payload = await self._message()
             if kind == END:
+                if len(payload) != LENGTH.size:
+                    raise InvalidAudioError(_FAILED)
                 self._done = True
+                (samples,) = LENGTH.unpack(payload)
+                self.source_samples = samples if samples <= MAX_AUDIO_LENGTH else 0
                 return
             if kind in ERRORS:
                 raise ERRORS[kind](payload.decode(errors="replace"))
             if kind == SOURCE:
-                if told or len(payload) != RECORDED.size:
+                if told:
                     raise InvalidAudioError(_FAILED)
-                told, self.recorded = True, RECORDED.unpack(payload)
+                try:
+                    told, self.source = True, parse_source(payload)
+                except ValueError as error:
+                    raise InvalidAudioError(_FAILED) from error
                 continue
             flat = np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
             yield flat.reshape(self._request.channels, -1)
@@ -182,7 +195,7 @@ class Decoder:
     async def _message(self) -> tuple[bytes, bytes]:
         """The next message, held to what a child may send: the child is not trusted."""
         frame = 4 * self._request.channels  # bytes
-        longest = {AUDIO: frame * self._request.sample_rate, END: 0, SOURCE: RECORDED.size}
+        longest = {AUDIO: frame * self._request.sample_rate, END: LENGTH.size, SOURCE: MAX_SOURCE}
         longest |= dict.fromkeys(ERRORS, MAX_TEXT)
         self._receiving = True
         try:

@@ -14,9 +14,9 @@ many bytes. The server sends one:
 The upload is a file that may still grow: its size says how much is there. After the request, the
 server only says that there is more (`MORE`) or that this is all (`ALL`). The child answers:
 
-    S  once, before the blocks: the recording's rate in Hz and its channels, uint32 little-endian
+    S  once, before the blocks: JSON of `Source`
     A  one block, float32 little-endian `[channels, n]`
-    Z  the end: the audio was whole
+    Z  the end: the audio was whole; the recording's samples at its own rate, uint64 little-endian
     E  why it is not: text
     L  the same, where the audio is too long
     M  the same, where it may be the system that has too little memory, and not the audio's fault
@@ -27,7 +27,8 @@ import socket
 import struct
 from dataclasses import asdict, dataclass
 
-from model_core.audio import RawFormat
+from model_core.audio import RawFormat, Tags, clean_tags
+from model_core.audio.reader import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from model_core.errors import AudioTooLongError, EncodecError, InvalidAudioError
 
 READY, FORK = b"ready", b"fork"
@@ -36,7 +37,8 @@ REPORT = struct.Struct("<i")
 PREFIX = struct.Struct("<cI")
 REQUEST, SOURCE, AUDIO, END = b"J", b"S", b"A", b"Z"
 ERROR, TOO_LONG, NO_MEMORY = b"E", b"L", b"M"
-RECORDED = struct.Struct("<II")  # what `SOURCE` says
+MAX_SOURCE = 64 * 1024  # bytes of `SOURCE`
+LENGTH = struct.Struct("<Q")  # what `END` says
 MAX_TEXT = 1000  # bytes of an error
 MORE, ALL = b".", b"$"
 CANNOT_WORK = 1  # exit status of a child that could not read its upload, say, whatever is in it
@@ -63,6 +65,34 @@ class DecodeRequest:
     raw: RawFormat | None = None
     max_seconds: float | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a recording was before it was decoded, as far as it is known: its rate in Hz, channels
+    and tags."""
+
+    rate: int | None = None
+    channels: int | None = None
+    tags: Tags = ()
+
+    def to_bytes(self) -> bytes:
+        """As a child sends it."""
+        fields = [self.rate, self.channels, self.tags]
+        return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def parse_source(data: bytes) -> Source:
+    """What a child says, who is not trusted. Raises `ValueError` for what no child would say."""
+    try:
+        rate, channels, tags = json.loads(data)
+        pairs = [(str(key), str(value)) for key, value in tags]
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError("it describes no recording") from error
+    for number, least, most in ((rate, MIN_RATE, MAX_RATE), (channels, 1, MAX_CHANNELS)):
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError("it describes no recording")
+    return Source(rate, channels, clean_tags(pairs))
 
 
 def send_request(connection: socket.socket, request: DecodeRequest, upload: int) -> None:

@@ -49,6 +49,7 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_BANDWIDTH = ("unsupported_bandwidth", 422, "The model has no such bandwidth")
     BUSY = ("busy", 429, "The service is full")
     INTERNAL_ERROR = ("internal_error", 500, "The service failed")
+    VERIFICATION_FAILED = ("verification_failed", 500, "What was coded does not decode")
     STARTING = ("starting", 503, "The service is starting")
     UNAVAILABLE = ("unavailable", 503, "The service cannot work")
     SHUTTING_DOWN = ("shutting_down", 503, "The service is stopping")

@@ -18,7 +18,7 @@ from model_core.checkpoints.read import read_lm
 from model_core.codec import Codec
 from model_core.codec.work import CPU
 from model_core.config import CONFIGS, ModelConfig
-from model_core.ecdc import Header, parse_model_name
+from model_core.ecdc import Header
 from model_core.ecdc.v1 import Header as ChunkedHeader
 from model_core.engine import EngineOptions
 from model_core.engine.choose import find_device
@@ -133,12 +133,10 @@ class ModelPool:
     async def for_header(self, header: Header | ChunkedHeader) -> Codec:
         """The codec that decodes a file: exactly the weights its header names.
 
-        Raises `Problem` 400 where the name is no model's or contradicts the header, 409 where the
-        language model is not here, 503 while models are loaded, and `EncodecError` where the
-        weights are not available.
+        Raises `Problem` 400 where the name is no model's, 409 where the language model is not
+        here, 503 while models are loaded, and `EncodecError` where the weights are not available.
         """
         registry = self.require_ready()
-        _refuse_contradiction(header)
         for codec in self._warm.values():
             if _decodes(codec, header):
                 return codec
@@ -161,10 +159,9 @@ class ModelPool:
         raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
 
     async def available(self, header: Header | ChunkedHeader) -> bool:
-        """Whether `for_header` would find what the file needs. Raises `Problem` 400 where the
-        header contradicts itself, and 503 while models are loaded."""
+        """Whether `for_header` would find what the file needs. Raises `Problem` 503 while models
+        are loaded."""
         registry = self.require_ready()
-        _refuse_contradiction(header)
         known = [*self._warm.values(), *self._extra.values()]
         if any(_decodes(codec, header) for codec in known):
             return True
@@ -278,13 +275,6 @@ class ModelPool:
 
 def _key(found: WeightSet) -> Key:
     return found.header_name, found.lm_header_name
-
-
-def _refuse_contradiction(header: Header | ChunkedHeader) -> None:
-    """A language model is named where it is used, and nowhere else."""
-    if not header.lm and parse_model_name(header.model).lm is not None:
-        detail = f"the header names a language model, {header.model}, and says that it is not used"
-        raise Problem(ProblemCode.BROKEN_ECDC, detail)
 
 
 def _fits(found: WeightSet, header: Header | ChunkedHeader) -> bool:

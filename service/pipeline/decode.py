@@ -199,7 +199,8 @@ async def decode_to_file(
         if rescale:
             peaks = [np.abs(samples).max() async for samples in decode()]
             factor = rescale_factor(float(max(peaks, default=0.0)))
-        file = encoder(output.format, output.rate, output.channels, samples)
+        tags = compressed.stored.tags
+        file = encoder(output.format, output.rate, output.channels, samples, tags)
         blocks = decode()
         first = await anext(blocks, None)
 

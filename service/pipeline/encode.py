@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import structlog
@@ -19,11 +18,12 @@ from model_core.codec import (
     Salvaged,
     Stored,
 )
+from model_core.ecdc.v1 import file_name
 from model_core.errors import InvalidAudioError
 
 from ..cancellation import alongside
 from ..decoder.decoder import Decoder
-from ..decoder.protocol import DecodeRequest
+from ..decoder.protocol import DecodeRequest, Source
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
 from .upload import Upload
@@ -73,6 +73,8 @@ class Coding:
     version: int = 0
     """Of the file's format."""
     effort: int = 0
+    verify: bool = False
+    """Whether what the language model coded is decoded again."""
 
 
 _START = 1 << 16  # bytes of an upload with which work on it begins
@@ -92,27 +94,23 @@ async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed
         arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
         compressor: Compressor | ChunkCompressor
         if coding.version == 1:
-            rate, channels = decoder.recorded or (None, None)
-            recording = Recording(rate, channels, file_name(upload.filename))
-            compressor = ChunkCompressor(*arguments, recording)
+            source = decoder.source or Source()
+            name = file_name(upload.filename)
+            recording = Recording(source.rate, source.channels, name, source.tags)
+            compressor = ChunkCompressor(*arguments, recording, verify=coding.verify)
         else:
-            compressor = Compressor(*arguments)
+            compressor = Compressor(*arguments, coding.verify)
         if first is not None:
             payload.write(await compressor.push(first))
         async for samples in blocks:
             payload.write(await compressor.push(samples))
-        payload.write(await compressor.finish())
+        if isinstance(compressor, ChunkCompressor):
+            payload.write(await compressor.finish(decoder.source_samples))
+        else:
+            payload.write(await compressor.finish())
     log_warnings(compressor.warnings)
     stored = compressor.stored(payload)
     return Compressed(codec, stored, upload.filename, compressor.warnings)
-
-
-def file_name(name: str | None) -> str | None:
-    """What a version 1 file can say of the name that a client gives its file: no folders, no
-    control characters, at most 255 bytes."""
-    last = PurePosixPath((name or "").replace("\\", "/")).name
-    printable = "".join(c for c in last if c.isprintable())
-    return printable.encode()[:255].decode(errors="ignore") or None
 
 
 def log_warnings(warnings: Sequence[InputWarning]) -> None:

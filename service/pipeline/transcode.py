@@ -15,12 +15,13 @@ async def recode(
     bandwidth: float | None,
     lm: bool | None,
     version: int | None,
+    verify: bool = False,
 ) -> Compressed:
     """The file with another bandwidth, in kbps, with the language model or without, in another
-    version; None keeps what it has.
+    version; None keeps what it has. With `verify`, what the language model coded is decoded again.
 
-    Raises `Problem`, `UnsupportedBandwidthError`, `WeightsUnavailableError`, `BitstreamError` and
-    `ClientDisconnect`.
+    Raises `Problem`, `UnsupportedBandwidthError`, `WeightsUnavailableError`, `BitstreamError`,
+    `VerificationError` and `ClientDisconnect`.
     """
     stored = compressed.file
     lm = stored.lm if lm is None else lm
@@ -31,6 +32,6 @@ async def recode(
     file = call.spool()
     async with call.while_connected():
         wanted = stored.version if version is None else version
-        async for data in transcode(codec, stored, wanted, books, lm, call.runner):
+        async for data in transcode(codec, stored, wanted, books, lm, call.runner, verify):
             file.write(data)
     return replace(compressed, stored=open_stored(file))

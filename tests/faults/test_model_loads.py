@@ -17,7 +17,7 @@ def test_a_flag_that_does_not_fit_loads_nothing(start: Callable[..., Target]) ->
         flagged = ecdc(meta(good, lm=True), good[-100:])
         before = service.use().memory
         for _ in range(10):
-            refused(client.post("/decompress", content=flagged), 409, "lm_unavailable")
+            refused(client.post("/decompress", content=flagged), 400, "broken_ecdc")
     assert service.metric("encodec_model_loads_total") == 2  # the two that are warm
     assert service.use().memory - before < 30_000_000
 

@@ -161,7 +161,7 @@ def test_files_are_read_for_their_ids_once(
 
     first = compress(model, wav[:, :3_000], use_lm=True)
     monkeypatch.setattr(registry.Registry, "__init__", counting)
-    assert compress(model, wav[:, :3_000], use_lm=True) == first
+    assert compress(model, wav[:, :3_000], use_lm=True, verify=True) == first
     assert opened == []
 
 

@@ -11,6 +11,7 @@ from .forwards import Summary, read_chunks, read_whole_chunks, verify
 from .header import Header, default_chunk
 from .index import Index
 from .layout import Layout
+from .metadata import file_name
 from .parser import Parser
 from .peel import drop_codebooks
 from .salvage import Gap, Salvage
@@ -30,6 +31,7 @@ __all__ = [
     "continue_file",
     "default_chunk",
     "drop_codebooks",
+    "file_name",
     "keep_codebooks",
     "pack_codes",
     "read_chunks",

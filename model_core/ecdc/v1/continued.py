@@ -1,4 +1,5 @@
-"""A file that exists, continued: after a crash, or to append."""
+"""A file that exists, continued: after a crash, or to append. For programs that write files
+themselves; no command uses it."""
 
 from typing import BinaryIO
 

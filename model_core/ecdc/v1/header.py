@@ -11,7 +11,7 @@ from typing import Any
 
 from ...config import CONFIGS, ModelConfig
 from ...errors import BitstreamError, UnknownModelError
-from ..header import MAGIC, MAX_META_BYTES, parse_model_name, version_of
+from ..header import MAGIC, MAX_META_BYTES, check_lm_name, parse_model_name, version_of
 from .checksum import CRC_BYTES, check_crc, crc_of
 from .metadata import Tags, check_gain, check_name, check_source, check_tags
 from .varint import Buffer
@@ -63,6 +63,7 @@ class Header:
             )
         if type(self.lm) is not int or not 0 <= self.lm <= MAX_LM:
             raise BitstreamError(f"the header's lm is not in 0..{MAX_LM}")
+        check_lm_name(parse_model_name(self.model), self.lm > 0)
         most = MAX_CHUNK_FRAMES // config.frames(config.segment_length or 1)
         if type(self.chunk) is not int or not 1 <= self.chunk <= most:
             raise BitstreamError(f"the header's chunk is not in 1..{most}")

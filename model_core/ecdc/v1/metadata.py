@@ -1,5 +1,6 @@
 """What a header may say of the recording: its rate, channels, name, gain and tags."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from ...errors import BitstreamError
@@ -29,6 +30,15 @@ def check_name(name: Any) -> None:
         raise BitstreamError(f"the header's name is not of 1 to {MAX_NAME_BYTES} bytes")
     if name in (".", "..") or any(c in "/\\\x7f" or c < " " for c in name):
         raise BitstreamError("the header's name is not the name of a file")
+
+
+def file_name(given: str | None) -> str | None:
+    """What a header can say of the name that somebody gives a file: without folders and control
+    characters, cut to `MAX_NAME_BYTES`. None where nothing is left."""
+    last = PurePosixPath((given or "").replace("\\", "/")).name
+    printable = "".join(c for c in last if c.isprintable())
+    name = printable.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return None if name in ("", ".", "..") else name
 
 
 def check_gain(gain: Any) -> None:

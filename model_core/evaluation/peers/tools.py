@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from ...audio import WavWriter, open_audio
+from ...audio import open_audio, pcm16, wav_header
 from ...errors import InvalidAudioError
 from ..errors import PeerError
 
@@ -38,9 +38,7 @@ def run(arguments: Sequence[str], folder: Path) -> None:
 
 def write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """`[C, n]` as 16-bit WAV."""
-    channels, length = samples.shape
-    with path.open("wb") as file, WavWriter(file, sample_rate, channels, length) as wav:
-        wav.write(samples)
+    path.write_bytes(wav_header(sample_rate, *samples.shape) + pcm16(samples))
 
 
 def read_audio(source: Path | bytes, sample_rate: int, channels: int) -> np.ndarray:

@@ -188,3 +188,31 @@ def test_conversion_is_that_of_audio_that_comes_in(rate: int, source: int, chann
             convert = Converter(24_000, source, rate, channels)
             made = [*map(convert.push, cut(exact, block)), convert.finish()]
             assert np.array_equal(np.concatenate(made, axis=1), want)
+
+
+TAGS = (("TITLE", "Ünder “Xing”"), ("ARTIST", "A"), ("artist", "B"), ("TRACKNUMBER", "3/9"))
+
+
+@pytest.mark.parametrize("name", CODED)
+@pytest.mark.parametrize("length", LENGTHS[::3])
+def test_tags_come_back_and_change_no_sample(name: str, length: int) -> None:
+    samples = tone(length / 48_000, 48_000)
+    made = encoder(FORMATS[name], 48_000, 1, length, TAGS)
+    data = b"".join(map(made.push, cut(samples, 700))) + made.finish()
+    with open_audio(io.BytesIO(data), 48_000, 1) as source:
+        back = np.concatenate(list(source), axis=1)
+        assert source.decoded_samples == length
+    assert set(source.info.tags) == {
+        ("TITLE", "Ünder “Xing”"),
+        ("ARTIST", "A; B"),
+        ("TRACKNUMBER", "3/9"),
+    }
+    plain, _ = read_whole(io.BytesIO(written(name, samples, 48_000)))
+    assert np.array_equal(back, plain)
+
+
+def test_what_cannot_hold_tags_is_as_without_them() -> None:
+    samples = tone(0.1, 24_000)
+    for name in ("wav", "f32", "s16"):
+        made = encoder(FORMATS[name], 24_000, 1, samples.shape[1], TAGS)
+        assert made.push(samples) + made.finish() == written(name, samples, 24_000)

@@ -59,3 +59,13 @@ def test_metadata_that_is_no_utf8() -> None:
     title = b"TIT2" + (6).to_bytes(4, "big") + b"\0\0" + b"\x03\xff\xfe\xc3\x28x"
     tag = b"ID3\x03\0\0" + bytes([0, 0, 0, len(title)]) + title
     assert list(open_audio(io.BytesIO(tag + data), 24_000, 1))
+
+
+@pytest.mark.parametrize("container", ["wav", "flac", "mp3"])
+def test_it_counts_the_samples_of_the_recording_at_its_own_rate(container: str) -> None:
+    codec = {"wav": "pcm_s16le", "flac": "flac", "mp3": "libmp3lame"}[container]
+    data = encode(tone(1.3, 44_100, 2), 44_100, container, codec)
+    with open_audio(io.BytesIO(data), 24_000, 1) as source:
+        samples = sum(block.shape[1] for block in source)
+        assert source.decoded_samples == round(1.3 * 44_100)
+        assert samples == -(-source.decoded_samples * 24_000 // 44_100)

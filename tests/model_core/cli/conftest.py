@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.audio import WavWriter
+from model_core.audio import pcm16, wav_header
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.cli import main
 from model_core.config import CONFIGS, LMConfig
@@ -63,11 +63,7 @@ def write_wav(
     path: Path, seconds: float = 0.4, rate: int = 24_000, channels: int = 1, seed: int = 0
 ) -> Path:
     samples = signal(channels, int(seconds * rate), rate, seed).numpy()
-    with (
-        path.open("wb") as file,
-        WavWriter(file, rate, channels, samples.shape[1]) as writer,
-    ):
-        writer.write(samples)
+    path.write_bytes(wav_header(rate, *samples.shape) + pcm16(samples))
     return path
 
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from model_core.audio import open_audio
 from model_core.ecdc.v1 import Header
+from tests.media import tagged, tone
 from tests.model_core.ecdc.v1.files import MONO, STEREO, example
 
 from .conftest import Command, files_in, refused
@@ -72,3 +74,15 @@ def test_stdin_and_folders(encodec: Command, tmp_path: Path) -> None:
     outcome = encodec("--info", "-", stdin=file.data)
     assert (outcome.code, outcome.out.decode().splitlines()[0]) == (0, "-")
     refused(encodec("--info", tmp_path), "holds no .ecdc files")
+
+
+def test_tags_and_length_of_the_original_come_through(encodec: Command, tmp_path: Path) -> None:
+    song = tmp_path / "song.flac"
+    song.write_bytes(tagged("flac", "flac", tone(0.5, 44_100, 2), 44_100, {"title": "A song"}))
+    encodec("--format", "1", song, tmp_path / "song.ecdc")
+    out = encodec("--info", tmp_path / "song.ecdc").out.decode()
+    assert "original    44,100 Hz, stereo, 22,050 samples, song.flac\n" in out
+    assert "tag         TITLE=A song\n" in out
+    encodec(tmp_path / "song.ecdc", tmp_path / "back.mp3")
+    with open_audio(tmp_path / "back.mp3", 24_000, 1) as source:
+        assert source.info.tags == (("TITLE", "A song"),)

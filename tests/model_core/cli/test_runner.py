@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_core.audio import WavWriter, wav_header
+from model_core.audio import pcm16, wav_header
 from model_core.audio.files import read_whole
-from model_core.codec import Codec
+from model_core.codec import Codec, LanguageModel
+from model_core.codec.entropy import LMDecoder
 from model_core.ecdc import Header
 from model_core.engine.native import find_library
 from tests.peers import signal
@@ -149,11 +150,7 @@ def test_effort_changes_the_codes(encodec: Command, wav: Path, tmp_path: Path) -
 def test_a_line_tells_what_effort_1_would_avoid(encodec: Command, tmp_path: Path) -> None:
     audio = tmp_path / "offset.wav"
     samples = 0.2 * signal(1, 24_000, 24_000).numpy() + 0.1
-    with (
-        audio.open("wb") as file,
-        WavWriter(file, 24_000, 1, samples.shape[1]) as writer,
-    ):
-        writer.write(samples)
+    audio.write_bytes(wav_header(24_000, *samples.shape) + pcm16(samples))
     (line,) = encodec(audio).lines
     assert line.startswith(f"encodec: {audio}: a constant offset of 0.")
     assert line.endswith("; --effort 1 avoids it")
@@ -180,6 +177,21 @@ def test_hq(encodec: Command, wav: Path, tmp_path: Path, flag: str) -> None:
     assert encodec(tmp_path / "y.ecdc", tmp_path / "y.wav").code == 0
     samples, rate = samples_of(tmp_path / "y.wav")
     assert (samples.shape, rate) == ((19_200, 2), 48_000)
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+def test_verify_makes_no_file_of_what_does_not_decode(
+    encodec: Command, wav: Path, tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, verified, wrong = (tmp_path / f"{name}.ecdc" for name in ("plain", "good", "wrong"))
+    options = ["--format", version, "--lm"]
+    encodec(*options, wav, plain)
+    assert encodec(*options, "--verify", wav, verified).code == 0
+    assert verified.read_bytes() == plain.read_bytes()
+    monkeypatch.setattr(LanguageModel, "decode_chunks", lambda *_: [np.zeros((8, 30))])
+    monkeypatch.setattr(LMDecoder, "decode", lambda *_: np.zeros((8, 30)))
+    refused(encodec(*options, "--verify", wav, wrong), "does not decode to the same codes")
+    assert not wrong.exists()
 
 
 @pytest.mark.parametrize("flag", ["-l", "--lm"])
@@ -426,8 +438,9 @@ def test_language_model_that_is_not_here(encodec: Command, wav: Path, tmp_path: 
 def test_header_that_names_no_language_model(encodec: Command, wav: Path, tmp_path: Path) -> None:
     """Which one would have to be guessed, and a wrong guess is noise."""
     (weights,) = encodec.weights.glob("encodec_24khz-*")
-    header = Header(f"encodec_24khz:{weights.stem.rsplit('-', 1)[1]}", 320, 2, lm=True)
-    (tmp_path / "y.ecdc").write_bytes(header.to_bytes() + bytes(100))
+    header = Header(f"encodec_24khz:{weights.stem.rsplit('-', 1)[1]}", 320, 2, lm=False)
+    data = header.to_bytes().replace(b"false", b"true ")
+    (tmp_path / "y.ecdc").write_bytes(data + bytes(100))
     refused(encodec(tmp_path / "y.ecdc"), "language model")
 
 

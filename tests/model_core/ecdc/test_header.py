@@ -24,17 +24,17 @@ WRONG: dict[str, list[object]] = {
 }
 
 hex8 = st.text("0123456789abcdef", min_size=8, max_size=8)
+models = st.one_of(
+    st.tuples(st.sampled_from(["encodec_24khz", "encodec_48khz"]), st.booleans()),
+    st.tuples(hex8.map("encodec_24khz:{}".format), st.just(False)),
+    st.tuples(st.builds("encodec_48khz:{}+{}".format, hex8, hex8), st.just(True)),
+)
+"""Each with or without a language model, as the name says."""
 headers = st.builds(
-    Header,
-    model=st.one_of(
-        st.just("encodec_24khz"),
-        st.just("encodec_48khz"),
-        hex8.map("encodec_24khz:{}".format),
-        st.tuples(hex8, hex8).map(lambda pair: f"encodec_48khz:{pair[0]}+{pair[1]}"),
-    ),
-    audio_length=st.integers(1, 2**53 - 1),
-    num_codebooks=st.sampled_from([2, 4, 8, 16]),
-    lm=st.booleans(),
+    lambda model, samples, books: Header(model[0], samples, books, model[1]),
+    models,
+    st.integers(1, 2**53 - 1),
+    st.sampled_from([2, 4, 8, 16]),
 )
 
 
@@ -137,6 +137,14 @@ def test_a_missing_key_is_refused(key: str) -> None:
 def test_a_wrong_value_is_refused(key: str, value: object) -> None:
     with pytest.raises(BitstreamError):
         read(file_of(json.dumps(GOOD | {key: value}).encode()))
+
+
+@pytest.mark.parametrize(
+    ("model", "lm"), [("encodec_24khz:1a2b3c4d+5e6f7a8b", False), ("encodec_24khz:1a2b3c4d", True)]
+)
+def test_a_language_model_is_named_where_it_was_used_and_nowhere_else(model: str, lm: bool) -> None:
+    with pytest.raises(BitstreamError, match="language model"):
+        read(file_of(json.dumps(GOOD | {"m": model, "lm": lm}).encode()))
 
 
 def test_codebooks_are_those_of_the_model() -> None:

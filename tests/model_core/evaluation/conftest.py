@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.audio import WavWriter
+from model_core.audio import pcm16, wav_header
 from model_core.checkpoints.save import save_lm, save_weights
 from model_core.config import ENCODEC_24KHZ, LMConfig
 from model_core.ecdc import ModelName
@@ -41,8 +41,7 @@ def audio(seconds: float, seed: int = 0) -> np.ndarray:
 
 def write_wav(path: Path, samples: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file, WavWriter(file, RATE, 1, samples.shape[1]) as writer:
-        writer.write(samples)
+    path.write_bytes(wav_header(RATE, *samples.shape) + pcm16(samples))
     return path
 
 

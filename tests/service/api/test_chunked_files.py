@@ -1,10 +1,16 @@
 """Version 1 files over HTTP: made, cut, changed, looked at."""
 
+import io
+
 import httpx
 import numpy as np
 import pytest
 
-from tests.service.calls import compressed
+from model_core.audio import open_audio
+from model_core.codec import LanguageModel
+from model_core.codec.entropy import LMDecoder
+from tests.media import tagged, tone
+from tests.service.calls import compressed, refused
 from tests.service.sounds import wav
 
 MODELS = ["encodec_24khz", "encodec_48khz"]
@@ -121,3 +127,38 @@ def test_other_versions_are_refused(client: httpx.Client) -> None:
     for call in ("/decompress", "/inspect", "/transcode"):
         answer = client.post(call, content=b"ECDC\x02" + file[5:])
         assert (answer.status_code, answer.json()["code"]) == (400, "broken_ecdc")
+
+
+def test_a_file_says_what_it_was_made_from_and_gives_it_back(client: httpx.Client) -> None:
+    metadata = {"title": "A talk é", "track": "3", "location": "+52+13"}
+    body = tagged("flac", "flac", tone(1.2, 44_100, 2), 44_100, metadata)
+    files = {"file": ("C:\\talks\\a talk.flac", body)}
+    file = client.post("/compress", files=files, params={"format": "1"}).content
+    said = client.post("/inspect", content=file).json()
+    assert said["original"] == {
+        "sample_rate": 44_100,
+        "channels": 2,
+        "samples": 52_920,
+        "name": "a talk.flac",
+    }
+    assert said["tags"] == [["TITLE", "A talk é"], ["TRACKNUMBER", "3"]]
+    for name in ("flac", "opus", "mp3"):
+        audio = client.post("/decompress", content=file, params={"output": name}).content
+        with open_audio(io.BytesIO(audio), 24_000, 1) as source:
+            assert sorted(source.info.tags) == [("TITLE", "A talk é"), ("TRACKNUMBER", "3")]
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+def test_what_does_not_decode_again_is_never_answered(
+    client: httpx.Client, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = {"format": version, "lm": "true", "verify": "true"}
+    good = client.post("/compress", content=wav(1.2), params=query).content
+    assert good == compressed(client, wav(1.2), format=version, lm="true")
+    plain = compressed(client, wav(1.2), format=version)
+    assert client.post("/transcode", content=plain, params=query).content == good
+    monkeypatch.setattr(LanguageModel, "decode_chunks", lambda *_: [np.zeros((8, 90))])
+    monkeypatch.setattr(LMDecoder, "decode", lambda *_: np.zeros((8, 90)))
+    for call, body in (("/compress", wav(1.2)), ("/transcode", plain)):
+        refused(client.post(call, content=body, params=query), 500, "verification_failed")
+    assert compressed(client, wav(1.2), format=version, lm="true") == good

@@ -15,8 +15,8 @@ from model_core.audio import RawFormat, open_audio
 from model_core.errors import AudioTooLongError, InvalidAudioError
 from service.decoder.decoder import Decoder
 from service.decoder.pool import DecoderPool
-from service.decoder.protocol import DecodeRequest, DecoderError
-from tests.media import Floats, encode, float_wav, tone
+from service.decoder.protocol import DecodeRequest, DecoderError, Source
+from tests.media import Floats, encode, float_wav, tagged, tone
 from tests.service.decoder.processes import TIMEOUT, decoding, names
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(TIMEOUT)]
@@ -139,12 +139,14 @@ async def test_blocks_come_while_the_upload_arrives(
 
 
 async def test_a_decoder_says_what_the_recording_had(pool: DecoderPool) -> None:
-    data = encode(tone(1.2, 44_100, 2), 44_100, "flac", "flac")
+    data = tagged("flac", "flac", tone(1.2, 44_100, 2), 44_100, {"title": "é", "x": "y"})
     async with pool.open(DecodeRequest(24_000, 1)) as decoder:
         await feed(decoder, data)
         blocks = decoder.blocks()
         assert (await anext(blocks)).shape == (1, 24_000)
-        assert decoder.recorded == (44_100, 2)
+        assert decoder.source == Source(44_100, 2, (("TITLE", "é"),))
+        assert [block.shape async for block in blocks] == [(1, 4_800)]
+        assert decoder.source_samples == 52_920
 
 
 async def feed_without_end(decoder: Decoder, data: bytes) -> None:

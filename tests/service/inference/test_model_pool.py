@@ -83,12 +83,10 @@ async def test_every_missing_codec_is_refused_with_its_own_problem(weights: Path
         mono = await models.for_compression("encodec_24khz")
         elsewhere = Header("encodec_24khz:00000000", 24_000, 8, lm=False)
         published = Header("encodec_24khz", 24_000, 8, lm=False)
-        unnamed_lm = Header(mono.name, 24_000, 8, lm=True)
         other_lm = Header(f"{mono.name}+00000000", 24_000, 8, lm=True)
         cases += [
             (models.for_header(elsewhere), ProblemCode.WEIGHTS_UNAVAILABLE),
             (models.for_header(published), ProblemCode.WEIGHTS_UNAVAILABLE),
-            (models.for_header(unnamed_lm), ProblemCode.LM_UNAVAILABLE),
             (models.for_header(other_lm), ProblemCode.WEIGHTS_UNAVAILABLE),
             (models.for_header(Header("other", 9, 8, lm=False)), ProblemCode.BROKEN_ECDC),
         ]
@@ -96,7 +94,7 @@ async def test_every_missing_codec_is_refused_with_its_own_problem(weights: Path
             with pytest.raises((Problem, EncodecError)) as refused:
                 await asked
             assert to_problem(refused.value).code is code
-        for header in (elsewhere, published, unnamed_lm, other_lm):
+        for header in (elsewhere, published, other_lm):
             assert not await models.available(header)
 
 

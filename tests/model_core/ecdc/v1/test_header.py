@@ -36,15 +36,16 @@ WRONG: dict[str, list[object]] = {
 ids = st.text("0123456789abcdef", min_size=8, max_size=8)
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"))
 keys = st.text(st.characters(min_codepoint=32, max_codepoint=125, exclude_characters="="))
+models = st.one_of(
+    st.tuples(st.just("encodec_24khz"), st.integers(0, 255)),
+    st.tuples(ids.map("encodec_48khz:{}".format), st.just(0)),
+    st.tuples(st.builds("encodec_48khz:{}+{}".format, ids, ids), st.integers(1, 255)),
+)
+"""Each with the number of a language model's arithmetic that goes with the name."""
 headers = st.builds(
-    Header,
-    model=st.one_of(
-        st.just("encodec_24khz"),
-        ids.map("encodec_48khz:{}".format),
-        st.tuples(ids, ids).map(lambda pair: f"encodec_48khz:{pair[0]}+{pair[1]}"),
-    ),
+    lambda model, **fields: Header(model[0], lm=model[1], **fields),
+    model=models,
     num_codebooks=st.sampled_from([2, 4, 8, 16]),
-    lm=st.integers(0, 255),
     chunk=st.integers(1, 60),
     rate=st.none() | st.integers(1, 10_000_000),
     channels=st.none() | st.integers(1, 65_535),
@@ -97,6 +98,14 @@ def test_wrong_values_are_refused(key: str, value: object) -> None:
         field = {"m": "model", "nc": "num_codebooks"}.get(key, key)
         with pytest.raises(BitstreamError):
             dataclasses.replace(Header("encodec_24khz", 8, 0, 76), **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "lm"), [("encodec_24khz:1a2b3c4d+5e6f7a8b", 0), ("encodec_24khz:1a2b3c4d", 1)]
+)
+def test_a_language_model_is_named_where_it_was_used_and_nowhere_else(model: str, lm: int) -> None:
+    with pytest.raises(BitstreamError, match="language model"):
+        read(of(m=model, lm=lm))
 
 
 @pytest.mark.parametrize("key", GOOD)
