@@ -93,14 +93,14 @@ class ChunkPacker:
 
     async def _code(self, chunks: Sequence[np.ndarray]) -> list[bytes]:
         config = self._codec.config
-        if self._lm is None:
+        if self._lm is None or not chunks:
             return [pack_codes(codes, config.bits_per_codebook) for codes in chunks]
-        task, encode = self._codec.lm_encode_task, self._lm.encode_chunk
-        works = [
-            Work(task, partial(encode, codes), codes.shape[1] / config.frame_rate)
-            for codes in chunks
-        ]
-        return await self._runner.run(works)
+        cost = sum(codes.shape[1] for codes in chunks) / config.frame_rate
+        item = partial(self._lm.encode_chunks, chunks)
+        coded: list[list[bytes]] = await self._runner.run(
+            [Work(self._codec.lm_encode_task, item, cost)]
+        )
+        return coded[0]
 
 
 class ChunkCompressor:

@@ -154,7 +154,7 @@ class Packer:
         (coded,) = await self._runner.run([Work(self._codec.lm_encode_task, item, cost)])
         return coded
 
-    def _encode_with(self, lm: LanguageModel, codes: np.ndarray) -> bytes:
+    def _encode_with(self, lm: LanguageModel, codes: np.ndarray, threads: int) -> bytes:
         self._lm_encoder = self._lm_encoder or lm.encoder(self._num_codebooks)
         return self._lm_encoder.encode(codes)
 
