@@ -63,6 +63,18 @@ def ours(model: EncodecModel, backend: str | None) -> Iterator[Server]:
 
 
 @contextmanager
+def of_folder(folder: Path, model: str, header_model: str, threads: int) -> Iterator[Server]:
+    """This project's service with the weights in `folder`. Raises `ServerError`."""
+    command = ["-m", "service", "--port", "0", "--device", "cpu", "--threads", str(threads)]
+    command += ["--weights", str(folder), "--models", model]
+    with (
+        tempfile.TemporaryDirectory() as other,
+        _running(OURS, command, Path(other) / "log", model, header_model) as server,
+    ):
+        yield server
+
+
+@contextmanager
 def bundled(models: Sequence[str]) -> Iterator[Server]:
     """This project's service with the bundled weights. Raises `ServerError`."""
     command = ["-m", "service", "--port", "0", "--device", "cpu"]

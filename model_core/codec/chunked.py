@@ -39,7 +39,7 @@ class ChunkPacker:
         `push` and `finish` raise `VerificationError`. Raises `WeightsUnavailableError` for want of
         the language model that the header names."""
         self._codec = codec
-        self._encode = encode_verified if verify else LanguageModel.encode_chunk
+        self._encode = encode_verified if verify else LanguageModel.encode_chunks
         self._lm = codec.lm_of(header.model) if header.lm else None
         self._runner = runner
         self._writer = Writer(header)
@@ -97,14 +97,14 @@ class ChunkPacker:
 
     async def _code(self, chunks: Sequence[np.ndarray]) -> list[bytes]:
         config = self._codec.config
-        if self._lm is None:
+        if self._lm is None or not chunks:
             return [pack_codes(codes, config.bits_per_codebook) for codes in chunks]
-        task, encode = self._codec.lm_encode_task, partial(self._encode, self._lm)
-        works = [
-            Work(task, partial(encode, codes), codes.shape[1] / config.frame_rate)
-            for codes in chunks
-        ]
-        return await self._runner.run(works)
+        cost = sum(codes.shape[1] for codes in chunks) / config.frame_rate
+        item = partial(self._encode, self._lm, chunks)
+        coded: list[list[bytes]] = await self._runner.run(
+            [Work(self._codec.lm_encode_task, item, cost)]
+        )
+        return coded[0]
 
 
 class ChunkCompressor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
@@ -45,15 +46,15 @@ class LanguageModel:
                 self._exact = self._make_exact()
             return self._exact
 
-    def encode_chunk(self, codes: np.ndarray) -> bytes:
-        """A chunk of codes `[K, T]` of a version 1 file."""
-        return self.exact().encode([codes])[0]
+    def encode_chunks(self, chunks: Sequence[np.ndarray], threads: int = 1) -> list[bytes]:
+        """Chunks of codes `[K, T]` of a version 1 file."""
+        return self.exact().encode(chunks, threads)
 
     def decode_chunks(
-        self, num_codebooks: int, chunks: Sequence[tuple[bytes, int]]
+        self, num_codebooks: int, chunks: Sequence[tuple[bytes, int]], threads: int = 1
     ) -> list[np.ndarray]:
         """The codes of chunks, each given as bytes and frames. Raises `BitstreamError`."""
-        decoded = self.exact().decode(chunks, num_codebooks)
+        decoded = self.exact().decode(chunks, num_codebooks, threads)
         codes = [some for some in decoded if some is not None]
         if len(codes) < len(chunks):
             raise BitstreamError("a chunk holds no codes of this language model")
@@ -102,8 +103,9 @@ class Codec:
         self.lm = lm
         self.encode_task = Task("encode", self.name, engine.max_batch, engine.encode, device)
         self.decode_task = Task("decode", self.name, engine.max_batch, engine.decode, device)
-        self.lm_encode_task = Task("lm_encode", self.name, 1, _call_each)
-        self.lm_decode_task = Task("lm_decode", self.name, 1, _call_each)
+        call_each = partial(_call_each, options.threads)
+        self.lm_encode_task = Task("lm_encode", self.name, 1, call_each)
+        self.lm_decode_task = Task("lm_decode", self.name, 1, call_each)
 
     @classmethod
     def load(
@@ -202,6 +204,7 @@ def _exact_lm(weights: LMSet) -> ExactLM:
     return ExactLM.from_state(read_lm(weights), weights.config)
 
 
-def _call_each(items: list[Callable[[], Any]], threads: int | None) -> list[Any]:
-    """A language model's share: it codes one stream at a time, on one thread."""
-    return [item() for item in items]
+def _call_each(most: int, items: list[Callable[[int], Any]], threads: int | None) -> list[Any]:
+    """A language model's share, stream by stream. An item is called with the number of threads it
+    may use: version 0 uses one of them."""
+    return [item(threads or most) for item in items]

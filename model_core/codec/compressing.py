@@ -171,7 +171,7 @@ class Packer:
         self._held_codes.append(block.codes.astype(np.uint16))
         return b""
 
-    def _encode_with(self, lm: LanguageModel, codes: np.ndarray) -> bytes:
+    def _encode_with(self, lm: LanguageModel, codes: np.ndarray, threads: int) -> bytes:
         self._lm_encoder = self._lm_encoder or lm.encoder(self._num_codebooks)
         return self._lm_encoder.encode(codes)
 

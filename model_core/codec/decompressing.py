@@ -50,7 +50,7 @@ class PayloadReader:
         (codes,) = await self._runner.run([Work(self._codec.lm_decode_task, item, cost)])
         return codes
 
-    def _decode_with(self, lm: LanguageModel, frames: int) -> np.ndarray:
+    def _decode_with(self, lm: LanguageModel, frames: int, threads: int) -> np.ndarray:
         if self._lm_decoder is None:
             self._lm_decoder = lm.decoder(self._header.num_codebooks, self._payload)
         return self._lm_decoder.decode(frames)

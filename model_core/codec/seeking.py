@@ -116,14 +116,19 @@ class ChunkDecompressor:
         index = max(0, start // stride - 1)  # which segment; the one before `start` reaches into it
         first = config.frames(min(config.segment_length or total, total)) * config.hop_length
         overlap = OverlapAdd(stride, first)
-        for number in range(index // chunk, len(self._file)):
-            blocks = await self._reader.segments(index)
-            works = [self._work(DecodeItem(block, last=True)) for block in blocks]
+        number, at_once = index // chunk, 1
+        while number < len(self._file):
+            works: list[Work] = []
+            while number < len(self._file) and len(works) < at_once:
+                for block in await self._reader.segments(index + len(works)):
+                    works.append(self._work(DecodeItem(block, last=True)))
+                number += 1
+            at_once = min(2 * at_once, self._codec.engine.max_batch)
             decoded = await self._runner.run(works)
             for left, samples in zip(range(len(decoded) - 1, -1, -1), decoded, strict=True):
                 place = index * stride
                 index += 1
-                joined = overlap.push(samples, last=not left and number == len(self._file) - 1)
+                joined = overlap.push(samples, last=not left and number == len(self._file))
                 yield place, joined[:, : total - place]
 
     def _work(self, item: DecodeItem) -> Work:

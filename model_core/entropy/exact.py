@@ -56,7 +56,8 @@ class ExactLM:
         bytes are no codes. Raises `ValueError` for an impossible number of codebooks or frames."""
         for _, frames in chunks:
             self._check(frames, books)
-        return self._coder.decode(chunks, books, TOGETHER, threads) if chunks else []
+        together = min(TOGETHER, -(-len(chunks) // threads))
+        return self._coder.decode(chunks, books, together, threads) if chunks else []
 
     def _check(self, frames: int, books: int) -> None:
         if not 1 <= frames <= MOST_FRAMES:

@@ -7,14 +7,15 @@ import torch
 from model_core.codec import Codec
 from model_core.codec.codec_cache import codec_of
 from model_core.config import CONFIGS
+from model_core.engine import EngineOptions
 from model_core.model import EncodecModel
 from model_core.nn.lm import LMModel
 from tests.service.narrow import narrow_lm, narrow_model
 
 
-def narrow_codec(name: str) -> Codec:
+def narrow_codec(name: str, threads: int = 1) -> Codec:
     """A new codec of the model of that name."""
-    return codec_of(*_models(name))
+    return codec_of(*_models(name), options=EngineOptions(threads=threads))
 
 
 @lru_cache

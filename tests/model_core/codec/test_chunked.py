@@ -68,6 +68,26 @@ def test_a_short_file_holds_the_audio_of_version_0(name: str, lm: bool) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_threads_share_the_chunks_of_a_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, alone = narrow_codec(name, threads=2), narrow_codec(name)
+    x = sound(alone, 9.3)
+    data = version1(alone, x, lm=True)
+    assert version1(codec, x, lm=True) == data
+    exact = codec.require_lm().exact()
+    decode, used = exact.decode, []
+
+    def decode_and_tell(
+        chunks: list[tuple[bytes, int]], books: int, threads: int
+    ) -> list[np.ndarray | None]:
+        used.append((len(chunks), threads))
+        return decode(chunks, books, threads)
+
+    monkeypatch.setattr(exact, "decode", decode_and_tell)
+    assert np.array_equal(decoded(codec, data), decoded(alone, data))
+    assert used[0] == (min(8, len(ChunkFile(io.BytesIO(data)))), 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lm", [False, True])
 def test_every_length_comes_back(name: str, lm: bool) -> None:
     codec = narrow_codec(name)
