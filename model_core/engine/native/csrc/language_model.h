@@ -16,7 +16,7 @@ constexpr int GAIN_BITS = 36;
 constexpr int GELU_BITS = 10;
 constexpr int32_t RESIDUAL_LIMIT = (1 << 18) - 1;
 constexpr int32_t EXPONENT_LIMIT = 1 << 28;
-constexpr int32_t DEPTH_LIMIT = (1 << 15) - 1;  // 128 times 127 of them fit 32 bits
+constexpr int32_t DEPTH_LIMIT = (1 << 15) - 1;  // 256 times 127 of them fit 32 bits
 
 static inline int64_t round_shift(int64_t x, int bits) {
     return (x + (int64_t{1} << bits >> 1)) >> bits;
