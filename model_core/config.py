@@ -125,6 +125,7 @@ def config_of(name: str) -> ModelConfig:
 
 
 LM_CONTEXT = 3.5  # s that a language model looks back
+DEPTH_WIDTH = 256  # of the hidden layer of a depth head
 
 
 @dataclass(frozen=True)

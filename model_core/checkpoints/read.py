@@ -8,7 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import CONFIGS, LMConfig, ModelConfig, check_config, check_lm_config
+from ..config import (
+    CONFIGS,
+    DEPTH_WIDTH,
+    LMConfig,
+    ModelConfig,
+    check_config,
+    check_lm_config,
+)
 from ..engine import NetworkWeights, StateDict
 from ..engine.plan import state_shapes
 from ..errors import WeightsError, WeightsUnavailableError
@@ -176,8 +183,8 @@ def require_shapes(
 
 
 def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a language model, by its name in the reference; `depth_emb`,
-    which is ours, only with a depth head."""
+    """The shape of every tensor of a language model, by its name in the reference; `depth_in`,
+    `depth_emb` and `depth_out`, which are ours, only with a depth head."""
     dim, bins = config.dim, config.bins
     layer = {
         "self_attn.in_proj_weight": (3 * dim, dim),
@@ -204,6 +211,8 @@ def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
     for number in range(config.num_codebooks):
         shapes |= {name.format(number): shape for name, shape in codebook.items()}
     if config.depth:
+        shapes |= {"depth_in.weight": (DEPTH_WIDTH, dim), "depth_in.bias": (DEPTH_WIDTH,)}
+        shapes |= {"depth_out.weight": (dim, DEPTH_WIDTH), "depth_out.bias": (dim,)}
         for number in range(config.num_codebooks - 1):
-            shapes[f"depth_emb.{number}.weight"] = (bins, dim)
+            shapes[f"depth_emb.{number}.weight"] = (bins, DEPTH_WIDTH)
     return shapes

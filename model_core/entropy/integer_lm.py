@@ -61,6 +61,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class DepthHead:
+    """What codebooks say of the later ones in their frame."""
+
+    hidden: Product
+    """From the last activations to the hidden sums."""
+    embedding: np.ndarray
+    """int32 `[K - 1, card, DEPTH_WIDTH]`: what each code adds to them."""
+    back: Product
+    """From those, after ReLU, to what is added to the residual sums."""
+    epsilon: int
+    """Of the normalisation of those."""
+
+
+@dataclass(frozen=True)
 class IntegerLM:
     """The whole model."""
 
@@ -73,8 +87,7 @@ class IntegerLM:
     input_shift: int
     """From there to the activations that the first layer's products take."""
     layers: tuple[Layer, ...]
-    depth_embedding: np.ndarray | None
-    """int32 `[K - 1, card, dim]`; None for a model that predicts all codebooks at once."""
-    depth_epsilon: int
+    depth: DepthHead | None
+    """None for a model that predicts all codebooks at once."""
     heads: tuple[Product, ...]
     """To logits in 1/1024 octaves."""

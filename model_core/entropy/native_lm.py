@@ -114,7 +114,7 @@ def _declare(functions: ctypes.CDLL) -> None:
 def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All numbers, int64; all weights, int8; all tables, int32: in the order in which `csrc` takes
     them."""
-    config, depth = lm.config, lm.depth_embedding
+    config, depth = lm.config, lm.depth
     numbers: list[np.ndarray | int] = [
         config.dim, config.num_codebooks, config.bins, config.past_context, MOST_FRAMES,
         config.num_layers, depth is not None, activation_limit(config.dim),
@@ -132,7 +132,6 @@ def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         weights.append(product.weights.ravel())
 
     norm(lm.norm_in)
-    numbers.append(lm.depth_epsilon)
     for layer in lm.layers:
         product(layer.query)
         product(layer.key)
@@ -145,11 +144,15 @@ def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         numbers.append(layer.hidden_bits)
         product(layer.back)
         norm(layer.norm2)
+    if depth is not None:
+        product(depth.hidden)
+        numbers.append(depth.epsilon)
+        product(depth.back)
     for head in lm.heads:
         product(head)
     tables = [lm.embedding.ravel()]
     tables.append(positions(config.dim, MOST_FRAMES, lm.position_bits).ravel())
     if depth is not None:
-        tables.append(depth.ravel())
+        tables.append(depth.embedding.ravel())
     flat = np.concatenate([np.atleast_1d(np.asarray(x, np.int64)) for x in numbers])
     return flat, np.concatenate(weights), np.concatenate(tables).astype(np.int32)

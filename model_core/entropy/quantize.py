@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import LMConfig
+from ..config import DEPTH_WIDTH, LMConfig
 from ..engine import StateDict
 from ..errors import WeightsError
 from .fixed import (
@@ -23,7 +23,7 @@ from .fixed import (
     activation_limit,
     score_limit,
 )
-from .integer_lm import HEADS, IntegerLM, Layer, Norm, Product
+from .integer_lm import HEADS, DepthHead, IntegerLM, Layer, Norm, Product
 
 _EPSILON = 1e-5  # of the norms
 _LOG2_E = 1.4426950408889634
@@ -75,14 +75,13 @@ class _Quantizer:
         norm_in = self._norm("transformer.norm_in", embedding_bits, position_bits)
         entering = self._input("transformer.norm_in", bits, folded=False)
         names = [f"transformer.layers.{index}" for index in range(config.num_layers)]
-        sum_bits = [position_bits, *(self._sum_bits(f"{name}.norm2") for name in names[:-1])]
-        sum_bits.append(self._depth_bits(f"{names[-1]}.norm2"))
+        sum_bits = [position_bits, *(self._sum_bits(f"{name}.norm2") for name in names)]
         layers = []
         for name, before, after in zip(names, sum_bits, sum_bits[1:], strict=False):
             layers.append(self._layer(name, entering, before, after))
             entering = self._input(f"{name}.norm2", NORMAL_BITS, folded=True)
-        tables = self._depth_tables()
-        if tables:  # the heads take a sum that is normalised once more, without gain and bias
+        depth = self._depth(entering, sum_bits[-1]) if config.depth else None
+        if depth:  # the heads take a sum that is normalised once more, without gain and bias
             entering = _plain(NORMAL_BITS, self._dim)
         heads = tuple(
             self._product(f"linears.{k}", entering, OCTAVE * _LOG2_E, EXPONENT_LIMIT) for k in books
@@ -94,8 +93,7 @@ class _Quantizer:
             position_bits,
             position_bits - bits,
             tuple(layers),
-            _rounded(np.stack(tables), sum_bits[-1]).astype(np.int32) if tables else None,
-            _epsilon(self._dim, sum_bits[-1]),
+            depth,
             heads,
         )
 
@@ -138,6 +136,22 @@ class _Quantizer:
             self._norm(f"{name}.norm2", middle_bits, after),
         )
 
+    def _depth(self, entering: _Input, sum_bits: int) -> DepthHead:
+        """`sum_bits`: fractional bits of the last residual sums."""
+        books = self._config.num_codebooks
+        embedding = np.stack([self._tensors[f"depth_emb.{k}.weight"] for k in range(books - 1)])
+        limit = activation_limit(DEPTH_WIDTH)
+        greatest = sum(float(np.abs(table).max()) for table in embedding)
+        if greatest > limit:
+            raise WeightsError(f"the depth head has embeddings of impossible size: {greatest:g}")
+        bits = _bits_for(limit, greatest + _row_bound(*self._linear("depth_in"), entering))
+        return DepthHead(
+            self._product("depth_in", entering, 2.0**bits, limit),
+            _rounded(embedding, bits).astype(np.int32),
+            self._product("depth_out", _plain(bits, DEPTH_WIDTH), 2.0**sum_bits, RESIDUAL_LIMIT),
+            _epsilon(self._dim, sum_bits),
+        )
+
     def _linear(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         return self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
 
@@ -156,15 +170,6 @@ class _Quantizer:
     def _sum_bits(self, norm: str, positions: float = 0.0) -> int:
         """Fractional bits of the sums that a norm's result goes into."""
         return _bits_for(RESIDUAL_LIMIT, _HEADROOM * (self._bound(norm) + positions))
-
-    def _depth_bits(self, norm: str) -> int:
-        """Likewise of the sums with the embeddings of a depth head, which always fit."""
-        greatest = sum(np.abs(table).max() for table in self._depth_tables())
-        return _bits_for(RESIDUAL_LIMIT, self._bound(norm) + greatest)
-
-    def _depth_tables(self) -> list[np.ndarray]:
-        names = (f"depth_emb.{k}.weight" for k in range(self._config.num_codebooks - 1))
-        return [self._tensors[name] for name in names if name in self._tensors]
 
     def _norm(self, name: str, bits: int, to_bits: int) -> Norm:
         """`bits` and `to_bits`: fractional bits of the sums that it takes, and goes into."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..config import DEPTH_WIDTH
 from .fixed import (
     EXPONENT_LIMIT,
     GAIN_BITS,
@@ -52,7 +53,6 @@ class TorchLM:
         self._powers = self._tensor(powers())
         self._gelu = self._tensor(gelu_table())
         self._embedding = self._tensor(lm.embedding)
-        self._depth = None if lm.depth_embedding is None else self._tensor(lm.depth_embedding)
 
     def trunk(self, inputs: Tensor, past: Past) -> tuple[Tensor, Tensor]:
         """The transformer over the next frames: `inputs` int64 `[B, K, T]`, the codes of the frames
@@ -79,9 +79,13 @@ class TorchLM:
         `h` and `x` are `[..., dim]` of `trunk`, `earlier` `[k, ...]` are the codes of the codebooks
         before it in the same frame, which a model with a depth head needs.
         """
-        if self._depth is not None:
-            total = x + sum(self._depth[j][earlier[j]] for j in range(k))
-            h = normal(normalize(total, self._lm.depth_epsilon))
+        depth = self._lm.depth
+        if depth is not None:
+            table = self._tensor(depth.embedding)
+            hidden = self._product(h, depth.hidden) + sum(table[j][earlier[j]] for j in range(k))
+            seen = hidden.clamp(0, activation_limit(DEPTH_WIDTH))
+            y = (x + self._product(seen, depth.back)).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
+            h = normal(normalize(y, depth.epsilon))
         logits = self._product(h, self._lm.heads[k])
         return self._exponentials(logits)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import LMConfig
+from ..config import DEPTH_WIDTH, LMConfig
 
 
 def sin_embedding(positions: Tensor, dim: int, max_period: float) -> Tensor:
@@ -87,9 +87,11 @@ class LMModel(nn.Module):
     depth head, an addition of this project, codebook k also sees the codes of codebooks 0 to k − 1
     of the same frame. With x the transformer's output for the frame:
 
-        h_k = LayerNorm(x + sum over j < k of depth_emb[j](code_j)),    logits_k = linears[k](h_k)
+        u_k = depth_in(x) + sum over j < k of depth_emb[j](code_j)
+        h_k = LayerNorm(x + depth_out(ReLU(u_k))),    logits_k = linears[k](h_k)
 
-    The LayerNorm has no weights, so that each linear layer's input is bounded by sqrt(dim).
+    The u are `DEPTH_WIDTH` wide. The LayerNorm has no weights, so that each linear layer's input
+    is bounded by sqrt(dim).
     """
 
     def __init__(
@@ -112,7 +114,9 @@ class LMModel(nn.Module):
         self.emb = nn.ModuleList(nn.Embedding(card + 1, dim) for _ in range(n_q))
         self.linears = nn.ModuleList(nn.Linear(dim, card) for _ in range(n_q))
         if depth:
-            self.depth_emb = nn.ModuleList(nn.Embedding(card, dim) for _ in range(n_q - 1))
+            self.depth_in = nn.Linear(dim, DEPTH_WIDTH)
+            self.depth_emb = nn.ModuleList(nn.Embedding(card, DEPTH_WIDTH) for _ in range(n_q - 1))
+            self.depth_out = nn.Linear(DEPTH_WIDTH, dim)
 
     @classmethod
     def from_config(cls, config: LMConfig) -> Self:
@@ -165,23 +169,24 @@ class LMModel(nn.Module):
     def trunk(
         self, indices: Tensor, states: list[Tensor] | None = None, offset: int = 0
     ) -> tuple[Tensor, list[Tensor], int]:
-        """The transformer's output `[B, T, dim]`, the new states and the new offset."""
+        """What `next_logits` takes, `[B, T, width]`, the new states and the new offset: the
+        transformer's output x, and with a depth head u_0 after it, `dim + DEPTH_WIDTH` wide."""
         embedded = sum(self.emb[k](indices[:, k]) for k in range(indices.shape[1]))
-        out: tuple[Tensor, list[Tensor], int] = self.transformer(embedded, states, offset)
-        return out
+        x, states, offset = self.transformer(embedded, states, offset)
+        if self.depth:
+            x = torch.cat([x, self.depth_in(x)], dim=-1)
+        return x, states, offset
 
     def next_logits(self, out: Tensor, k: int) -> Tensor:
-        """Logits `[..., card]` of codebook k from `out` `[..., dim]`: the trunk's output, for a
-        depth head after `saw` of all codebooks before k."""
-        logits: Tensor = self.linears[k](depth_norm(out) if self.depth else out)
+        """Logits `[..., card]` of codebook k from the trunk's output `[..., width]`, for a depth
+        head after `saw` of all codebooks before k."""
+        if self.depth:
+            x, hidden = out.split([self.dim, DEPTH_WIDTH], dim=-1)
+            out = F.layer_norm(x + self.depth_out(F.relu(hidden)), x.shape[-1:])
+        logits: Tensor = self.linears[k](out)
         return logits
 
     def saw(self, out: Tensor, k: int, codes: Tensor) -> Tensor:
-        """`out` `[..., dim]` once codebook k of its frame is known to be `codes` `[...]`; the last
-        codebook says nothing to others."""
-        return out + self.depth_emb[k](codes)
-
-
-def depth_norm(x: Tensor) -> Tensor:
-    """What a depth head's linear layers see of `x` `[..., dim]`."""
-    return F.layer_norm(x, x.shape[-1:])
+        """`out` `[..., width]` once codebook k of its frame is known to be `codes` `[...]`; the
+        last codebook says nothing to others."""
+        return out + F.pad(self.depth_emb[k](codes), (self.dim, 0))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...nn.lm import LMModel, StreamingTransformerEncoderLayer, depth_norm, sin_embedding
+from ...config import DEPTH_WIDTH
+from ...nn.lm import LMModel, StreamingTransformerEncoderLayer, sin_embedding
 from .data import LMBatch
 from .loss import linear_bits
 
@@ -44,11 +45,12 @@ class LMNetwork(nn.Module):
         self.inward = nn.Parameter(spread * (level / level.max()))  # [K, D, dim]
         self.outward = nn.Parameter(torch.randn(lm.n_q, size, lm.dim) * 0.1 / math.sqrt(lm.dim))
         if lm.depth:
-            spread = torch.randn(size, lm.dim)
+            spread = torch.randn(size, DEPTH_WIDTH)
             self.across = nn.Parameter(spread * (level / level.max())[:-1])  # of `depth_emb`
+            nn.init.normal_(lm.depth_in.weight, std=1 / math.sqrt(lm.dim))
+            for parameter in (*lm.depth_emb.parameters(), *lm.depth_out.parameters()):
+                nn.init.zeros_(parameter)
         with torch.no_grad():
-            for k in range(lm.n_q - 1 if lm.depth else 0):
-                _depth_embedding(lm, k).weight.zero_()
             for k in range(lm.n_q):
                 _embedding(lm, k).weight.mul_(0.02)
                 linear = _linear(lm, k)
@@ -111,8 +113,8 @@ class LMNetwork(nn.Module):
                 linear.weight.mul_(last.norm2.weight)
             last.norm2.weight.fill_(1)
             last.norm2.bias.zero_()
-            for table in (*own.depth_emb.parameters(), self.across):
-                table.zero_()
+            for parameter in own.depth_out.parameters():
+                parameter.zero_()
         for k in range(own.n_q):
             self._part(_embedding(own, k).weight[1:], self.inward[k], k)
             self._part(_linear(own, k).weight, self.outward[k], k)
@@ -127,16 +129,16 @@ class LMNetwork(nn.Module):
         rows -= entries @ tied
 
     def _deepened(self, out: Tensor, codes: Tensor) -> Tensor:
-        """The linear layers' inputs `[K, N, dim]` from the trunk's output `[N, dim]` and the codes
-        `[K, N]` of the frames, negative where there is none."""
+        """The linear layers' inputs `[K, N, dim]` from the transformer's output `[N, dim]` and the
+        codes `[K, N]` of the frames, negative where there is none."""
         codebooks = len(codes)
-        if codebooks == 1:
-            return depth_norm(out)[None]
-        table = self._depth_tables(codebooks)
-        first = torch.arange(codebooks - 1, device=codes.device)[:, None] * table.shape[1]
-        seen = F.embedding(codes[:-1].clamp(min=0) + first, table.flatten(0, 1))
-        summed = torch.cat([out[None], seen.to(out)]).cumsum(dim=0)
-        return depth_norm(summed)
+        hidden = self.lm.depth_in(out)[None]
+        if codebooks > 1:
+            table = self._depth_tables(codebooks)
+            first = torch.arange(codebooks - 1, device=codes.device)[:, None] * table.shape[1]
+            seen = F.embedding(codes[:-1].clamp(min=0) + first, table.flatten(0, 1))
+            hidden = torch.cat([hidden, seen.to(hidden)]).cumsum(dim=0)
+        return F.layer_norm(out + self.lm.depth_out(F.relu(hidden)), out.shape[-1:])
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         """In training, replaces some past codes by random ones."""
@@ -161,7 +163,7 @@ class LMNetwork(nn.Module):
         return free + torch.bmm(self.entries[:codebooks], self.outward[:codebooks])
 
     def _depth_tables(self, codebooks: int) -> Tensor:
-        """`[K - 1, card, dim]`."""
+        """`[K - 1, card, DEPTH_WIDTH]`."""
         free = torch.stack([_depth_embedding(self.lm, k).weight for k in range(codebooks - 1)])
         return free + torch.bmm(self.entries[: codebooks - 1], self.across[: codebooks - 1])
 

@@ -51,9 +51,9 @@ def test_a_depth_head_is_in_the_file_and_what_says_it(folder: Path) -> None:
     assert loaded.depth
     for name, tensor in deep.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    with pytest.raises(WeightsError, match="unexpected: depth_emb"):
+    with pytest.raises(WeightsError, match="unexpected: depth_"):
         read_lm(LMSet(LMConfig(NAME, 16, 1), path))
-    with pytest.raises(WeightsError, match=r"missing: depth_emb\.0\.weight"):
+    with pytest.raises(WeightsError, match=r"missing: depth_in\.weight"):
         read_lm(LMSet(config, plain))
     assert made_for == read_metadata(plain)["for"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_core.config import LMConfig
+from model_core.config import DEPTH_WIDTH, LMConfig
 from model_core.engine import StateDict
 
 
@@ -16,7 +16,7 @@ def weights(shape: tuple[int, ...], seed: int, scale: float) -> np.ndarray:
     return (units * scale).astype(np.float32).reshape(shape)
 
 
-def state_of(config: LMConfig, *, depth: bool = False, scale: float = 1.0) -> StateDict:
+def state_of(config: LMConfig, *, scale: float = 1.0) -> StateDict:
     """Weights about as large as trained ones at a scale of 1."""
     dim, bins, books = config.dim, config.bins, config.num_codebooks
     shapes: dict[str, tuple[int, ...]] = {}
@@ -25,8 +25,11 @@ def state_of(config: LMConfig, *, depth: bool = False, scale: float = 1.0) -> St
         shapes[f"emb.{k}.weight"] = bins + 1, dim
         shapes[f"linears.{k}.weight"] = bins, dim
         shapes[f"linears.{k}.bias"] = (bins,)
-        if depth and k + 1 < books:
-            shapes[f"depth_emb.{k}.weight"] = bins, dim
+        if config.depth and k + 1 < books:
+            shapes[f"depth_emb.{k}.weight"] = bins, DEPTH_WIDTH
+    if config.depth:
+        shapes |= {"depth_in.weight": (DEPTH_WIDTH, dim), "depth_in.bias": (DEPTH_WIDTH,)}
+        shapes |= {"depth_out.weight": (dim, DEPTH_WIDTH), "depth_out.bias": (dim,)}
     for index in range(config.num_layers):
         layer = f"transformer.layers.{index}"
         norms += [f"{layer}.norm1", f"{layer}.norm2"]
@@ -40,7 +43,7 @@ def state_of(config: LMConfig, *, depth: bool = False, scale: float = 1.0) -> St
             shapes[f"{layer}.{name}bias"] = (out,)
     state = {}
     for seed, (name, shape) in enumerate(shapes.items()):
-        wide = 1.0 if name.startswith(("emb", "depth")) else 3 * dim**-0.5
+        wide = 1.0 if name.startswith(("emb", "depth_emb")) else 3 * dim**-0.5
         state[name] = weights(shape, seed, scale * wide)
     for seed, name in enumerate(norms):
         state[f"{name}.weight"] = scale * (1 + weights((dim,), 1000 + seed, 0.5))

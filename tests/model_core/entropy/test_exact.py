@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ VECTORS = Path(__file__).parents[2] / "vectors" / "exact-lm.json"
 
 MODELS: dict[str, tuple[LMConfig, dict[str, Any]]] = {
     "narrow": (LMConfig("encodec_24khz", 64, 2), {}),
-    "with a depth head": (LMConfig("encodec_24khz", 64, 2), {"depth": True}),
-    "48 kHz": (LMConfig("encodec_48khz", 16, 1), {"depth": True}),
+    "with a depth head": (LMConfig("encodec_24khz", 64, 2, depth=True), {}),
+    "48 kHz": (LMConfig("encodec_48khz", 16, 1, depth=True), {}),
     "odd heads": (LMConfig("encodec_24khz", 24, 2), {}),
-    "the paper's size": (LMConfig("encodec_24khz", 200, 5), {"depth": True}),
+    "the paper's size": (LMConfig("encodec_24khz", 200, 5, depth=True), {}),
     "as wide as can be": (LMConfig("encodec_24khz", 256, 1), {}),
-    "loud": (LMConfig("encodec_24khz", 32, 2), {"scale": 50.0, "depth": True}),
+    "loud": (LMConfig("encodec_24khz", 32, 2, depth=True), {"scale": 50.0}),
     "faint": (LMConfig("encodec_24khz", 32, 2), {"scale": 1e-3}),
-    "all zero": (LMConfig("encodec_24khz", 16, 1), {"scale": 0.0, "depth": True}),
+    "all zero": (LMConfig("encodec_24khz", 16, 1, depth=True), {"scale": 0.0}),
 }
 
 
@@ -100,11 +101,12 @@ def test_a_chunk_longer_than_the_context_forgets_its_beginning() -> None:
     assert not torch.equal(h[:, 49 + context], changed[:, 49 + context])
 
 
-def test_it_follows_the_float_model() -> None:
+@pytest.mark.parametrize("depth", [False, True])
+def test_it_follows_the_float_model(depth: bool) -> None:
     """Probabilities within what 8-bit weights cost: 0.1 % of the bits."""
     from model_core.nn.lm import LMModel
 
-    config = LMConfig("encodec_24khz", 200, 5)
+    config = LMConfig("encodec_24khz", 200, 5, depth)
     state = state_of(config)
     model = LMModel.from_config(config).eval()
     model.load_state_dict({name: torch.from_numpy(x) for name, x in state.items()})
@@ -113,7 +115,7 @@ def test_it_follows_the_float_model() -> None:
     inputs[:, 1:] = codes[:, :-1] + 1
     integers = quantize(state, config)
     with torch.inference_mode():
-        logits, _, _ = model.logits(inputs[None])
+        logits, _, _ = model.logits(inputs[None], codes=codes[None])
         h, x = TorchLM(integers).trunk(inputs[None], Past(integers, 1))
         for k in range(4):
             ours = TorchLM(integers).weights(h[0], x[0], k, codes[:k]).double()
@@ -165,9 +167,14 @@ def test_what_cannot_be_coded_is_refused() -> None:
     broken["linears.0.bias"][3] = 1e30
     with pytest.raises(WeightsError, match="impossible size"):
         quantize(broken, config)
+    config = replace(config, depth=True)
+    deep = state_of(config)
+    deep["depth_emb.0.weight"][7] = 40_000
+    with pytest.raises(WeightsError, match="embeddings of impossible size"):
+        quantize(deep, config)
 
 
-@pytest.mark.parametrize("name", ["with a depth head", "48 kHz", "the paper's size"])
+@pytest.mark.parametrize("name", ["narrow", "with a depth head", "48 kHz", "the paper's size"])
 def test_the_arithmetic_is_frozen(name: str) -> None:
     """Files of the same arithmetic number depend on every bit of it."""
     vector = json.loads(VECTORS.read_text())[name]
@@ -204,9 +211,9 @@ import sys
 from model_core.config import LMConfig
 from model_core.entropy import ExactLM
 from tests.model_core.entropy.models import codes_of, state_of
-config = LMConfig("encodec_24khz", 64, 2)
+config = LMConfig("encodec_24khz", 64, 2, depth=True)
 build = sys.argv[1] if len(sys.argv) > 1 else None
-lm = ExactLM.from_state(state_of(config, depth=True), config, build)
+lm = ExactLM.from_state(state_of(config), config, build)
 print(lm.encode([codes_of(4, 30)])[0].hex())
 """
 
@@ -219,8 +226,8 @@ def test_processor_capabilities_and_threads_change_no_byte() -> None:
         )
         return done.stdout.strip()
 
-    config = LMConfig("encodec_24khz", 64, 2)
-    want = in_torch(config, {"depth": True}, codes_of(4, 30)).hex()
+    config = LMConfig("encodec_24khz", 64, 2, depth=True)
+    want = in_torch(config, {}, codes_of(4, 30)).hex()
     for capability in ("default", "avx2"):
         assert run(ATEN_CPU_CAPABILITY=capability) == want
         assert run("torch", ATEN_CPU_CAPABILITY=capability, OMP_NUM_THREADS="2") == want

@@ -119,12 +119,15 @@ def deep() -> LMModel:
 
 def test_the_depth_heads_formula(deep: LMModel) -> None:
     indices, codes = random_codes(4, 9), random_codes(4, 10)[:, :, 1:] - 1
-    h = deep.trunk(indices)[0]
+    x = deep.transformer(sum(deep.emb[k](indices[:, k]) for k in range(4)))[0]
+    hidden = deep.depth_in(x)
     logits, states, offset = deep.logits(indices, codes=codes)
     assert (offset, len(states)) == (9, 2)
     for k in range(4):
         if k:
-            h = h + deep.depth_emb[k - 1].get_parameter("weight")[codes[:, k - 1]]
+            hidden = hidden + deep.depth_emb[k - 1].get_parameter("weight")[codes[:, k - 1]]
+        weight, bias = (deep.depth_out.get_parameter(name) for name in ("weight", "bias"))
+        h = x + hidden.clamp(min=0) @ weight.t() + bias
         centred = h - h.mean(dim=-1, keepdim=True)
         normed = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
         weight, bias = (deep.linears[k].get_parameter(name) for name in ("weight", "bias"))

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 
 #include "integers.h"
@@ -15,6 +16,7 @@ constexpr int GAIN_BITS = 36;
 constexpr int GELU_BITS = 10;
 constexpr int32_t RESIDUAL_LIMIT = (1 << 18) - 1;
 constexpr int32_t EXPONENT_LIMIT = 1 << 28;
+constexpr int32_t DEPTH_LIMIT = (1 << 15) - 1;  // 256 times 127 of them fit 32 bits
 
 static inline int64_t round_shift(int64_t x, int bits) {
     return (x + (int64_t{1} << bits >> 1)) >> bits;
@@ -45,6 +47,14 @@ struct LMLayer {
     int hidden_bits;
     IntegerProduct back;
     IntegerNorm norm2;
+};
+
+// What codebooks say of the later ones in their frame.
+struct DepthHead {
+    IntegerProduct hidden;  // from the last activations to the hidden sums
+    int64_t epsilon;
+    IntegerProduct back;             // from those, after ReLU, to the residual sums
+    std::vector<int32_t> embedding;  // [codebooks - 1, card, width]
 };
 
 // Keys and values of a chunk's frames so far, after the position of zeros that begins it.
@@ -79,7 +89,6 @@ class LanguageModel {
         gelu_size_ = number();
         keep(numbers.take(static_cast<size_t>(gelu_size_)), static_cast<size_t>(gelu_size_), gelu_);
         norm_in_ = norm(numbers);
-        depth_epsilon_ = numbers.next();
         for (int i = 0; i < layers; i++) {
             IntegerProduct query = product(from), key = product(from), value = product(from);
             const int64_t* first_key = kept(numbers);
@@ -95,18 +104,25 @@ class LanguageModel {
                                first_value, multiplier, shift, std::move(out), norm1,
                                std::move(hidden), hidden_bits, std::move(back), norm(numbers)});
         }
+        if (depth) {
+            IntegerProduct hidden = product(from);
+            const int64_t epsilon = numbers.next();
+            depth_.emplace(DepthHead{std::move(hidden), epsilon, product(from), {}});
+        }
         for (int k = 0; k < codebooks; k++) heads_.push_back(product(from));
         const auto width = static_cast<size_t>(dim_);
         const auto books = static_cast<size_t>(codebooks), entries = static_cast<size_t>(card);
         table(from.tables, books * (entries + 1) * width, embedding_);
         table(from.tables, static_cast<size_t>(most_frames) * width, positions_);
-        if (depth) table(from.tables, (books - 1) * entries * width, depth_);
+        if (depth)
+            table(from.tables, (books - 1) * entries * static_cast<size_t>(depth_->hidden.out),
+                  depth_->embedding);
         numbers.finish();
         from.weights.finish();
         from.tables.finish();
     }
 
-    bool has_depth() const { return !depth_.empty(); }
+    bool has_depth() const { return depth_.has_value(); }
     int dim() const { return dim_; }
 
     // The past of a chunk of so many frames, which has none yet.
@@ -136,6 +152,7 @@ class LanguageModel {
 
         std::vector<int16_t> activations;  // [rows, dim], for the heads
         std::vector<int32_t> sums;         // likewise: the residual sums
+        std::vector<int32_t> hidden;       // [rows, depth width]: a depth head's sums
         std::vector<int> place;
 
         int count() const { return static_cast<int>(past.size()); }
@@ -173,16 +190,42 @@ class LanguageModel {
             });
             add(layer.back, wide.data(), layer.norm2, rows);
         }
+        if (depth_) {
+            const auto width = static_cast<size_t>(depth_->hidden.out);
+            rows.hidden.resize(static_cast<size_t>(count) * width);
+            depth_->hidden.run(rows.activations.data(), count, [&](int r, int c, int32_t y) {
+                rows.hidden[static_cast<size_t>(r) * width + c] = y;
+            });
+        }
     }
 
-    // What the heads take after a depth head's sum of `x` and the embeddings of earlier codes.
-    void normalized(const int32_t* x, int16_t* h) const {
-        std::vector<int64_t> n(static_cast<size_t>(dim_));
-        normalize(x, depth_epsilon_, n.data());
-        activations(n.data(), h);
+    // A depth head: what the next codebook's head takes, `[count, dim]`, for rows from `first` on.
+    void deepen(const Rows& rows, size_t first, int count, int16_t* h) const {
+        const auto width = static_cast<size_t>(depth_->hidden.out), dim = static_cast<size_t>(dim_);
+        std::vector<int16_t> seen(static_cast<size_t>(count) * width);
+        const int32_t* hidden = rows.hidden.data() + first * width;
+        for (size_t i = 0; i < seen.size(); i++)
+            seen[i] = static_cast<int16_t>(std::clamp(hidden[i], 0, DEPTH_LIMIT));
+        std::vector<int32_t> sums(static_cast<size_t>(count) * dim);
+        const int32_t* x = rows.sums.data() + first * dim;
+        depth_->back.run(seen.data(), count, [&](int r, int c, int32_t y) {
+            const size_t i = static_cast<size_t>(r) * dim + c;
+            sums[i] = within(int64_t{x[i]} + y, RESIDUAL_LIMIT);
+        });
+        std::vector<int64_t> n(dim);
+        for (size_t r = 0; r < static_cast<size_t>(count); r++) {
+            normalize(sums.data() + r * dim, depth_->epsilon, n.data());
+            activations(n.data(), h + r * dim);
+        }
     }
-    const int32_t* depth_embedding(int book, int64_t code) const {
-        return depth_.data() + (static_cast<size_t>(book) * card + code) * dim_;
+
+    // A depth head: codebook `book` of a row turned out to be `code`.
+    void learn(Rows& rows, size_t row, int book, int64_t code) const {
+        const auto width = static_cast<size_t>(depth_->hidden.out);
+        const int32_t* from =
+            depth_->embedding.data() + (static_cast<size_t>(book) * card + code) * width;
+        int32_t* hidden = rows.hidden.data() + row * width;
+        for (size_t c = 0; c < width; c++) hidden[c] += from[c];
     }
 
     // Rows `[rows, dim]` to the weights `[rows, card]` of codebook `book`'s symbols, whose sums are
@@ -375,10 +418,11 @@ class LanguageModel {
     }
 
     int dim_, head_, head_pairs_, head_width_, input_shift_, gelu_size_;
-    int64_t limit_, root_, depth_epsilon_;
-    std::vector<int32_t> powers_, gelu_, embedding_, positions_, depth_;
+    int64_t limit_, root_;
+    std::vector<int32_t> powers_, gelu_, embedding_, positions_;
     std::vector<std::unique_ptr<std::vector<int64_t>>> arrays_;
     IntegerNorm norm_in_;
     std::vector<LMLayer> layers_;
+    std::optional<DepthHead> depth_;
     std::vector<IntegerProduct> heads_;
 };

@@ -55,8 +55,8 @@ class Frequencies {
     int64_t rest_;
 };
 
-// Some chunks in step. Where a model has a depth head, codebook by codebook: the sums then take in
-// the embedding of each code.
+// Some chunks in step. Where a model has a depth head, codebook by codebook: its hidden sums then
+// take in the embedding of each code.
 class Coder {
   public:
     Coder(const LanguageModel& lm, std::vector<EncodecChunk*> chunks)
@@ -171,8 +171,7 @@ class Coder {
         const int16_t* h = rows.activations.data() + first * dim;
         if (lm_.has_depth()) {
             normalized_.resize(ROWS_TOGETHER * dim);
-            for (int r = 0; r < count; r++)
-                lm_.normalized(rows.sums.data() + (first + r) * dim, normalized_.data() + r * dim);
+            lm_.deepen(rows, first, count, normalized_.data());
             h = normalized_.data();
         }
         lm_.weights(h, count, k, weights_.data());
@@ -182,12 +181,8 @@ class Coder {
     template <class Code>
     void learn(LanguageModel::Rows& rows, int k, Code code) {
         if (!lm_.has_depth() || k + 1 >= rows.books) return;
-        const auto dim = static_cast<size_t>(lm_.dim());
-        for (size_t r = 0; r < static_cast<size_t>(rows.count()); r++) {
-            const int32_t* from = lm_.depth_embedding(k, code(r));
-            int32_t* sum = rows.sums.data() + r * dim;
-            for (size_t c = 0; c < dim; c++) sum[c] += from[c];
-        }
+        for (size_t r = 0; r < static_cast<size_t>(rows.count()); r++)
+            lm_.learn(rows, r, k, code(r));
     }
 
     const LanguageModel& lm_;
