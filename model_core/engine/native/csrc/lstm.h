@@ -1,5 +1,5 @@
 // The LSTM between the convolutions, for several streams in step: the weights, megabytes per frame,
-// are read from memory once for all of them. State and gates are floats; with bfloat16, the products
+// are read from memory once for all of them. State and gates are floats; with bfloat16, products
 // take the input and the previous output rounded to it.
 #pragma once
 
@@ -141,12 +141,12 @@ class LstmLayer {
         for (int i = 0; i < turns; i++) {
             const int panel = (t % 2 ? turns - 1 - i : i) * at_once;
             const int some = std::min(at_once, panels - panel);
-            int first = 0;
-            for (int groups = (count + STREAMS_AT_ONCE - 1) / STREAMS_AT_ONCE; groups > 0; groups--) {
+            int groups = (count + STREAMS_AT_ONCE - 1) / STREAMS_AT_ONCE;
+            for (int first = 0; first < count; groups--) {
                 const int group = (count - first + groups - 1) / groups;
                 with_constant<STREAMS_AT_ONCE>(group, [&](auto n) {
-                    constexpr int MOST = n() == 1 ? 4 : n() <= 3 ? 2 : 1;
-                    with_constant<MOST>(std::min(some, MOST), [&](auto p) {
+                    constexpr int MOST = n() == 1 ? 4 : n() <= 3 ? 2 : 1;  // of `at_once`
+                    with_constant<MOST>(some, [&](auto p) {
                         some_panels<n(), p()>(streams + first, before + first, t, panel);
                     });
                 });
