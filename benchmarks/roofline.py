@@ -12,12 +12,16 @@ from model_core.engine.native import peak_macs
 _SIZES = (384, 512, 768, 1024, 2048)
 
 
-def roofline(seconds: float = 3.0) -> float:
+def roofline(seconds: float = 3.0, backend: str | None = None) -> float:
     """Multiply-adds per second with the current number of torch threads.
 
     The best, within about `seconds`, of several matrix products by torch's BLAS and its convolution
-    library, and of the native engine's own measurement, if it is built.
+    library, and of the native engine's own measurement, if it is built. If `backend` names a native
+    build, such as `native-avx2`, only that build's measurement counts: torch may use wider vectors.
     """
+    kind, _, build = (backend or "").partition("-")
+    if kind == "native" and build:
+        return peak_macs(torch.get_num_threads(), build)
     products = [_product(size) for size in _SIZES] + [_pointwise(size) for size in _SIZES]
     best = max(_best_rate(run, macs, seconds / len(products)) for run, macs in products)
     return max(best, peak_macs(torch.get_num_threads()))

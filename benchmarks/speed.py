@@ -54,7 +54,7 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
         for case in plan.cases():
             torch.set_num_threads(case.threads)
             if case.threads not in limits:
-                limits[case.threads] = roofline()
+                limits[case.threads] = roofline(backend=plan.backend)
             key = case.model, case.threads
             if built is None or built[0] != key:
                 built = key, _build_all(plan, case.model, section)

@@ -90,6 +90,8 @@ struct TileTarget {
     Vec *sums, *squares;  // for each vector of a row, or null
 };
 
+constexpr int PLACES_AHEAD = 512;  // whose weights, of this panel or the next, are fetched early
+
 template <int ROWS, int VECTORS, bool FULL, class T, class Out>
 static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stride,
                                            const T* __restrict weights,
@@ -105,6 +107,8 @@ static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stri
         typename Stored<T>::Weights w[VECTORS];
         UNROLL for (int j = 0; j < VECTORS; j++)
             w[j] = Stored<T>::weights(weights + j * LANES * TOGETHER);
+        if constexpr (VECTORS == PANEL_VECTORS)
+            prefetch<sizeof(T) * VECTORS * LANES * TOGETHER>(weights + PLACES_AHEAD * PANEL);
         weights += VECTORS * LANES * TOGETHER;
         UNROLL for (int r = 0; r < ROWS; r++) {
             const auto x = Stored<T>::places(a + r * stride + k);
@@ -120,18 +124,23 @@ static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stri
                     acc[r][j] = Stored<T>::add_product(
                         acc[r][j], x, Stored<T>::weights(weights + j * LANES * TOGETHER));
             }
-    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < VECTORS; j++) {
-        const int column = j * LANES, count = FULL ? LANES : out.columns - column;
-        const Vec v = acc[r][j];
-        if (out.raw.data) store_some(out.raw.data + r * out.raw.row + column, v, count);
-        if (out.sums) {  // columns beyond the last are 0
-            out.sums[j] += v;
-            out.squares[j] += v * v;
+    const auto put_to = [&](const Target<Out>& to, auto map) {
+        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < VECTORS; j++)
+            store_some(to.data + r * to.row + j * LANES, map(acc[r][j]),
+                       FULL ? LANES : out.columns - j * LANES);
+    };
+    if (out.raw.data) put_to(out.raw, [](Vec v) { return v; });
+    if (out.sums) UNROLL for (int j = 0; j < VECTORS; j++) {  // columns beyond the last are 0
+        Vec sum = out.sums[j], squares = out.squares[j];
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            sum += acc[r][j];
+            squares += acc[r][j] * acc[r][j];
         }
-        if (out.activated.data)
-            store_some(out.activated.data + r * out.activated.row + column,
-                       Stored<Out>::activated(v), count);
+        out.sums[j] = sum;
+        out.squares[j] = squares;
     }
+    if (out.activated.data)
+        put_to(out.activated, [](Vec v) { return Stored<Out>::activated(v); });
 }
 
 // Rows by the columns of one panel, in tiles of nearly equal height, so that none has only a few.

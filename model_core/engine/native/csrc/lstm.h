@@ -1,6 +1,6 @@
 // The LSTM between the convolutions, for several streams in step: the weights, megabytes per frame,
-// are read once for all of them. State and gates are floats; with bfloat16, the products take the
-// input and the previous output rounded to it.
+// are read from memory once for all of them. State and gates are floats; with bfloat16, products
+// take the input and the previous output rounded to it.
 #pragma once
 
 #include <algorithm>
@@ -9,11 +9,8 @@
 #include "gemm.h"
 #include "interface.h"
 
-#if defined(__AVX512F__)
 constexpr int STREAMS_IN_STEP = 6;
-#else
-constexpr int STREAMS_IN_STEP = 2;
-#endif
+constexpr int STREAMS_AT_ONCE = TILE_ROWS * PANEL_VECTORS / 4;  // four sums each, in registers
 
 // `count` floats as input of the products: unchanged, or in `rounded`.
 template <class T>
@@ -116,18 +113,14 @@ class LstmLayer {
     // All frames of the streams, which have equally many.
     void run(LstmFrames<T>* const* streams, int count) const {
         const int frames = streams[0]->frames;
-        for (int first = 0; first < count; first += STREAMS_IN_STEP) {
-            const int some = std::min(count - first, STREAMS_IN_STEP);
-            for (int t = 0; t < frames; t++) {
-                const T* before[STREAMS_IN_STEP];
-                for (int b = 0; b < some; b++) {
-                    LstmFrames<T>& stream = *streams[first + b];
-                    const float* h = t ? stream.out + static_cast<size_t>(t - 1) * size : stream.h;
-                    before[b] = as_stored(h, static_cast<size_t>(size), stream.rounded);
-                }
-                with_constant<STREAMS_IN_STEP>(
-                    some, [&](auto n) { step<n()>(streams + first, before, t); });
+        std::vector<const T*> before(static_cast<size_t>(count));
+        for (int t = 0; t < frames; t++) {
+            for (int b = 0; b < count; b++) {
+                LstmFrames<T>& stream = *streams[b];
+                const float* h = t ? stream.out + static_cast<size_t>(t - 1) * size : stream.h;
+                before[b] = as_stored(h, static_cast<size_t>(size), stream.rounded);
             }
+            step(streams, before.data(), count, t);
         }
         for (int b = 0; b < count; b++)
             std::memcpy(streams[b]->h, streams[b]->out + static_cast<size_t>(frames - 1) * size,
@@ -139,16 +132,27 @@ class LstmLayer {
   private:
     static constexpr int TOGETHER = Stored<T>::TOGETHER;
 
-    // Frame t; `before` is the output of the previous frame.
-    template <int STREAMS>
-    void step(LstmFrames<T>* const* streams, const T* const* before, int t) const {
-        // About sixteen sums: enough to hide the latency of each.
-        constexpr int PANELS = (STREAMS == 1 ? 2 : 1) * (STREAMS <= 3 && LANES == 16 ? 2 : 1);
-        int panel = 0;
-        const int panels = size / LANES;
-        for (; panel + PANELS <= panels; panel += PANELS)
-            some_panels<STREAMS, PANELS>(streams, before, t, panel);
-        for (; panel < panels; panel++) some_panels<STREAMS, 1>(streams, before, t, panel);
+    // Frame t; `before` is the output of the previous frame. Every other frame reads the weights
+    // from the end: those that were read last are still in cache.
+    void step(LstmFrames<T>* const* streams, const T* const* before, int count, int t) const {
+        // With few streams, several panels: enough sums to hide the latency of each.
+        const int at_once = (count == 1 ? 2 : 1) * (count <= 3 && LANES == 16 ? 2 : 1);
+        const int panels = size / LANES, turns = (panels + at_once - 1) / at_once;
+        for (int i = 0; i < turns; i++) {
+            const int panel = (t % 2 ? turns - 1 - i : i) * at_once;
+            const int some = std::min(at_once, panels - panel);
+            int groups = (count + STREAMS_AT_ONCE - 1) / STREAMS_AT_ONCE;
+            for (int first = 0; first < count; groups--) {
+                const int group = (count - first + groups - 1) / groups;
+                with_constant<STREAMS_AT_ONCE>(group, [&](auto n) {
+                    constexpr int MOST = n() == 1 ? 4 : n() <= 3 ? 2 : 1;  // of `at_once`
+                    with_constant<MOST>(some, [&](auto p) {
+                        some_panels<n(), p()>(streams + first, before + first, t, panel);
+                    });
+                });
+                first += group;
+            }
+        }
     }
 
     template <int STREAMS, int PANELS>
@@ -166,16 +170,15 @@ class LstmLayer {
                 acc[b][p][g] = load(gates + (4 * p + g) * LANES);
         }
         for (int k = 0; k < size; k += TOGETHER) {
+            decltype(Stored<T>::places(h[0])) x[STREAMS];
+            UNROLL for (int b = 0; b < STREAMS; b++) x[b] = Stored<T>::places(h[b] + k);
             UNROLL for (int p = 0; p < PANELS; p++) {
-                typename Stored<T>::Weights w[4];
-                UNROLL for (int g = 0; g < 4; g++)
-                    w[g] = Stored<T>::weights(weights[p] + g * LANES * TOGETHER);
-                weights[p] += 4 * LANES * TOGETHER;
-                UNROLL for (int b = 0; b < STREAMS; b++) {
-                    const auto x = Stored<T>::places(h[b] + k);
-                    UNROLL for (int g = 0; g < 4; g++)
-                        acc[b][p][g] = Stored<T>::add_product(acc[b][p][g], x, w[g]);
+                UNROLL for (int g = 0; g < 4; g++) {
+                    const auto w = Stored<T>::weights(weights[p] + g * LANES * TOGETHER);
+                    UNROLL for (int b = 0; b < STREAMS; b++)
+                        acc[b][p][g] = Stored<T>::add_product(acc[b][p][g], x[b], w);
                 }
+                weights[p] += 4 * LANES * TOGETHER;
             }
         }
         UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++) {

@@ -104,6 +104,13 @@ static INLINE void store_some(T* p, Vec v, int count) {
     std::memcpy(static_cast<void*>(p), lanes, sizeof(T) * static_cast<size_t>(count));
 }
 
+// Fetches BYTES from `p` on into the second cache, if there is memory.
+template <size_t BYTES>
+static INLINE void prefetch(const void* p) {
+    UNROLL for (size_t i = 0; i < BYTES; i += 64)
+        __builtin_prefetch(static_cast<const char*>(p) + i, 0, 2);
+}
+
 // Floats to rows.
 template <class T>
 static void put(const float* from, size_t count, T* to) {
