@@ -34,9 +34,7 @@ class Resampler:
         return self._nothing
 
 
-def resampler(
-    channels: int, source_rate: int, target_rate: int, eager: bool = False
-) -> Resampler:
+def resampler(channels: int, source_rate: int, target_rate: int, eager: bool = False) -> Resampler:
     """The resampler for these rates (Hz). An `eager` one gives the same samples as soon as they can
     be had, which costs more; the other collects about a second."""
     if source_rate == target_rate:
