@@ -69,7 +69,9 @@ class Listener:
         self._changed.set()
 
     def put(self, piece: Piece) -> None:
-        """The next chunk."""
+        """The next chunk; dropped where too much waits already."""
+        if self._too_slow:
+            return
         self._pieces.append(piece)
         self._waiting += len(piece.data)
         if self._waiting + self._unacknowledged() > MOST_WAITING:
