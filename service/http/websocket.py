@@ -12,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from .connection import CONNECTION, CONNECTION_LOST
+from .problems import Problem, ProblemCode, problem_response
 
 logger = logging.getLogger(__name__)
 _uvicorn = logging.getLogger(f"{__name__}.uvicorn")
@@ -61,6 +62,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.lost = asyncio.Event()
         """Set when the client has left."""
         self.going_away = False
+        self._refused = False
         self.sent = 0
         """Bytes of messages."""
         self._acknowledged = 0
@@ -93,11 +95,27 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._heard = self.loop.time()
         super().data_received(data)
+        if not self.handshake_initiated:  # all of it was in `data`
+            self._reject()
+            return
         # Pongs are sent at once: a client could have any number of them and read none.
         if self.transport.get_write_buffer_size() > _MOST_UNSENT:
             self._cut_off("does not read")
+
+    def handle_parser_exception(self) -> None:
+        """Says why (1002, 1007, 1009), and leaves the client some time to read it: what it still
+        sends is read and ignored, since unread bytes would reset the connection."""
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._refused = True
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(_CLOSING, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
         """As uvicorn's, which stops reading for each message; here a few short ones may wait: that
@@ -106,6 +124,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         was_paused, self.read_paused = self.read_paused, short or self.read_paused
         super().send_receive_event_to_app()
         self.read_paused = was_paused if short else self.read_paused
+
+    def _reject(self) -> None:
+        """Answers a handshake that cannot be read."""
+        answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is no handshake"))
+        answer.headers["Connection"] = "close"
+        fields = b"".join(b"%s: %s\r\n" % field for field in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (fields, answer.body))
+        self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         """Part of a message; each is counted, since it may be empty."""

@@ -126,3 +126,14 @@ def test_a_client_that_only_pings_and_never_reads_is_cut_off(server: Live) -> No
         with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
             connection.sendall(pings)
     wait_for(lambda: server.app.state.relays.listeners == 0)
+
+
+@pytest.mark.parametrize(
+    "field", ["Transfer-Encoding: chunked", "X: " + "x" * 20_000, "\r\n".join(["X: x"] * 300)]
+)
+def test_a_handshake_that_cannot_be_read_is_refused(server: Live, field: str) -> None:
+    with server.connect(HEAD.replace("\r\n\r\n", f"\r\n{field}\r\n\r\n")) as connection:
+        connection.settimeout(20)
+        received = read_to_end(connection)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"bad_request"' in received

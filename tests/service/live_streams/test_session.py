@@ -10,6 +10,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.media import encode, tone
 from tests.service.live import Live, live, wait_for
 from tests.service.live_streams.client import (
     END,
@@ -161,15 +162,24 @@ def test_a_client_that_reads_nothing_is_cut_off(weights: Path) -> None:
 
 def test_clients_that_vanish_leave_nothing(weights: Path) -> None:
     audio = noise(9000).tobytes()
-    kinds = ["compress?input=f32", "compress?input=container", "decompress", "relay/r%d?role=speak"]
+    recording = encode(tone(1.0, 48_000), 48_000, "webm", "libopus")
     with live(weights, max_live=64) as server:
+        file = at_once(codec_of(server), noise(50_000))
+        kinds = [  # none of them comes to its end
+            ("compress?input=f32", audio),
+            ("compress?input=container", recording[:1000]),
+            ("decompress", file[:1000]),
+            ("relay/room-%d?role=speak", audio),
+        ]
         for _ in range(2):
             with contextlib.ExitStack() as stack:
-                paths = [kinds[n % 4].replace("%d", str(n)) for n in range(64)]
-                connections = [stack.enter_context(opened(server, path)) for path in paths]
-                for connection in connections:
+                connections = [
+                    stack.enter_context(opened(server, kinds[n % 4][0].replace("%d", str(n))))
+                    for n in range(64)
+                ]
+                for n, connection in enumerate(connections):
                     next_of(connection, "ready")
-                    connection.send(audio)
+                    connection.send(kinds[n % 4][1])
                 assert server.app.state.admission.live == 64
                 for connection in connections:
                     vanish(connection)
