@@ -21,6 +21,8 @@ from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
+from .live import routes as live
+from .live.relay import Relays
 from .metrics import Metrics
 from .pipeline.call import check_spool
 from .settings import Settings
@@ -77,10 +79,13 @@ def create_app(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
     )
 
+    app.state.relays = Relays(settings.max_listeners)
+
     documentation.install(app)
     app.include_router(operations.router)
     for calls in (codec, inspect, models):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
+    app.include_router(live.router)
     errors.install(app)
 
     def stopping() -> bool:
@@ -88,7 +93,7 @@ def create_app(
 
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
-    app.add_middleware(CheckRequest)
+    app.add_middleware(CheckRequest, allowed_origins=settings.allowed_origins)
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
     return app

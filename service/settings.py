@@ -96,7 +96,12 @@ class Settings(BaseSettings):
     """Requests that may be open, whether they are worked on or wait for their clients; further ones
     take the place of a client that is overdue, or are answered 429 at once."""
     max_live: Annotated[int, Field(ge=0)] = 32
-    """Open requests that may be live sources (`live=true`)."""
+    """Open requests that may be live: sources (`live=true`) and streams over WebSocket."""
+    max_listeners: Annotated[int, Field(ge=0)] = 256
+    """Listeners of all live relays together."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may open WebSockets besides our own, such as
+    https://example.com; * for all."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
@@ -135,7 +140,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of {', '.join(WORDS)} and no folder")
         return value
 
-    @field_validator("models", "api_keys", mode="before")
+    @field_validator("models", "api_keys", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`a, b` -> `[a, b]`."""

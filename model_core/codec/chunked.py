@@ -120,9 +120,10 @@ class ChunkCompressor:
         recording: Recording = Recording(),
         chunk: int | None = None,
         verify: bool = False,
+        step: int | None = None,
     ):
-        """`effort`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`. `verify`:
-        as of `ChunkPacker`.
+        """`effort`, `step`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
+        `verify`: as of `ChunkPacker`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
@@ -130,7 +131,7 @@ class ChunkCompressor:
         books = codec.config.codebooks_for(bandwidth)
         self.header = new_header(codec, books, lm, recording, chunk)
         self._packer = ChunkPacker(codec, self.header, runner, verify)
-        self._encoder = Encoder(codec, books, runner, effort)
+        self._encoder = Encoder(codec, books, runner, effort, step)
 
     @property
     def warnings(self) -> list[InputWarning]:

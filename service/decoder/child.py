@@ -92,7 +92,12 @@ def decode(
     try:
         file = GrowingFile(upload, lambda: server.recv(4096), received, request.size)
         with open_audio(
-            file, request.sample_rate, request.channels, request.raw, request.max_seconds
+            file,
+            request.sample_rate,
+            request.channels,
+            request.raw,
+            request.max_seconds,
+            request.live,
         ) as blocks:
             info = blocks.info
             send(SOURCE, Source(info.sample_rate, info.channels, info.tags).to_bytes())

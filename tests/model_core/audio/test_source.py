@@ -69,3 +69,13 @@ def test_it_counts_the_samples_of_the_recording_at_its_own_rate(container: str) 
         samples = sum(block.shape[1] for block in source)
         assert source.decoded_samples == round(1.3 * 44_100)
         assert samples == -(-source.decoded_samples * 24_000 // 44_100)
+
+
+def test_live_audio_comes_in_the_blocks_in_which_it_is_decoded() -> None:
+    file = encode(tone(1.5, 48_000), 48_000, "webm", "libopus")
+    with open_audio(io.BytesIO(file), 24_000, 1) as source:
+        whole = np.concatenate(list(source), axis=1)
+    with open_audio(io.BytesIO(file), 24_000, 1, live=True) as source:
+        blocks = list(source)
+    assert max(block.shape[1] for block in blocks) <= 480 + 24  # one frame of Opus
+    assert np.array_equal(np.concatenate(blocks, axis=1), whole)
