@@ -18,8 +18,8 @@ async function measure({ Core, Bytes, buildName }, service, read, clock) {
   );
   const rows = [];
   for (const [model, rate, channels, seconds] of [
-    ["encodec_24khz", 24000, 1, 20],
-    ["encodec_48khz", 48000, 2, 10],
+    ["encodec_24khz", 24000, 1, 10],
+    ["encodec_48khz", 48000, 2, 5],
   ]) {
     const sound = Array.from({ length: channels }, () =>
       new Float32Array(rate * seconds).map((_, i) => 0.3 * Math.sin(i / 15 + Math.sin(i / 9e3)) + 0.05 * (Math.random() - 0.5)),
@@ -54,17 +54,21 @@ async function measure({ Core, Bytes, buildName }, service, read, clock) {
         row.decode_lm = (1000 * seconds) / (await decode(coded));
       }
     }
-    // Five minutes: the same again and again.
-    const long = await core.encoding(model, {});
-    const parts = [];
-    for (let at = 0; at < 300; at += seconds) parts.push(long.push(sound));
-    parts.push(long.finish());
-    long.free();
-    const file = await core.open(new Bytes(new Uint8Array(await new Blob(parts).arrayBuffer())), true);
-    for (const quick of [true, false]) {
-      const began = performance.now();
-      for await (const _ of file.audio({ start: 150 * rate, end: null, quick })) break;
-      row[quick ? "first_sound_ms" : "first_exact_ms"] = performance.now() - began;
+    if (model === "encodec_24khz") {
+      // Five minutes: the codes of ten seconds, which fill whole bytes, again and again.
+      const [plain] = await write({ format: 0 });
+      const payload = plain.subarray(plain.length - 7500);
+      const text = new TextDecoder().decode(plain.subarray(9, plain.length - 7500));
+      const json = new TextEncoder().encode(text.replace(`${rate * seconds}`, `${rate * 300}`));
+      const prefix = Uint8Array.of(...plain.subarray(0, 5), 0, 0, 0, json.length);
+      const body = new Blob([prefix, json, ...Array(30).fill(payload)]);
+      const answer = await fetch(`${service}/transcode?format=1`, { method: "POST", body });
+      const file = await core.open(new Bytes(new Uint8Array(await answer.arrayBuffer())), true);
+      for (const quick of [true, false]) {
+        const began = performance.now();
+        for await (const _ of file.audio({ start: 150 * rate, end: null, quick })) break;
+        row[quick ? "first_sound_ms" : "first_exact_ms"] = performance.now() - began;
+      }
     }
     rows.push(row);
   }

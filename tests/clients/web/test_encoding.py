@@ -24,6 +24,7 @@ def codes_of(codec: Codec, data: bytes) -> list[EncodedBlock]:
 
 def native(codec: Codec, samples: np.ndarray, bandwidth: float, format: int) -> bytes:
     """The file that Python writes."""
+
     async def write() -> bytes:
         if format:
             chunks = ChunkCompressor(codec, bandwidth)
@@ -69,9 +70,7 @@ def test_the_header_says_what_the_recording_was(package: Package) -> None:
     samples = sound(1, 1, 24_000)
     about = {"originalRate": 44_100, "originalChannels": 2, "originalName": "É.flac"}
     tags = [["TITLE", "É\n"]]
-    data = package.encode(
-        samples, "encodec_24khz", originalSamples=44_100, tags=tags, **about
-    )
+    data = package.encode(samples, "encodec_24khz", originalSamples=44_100, tags=tags, **about)
     file = v1.ChunkFile(io.BytesIO(data))
     assert (file.header.rate, file.header.channels) == (44_100, 2)
     assert (file.header.name, file.header.tags) == ("É.flac", (("TITLE", "É\n"),))
