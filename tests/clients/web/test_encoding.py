@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,11 @@ def test_pieces_make_the_same_file(package: Package) -> None:
 
 def test_the_header_says_what_the_recording_was(package: Package) -> None:
     samples = sound(1, 1, 24_000)
-    about = {"originalRate": 44_100, "originalChannels": 2, "originalName": "É.flac"}
+    about: dict[str, Any] = {
+        "originalRate": 44_100,
+        "originalChannels": 2,
+        "originalName": "É.flac",
+    }
     tags = [["TITLE", "É\n"]]
     data = package.encode(samples, "encodec_24khz", originalSamples=44_100, tags=tags, **about)
     file = v1.ChunkFile(io.BytesIO(data))
@@ -110,7 +115,7 @@ def test_a_file_with_the_language_model_is_the_native_engine_s(
     [{"bandwidth": 7}, {"format": 0, "lm": True}, {"tags": [["A", "b" * 70_000]]}],
     ids=["bandwidth", "format and lm", "tags"],
 )
-def test_what_cannot_be_is_refused(package: Package, options: dict[str, object]) -> None:
+def test_what_cannot_be_is_refused(package: Package, options: dict[str, Any]) -> None:
     with pytest.raises(PackageError, match="invalid_argument"):
         package.encode(sound(1, 1, 24_000), "encodec_24khz", **options)
 
