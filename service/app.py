@@ -11,10 +11,12 @@ from fastapi_offline import FastAPIOffline
 from model_core import __version__
 
 from .api import codec, errors, inspect, models, operations
+from .api.page import page_router
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
 from .http import documentation
 from .http.auth import require_key
+from .http.cors import add_cors
 from .http.middleware import DrainBody, RequestLog
 from .http.request_target import CheckRequest
 from .inference.admission import Admission
@@ -81,6 +83,8 @@ def create_app(
     app.include_router(operations.router)
     for calls in (codec, inspect, models):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
+    if settings.page:
+        app.include_router(page_router())
     errors.install(app)
 
     def stopping() -> bool:
@@ -89,6 +93,8 @@ def create_app(
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
     app.add_middleware(CheckRequest)
+    if settings.cors_origins:
+        add_cors(app, settings.cors_origins)
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
     return app

@@ -5,6 +5,7 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from model_core.cores import usable_cores
 from model_core.engine import EncodePrecision, Precision
 
 ENV_PREFIX = "ENCODEC_"
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -118,6 +121,12 @@ class Settings(BaseSettings):
     or `X-API-Key: KEY`); without keys the service is open to all. Health, metrics and documentation
     are always open."""
 
+    page: bool = True
+    """Whether the page is served at `/`."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may call the service (`https://example.org`); `*`
+    for all. The service's own page needs none."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
     log_format: Literal["json", "console"] = "json"
@@ -135,7 +144,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of {', '.join(WORDS)} and no folder")
         return value
 
-    @field_validator("models", "api_keys", mode="before")
+    @field_validator("models", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`a, b` -> `[a, b]`."""
@@ -153,6 +162,14 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"no model {unknown[0]!r}; there is {', '.join(CONFIGS)}")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin, such as https://example.org")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
