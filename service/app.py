@@ -23,6 +23,8 @@ from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
+from .live import routes as live
+from .live.relay import Relays
 from .metrics import Metrics
 from .pipeline.call import check_spool
 from .settings import Settings
@@ -79,10 +81,13 @@ def create_app(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
     )
 
+    app.state.relays = Relays(settings.max_listeners)
+
     documentation.install(app)
     app.include_router(operations.router)
     for calls in (codec, inspect, models):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
+    app.include_router(live.router)
     if settings.page:
         app.include_router(page_router())
     errors.install(app)
@@ -92,7 +97,7 @@ def create_app(
 
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
-    app.add_middleware(CheckRequest)
+    app.add_middleware(CheckRequest, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         add_cors(app, settings.cors_origins)
     app.add_middleware(RequestLog, metrics=metrics)

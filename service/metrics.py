@@ -9,6 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 from model_core.codec.work import CPU, Task
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_STEP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -42,6 +43,16 @@ class Metrics:
         self.permits_waiting = gauge("encodec_permits_waiting", "Requests that wait for their turn")
         self.open = gauge("encodec_requests_open", "Requests worked on or waiting for their client")
         self.permits_held = gauge("encodec_permits_held", "Requests that are worked on")
+        self._live = gauge("encodec_live_streams", "Live streams that are open", ["kind"])
+        self._live_ended = counter(
+            "encodec_live_streams_ended", "Live streams that ended, by close code", ["kind", "code"]
+        )
+        self._live_step = histogram(
+            "encodec_live_step_seconds",
+            "Time from the arrival of live data to the sending of what it gives",
+            ["kind"],
+            buckets=_STEP_SECONDS,
+        )
         self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
 
         self._model_loads = counter("encodec_model_loads", "Models loaded", ["model"])
@@ -81,6 +92,19 @@ class Metrics:
         """A request's and its answer's bytes."""
         self._bytes.labels("in").inc(received)
         self._bytes.labels("out").inc(sent)
+
+    def live_begun(self, kind: str) -> None:
+        """A live stream was opened."""
+        self._live.labels(kind).inc()
+
+    def live_step(self, kind: str, seconds: float) -> None:
+        """Something was sent `seconds` after the data that gave it had come."""
+        self._live_step.labels(kind).observe(seconds)
+
+    def live_ended(self, kind: str, code: int) -> None:
+        """A live stream ended with this close code."""
+        self._live.labels(kind).dec()
+        self._live_ended.labels(kind, str(code)).inc()
 
     def model_ready(self, name: str, ready: bool = True) -> None:
         """Whether the model of this plain name is warm."""

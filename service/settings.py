@@ -99,7 +99,9 @@ class Settings(BaseSettings):
     """Requests that may be open, whether they are worked on or wait for their clients; further ones
     take the place of a client that is overdue, or are answered 429 at once."""
     max_live: Annotated[int, Field(ge=0)] = 32
-    """Open requests that may be live sources (`live=true`)."""
+    """Open requests that may be live: sources (`live=true`) and streams over WebSocket."""
+    max_listeners: Annotated[int, Field(ge=0)] = 256
+    """Listeners of all live relays together."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
@@ -124,8 +126,8 @@ class Settings(BaseSettings):
     page: bool = True
     """Whether the page is served at `/`."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins, separated by commas, whose pages may call the service (`https://example.org`); `*`
-    for all. The service's own page needs none."""
+    """Origins, separated by commas, whose pages may call the service and open its WebSockets
+    (`https://example.org`); `*` for all. The service's own page needs none."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""

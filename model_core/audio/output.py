@@ -108,10 +108,18 @@ def choose_channels(wanted: int | str | None, original: int | None, decoded: int
 class Converter:
     """Blocks `[C, n]` at one rate in, mono or stereo blocks at another out."""
 
-    def __init__(self, source_rate: int, source_channels: int, rate: int, channels: int) -> None:
+    def __init__(
+        self,
+        source_rate: int,
+        source_channels: int,
+        rate: int,
+        channels: int,
+        eager: bool = False,
+    ) -> None:
+        """`eager`: as of `resampler`."""
         self._mixed = min(source_channels, channels)
         self._channels = channels
-        self._resampler = resampler(self._mixed, source_rate, rate)
+        self._resampler = resampler(self._mixed, source_rate, rate, eager)
 
     def push(self, samples: Samples) -> Samples:
         """The output that no later sample can change."""

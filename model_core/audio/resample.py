@@ -34,11 +34,12 @@ class Resampler:
         return self._nothing
 
 
-def resampler(channels: int, source_rate: int, target_rate: int) -> Resampler:
-    """The resampler for these rates (Hz)."""
+def resampler(channels: int, source_rate: int, target_rate: int, eager: bool = False) -> Resampler:
+    """The resampler for these rates (Hz). An `eager` one gives the same samples as soon as they can
+    be had, which costs more; the other collects about a second."""
     if source_rate == target_rate:
         return Resampler(channels)
-    return BlockResampler(channels, source_rate, target_rate)
+    return BlockResampler(channels, source_rate, target_rate, eager)
 
 
 class SampleQueue:
@@ -93,8 +94,11 @@ class BlockResampler(Resampler):
     under its own window.
     """
 
-    def __init__(self, channels: int, source_rate: int, target_rate: int) -> None:
+    def __init__(
+        self, channels: int, source_rate: int, target_rate: int, eager: bool = False
+    ) -> None:
         super().__init__(channels)
+        self._eager = eager
         gcd = math.gcd(source_rate, target_rate)
         self._orig, self._new = source_rate // gcd, target_rate // gcd
         self._side = math.ceil(_WIDTH * self._orig / (min(self._orig, self._new) * _ROLLOFF))
@@ -127,6 +131,8 @@ class BlockResampler(Resampler):
         parts = [self._nothing]
         while self._queue.length >= self._window(self._frames):
             parts.append(self._run(self._frames))
+        if self._eager and self._queue.length >= self._window(1):
+            parts.append(self._run((self._queue.length - self._window(0)) // self._orig))
         return np.concatenate(parts, axis=1)
 
     def finish(self) -> Samples:

@@ -19,7 +19,7 @@ _Decoded = Iterator[tuple[Samples, AudioLayout | None]]
 
 
 class AudioSource(Iterator[Samples], AbstractContextManager["AudioSource"]):
-    """An iterator of blocks `[channels, n]` of one second; the last may be shorter.
+    """An iterator of blocks `[channels, n]` of one second; the last may be shorter, live ones all.
 
     It decodes, converts to the model's channels and resamples on demand, in memory that does not
     grow with the length. `info` describes the input. A context manager; closing it frees the
@@ -49,10 +49,12 @@ def open_audio(
     channels: int,
     raw: RawFormat | None = None,
     max_seconds: float | None = None,
+    live: bool = False,
 ) -> AudioSource:
     """Opens a path or a binary file (which stays open) as mono or stereo blocks at `sample_rate`.
 
-    `raw` reads headerless big-endian samples instead of a container. Raises
+    `raw` reads headerless big-endian samples instead of a container. Where the audio is `live`,
+    blocks are as short as they come, and none waits for more. Raises
     `InvalidAudioError` here or while iterating: unreadable, no audio, empty, truncated, not finite,
     rate or channels out of bounds; `AudioTooLongError` past `max_seconds`.
     """
@@ -73,14 +75,13 @@ def open_audio(
         else:
             info = SourceInfo("raw", f"pcm_s{raw.bits}be", raw.rate, raw.channels, "")
             decoded = ((block, None) for block in read_raw(file, raw))
-        blocks = _converted(decoded, info.sample_rate, sample_rate, channels)
-        return AudioSource(
-            info, _seconds(blocks, sample_rate, channels, max_seconds), stack.pop_all()
-        )
+        blocks = _converted(decoded, info.sample_rate, sample_rate, channels, live)
+        cut = _seconds(blocks, sample_rate, channels, max_seconds, live)
+        return AudioSource(info, cut, stack.pop_all())
 
 
 def _seconds(
-    blocks: Iterator[Samples], rate: int, channels: int, max_seconds: float | None
+    blocks: Iterator[Samples], rate: int, channels: int, max_seconds: float | None, live: bool
 ) -> Generator[Samples]:
     queue = SampleQueue(channels)
     limit = math.inf if max_seconds is None else int(max_seconds * rate)
@@ -93,14 +94,16 @@ def _seconds(
         queue.push(block)
         while queue.length >= rate:
             yield queue.take(rate)
+        if live and queue.length:
+            yield queue.take(queue.length)
     if queue.length:
         yield queue.take(queue.length)
 
 
 def _converted(
-    decoded: _Decoded, source_rate: int, target_rate: int, channels: int
+    decoded: _Decoded, source_rate: int, target_rate: int, channels: int, live: bool
 ) -> Iterator[Samples]:
-    resample = resampler(channels, source_rate, target_rate)
+    resample = resampler(channels, source_rate, target_rate, eager=live)
     for samples, layout in decoded:
         _check_finite(samples)
         yield resample.push(with_channels(samples, channels, layout))

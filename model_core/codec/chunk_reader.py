@@ -1,5 +1,6 @@
 """The codes of a version 1 file, at any place."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -33,19 +34,47 @@ class Chunks(Protocol):
         """Raises `BitstreamError`."""
 
 
+class ChunkDecoder:
+    """The codes of chunks; `runner` runs the language model."""
+
+    def __init__(self, codec: Codec, layout: Layout, runner: Runner = INLINE):
+        """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
+        and `BitstreamError` for one in an arithmetic that is not known."""
+        header = layout.header
+        if header.lm not in (0, ARITHMETIC):
+            raise BitstreamError(f"the file is coded in arithmetic {header.lm}, not known here")
+        self._codec = codec
+        self._layout = layout
+        self._runner = runner
+        self._lm = codec.lm_of(header.model) if header.lm else None
+
+    @property
+    def has_lm(self) -> bool:
+        """Whether a language model codes them."""
+        return self._lm is not None
+
+    async def codes(self, chunks: Sequence[Chunk]) -> list[np.ndarray]:
+        """`[K, T]` of each chunk. Raises `BitstreamError`."""
+        books, config = self._layout.header.num_codebooks, self._codec.config
+        coded = [(chunk.codes, self._layout.frames(chunk.samples)) for chunk in chunks]
+        if self._lm is None:
+            bits = config.bits_per_codebook
+            return [unpack_codes(data, books, bits, frames) for data, frames in coded]
+        cost = sum(frames for _, frames in coded) / config.frame_rate
+        item = partial(self._lm.decode_chunks, books, coded)
+        found: list[list[np.ndarray]] = await self._runner.run(
+            [Work(self._codec.lm_decode_task, item, cost)]
+        )
+        return found[0]
+
+
 class ChunkReader:
     """Reads chunks as their codes are asked for, forwards for the most part."""
 
     def __init__(self, codec: Codec, file: Chunks, runner: Runner = INLINE):
-        """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
-        and `BitstreamError` for one in an arithmetic that is not known."""
-        header = file.header
-        if header.lm not in (0, ARITHMETIC):
-            raise BitstreamError(f"the file is coded in arithmetic {header.lm}, not known here")
-        self._codec = codec
+        """Raises as `ChunkDecoder`."""
         self._file = file
-        self._runner = runner
-        self._lm = codec.lm_of(header.model) if header.lm else None
+        self._decoder = ChunkDecoder(codec, file.layout, runner)
         self._decoded: dict[int, tuple[np.ndarray, tuple[float, ...]]] = {}
 
     async def frames(self, begin: int, stop: int) -> np.ndarray:
@@ -77,23 +106,9 @@ class ChunkReader:
         wanted = [n for n in range(first, last + 1) if n not in self._decoded]
         if not wanted:
             return
-        if self._lm is not None:
+        if self._decoder.has_lm:
             more = range(last + 1, min(len(self._file), first + TOGETHER))
             wanted += [n for n in more if n not in self._decoded]
         chunks = [self._file.chunk(number) for number in wanted]
-        for chunk, codes in zip(chunks, await self._codes(chunks), strict=True):
+        for chunk, codes in zip(chunks, await self._decoder.codes(chunks), strict=True):
             self._decoded[chunk.number] = codes, chunk.scales
-
-    async def _codes(self, chunks: list[Chunk]) -> list[np.ndarray]:
-        """`[K, T]` of each chunk."""
-        books, config = self._file.header.num_codebooks, self._codec.config
-        coded = [(chunk.codes, self._file.layout.frames(chunk.samples)) for chunk in chunks]
-        if self._lm is None:
-            bits = config.bits_per_codebook
-            return [unpack_codes(data, books, bits, frames) for data, frames in coded]
-        cost = sum(frames for _, frames in coded) / config.frame_rate
-        item = partial(self._lm.decode_chunks, books, coded)
-        found: list[list[np.ndarray]] = await self._runner.run(
-            [Work(self._codec.lm_decode_task, item, cost)]
-        )
-        return found[0]

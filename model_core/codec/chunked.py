@@ -115,8 +115,9 @@ class ChunkCompressor:
         effort: int = 0,
         recording: Recording = Recording(),
         chunk: int | None = None,
+        step: int | None = None,
     ):
-        """`effort`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
+        """`effort`, `step`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
@@ -124,7 +125,7 @@ class ChunkCompressor:
         books = codec.config.codebooks_for(bandwidth)
         self.header = new_header(codec, books, lm, recording, chunk)
         self._packer = ChunkPacker(codec, self.header, runner)
-        self._encoder = Encoder(codec, books, runner, effort)
+        self._encoder = Encoder(codec, books, runner, effort, step)
 
     @property
     def warnings(self) -> list[InputWarning]:

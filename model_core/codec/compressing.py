@@ -17,6 +17,9 @@ from .work import INLINE, Runner, Work
 if TYPE_CHECKING:
     from .entropy import LMEncoder
 
+FIRST_STEP = 7
+"""Frames that a causal stream begins with: the padding before it is made of them."""
+
 LOUDEST = 1e9
 """Samples beyond ±LOUDEST (1 is full scale) may overflow the networks or a segment's scale."""
 
@@ -28,9 +31,18 @@ class Encoder:
     Where the cuts fall depends on the count of samples alone, not on how they were pushed.
     """
 
-    def __init__(self, codec: Codec, num_codebooks: int, runner: Runner = INLINE, effort: int = 0):
+    def __init__(
+        self,
+        codec: Codec,
+        num_codebooks: int,
+        runner: Runner = INLINE,
+        effort: int = 0,
+        step: int | None = None,
+    ):
         """`effort` 0 is the reference's; from 1 on the audio is corrected (`corrections`), and the
-        codes are searched with a beam (`BEAMS`). Raises `ValueError` for another one."""
+        codes are searched with a beam (`BEAMS`). `step`: for live audio of a causal model on a CPU,
+        the frames of a block; each is encoded as soon as it is whole, the first ones together
+        (`FIRST_STEP`). Raises `ValueError` for another effort or a step that cannot be."""
         check_effort(effort)
         self._codec = codec
         self._effort = effort
@@ -40,6 +52,13 @@ class Encoder:
         self._block = engine.block_samples
         self._stride = codec.config.segment_stride or self._block
         self._blocks_at_once = engine.blocks_at_once if causal else engine.max_batch
+        self._first = self._block
+        if step is not None:
+            if not causal or not 1 <= step <= engine.block_frames:
+                raise ValueError(f"a causal model has steps of 1 to {engine.block_frames} frames")
+            self._block = self._stride = step * codec.config.hop_length
+            self._first = self._block * -(-FIRST_STEP // step)
+            self._blocks_at_once = 1
         self._state = StreamState()
         rate = codec.config.sample_rate
         self._filter = OffsetFilter(codec.config.channels, rate) if effort else None
@@ -58,7 +77,7 @@ class Encoder:
         self.samples += samples.shape[1]
         self._pieces.append(self._filter.push(samples) if self._filter else samples.copy())
         waiting = sum(piece.shape[1] for piece in self._pieces)
-        complete = (waiting - self._block) // self._stride + 1
+        complete = (waiting - self._first) // self._stride + 1
         if complete < self._blocks_at_once:
             return []
         return await self._encode(complete - complete % self._blocks_at_once)
@@ -85,14 +104,15 @@ class Encoder:
         waiting = np.concatenate(self._pieces, axis=1)
         works: list[Work] = []
         while waiting.shape[1] if count is None else len(works) < count:
-            last = count is None and waiting.shape[1] <= self._block
-            samples = np.ascontiguousarray(waiting[:, : self._block])
+            size, self._first = self._first, self._block
+            last = count is None and waiting.shape[1] <= size
+            samples = np.ascontiguousarray(waiting[:, :size])
             state = self._state if config.causal else StreamState()
             item = EncodeItem(samples, self._num_codebooks, last, state, self._effort)
             if config.normalize and self._effort:
                 item.least_scale = least_scale(samples)
             works.append(Work(task, item, samples.shape[1] / config.sample_rate))
-            waiting = waiting[:, self._stride :]
+            waiting = waiting[:, self._stride + size - self._block :]
         self._pieces = [waiting]
         blocks: list[EncodedBlock] = await self._runner.run(works, in_order=config.causal)
         if not self._effort:

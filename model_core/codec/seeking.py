@@ -73,7 +73,7 @@ class ChunkDecompressor:
             place = begin * hop
             async with aclosing(self._stream(begin, min(frames, stop + FADE))) as stream:
                 async for samples in stream:
-                    samples, fading = _faded(fading, samples, place - begin * hop, FADE * hop)
+                    samples, fading = faded(fading, samples, place - begin * hop, FADE * hop)
                     ready = max(0, min(samples.shape[1], stop * hop - place))
                     if stop < frames:
                         fading = np.concatenate([fading, samples[:, ready:]], axis=1)
@@ -131,7 +131,7 @@ class ChunkDecompressor:
         return Work(self._codec.decode_task, item, cost)
 
 
-def _faded(
+def faded(
     old: np.ndarray, new: np.ndarray, place: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`new`, `place` samples after a restart, with what is left of the old stream fading out over

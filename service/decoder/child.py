@@ -91,7 +91,12 @@ def decode(
     try:
         file = GrowingFile(upload, lambda: server.recv(4096), received, request.size)
         with open_audio(
-            file, request.sample_rate, request.channels, request.raw, request.max_seconds
+            file,
+            request.sample_rate,
+            request.channels,
+            request.raw,
+            request.max_seconds,
+            request.live,
         ) as blocks:
             send(SOURCE, RECORDED.pack(blocks.info.sample_rate, blocks.info.channels))
             for block in blocks:

@@ -55,14 +55,16 @@ ERRORS = {ERROR: InvalidAudioError, TOO_LONG: AudioTooLongError, NO_MEMORY: Deco
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What to decode to: Hz, channels, the raw format if there is one, the limit in seconds, and
-    the size of the upload in bytes if it is known beforehand."""
+    """What to decode to: Hz, channels, the raw format if there is one, the limit in seconds, the
+    size of the upload in bytes if it is known beforehand, and whether the blocks must come at once,
+    however short."""
 
     sample_rate: int
     channels: int
     raw: RawFormat | None = None
     max_seconds: float | None = None
     size: int | None = None
+    live: bool = False
 
 
 def send_request(connection: socket.socket, request: DecodeRequest, upload: int) -> None:

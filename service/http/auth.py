@@ -1,11 +1,16 @@
 """API keys, where the operator has set any."""
 
+import base64
+import binascii
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
+from ..settings import Settings
 from .problems import Problem, ProblemCode
 
 _NEEDED = "Needed where the service has API keys"
@@ -21,10 +26,15 @@ async def require_key(
     header: Annotated[str | None, Depends(_header)],
 ) -> None:
     """Raises `Problem` 401 where keys are set and the call carries none of them."""
-    keys = [key.get_secret_value().encode() for key in request.app.state.settings.api_keys]
+    given = (header, bearer.credentials if bearer else None)
+    check_keys(request.app.state.settings, [key for key in given if key is not None])
+
+
+def check_keys(settings: Settings, given: Sequence[str]) -> None:
+    """Raises as `require_key`."""
+    keys = [key.get_secret_value().encode() for key in settings.api_keys]
     if not keys:
         return
-    given = [key for key in (header, bearer.credentials if bearer else None) if key is not None]
     if not given:
         detail = "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
         raise Problem(ProblemCode.UNAUTHORIZED, detail)
@@ -32,3 +42,29 @@ async def require_key(
     matches = [secrets.compare_digest(one.encode("latin-1"), key) for one in given for key in keys]
     if not any(matches):
         raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known")
+
+
+KEY_PROTOCOL = "encodec.key."
+"""What a WebSocket's subprotocol that carries a key begins with: a browser sets no headers."""
+
+
+def websocket_keys(connection: HTTPConnection) -> list[str]:
+    """The keys that a WebSocket's handshake carries."""
+    given = [connection.headers.get("x-api-key")]
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        given.append(credentials.strip())
+    for name in connection.scope.get("subprotocols", ()):
+        if name.startswith(KEY_PROTOCOL):
+            given.append(_from_base64(name.removeprefix(KEY_PROTOCOL)))
+    return [key for key in given if key]
+
+
+def _from_base64(text: str) -> str | None:
+    """The key in base64url without padding, as a header would be decoded; None if it is none."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode(
+            "latin-1"
+        )
+    except (ValueError, binascii.Error):
+        return None

@@ -55,7 +55,8 @@ class Connection(H11Protocol):
     the client has left although they do not read (unless more than 64 KiB of its body wait, or
     4 KiB of its next request: then nothing is read from the socket). A client that closes its
     sending side after a whole request gets its answer. What is not HTTP, or is mostly framing, is
-    answered with a problem document.
+    answered with a problem document. A GET that asks for a WebSocket goes on as one, in a
+    `WebSocketConnection`.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Connection(H11Protocol):
         self._draining = False
         self._half_closed = False
         self._refused = False
+        self._upgraded = False
         self._ignored = 0  # bytes, since it was refused
         self._weighed: object = None  # the request whose body is weighed
         self._framing = 0  # bytes of its framing
@@ -104,6 +106,8 @@ class Connection(H11Protocol):
         cycle, unparsed = self.cycle, len(self.conn.trailing_data[0])
         before = 0 if cycle is None else len(cycle.body)
         super().data_received(data)
+        if self._upgraded:
+            return
         if self.cycle is not None and not self.cycle.response_complete:
             self.idle_since = None
         if self._weighed is not self.cycle:
@@ -140,6 +144,16 @@ class Connection(H11Protocol):
         self._write_timer = _stopped(self._write_timer)
         self._client_left.set()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection is another protocol's from here on."""
+        self._upgraded = True
+        self._read_timer = _stopped(self._read_timer)
+        super().handle_websocket_upgrade(event)
+
+    def _should_upgrade(self) -> bool:
+        is_get = self.scope["method"] == "GET" and self.scope["http_version"] == "1.1"
+        return is_get and bool(super()._should_upgrade())
 
     def evict(self) -> None:
         """Closes it at once."""

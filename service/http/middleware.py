@@ -63,11 +63,16 @@ def request_stats(request: HTTPConnection) -> RequestStats:
     return stats
 
 
+def request_id_of(scope: Scope) -> str:
+    """The client's where that is short and plain, else a new one."""
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _SANE_ID.fullmatch(given) else uuid4().hex
+
+
 class RequestLog:
     """Writes one log line for every request and counts it in the metrics.
 
-    Gives it an id, which its answer and all of its log lines carry: the client's where that is
-    short and plain, else a new one.
+    Gives it an id (`request_id_of`), which its answer and all of its log lines carry.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
@@ -79,8 +84,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         stats = request_stats(HTTPConnection(scope))
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
+        request_id = request_id_of(scope)
 
         async def counted_receive() -> Message:
             message = await receive()

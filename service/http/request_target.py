@@ -1,8 +1,10 @@
 """Requests that h11 lets through and a server should not, or should read otherwise (RFC 9112)."""
 
 import re
+from collections.abc import Collection
 from urllib.parse import unquote
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problems import Problem, ProblemCode, problem_response
@@ -15,19 +17,34 @@ _VERSIONS = ("1.0", "1.1")
 class CheckRequest:
     """Refuses ambiguous framing, other versions of HTTP and impossible hosts, and closes their
     connections; reads targets in absolute form as paths, without the user information that they
-    may hold."""
+    may hold. A WebSocket is refused to pages of other origins too (RFC 6455 10.2): no browser
+    asks before it connects, nor keeps its answers from them."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp, allowed_origins: Collection[str] = ()):
+        """`allowed_origins`: pages that may connect besides our own; `*` is any."""
         self._app = app
+        self._origins = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        problem = None
+        if scope["type"] in ("http", "websocket"):
             _to_origin_form(scope)
             if (reason := _refusal(scope)) is not None:
                 problem = Problem(ProblemCode.BAD_REQUEST, reason, headers={"Connection": "close"})
-                await problem_response(problem)(scope, receive, send)
-                return
+            elif scope["type"] == "websocket" and not self._is_allowed(Headers(scope=scope)):
+                detail = "pages of this origin may not connect"
+                problem = Problem(ProblemCode.FOREIGN_ORIGIN, detail)
+        if problem is not None:
+            await problem_response(problem)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+    def _is_allowed(self, headers: Headers) -> bool:
+        """No `Origin`: no browser. Behind a proxy the scheme may be another than the page's."""
+        origin = headers.get("origin")
+        if origin is None or "*" in self._origins or origin in self._origins:
+            return True
+        return origin.partition("://")[2].lower() == headers.get("host", "").lower() != ""
 
 
 def _to_origin_form(scope: Scope) -> None:

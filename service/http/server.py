@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from ..settings import Settings
 from .connection import Connection
 from .listener import Listener
+from .websocket import MOST_MESSAGE, WebSocketConnection
 
 logger = structlog.get_logger(__name__)
 
@@ -26,7 +27,8 @@ _FOR_REQUEST = 5  # descriptors, besides the connection
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our connections. `on_shutdown` is called as soon as it is told to stop."""
+    """uvicorn with our connections, of HTTP and WebSockets. `on_shutdown` is called as soon as it
+    is told to stop."""
 
     def __init__(self, app: ASGIApp, settings: Settings, on_shutdown: Callable[[], None]):
         connection: Any = partial(
@@ -41,7 +43,10 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 http=connection,
-                ws="none",
+                ws=WebSocketConnection,
+                ws_max_size=MOST_MESSAGE,
+                ws_ping_interval=None,  # our connection has its own
+                ws_per_message_deflate=False,  # codes do not become smaller
                 lifespan="on",
                 log_config=None,
                 access_log=False,  # `middleware.RequestLog` writes a better one

@@ -92,6 +92,7 @@ class ModelPool:
         self._warm: dict[str, Codec] = {}
         self._extra: OrderedDict[Key, Codec] = OrderedDict()
         self._loading: dict[Key, asyncio.Task[Codec]] = {}
+        self._beside: OrderedDict[Key, asyncio.Task[Codec]] = OrderedDict()
         self._start: asyncio.Task[None] | None = None
         self.error: str | None = None
         """Why the models could not be loaded."""
@@ -108,7 +109,7 @@ class ModelPool:
 
     def stop(self) -> None:
         """Wait for no model any more."""
-        for task in [self._start, *self._loading.values()]:
+        for task in [self._start, *self._loading.values(), *self._beside.values()]:
             if task is not None:
                 task.cancel()
 
@@ -159,6 +160,32 @@ class ModelPool:
             raise WeightsUnavailableError(f"the weights of {header.model} are not available here")
         detail = f"the language model that {header.model} was coded with is not here"
         raise Problem(ProblemCode.LM_UNAVAILABLE, detail)
+
+    async def on_cpu(self, codec: Codec) -> Codec:
+        """The same weights on the CPU, where the steps of live streams are computed: they are too
+        short for a GPU. Loaded once, and `codec` itself where it is there already. Raises
+        `EncodecError` where that fails."""
+        if codec.device == CPU or codec.weights is None:
+            return codec
+        key = _key(codec.weights)
+        if key not in self._beside or _has_failed(self._beside[key]):
+            self._beside[key] = create_task_apart(self._load_beside(codec, codec.weights))
+            while len(self._beside) > 1 + self._settings.extra_models:
+                self._beside.popitem(last=False)
+        self._beside.move_to_end(key)
+        return await asyncio.shield(self._beside[key])
+
+    async def _load_beside(self, codec: Codec, weights: WeightSet) -> Codec:
+        options = EngineOptions(threads=self._settings.worker_threads, shared=True)
+
+        def load() -> Codec:
+            made = Codec.from_weights(weights, None, CPU, options)
+            made.warm_up()
+            return made if codec.lm is None else made.with_lm(codec.lm)
+
+        made = await _in_thread(load, f"load-{codec.name}")
+        logger.info("model was loaded for live streams", model=made.name, **_log_fields(made))
+        return made
 
     async def available(self, header: Header | ChunkedHeader) -> bool:
         """Whether `for_header` would find what the file needs. Raises `Problem` 400 where the
@@ -274,6 +301,10 @@ class ModelPool:
             self._extra.popitem(last=False)
         logger.info("model was loaded for a file", model=codec.name, **_log_fields(codec))
         return codec
+
+
+def _has_failed(task: asyncio.Task[Codec]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _key(found: WeightSet) -> Key:

@@ -19,7 +19,7 @@ from model_core.engine import BATCHES_AT_ONCE
 
 from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
 from .fair_queue import Job, StreamKey
-from .worker_queue import DeviceQueue, WorkerQueue
+from .worker_queue import DeviceQueue, LiveQueue, WorkerQueue
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +29,9 @@ WORKS_AT_ONCE = 64
 CPU_BATCH_SECONDS = 3.0
 """The most audio in a batch on the CPU: what comes meanwhile waits for about a tenth of a second.
 Larger ones gain little there (`benchmarks`)."""
+
+LIVE_BATCH_SECONDS = 1.0
+"""The most audio in a batch of live steps, of streams that send faster than they are spoken."""
 
 PATIENCE = 10.0
 """Seconds that a stopping service waits for the batches that run."""
@@ -78,9 +81,10 @@ class Scheduler:
         self._step_timeout = step_timeout
         self._probe = probe
         self._cpu = WorkerQueue(threads, CPU_BATCH_SECONDS)
+        self._live = LiveQueue(threads, LIVE_BATCH_SECONDS)
         # One worker writes a batch while the other's is computed.
         self._device = None if device == CPU else DeviceQueue(BATCHES_AT_ONCE)
-        self._queues = [self._cpu] + ([] if self._device is None else [self._device])
+        self._queues = [self._cpu, self._live] + ([] if self._device is None else [self._device])
         self._loop: asyncio.AbstractEventLoop | None = None
         self.refusal: str | None = _NOT_RUNNING
         """Why no work is taken; None while it is, all workers live and the device works."""
@@ -134,14 +138,26 @@ class Scheduler:
         """A new stream."""
         return Stream(self._enqueue)
 
-    def _enqueue(self, works: Sequence[Work], stream: StreamKey) -> asyncio.Future[list[Any]]:
+    def live_stream(self) -> "Stream":
+        """A new stream whose steps on the CPU wait for no other requests'. (What a language model
+        codes, a chunk of seconds, is no such step.)"""
+        return Stream(self._enqueue_live)
+
+    def _enqueue_live(self, works: Sequence[Work], stream: StreamKey) -> asyncio.Future[list[Any]]:
+        task = works[0].task
+        steps = task.device == CPU and task.name in ("encode", "decode")
+        return self._enqueue(works, stream, self._live if steps else None)
+
+    def _enqueue(
+        self, works: Sequence[Work], stream: StreamKey, queue: WorkerQueue | None = None
+    ) -> asyncio.Future[list[Any]]:
         if self.refusal is not None:
             raise self._error()
         job = Job(stream, works, asyncio.get_running_loop().create_future())
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         on_cpu = job.task.device == CPU
-        queue = self._cpu if self._device is None or on_cpu else self._device
+        queue = queue or (self._cpu if self._device is None or on_cpu else self._device)
         queue.put(job)
         self._observer.queue_depth(self.depth)
         return job.future

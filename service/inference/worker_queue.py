@@ -98,6 +98,18 @@ class WorkerQueue:
         return fair.take(min(fair.task.max_batch, share), self._batch_seconds, one_each=True)
 
 
+class LiveQueue(WorkerQueue):
+    """For the short steps of live streams, on workers of their own: the system runs them at once,
+    since they mostly sleep, and leaves the others their share. Steps that wait together are a
+    batch, on one thread each: more would take longer to wake than to work."""
+
+    kind = "live"
+
+    def spare(self) -> int:
+        """None, whatever is idle."""
+        return 0
+
+
 class DeviceQueue(WorkerQueue):
     """For a device that takes the same time for each batch, however full: a batch fills its rows
     with what waits, in turn, with several works of a stream where fewer streams wait than there

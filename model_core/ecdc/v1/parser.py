@@ -24,12 +24,17 @@ from .progress import Progress
 class Parser:
     """The push parser of one file. After an error it can only be thrown away."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: bool = False) -> None:
+        """`late`: the first chunk may be any of the file's, as in a live stream that somebody has
+        joined; then there is no index."""
+        self._late = late
         self._buffer = bytearray()
         self._layout: Layout | None = None
         self._progress: Progress | None = None
         self._index_bytes = 0
         self.header_bytes = 0
+        self.chunk_data = b""
+        """The chunk that `chunks` gave last, as in the file."""
         self.index: Index | None = None
         """Once it was read: then all chunks were."""
         self.complete = False
@@ -99,11 +104,14 @@ class Parser:
             return None
         data = bytes(self._buffer[: head.size])
         chunk, _ = read_chunk(data, head, layout)
+        if self._late and self._progress is None:
+            self._progress = Progress(layout, chunk.number)
         try:
             self.progress.add(chunk.number, chunk.samples, data)
         except ValueError as error:
             raise BitstreamError(f"the chunks do not follow each other: {error}") from None
         del self._buffer[: head.size]
+        self.chunk_data = data
         return chunk
 
     def _read_index(self, layout: Layout) -> bool:

@@ -10,10 +10,12 @@ from .lengths import Lengths
 class Progress:
     """What the index at the end must say, kept while chunks are written or read."""
 
-    def __init__(self, layout: Layout):
+    def __init__(self, layout: Layout, first: int = 0):
+        """`first`: the number of the first chunk, where those before it are not there."""
         self._layout = layout
-        self.samples = 0
-        """Of the audio so far."""
+        self._first = first
+        self.samples = first * layout.stride
+        """From the start of the audio to the end of the last chunk."""
         self.lengths = Lengths()
         self._chain = layout.crc
         self._cut = False
@@ -26,9 +28,10 @@ class Progress:
     def add(self, number: int, samples: int, data: bytes) -> None:
         """Chunk `number`, which is `data`, covers `samples`. Raises `ValueError`, and adds nothing,
         if it does not follow."""
-        start = self.chunks * self._layout.stride
-        if number != self.chunks:
-            raise ValueError(f"chunk {number} stands where chunk {self.chunks} belongs")
+        expected = self._first + self.chunks
+        start = expected * self._layout.stride
+        if number != expected:
+            raise ValueError(f"chunk {number} stands where chunk {expected} belongs")
         end = start + samples
         if self._cut and start >= self.samples:
             raise ValueError(f"chunk {number} follows the end of the audio")

@@ -1,0 +1,159 @@
+"""One WebSocket connection: uvicorn's, for clients that do not read, vanish, or mean harm."""
+
+import asyncio
+import logging
+import math
+import socket
+import struct
+from collections import deque
+from typing import Any, NamedTuple
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from .connection import CONNECTION, CONNECTION_LOST
+
+logger = logging.getLogger(__name__)
+_uvicorn = logging.getLogger(f"{__name__}.uvicorn")
+_uvicorn.setLevel(logging.WARNING)  # its own lines repeat each request's target
+
+MOST_MESSAGE = 1 << 20
+"""Bytes of a client's message; more end the connection with 1009."""
+
+PING_INTERVAL = 10.0  # s
+PING_TIMEOUT = 20.0
+"""Seconds after a ping within which anything must come from the client."""
+
+_PING_BYTES = 1 << 15  # sent between two pings
+_SEND_BUFFER = 1 << 16  # bytes that the system holds for a client, about
+_MOST_READ = 1 << 16
+_CLOSING = 5.0  # s in which a client must answer that the connection is closed
+_OVERDUE = 5.0  # s that a client reads nothing, after which another may have its place
+_COUNT = struct.Struct("!Q")
+
+_END = {"type": "websocket.receive", "text": '{"type":"end"}'}
+
+
+class _Ping(NamedTuple):
+    payload: bytes
+    sent: int
+    time: float
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """Knows how much of what was sent the client has read: each ping carries the number of bytes
+    before it, and every client answers pings in the order in which it reads. A client of which
+    nothing comes for `PING_TIMEOUT` seconds after a ping is cut off, unless nothing is read of it
+    just then. When the server stops, the call gets the message `{"type":"end"}`, as if from its
+    client, and `going_away` is set.
+    """
+
+    idle_since: float | None = None
+    """Never: nobody takes the connection of an open stream (see `listener.Evictable`)."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.logger = _uvicorn
+        self.lost = asyncio.Event()
+        """Set when the client has left."""
+        self.going_away = False
+        self.sent = 0
+        """Bytes of messages."""
+        self._acknowledged = 0
+        self._pings: deque[_Ping] = deque()
+        self._heard = self.loop.time()
+        self._paused_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.app_state = {**self.app_state, CONNECTION: self, CONNECTION_LOST: self.lost}
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were sent and may not have been read by the client's program."""
+        return self.sent - self._acknowledged
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.max_size = _MOST_READ  # type: ignore[attr-defined]
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.lost.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._paused_at = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._paused_at = None
+
+    def answer_due(self) -> float:
+        """When the client must have read something (`loop.time`); infinity while it is not waited
+        for."""
+        return math.inf if self._paused_at is None else self._paused_at + _OVERDUE
+
+    def evict(self) -> None:
+        """Closes it at once."""
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops: a call under way gets its end, and closes the connection."""
+        if self.handshake_initiated and not self.close_sent and not self.disconnected:
+            self.going_away = True
+            self.queue.put_nowait(_END)  # type: ignore[arg-type]
+        else:
+            super().shutdown()
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn's: waits while more than 64 KiB are not taken by the system."""
+        await super().send(message)
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(_CLOSING, self.transport.abort)
+        if message["type"] == "websocket.send":
+            before = self.sent // _PING_BYTES
+            self.sent += len(message.get("bytes") or message.get("text") or "")
+            if self.sent // _PING_BYTES > before:
+                self._ping()
+
+    def start_keepalive(self) -> None:
+        """Once the handshake is done."""
+        self._watch()
+
+    def handle_pong(self, event: Frame) -> None:
+        """The client has read all that was sent before this ping, and the pings before it."""
+        if any(ping.payload == event.data for ping in self._pings):
+            while (ping := self._pings.popleft()).payload != event.data:
+                pass
+            self._acknowledged = ping.sent
+
+    def _watch(self) -> None:
+        if self.close_sent or self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if self.read_paused:
+            self._heard = now
+        if self._pings and now - max(self._heard, self._pings[0].time) > PING_TIMEOUT:
+            logger.info("a connection is closed: the client does not answer pings")
+            self.transport.abort()
+            return
+        self._ping()
+        self._timer = self.loop.call_later(PING_INTERVAL, self._watch)
+
+    def _ping(self) -> None:
+        if self.close_sent or self.transport.is_closing():
+            return
+        payload = _COUNT.pack(self.sent)
+        if self._pings and self._pings[-1].payload == payload:
+            return  # nothing was sent since
+        self._pings.append(_Ping(payload, self.sent, self.loop.time()))
+        self.conn.send_ping(payload)
+        self.transport.write(b"".join(self.conn.data_to_send()))

@@ -1,0 +1,81 @@
+"""What a live stream can be asked for, in the query of its address."""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
+
+from model_core.audio.reader import MAX_RATE, MIN_RATE
+from model_core.codec.seeking import PREROLL
+from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
+
+from ..http.problems import ParameterProblem, Problem, ProblemCode
+
+CHUNK = 4
+"""Frames in a chunk unless another number is asked for: 53 ms."""
+
+Rate = Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)]
+Channels = Annotated[int, Field(ge=1, le=2)]
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Compress(_Parameters):
+    """Of `/live/compress`."""
+
+    input: Literal["s16", "f32", "container"] = "s16"
+    sample_rate: Rate | None = None
+    channels: Channels = 1
+    model: str = "encodec_24khz"
+    bandwidth: Annotated[float, Field(gt=0, le=24, allow_inf_nan=False)] = 6.0
+    chunk: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = CHUNK
+    lm: bool = False
+
+
+class Decompress(_Parameters):
+    """Of `/live/decompress`."""
+
+    output: Literal["f32", "s16"] = "f32"
+    sample_rate: Rate | None = None
+    channels: Channels | None = None
+
+
+class Speak(Compress):
+    """Of a relay's speaker."""
+
+    role: Literal["speak"]
+    input: Literal["s16", "f32", "container", "ecdc"] = "s16"  # type: ignore[assignment]
+
+
+class Listen(Decompress):
+    """Of a relay's listener."""
+
+    role: Literal["listen"] = "listen"
+    output: Literal["ecdc", "f32", "s16"] = "ecdc"  # type: ignore[assignment]
+    preroll: Annotated[int, Field(ge=0, le=PREROLL)] = PREROLL
+
+
+Parameters = TypeVar("Parameters", bound=_Parameters)
+
+
+def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
+    """Raises `Problem` 422 for a parameter that is wrong, unknown or repeated."""
+    pairs = query.multi_items()
+    names = [name for name, _ in pairs]
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise _wrong(dict.fromkeys(repeated, "it is given more than once"))
+    try:
+        return kind.model_validate(dict(pairs))
+    except ValidationError as error:
+        raise _wrong({str(item["loc"][0]): item["msg"] for item in error.errors()}) from None
+
+
+def _wrong(messages: dict[str, str]) -> Problem:
+    errors = [
+        ParameterProblem(name=name[:80], location="query", message=message)
+        for name, message in messages.items()
+    ]
+    detail = "; ".join(f"{error.name}: {error.message}" for error in errors)
+    return Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
