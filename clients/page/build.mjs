@@ -39,9 +39,11 @@ async function bundle(entry, name, define = {}) {
 emit("icon.svg", readFileSync("src/icon.svg"));
 emit("speech.flac", readFileSync("src/speech.flac"));
 await bundle("src/worker.ts", "worker.js");
+await bundle("src/live-worklet.ts", "live-worklet.js");
 await bundle("src/style.css", "style.css");
 await bundle("src/main.ts", "main.js", {
   WORKER_URL: files.get("worker.js"),
+  WORKLET_URL: files.get("live-worklet.js"),
   SPEECH_URL: files.get("speech.flac"),
 });
 const page = readFileSync("src/index.html", "utf8").replace(/\{\{(.+?)\}\}/g, (_, name) => files.get(name));

@@ -56,6 +56,13 @@ export function authorization(): Record<string, string> {
   return apiKey ? { Authorization: `Bearer ${apiKey}` } : {};
 }
 
+/** The key as a WebSocket takes it: browsers give it no headers. */
+export function keyProtocols(): string[] {
+  if (!apiKey) return [];
+  const text = String.fromCharCode(...new TextEncoder().encode(apiKey));
+  return [`encodec.key.${btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
+}
+
 /** Whether an error only says that the user cancelled. */
 export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";

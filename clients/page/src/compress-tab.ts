@@ -27,7 +27,7 @@ const DECODED = { id: "decoded", label: "Decoded", key: "B" };
 const DIFFERENCE = { id: "difference", label: "Difference", key: "D" };
 
 export class CompressTab {
-  readonly transport = new Transport(byId("compress-transport", HTMLElement), (seconds) => this.view.setTime(seconds));
+  private readonly transport = new Transport(byId("compress-transport", HTMLElement), (seconds) => this.view.setTime(seconds));
   private readonly analyst = new Analyst();
   private readonly view = new SignalsView(byId("signals", HTMLElement), this.analyst, (seconds) => this.player?.seek(seconds));
   private readonly choices = new Choices(() => void this.compress());
@@ -201,6 +201,10 @@ export class CompressTab {
     } catch (error) {
       if (!isAbort(error)) this.task.show(error);
     }
+  }
+
+  onKey(key: string): boolean {
+    return this.transport.onKey(key);
   }
 
   /** When another tab is shown. */

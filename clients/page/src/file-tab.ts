@@ -37,7 +37,7 @@ interface Inspection {
 const DAMAGE = ["broken_ecdc", "truncated_ecdc"];
 
 export class FileTab {
-  readonly transport = new Transport(byId("file-transport", HTMLElement), (seconds) => this.overview.setTime(seconds));
+  private readonly transport = new Transport(byId("file-transport", HTMLElement), (seconds) => this.overview.setTime(seconds));
   private readonly overview = new Overview(byId("overview", HTMLCanvasElement), (seconds) => this.player?.seek(seconds));
   private readonly task: Task;
   private models: Model[] = [];
@@ -181,6 +181,10 @@ export class FileTab {
       byId("peel-facts", HTMLDListElement).hidden = false;
       offerDownloads(byId("peel-downloads", HTMLElement), this.task, peeled, peeled.name);
     });
+  }
+
+  onKey(key: string): boolean {
+    return this.transport.onKey(key);
   }
 
   /** When another tab is shown. */

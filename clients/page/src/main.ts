@@ -5,6 +5,7 @@ import { Problem, getJson, setApiKey } from "./api";
 import { CompressTab } from "./compress-tab";
 import { byId } from "./dom";
 import { FileTab } from "./file-tab";
+import { LiveTab, relayOf } from "./live-tab";
 import type { Model } from "./models";
 
 const MAGIC = "ECDC";
@@ -12,17 +13,30 @@ const THEME = "encodec-theme";
 const THEMES = ["auto", "light", "dark"];
 const NEXT_TRY = 2; // s, while the service starts
 
-const tabs = ["compress", "file"].map((name) => ({
+/** What a tab is told. */
+interface Tab {
+  /** Offer what the service can do. */
+  offer(models: Model[]): void;
+  /** When another tab is shown. */
+  leave?(): void;
+  /** When the tab is shown, or the colours have changed. */
+  redraw?(): void;
+  /** A key that no control has used; says whether it was one of the tab's. */
+  onKey?(key: string): boolean;
+}
+
+const tabs = ["compress", "file", "live"].map((name) => ({
   button: byId(`tab-${name}`, HTMLButtonElement),
   panel: byId(`panel-${name}`, HTMLElement),
 }));
 const fileTab = new FileTab(askForKey);
 const compressTab = new CompressTab(askForKey, (file) => void take(file));
-const controllers = [compressTab, fileTab];
+const liveTab = new LiveTab(askForKey);
+const controllers: Tab[] = [compressTab, fileTab, liveTab];
 let shown = 0;
 
 function show(index: number, focus = false): void {
-  controllers[shown]!.leave();
+  controllers[shown]!.leave?.();
   shown = index;
   tabs.forEach(({ button, panel }, i) => {
     button.setAttribute("aria-selected", String(i === index));
@@ -30,7 +44,7 @@ function show(index: number, focus = false): void {
     panel.hidden = i !== index;
   });
   if (focus) tabs[index]!.button.focus();
-  controllers[index]!.redraw();
+  controllers[index]!.redraw?.();
 }
 
 /** Open a file in the tab for its kind. */
@@ -77,7 +91,7 @@ function installKeys(): void {
     const { target, key } = event;
     if (target instanceof HTMLInputElement && (target.type !== "radio" || key.startsWith("Arrow"))) return;
     if (key === " " && target instanceof Element && target.closest("button, a")) return;
-    if (controllers[shown]!.transport.onKey(key)) event.preventDefault();
+    if (controllers[shown]!.onKey?.(key)) event.preventDefault();
   });
 }
 
@@ -87,7 +101,7 @@ function installTheme(): void {
     document.documentElement.dataset.theme = theme;
     button.title = `Colours: ${theme}`;
     button.setAttribute("aria-label", `Colours: ${theme}`);
-    controllers[shown]!.redraw();
+    controllers[shown]!.redraw?.();
   };
   apply(localStorage.getItem(THEME) ?? "auto");
   button.onclick = () => {
@@ -96,7 +110,7 @@ function installTheme(): void {
     localStorage.setItem(THEME, next);
     apply(next);
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => controllers[shown]!.redraw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => controllers[shown]!.redraw?.());
 }
 
 function askForKey(): void {
@@ -138,9 +152,19 @@ async function loadModels(): Promise<void> {
   }
 }
 
+/** A link that somebody has sent: show who can be heard there. */
+function followLink(): void {
+  const name = relayOf(location.hash);
+  if (!name) return;
+  liveTab.invite(name);
+  show(tabs.length - 1);
+}
+
 installTabs();
 installDrop();
 installKeys();
 installTheme();
 installKeyForm();
+addEventListener("hashchange", followLink);
+followLink();
 void loadModels();

@@ -274,3 +274,30 @@ test("everything comes from the service", async () => {
   hosts.delete("null"); // blob: and data:
   assert.deepEqual([...hosts].filter((host) => !host.startsWith("blob")), [new URL(SERVICE).origin]);
 });
+
+test("what is spoken comes back, reaches a listener by the link, and is kept as a file", async () => {
+  page = await open(browser);
+  await page.click("#tab-live");
+  await page.check("#hear-self");
+  await page.click("#speak");
+  await page.waitForSelector("#live-facts:not([hidden])");
+  const mine = await heard(page, 2);
+  assert.ok(mine.some((sample) => Math.abs(sample) > 0.01));
+
+  const listener = await open(browser, {}, await page.inputValue("#link"));
+  await listener.click("#listen");
+  await listener.waitForSelector("text=/Live: 0:0[2-9] heard/");
+  assert.ok((await heard(listener, 1)).some((sample) => Math.abs(sample) > 0.01));
+  await page.waitForSelector("text=/Others who listen1/");
+  assert.deepEqual(await findings(page), []);
+  assert.deepEqual(await findings(listener), []);
+
+  await page.click("#speak");
+  await listener.waitForSelector("text=The speaker has left.");
+  assert.deepEqual(listener.faults, []);
+  await listener.context().close();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("text=Save what was said")]);
+  const ecdc = readFileSync(await download.path());
+  const said = JSON.parse(Buffer.from(await ask("inspect", ecdc)));
+  assert.ok(said.intact && said.bandwidth_kbps === 6 && said.duration_seconds > 4, JSON.stringify(said));
+});

@@ -31,14 +31,14 @@ def test_every_file_has_the_hash_of_its_contents_in_its_name() -> None:
     for path in BUILT.iterdir():
         if path.name in ("index.html", "build.json"):
             continue
-        found = re.fullmatch(r"[a-z]+-([0-9a-f]{10})\.[a-z]+", path.name)
+        found = re.fullmatch(r"[a-z-]+-([0-9a-f]{10})\.[a-z]+", path.name)
         assert found is not None
         assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(found[1])
 
 
 def test_every_file_is_used_and_every_one_used_is_there() -> None:
     texts = [path.read_text() for path in BUILT.iterdir() if path.suffix in (".html", ".js")]
-    used = set(re.findall(r"web/([a-z]+-[0-9a-f]{10}\.[a-z]+)", " ".join(texts)))
+    used = set(re.findall(r"web/([a-z-]+-[0-9a-f]{10}\.[a-z]+)", " ".join(texts)))
     assert used == {path.name for path in BUILT.iterdir()} - {"index.html", "build.json"}
 
 
