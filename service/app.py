@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
-from .api import codec, errors, inspect, models, operations
+from .api import codec, errors, inspect, models, operations, weights
 from .api.page import page_router
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
@@ -77,6 +77,7 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if pool.state == "ready" else None,
     )
+    app.state.weight_files = weights.WeightFiles()
     app.state.decoders = DecoderPool(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
     )
@@ -85,7 +86,7 @@ def create_app(
 
     documentation.install(app)
     app.include_router(operations.router)
-    for calls in (codec, inspect, models):
+    for calls in (codec, inspect, models, weights):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
     app.include_router(live.router)
     if settings.page:

@@ -9,8 +9,9 @@ const HERE = new URL(".", import.meta.url).pathname;
 process.chdir(HERE);
 
 const files = new Map(); // name as the page's sources know it -> name as it is served
-rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
+for (const entry of readdirSync(OUT, { withFileTypes: true }))
+  if (entry.isFile()) rmSync(join(OUT, entry.name)); // folders are not of this build
 
 /** Write a file under a name that has a hash of its contents. */
 function emit(name, content) {

@@ -35,7 +35,7 @@ class NativeLM:
         """Raises `EncodecError` for a library that has no language model."""
         self._functions = functions = library.functions
         _declare(functions)
-        numbers, weights, tables = _arrays(lm)
+        numbers, weights, tables = flat_arrays(lm)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
         self._handle = functions.encodec_lm(
             *(x for array in (numbers, weights, tables) for x in (array.ctypes.data, array.size)),
@@ -111,7 +111,7 @@ def _declare(functions: ctypes.CDLL) -> None:
     )  # fmt: skip
 
 
-def _arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def flat_arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All numbers, int64; all weights, int8; all tables, int32: in the order in which `csrc` takes
     them."""
     config, depth = lm.config, lm.depth_embedding

@@ -1,13 +1,16 @@
 """`GET /`: the page, and its files under `/web/`.
 
-`npm run build` in `clients/page` writes the files into `service/web`. The names of all but
-`index.html` contain a hash of their contents, so browsers may keep them forever.
+`npm run build` in `clients/page` writes the files into `service/web`; `clients/web` writes the
+browser's decoder into `service/web/encodec`. The names of most contain a hash of their contents, so
+browsers may keep them forever.
 """
 
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -43,23 +46,42 @@ _SECURITY = {
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"  # may be kept, but is asked for each time: 304 where it is the same
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".svg": "image/svg+xml"}
-_TEXT = (".html", ".js", ".css", ".svg", ".wasm")  # files that gzip makes smaller
+_SMALLER = (".html", ".js", ".css", ".svg", ".wasm")  # files that gzip makes smaller
+_HASHED = re.compile(r".+-[0-9a-f]{10}\.\w+")
 
 
 @dataclass(frozen=True)
 class _File:
+    path: Path
     content: bytes
-    compressed: bytes | None
-    """By gzip, where that pays."""
-    media_type: str
-    etag: str
-    """Without quotes."""
-    cache_control: str
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """By gzip; made when the first client takes it."""
+        return gzip.compress(self.content, mtime=0)
+
+    @cached_property
+    def etag(self) -> str:
+        """Without quotes."""
+        return hashlib.sha256(self.content).hexdigest()[:16]
+
+    @property
+    def media_type(self) -> str:
+        guessed = _TYPES.get(self.path.suffix) or mimetypes.guess_type(self.path.name)[0]
+        return guessed or "application/octet-stream"
+
+    @property
+    def cache_control(self) -> str:
+        return _FOREVER if _HASHED.fullmatch(self.path.name) else _ASK_AGAIN
 
 
 def page_router(folder: Path = FOLDER) -> APIRouter:
     """The routes of the page; its files are read once, here. Raises `OSError` without them."""
-    files = {path.name: _read(path) for path in sorted(folder.iterdir()) if path.name != BUILD}
+    files = {
+        path.relative_to(folder).as_posix(): _File(path, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != BUILD
+    }
     index = files.pop(INDEX)
     router = APIRouter(include_in_schema=False)
 
@@ -68,8 +90,8 @@ def page_router(folder: Path = FOLDER) -> APIRouter:
     async def page(request: Request) -> Response:
         return _answer(request, index)
 
-    @router.head("/web/{name}")
-    @router.get("/web/{name}")
+    @router.head("/web/{name:path}")
+    @router.get("/web/{name:path}")
     async def file(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
@@ -78,24 +100,12 @@ def page_router(folder: Path = FOLDER) -> APIRouter:
     return router
 
 
-def _read(path: Path) -> _File:
-    content = path.read_bytes()
-    compressed = gzip.compress(content, mtime=0) if path.suffix in _TEXT else None
-    return _File(
-        content,
-        compressed,
-        _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-        hashlib.sha256(content).hexdigest()[:16],
-        _ASK_AGAIN if path.name == INDEX else _FOREVER,
-    )
-
-
 def _answer(request: Request, file: _File) -> Response:
     """The file, compressed for clients that take that; 304 for those that have it."""
-    zipped = file.compressed is not None and _takes_gzip(request)
+    zipped = file.path.suffix in _SMALLER and _takes_gzip(request)
     etag = f'"{file.etag}-gzip"' if zipped else f'"{file.etag}"'
     headers = {**_SECURITY, "Cache-Control": file.cache_control, "ETag": etag}
-    if file.compressed is not None:
+    if file.path.suffix in _SMALLER:
         headers["Vary"] = "Accept-Encoding"
     known = {tag.strip().removeprefix("W/") for tag in _list(request, "if-none-match")}
     if etag in known or "*" in known:

@@ -53,6 +53,15 @@ async def test_its_files_may_be_kept_forever() -> None:
 
 
 @pytest.mark.anyio
+async def test_files_without_a_hash_in_their_names_are_asked_for_again() -> None:
+    answer = await get(app_with_calls(), "/web/encodec/engine.wasm")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/wasm"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+
+
+@pytest.mark.anyio
 async def test_what_a_browser_has_is_not_sent_again() -> None:
     app = app_with_calls()
     etag = (await get(app, "/")).headers["ETag"]
@@ -88,7 +97,16 @@ async def test_head_is_get_without_the_body() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "path", ["/web/", "/web/nothing.js", "/web/index.html", "/web/build.json", "/web/..%2Fapp.py"]
+    "path",
+    [
+        "/web/",
+        "/web/nothing.js",
+        "/web/index.html",
+        "/web/build.json",
+        "/web/encodec",
+        "/web/encodec/build.json",
+        "/web/..%2Fapp.py",
+    ],
 )
 async def test_only_the_pages_files_are_served(path: str) -> None:
     answer = await get(app_with_calls(), path)

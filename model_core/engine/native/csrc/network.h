@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 
 #include "interface.h"
 #include "lstm.h"
@@ -115,7 +114,7 @@ class BlockNetwork : public Network {
     void with_worker(Work work) {
         std::unique_ptr<Worker> worker;
         {
-            const std::lock_guard<std::mutex> lock(mutex_);
+            const Lock lock(mutex_);
             if (!resting_.empty()) {
                 worker = std::move(resting_.back());
                 resting_.pop_back();
@@ -123,11 +122,11 @@ class BlockNetwork : public Network {
         }
         if (!worker) worker = make_worker();
         work(*worker);
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const Lock lock(mutex_);
         resting_.push_back(std::move(worker));
     }
 
-    std::mutex mutex_;
+    Mutex mutex_;
     std::vector<std::unique_ptr<Worker>> resting_;
 };
 

@@ -9,6 +9,8 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -23,6 +25,10 @@ constexpr int TILE_ROWS = 6;  // 12 sums, 2 weights, a broadcast: 15 of 16 regis
 constexpr int LANES = 4;
 constexpr int PANEL_VECTORS = 4;
 constexpr int TILE_ROWS = 6;  // 24 sums, 4 weights, a broadcast: 29 of 32 registers
+#elif defined(__wasm__)
+constexpr int LANES = 4;
+constexpr int PANEL_VECTORS = 2;
+constexpr int TILE_ROWS = 4;  // on x86 engines keep a register of 16 to themselves
 #else
 constexpr int LANES = 4;
 constexpr int PANEL_VECTORS = 2;

@@ -27,7 +27,13 @@ struct Stored<float> {
 
     static INLINE Places places(const float* x) { return *x; }
     static INLINE Weights weights(const float* w) { return load(w); }
-    static INLINE Vec add_product(Vec sum, Places x, Weights w) { return sum + x * w; }
+    static INLINE Vec add_product(Vec sum, Places x, Weights w) {
+#if defined(__wasm_relaxed_simd__)
+        return wasm_f32x4_relaxed_madd(wasm_f32x4_splat(x), w, sum);
+#else
+        return sum + x * w;
+#endif
+    }
 
     static INLINE Vec activated(Vec x) { return elu(x); }
 };

@@ -4,9 +4,37 @@
 #include <atomic>
 #include <exception>
 #include <limits>
+#include <vector>
+
+#if defined(__wasm__)
+
+// WebAssembly has one thread here, and no other to wait for.
+struct Mutex {};
+struct Lock {
+    explicit Lock(Mutex&) {}
+};
+
+template <class Work>
+static void in_threads(int, Work work) {
+    work(0);
+}
+
+class Progress {
+  public:
+    explicit Progress(size_t) {}
+    void wait(size_t, int) {}
+    void leave(size_t, int) {}
+    void abandon() {}
+};
+
+#else
+
+#include <mutex>
 #include <system_error>
 #include <thread>
-#include <vector>
+
+using Mutex = std::mutex;
+using Lock = std::lock_guard<std::mutex>;
 
 // Calls work(i) for i in [0, count), each in its own thread, and rethrows one of their exceptions.
 // If the system cannot start all threads, not all calls run: to get all work done, let each call
@@ -61,6 +89,8 @@ class Progress {
 
     std::vector<std::atomic<int>> done_;
 };
+
+#endif
 
 // A block's way through the units.
 struct Turn {
