@@ -4,7 +4,7 @@ import { isAbort, post, type Answer } from "./api";
 import { Analyst } from "./analyst";
 import { RATE, difference, durationOf, mixed, readAudio, shifted, toWav, type Channels } from "./audio";
 import { Choices } from "./choices";
-import { decodeWhole, partDecoder, partSecondsOf } from "./codec";
+import type { Decoding } from "./codec";
 import { byId, element, fillFacts, formatBytes, formatSeconds, formatTime, renamed } from "./dom";
 import { offerDownloads } from "./downloads";
 import { exampleMusic } from "./example";
@@ -40,7 +40,12 @@ export class CompressTab {
   private recording: Recording | null = null;
 
   /** `openFile` opens an `.ecdc` file in the other tab. */
-  constructor(onKeyNeeded: () => void, private readonly openFile: (file: File) => void) {
+  constructor(
+    onKeyNeeded: () => void,
+    private readonly decoding: Decoding,
+    private readonly openFile: (file: File) => void,
+  ) {
+    decoding.show(byId("decode", HTMLFieldSetElement), () => void this.compress());
     this.task = new Task(byId("compress-progress", HTMLElement), byId("compress-problem", HTMLElement), onKeyNeeded);
     this.curve = new RateCurve(byId("curve", HTMLElement), this.analyst, onKeyNeeded);
     const input = byId("file", HTMLInputElement);
@@ -64,7 +69,7 @@ export class CompressTab {
   /** Take a clip, and compress it at once. */
   async take(file: File): Promise<void> {
     this.task.cancel();
-    this.player?.pause();
+    this.player?.clear();
     this.clip = file;
     this.original = null;
     byId("result", HTMLElement).hidden = true;
@@ -126,7 +131,7 @@ export class CompressTab {
 
   /** Decode all of the file, and hear and see it beside the original. */
   private async compare(player: Player, original: Channels, ecdc: File, model: Model, running: Running): Promise<[string, string][]> {
-    const decoded = await decodeWhole(ecdc, model.channels, running.call("Sending", "Decoding"));
+    const decoded = await this.decoding.whole(ecdc, model.channels, running);
     running.say("Comparing");
     const limit = model.sample_rate / 2;
     const { lag, quality } = await this.analyst.ask({ kind: "decoded", channels: decoded.channels, limit });
@@ -152,7 +157,8 @@ export class CompressTab {
     player.duration = seconds;
     player.removeTrack(ORIGINAL.id);
     player.removeTrack(DIFFERENCE.id);
-    player.setTrack(DECODED.id, decodedTrack(partDecoder(ecdc, model.channels), seconds, partSecondsOf(ecdc)));
+    const decode = this.decoding.parts(ecdc, model.channels);
+    player.setTrack(DECODED.id, decodedTrack(decode, seconds, this.decoding.partSeconds(ecdc)));
     this.transport.offer([DECODED]);
     byId("signals", HTMLElement).hidden = true;
     const note = byId("too-long", HTMLElement);

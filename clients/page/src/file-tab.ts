@@ -4,7 +4,7 @@
 import { Problem, parse, post } from "./api";
 import type { Channels } from "./audio";
 import { RATE } from "./audio";
-import { partDecoder, partSecondsOf } from "./codec";
+import type { Decoding } from "./codec";
 import { byId, chosenRadio, element, fillFacts, fillRadios, formatBytes, formatTime, renamed } from "./dom";
 import { offerDownloads } from "./downloads";
 import type { Model } from "./models";
@@ -46,7 +46,11 @@ export class FileTab {
   private info: Inspection | null = null;
   private salvages = false;
 
-  constructor(onKeyNeeded: () => void) {
+  constructor(
+    onKeyNeeded: () => void,
+    private readonly decoding: Decoding,
+  ) {
+    decoding.show(byId("file-decode", HTMLFieldSetElement), () => this.decodeAnew());
     this.task = new Task(byId("file-progress", HTMLElement), byId("file-problem", HTMLElement), onKeyNeeded);
     const input = byId("ecdc-file", HTMLInputElement);
     byId("choose-ecdc", HTMLButtonElement).onclick = () => input.click();
@@ -63,7 +67,7 @@ export class FileTab {
 
   /** Inspect a file, and make it ready to be heard. */
   async open(file: File): Promise<void> {
-    this.player?.pause();
+    this.player?.clear();
     byId("opened", HTMLElement).hidden = true;
     byId("file-drop", HTMLElement).classList.add("filled");
     byId("file-title", HTMLElement).textContent = file.name;
@@ -109,15 +113,25 @@ export class FileTab {
     player.pause();
     player.removeTrack("peeled");
     player.duration = info.duration_seconds;
-    const seconds = partSecondsOf(file);
+    const seconds = this.decoding.partSeconds(file);
     this.overview.reset(info.duration_seconds);
     const heard = (start: number, channels: Channels) => this.overview.add(start, channels[0]!, RATE);
-    player.setTrack("file", decodedTrack(partDecoder(file, info.channels, salvages), info.duration_seconds, seconds, heard));
+    player.setTrack("file", decodedTrack(this.decoding.parts(file, info.channels, salvages), info.duration_seconds, seconds, heard));
     player.seek(0);
     this.transport.offer([this.choiceOf("file", info.bandwidth_kbps, "A")]);
     this.transport.attach(player);
     const text = `Decoded in parts of ${seconds} s, where you listen; the picture fills as they come.`;
     byId("overview-hint", HTMLElement).textContent = text;
+  }
+
+  /** From where it is heard now. */
+  private decodeAnew(): void {
+    const time = this.player?.time ?? 0;
+    const plays = this.player !== null && this.player.state !== "paused";
+    this.listen();
+    for (const input of byId("peel", HTMLFieldSetElement).querySelectorAll("input")) input.checked = false;
+    this.player?.seek(time);
+    if (plays) void this.player?.play();
   }
 
   private newPlayer(): Player {
@@ -167,8 +181,8 @@ export class FileTab {
       const answer = await post("transcode", { bandwidth }, file, call("Sending", "Peeling"));
       if (signal.aborted) return;
       const peeled = new File([answer.data], renamed(file.name, `-${bandwidth}kbps.ecdc`));
-      const decode = partDecoder(peeled, info.channels);
-      player.setTrack("peeled", decodedTrack(decode, info.duration_seconds, partSecondsOf(peeled)));
+      const decode = this.decoding.parts(peeled, info.channels);
+      player.setTrack("peeled", decodedTrack(decode, info.duration_seconds, this.decoding.partSeconds(peeled)));
       this.transport.offer([
         this.choiceOf("file", info.bandwidth_kbps, "A"),
         this.choiceOf("peeled", Number(bandwidth), "B"),

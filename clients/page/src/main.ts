@@ -2,6 +2,7 @@
  * choose from. */
 
 import { Problem, getJson, setApiKey } from "./api";
+import { Decoding } from "./codec";
 import { CompressTab } from "./compress-tab";
 import { byId } from "./dom";
 import { FileTab } from "./file-tab";
@@ -29,8 +30,9 @@ const tabs = ["compress", "file", "live"].map((name) => ({
   button: byId(`tab-${name}`, HTMLButtonElement),
   panel: byId(`panel-${name}`, HTMLElement),
 }));
-const fileTab = new FileTab(askForKey);
-const compressTab = new CompressTab(askForKey, (file) => void take(file));
+const decoding = new Decoding();
+const fileTab = new FileTab(askForKey, decoding);
+const compressTab = new CompressTab(askForKey, decoding, (file) => void take(file));
 const liveTab = new LiveTab(askForKey);
 const controllers: Tab[] = [compressTab, fileTab, liveTab];
 let shown = 0;

@@ -83,11 +83,16 @@ export class Player extends EventTarget {
   removeTrack(id: string): void {
     this.lanes.get(id)?.gain.disconnect();
     this.lanes.delete(id);
-    if (this.heard === id) this.select([...this.lanes.keys()][0] ?? "");
+    if (this.heard !== id) return;
+    this.heard = "";
+    for (const other of [...this.lanes.keys()].slice(0, 1)) this.select(other);
   }
 
-  has(id: string): boolean {
-    return this.lanes.has(id);
+  /** Without tracks, at the start. */
+  clear(): void {
+    this.pause();
+    this.forget(0);
+    for (const id of [...this.lanes.keys()]) this.removeTrack(id);
   }
 
   /** Hear another track from this moment on. */

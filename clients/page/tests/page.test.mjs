@@ -179,6 +179,21 @@ test("a key is asked for where the service wants one", async () => {
   await page.waitForSelector(RESULT);
 });
 
+test("what the browser cannot read is compressed and heard all the same", async () => {
+  page = await open(browser);
+  const head = Buffer.alloc(24);
+  head.write(".snd");
+  [24, 0xffffffff, 3, RATE, 2].forEach((value, i) => head.writeUInt32BE(value, 4 + 4 * i)); // Sun audio
+  await drop(page, Buffer.concat([head, Buffer.from(CLIP.subarray(44)).swap16()]), "clip.au");
+  await page.waitForSelector(RESULT);
+  assert.match(await page.textContent("#too-long"), /cannot read the file/);
+  await forget(page);
+  await page.click("#compress-transport .play");
+  assert.ok((await heard(page, 1)).some((sample) => Math.abs(sample) > 0.05));
+  await page.click("#music"); // and what it can read, after that, is compared
+  await page.waitForSelector('[data-track="difference"]');
+});
+
 test("a recording is compressed", async () => {
   page = await open(browser);
   await page.waitForSelector("#bandwidth input", { state: "attached" });
@@ -252,6 +267,8 @@ test("it fits a phone", async () => {
   await page.click("text=Open and peel");
   await page.waitForSelector(OPENED);
   assert.equal(await overflow(), 0);
+  await page.click("#tab-live");
+  assert.equal(await overflow(), 0);
 });
 
 test("the colours can be chosen", async () => {
@@ -300,4 +317,34 @@ test("what is spoken comes back, reaches a listener by the link, and is kept as 
   const ecdc = readFileSync(await download.path());
   const said = JSON.parse(Buffer.from(await ask("inspect", ecdc)));
   assert.ok(said.intact && said.bandwidth_kbps === 6 && said.duration_seconds > 4, JSON.stringify(said));
+});
+
+test("a file is decoded in the browser, with no request but for the weights", async () => {
+  page = await open(browser);
+  const requests = [];
+  page.on("request", (request) => requests.push(new URL(request.url()).pathname));
+  for (const [model, channels, tolerance] of [["encodec_48khz", 2, 1e-5], ["encodec_24khz", 1, 1e-3]]) {
+    const ecdc = await ask(`compress?model=${model}&bandwidth=6&format=1`, wav(6));
+    const whole = await decoded(ecdc, channels);
+    await drop(page, ecdc, "here.ecdc");
+    await page.waitForSelector(OPENED);
+    await choose("file-decode", "here");
+    await forget(page);
+    await page.click("#file-transport .play");
+    const samples = await heard(page, 2);
+    await page.click("#file-transport .play");
+    const [at, error] = locate(samples.subarray(0.5 * RATE), whole);
+    assert.ok(at > 0 && error < tolerance, `${model}: error ${error} at ${at}`);
+    const weights = requests.filter((path) => path.includes("/weights"));
+    assert.ok(weights.length > 0, requests.join(" "));
+    assert.ok(!requests.includes("/decompress"));
+    requests.length = 0;
+    await page.locator("#file-transport input[type=range]").fill("4");
+    await forget(page);
+    await page.click("#file-transport .play");
+    const [later] = locate((await heard(page, 1)).subarray(0.3 * RATE), whole);
+    assert.ok(later / RATE > 4);
+    assert.deepEqual(requests, []);
+    await page.click("#file-transport .play");
+  }
 });
