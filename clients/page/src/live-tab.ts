@@ -2,7 +2,7 @@
  * listen to somebody else's. */
 
 import type { Problem } from "./api";
-import { byId, chosenRadio, download, element, fillFacts, fillRadios, formatTime } from "./dom";
+import { announce, byId, chosenRadio, download, element, fillFacts, fillRadios, formatTime } from "./dom";
 import { Loudspeaker, openMicrophone, type Microphone, type PlaybackReport } from "./live-audio";
 import { LiveSocket } from "./live-socket";
 import type { Model } from "./models";
@@ -210,7 +210,7 @@ export class LiveTab {
         if (this.listening !== listening) return;
         this.stopListening();
         if (problem) this.task.show(problem);
-        else byId("listen-state", HTMLElement).textContent = "The speaker has left.";
+        else announce((byId("listen-state", HTMLElement).textContent = "The speaker has left."));
       });
       await listening.socket.opened.catch((error: unknown) => {
         listening.stop();

@@ -24,7 +24,7 @@ def sources_hash() -> str:
 
 def built() -> list[Path]:
     """The page's files; those of the browser's decoder are in a folder of their own."""
-    return [path for path in built() if path.is_file()]
+    return [path for path in BUILT.iterdir() if path.is_file()]
 
 
 def test_the_page_is_built_from_these_sources() -> None:
