@@ -3,6 +3,7 @@
 #                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
 #   make test      set up and run all tests (WORKERS=4: in four processes; otherwise two)
 #   make check     formatting, lint, types (of the tests too), import rules
+#   make web       build the browser decoder into service/web/encodec (needs Node and a clang for WebAssembly)
 #   make upgrade   take the newest versions that pyproject.toml allows into constraints.txt
 PYTHON ?= python3
 VENV   := .venv
@@ -23,7 +24,7 @@ else
   INSTALLED = $(BIN)/python -m pip list --disable-pip-version-check
 endif
 
-.PHONY: serve test check format openapi upgrade clean
+.PHONY: serve test check format openapi web upgrade clean
 
 serve: export ENCODEC_LOG_FORMAT ?= console
 serve: $(VENV)/.serve
@@ -45,6 +46,10 @@ format: $(VENV)/.dev
 
 openapi: $(VENV)/.dev
 	$(BIN)/python -m service.openapi --write openapi.json
+
+web:
+	npm --prefix clients/web ci --no-audit --no-fund
+	node clients/web/build.mjs
 
 # The native engine is compiled while the package is installed, where there is a compiler.
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)

@@ -65,17 +65,24 @@ const script = hash(sources([[join(here, "src"), /\.ts$/]]));
 if (process.argv.includes("--js"))
   for (const name of Object.keys(BUILDS)) cpSync(join(shipped, name), join(dist, name));
 else compile();
-await build({
-  entryPoints: ["index", "worker", "worklet", "core"].map((name) => join(here, `src/${name}.ts`)),
+// The worker imports `core.js`, which Node can import too.
+const external = {
+  name: "external",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/core\.js$/ }, () => ({ path: "./core.js", external: true })),
+};
+const options = {
   outdir: dist,
   bundle: true,
   format: "esm",
   target: "es2022",
   minify: true,
   legalComments: "none",
-});
+};
+const entry = (name) => join(here, `src/${name}.ts`);
+await build({ ...options, entryPoints: ["index", "worklet", "core"].map(entry) });
+await build({ ...options, entryPoints: [entry("worker")], plugins: [external] });
 execFileSync(join(here, "node_modules/.bin/tsc"), ["-p", here], { stdio: "inherit" });
-for (const name of ["index.js", "worker.js", "worklet.js", ...Object.keys(BUILDS)])
+for (const name of ["core.js", "index.js", "worker.js", "worklet.js", ...Object.keys(BUILDS)])
   cpSync(join(dist, name), join(shipped, name));
 const known = process.argv.includes("--js")
   ? JSON.parse(readFileSync(join(shipped, "build.json"), "utf8")).engine

@@ -10,9 +10,10 @@ import { openSource, type Source, useLanguageModel } from "./source.js";
 import type { AudioBlock, EncodeOptions, FileInfo, ModelName, ServiceOptions } from "./types.js";
 import { WeightStore } from "./weights.js";
 
-export { Bytes, Engine, EncodecError, toSamples };
+export { ChunkFile } from "./container/chunks.js";
+export { toSamples } from "./decoding.js";
 export { buildName } from "./engine.js";
-import { toSamples } from "./decoding.js";
+export { Bytes, Encoding, EncodecError, Engine, openSource, readHeader };
 
 /** The service's name of a model's weights, and of those with their language model. */
 export interface Served {

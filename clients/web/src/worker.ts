@@ -1,7 +1,4 @@
-import { Bytes } from "./container/bytes.js";
-import { Core, type OpenFile } from "./core.js";
-import type { Encoding } from "./encoding.js";
-import { EncodecError } from "./errors.js";
+import { Bytes, Core, EncodecError, type Encoding, type OpenFile } from "./core.js";
 import type { Answer, Envelope, FromWorklet, Opened, Request, Seek, ToWorklet } from "./messages.js";
 import type { AudioBlock } from "./types.js";
 

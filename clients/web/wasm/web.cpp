@@ -1,8 +1,8 @@
 // The engine's functions for JavaScript: networks and the exact language model, on one thread.
 //
-// They are called with plain numbers and places in memory, take codes as uint16 and weights as
-// float16, and compute with the same sources as the native engine. What they throw goes to
-// JavaScript (`fail`), which then throws the module away.
+// They are called with plain numbers and places in memory, take codes as uint16, and compute with
+// the same sources as the native engine. What they throw goes to JavaScript (`fail`), which then
+// throws the module away.
 #include "causal.h"
 #include "lm.cpp"
 #include "segments.h"
@@ -30,20 +30,6 @@ struct WebNetwork {
     std::vector<int64_t> codes;
 };
 
-static float from_half(uint16_t half) {
-    const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, size = half & 0x7fff;
-    if (size >= 0x7c00) throw std::invalid_argument("a weight is not finite");
-    // The exponent's bias is 15, not 127: a factor of 2^112, which also makes subnormal numbers so.
-    const float magnitude = std::bit_cast<float>(size << 13) * 0x1p112f;
-    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
-}
-
-static Floats from_halves(const uint16_t* halves, size_t size) {
-    Floats floats(size);
-    for (size_t i = 0; i < size; i++) floats.get()[i] = from_half(halves[i]);
-    return floats;
-}
-
 EXPORT void* web_allocate(size_t bytes) {
     void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!memory) throw std::bad_alloc();
@@ -52,24 +38,17 @@ EXPORT void* web_allocate(size_t bytes) {
 EXPORT void web_free(void* memory) { std::free(memory); }
 
 // `weights`: of the encoder or the decoder, in the order of the layers; `entries` of the codebooks.
-// `description`: the numbers of `EncodecSpec` in order, without `decode_bfloat16`.
-EXPORT WebNetwork* web_network(int32_t encoder, const int32_t* description,
-                               const uint16_t* weights, size_t size, const uint16_t* entries,
-                               size_t entries_size) {
+// `description`: the numbers of `EncodecSpec`.
+EXPORT WebNetwork* web_network(int32_t encoder, const int32_t* description, const float* weights,
+                               size_t size, const float* entries, size_t entries_size) {
     auto made = std::make_unique<WebNetwork>();
-    std::memcpy(&made->spec, description, sizeof(EncodecSpec) - sizeof(int32_t));
-    made->spec.decode_bfloat16 = 0;
+    std::memcpy(&made->spec, description, sizeof(EncodecSpec));
     const EncodecSpec& spec = made->spec;
-    {
-        const Floats floats = from_halves(entries, entries_size);
-        WeightReader reader(floats.get(), entries_size);
-        const size_t count = static_cast<size_t>(spec.codebooks) * spec.bins * spec.dimension;
-        made->quantizer =
-            Quantizer(spec.codebooks, spec.bins, spec.dimension, reader.take(count));
-        reader.finish();
-    }
-    const Floats floats = from_halves(weights, size);
-    WeightReader reader(floats.get(), size);
+    WeightReader codebooks(entries, entries_size);
+    const size_t count = static_cast<size_t>(spec.codebooks) * spec.bins * spec.dimension;
+    made->quantizer = Quantizer(spec.codebooks, spec.bins, spec.dimension, codebooks.take(count));
+    codebooks.finish();
+    WeightReader reader(weights, size);
     const NetworkWeights layers(reader, spec, encoder);
     reader.finish();
     if (spec.causal)
