@@ -92,3 +92,17 @@ def test_nothing_in_nothing_out() -> None:
 def test_the_same_rate_changes_nothing() -> None:
     samples = noise(1000)
     assert np.array_equal(streamed(resampler(2, 48_000, 48_000), samples, (77,)), samples)
+
+
+@pytest.mark.parametrize(("source", "target"), [*RATES, (48_000, 24_000), (16_000, 24_000)])
+def test_an_eager_resampler_gives_the_same_samples_sooner(source: int, target: int) -> None:
+    samples = noise(source // 4)
+    patient, eager = (resampler(2, source, target, eager) for eager in (False, True))
+    assert np.array_equal(
+        streamed(eager, samples, (640, 1, 99)), streamed(patient, samples, (samples.shape[1],))
+    )
+    if math.gcd(source, target) < 100:
+        return  # a frame, which is computed as one, is long
+    eager = resampler(2, source, target, eager=True)
+    given = eager.push(samples[:, : source // 10]).shape[1]
+    assert given / target > 0.1 - 0.02

@@ -59,3 +59,13 @@ def test_metadata_that_is_no_utf8() -> None:
     title = b"TIT2" + (6).to_bytes(4, "big") + b"\0\0" + b"\x03\xff\xfe\xc3\x28x"
     tag = b"ID3\x03\0\0" + bytes([0, 0, 0, len(title)]) + title
     assert list(open_audio(io.BytesIO(tag + data), 24_000, 1))
+
+
+def test_live_audio_comes_in_the_blocks_in_which_it_is_decoded() -> None:
+    file = encode(tone(1.5, 48_000), 48_000, "webm", "libopus")
+    with open_audio(io.BytesIO(file), 24_000, 1) as source:
+        whole = np.concatenate(list(source), axis=1)
+    with open_audio(io.BytesIO(file), 24_000, 1, live=True) as source:
+        blocks = list(source)
+    assert max(block.shape[1] for block in blocks) <= 480 + 24  # one frame of Opus
+    assert np.array_equal(np.concatenate(blocks, axis=1), whole)

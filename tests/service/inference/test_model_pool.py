@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -201,3 +202,21 @@ def test_auto_is_cuda_where_there_is_one_and_a_missing_device_is_refused() -> No
     assert choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="cuda:99"):
         choose_device("cuda:99")
+
+
+async def test_live_streams_use_the_codec_that_is_on_the_cpu(weights: Path) -> None:
+    async with loaded(weights) as models:
+        codec = await models.for_compression("encodec_24khz")
+        assert await models.on_cpu(codec) is codec
+
+
+async def test_a_codec_of_another_device_is_loaded_beside_once(weights: Path) -> None:
+    async with loaded(weights) as models:
+        codec = await models.for_compression("encodec_24khz", lm=True)
+        elsewhere = copy.copy(codec)
+        elsewhere.engine = copy.copy(codec.engine)
+        elsewhere.engine.device = "cuda:0"
+        one, two = await asyncio.gather(*(models.on_cpu(elsewhere) for _ in range(2)))
+        assert one is two
+        assert one is not codec
+        assert (one.name, one.device, one.lm) == (codec.name, CPU, codec.lm)

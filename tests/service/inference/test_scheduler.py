@@ -276,3 +276,47 @@ async def test_each_worker_of_a_device_uses_one_torch_thread() -> None:
     async with running(threads=2, device=CUDA) as (scheduler, _):
         threads = task(lambda items: [torch.get_num_threads() for _ in items], device=CUDA)
         assert await scheduler.submit(Work(threads, None, 1.0)) == 1
+
+
+async def test_steps_of_live_streams_do_not_wait_for_other_requests() -> None:
+    async with running(threads=1) as (scheduler, _):
+        gate = Gate()
+        held = asyncio.ensure_future(scheduler.submit(gate.work))
+        await gate.wait_until_entered()
+        step = Work(Task("encode", "model", 9, lambda items, _: items), "step", 0.01)
+        assert await asyncio.wait_for(scheduler.live_stream().run([step], in_order=True), 20)
+        # What a language model codes is no step.
+        chunk = Work(Task("lm_encode", "model", 9, lambda items, _: items), "chunk", 1.0)
+        coding = asyncio.ensure_future(scheduler.live_stream().run([chunk]))
+        await asyncio.sleep(0.1)
+        assert not coding.done()
+        gate.opened.set()
+        assert await coding == ["chunk"]
+        await held
+
+
+async def test_steps_that_wait_together_are_one_batch() -> None:
+    batches: list[list[Any]] = []
+    gate = Gate()
+
+    def run(items: list[Any], threads: int | None) -> list[Any]:
+        batches.append(items)
+        if items == [0]:
+            gate.entered.set()
+            assert gate.opened.wait(20)
+        assert threads == 1
+        return items
+
+    live = Task("encode", "model", 9, run)
+    async with running(threads=1) as (scheduler, _):
+        streams = [scheduler.live_stream() for _ in range(5)]
+        first = asyncio.ensure_future(streams[0].run([Work(live, 0, 0.01)]))
+        await gate.wait_until_entered()
+        others = [
+            asyncio.ensure_future(stream.run([Work(live, number, 0.01)]))
+            for number, stream in enumerate(streams[1:], 1)
+        ]
+        await asyncio.sleep(0.05)
+        gate.opened.set()
+        assert await asyncio.gather(first, *others) == [[0], [1], [2], [3], [4]]
+    assert batches == [[0], [1, 2, 3, 4]]

@@ -51,7 +51,7 @@ def test_audio_sent_all_at_once_gives_the_same(server: Live) -> None:
 def test_other_rates_and_stereo_are_converted(server: Live) -> None:
     audio = np.concatenate([noise(30_000), noise(30_000, seed=1)])
     sent = pcm16(audio)
-    read = np.frombuffer(sent, "<i2").reshape(-1, 2).T.astype(np.float32) / 2**15
+    read = np.frombuffer(sent, "<i2").reshape(-1, 2).T.astype(np.float32) * np.float32(2**-15)
     converter = Converter(48_000, 2, RATE, 1)
     wanted = np.concatenate([converter.push(read), converter.finish()], axis=1)
     heard = talk(server, "compress?sample_rate=48000&channels=2", pieces(sent, 999))

@@ -167,3 +167,33 @@ def test_an_index_that_claims_other_audio_is_an_error() -> None:
     forged += crc_of(forged, Layout(file.header).crc)
     with pytest.raises(BitstreamError, match="does not list"):
         parsed(file.open + bytes(forged) + end[-8:])
+
+
+def test_a_late_stream_begins_with_any_chunk_and_has_no_index() -> None:
+    file = FILES["mono"]
+    parser = Parser()
+    parser.feed(file.data)
+    chunks = [(chunk, parser.chunk_data) for chunk in parser.chunks()]
+    assert len(chunks) > 2
+    head = file.data[: parser.header_bytes]
+    body = b"".join(data for _, data in chunks)
+    assert file.data.startswith(head + body)
+    late = Parser(late=True)
+    late.feed(head + b"".join(data for _, data in chunks[1:]))
+    assert list(late.chunks()) == [chunk for chunk, _ in chunks[1:]]
+    assert late.progress.samples == file.samples
+    assert not late.end()
+    late.feed(file.data[len(head + body) :])
+    with pytest.raises(BitstreamError):
+        list(late.chunks())
+
+
+def test_a_late_stream_has_no_gaps() -> None:
+    file = FILES["mono"]
+    parser = Parser()
+    parser.feed(file.data)
+    chunks = [parser.chunk_data for _ in parser.chunks()]
+    late = Parser(late=True)
+    late.feed(file.data[: parser.header_bytes] + chunks[0] + chunks[2])
+    with pytest.raises(BitstreamError, match="follow"):
+        list(late.chunks())
