@@ -19,6 +19,9 @@ EXPOSED = (
     "X-Compressed-Kbps",
     "Content-Disposition",
     "Retry-After",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
 )
 """Headers of answers that scripts of another origin may read besides the usual ones."""
 _SECONDS = 3600  # for which a browser may remember what is allowed

@@ -319,32 +319,27 @@ test("what is spoken comes back, reaches a listener by the link, and is kept as 
   assert.ok(said.intact && said.bandwidth_kbps === 6 && said.duration_seconds > 4, JSON.stringify(said));
 });
 
-test("a file is decoded in the browser, with no request but for the weights", async () => {
-  page = await open(browser);
-  const requests = [];
-  page.on("request", (request) => requests.push(new URL(request.url()).pathname));
-  for (const [model, channels, tolerance] of [["encodec_48khz", 2, 1e-5], ["encodec_24khz", 1, 1e-3]]) {
+for (const [model, channels, tolerance] of [["encodec_48khz", 2, 1e-5], ["encodec_24khz", 1, 1e-3]])
+  test(`a file of ${model} is decoded in the browser, with no request but for the weights`, async () => {
+    page = await open(browser);
+    const requests = [];
+    page.on("request", (request) => requests.push(new URL(request.url()).pathname));
     const ecdc = await ask(`compress?model=${model}&bandwidth=6&format=1`, wav(6));
     const whole = await decoded(ecdc, channels);
     await drop(page, ecdc, "here.ecdc");
     await page.waitForSelector(OPENED);
     await choose("file-decode", "here");
-    await forget(page);
     await page.click("#file-transport .play");
-    const samples = await heard(page, 2);
+    const [at, error] = locate((await heard(page, 2)).subarray(0.1 * RATE), whole);
+    assert.ok(at > 0 && error < tolerance, `error ${error} at ${at}`);
     await page.click("#file-transport .play");
-    const [at, error] = locate(samples.subarray(0.5 * RATE), whole);
-    assert.ok(at > 0 && error < tolerance, `${model}: error ${error} at ${at}`);
-    const weights = requests.filter((path) => path.includes("/weights"));
-    assert.ok(weights.length > 0, requests.join(" "));
+    assert.ok(requests.some((path) => path.endsWith("/weights")), requests.join(" "));
     assert.ok(!requests.includes("/decompress"));
     requests.length = 0;
-    await page.locator("#file-transport input[type=range]").fill("4");
+    await page.locator("#file-transport input[type=range]").fill("3");
     await forget(page);
     await page.click("#file-transport .play");
-    const [later] = locate((await heard(page, 1)).subarray(0.3 * RATE), whole);
-    assert.ok(later / RATE > 4);
+    const [later] = locate((await heard(page, 1.2)).subarray(0.5 * RATE), whole); // what was heard before may come first
+    assert.ok(later / RATE > 3, `sought to 3 s, at ${later / RATE} s`);
     assert.deepEqual(requests, []);
-    await page.click("#file-transport .play");
-  }
-});
+  });
