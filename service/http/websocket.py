@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 
 from .connection import CONNECTION, CONNECTION_LOST
 
@@ -27,6 +27,8 @@ PING_TIMEOUT = 20.0
 _PING_BYTES = 1 << 15  # sent between two pings
 _SEND_BUFFER = 1 << 16  # bytes that the system holds for a client, about
 _MOST_READ = 1 << 16
+_MOST_UNSENT = 1 << 21
+_MOST_FRAGMENTS = 1 << 10  # of a message
 _CLOSING = 5.0  # s in which a client must answer that the connection is closed
 _OVERDUE = 5.0  # s that a client reads nothing, after which another may have its place
 _COUNT = struct.Struct("!Q")
@@ -86,6 +88,17 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
         super().data_received(data)
+        # Pongs are sent at once: a client could have any number of them and read none.
+        if self.transport.get_write_buffer_size() > _MOST_UNSENT:
+            self._cut_off("does not read")
+
+    def handle_cont(self, event: Frame) -> None:
+        """Part of a message; each is counted, since it may be empty."""
+        if len(self.frames) < _MOST_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self.handle_parser_exception()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -142,11 +155,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.read_paused:
             self._heard = now
         if self._pings and now - max(self._heard, self._pings[0].time) > PING_TIMEOUT:
-            logger.info("a connection is closed: the client does not answer pings")
-            self.transport.abort()
+            self._cut_off("does not answer pings")
             return
         self._ping()
         self._timer = self.loop.call_later(PING_INTERVAL, self._watch)
+
+    def _cut_off(self, why: str) -> None:
+        logger.info("a connection is closed: the client %s", why)
+        self.transport.abort()
 
     def _ping(self) -> None:
         if self.close_sent or self.transport.is_closing():
