@@ -19,7 +19,7 @@ export const launch = () =>
     ],
   });
 
-/** The page, ready to be used; `page.faults` are errors and violations of the policy. */
+/** The page; `page.faults` are errors and violations of the policy. */
 export async function open(browser, options = {}, url = SERVICE) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, acceptDownloads: true, ...options });
   const page = await context.newPage();
@@ -28,25 +28,48 @@ export async function open(browser, options = {}, url = SERVICE) {
   page.on("console", (message) => {
     if (/Content Security Policy|violates/.test(message.text())) page.faults.push(message.text());
   });
-  await page.addInitScript(tap, RATE);
+  await page.addInitScript(watch);
+  if (options.bypassCSP) await page.addInitScript(tap, TAP);
   await page.goto(url);
   return page;
 }
 
-/** Runs in the page: records what goes to the loudspeakers, in blocks. */
-function tap() {
-  window.heard = [];
+/** A processor that posts what it hears, of the left channel, in blocks. */
+const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
+  block = new Float32Array(4096);
+  filled = 0;
+  process([[left]]) {
+    for (let i = 0; left && i < left.length; i++) {
+      this.block[this.filled++] = left[i];
+      if (this.filled === 4096) this.port.postMessage(this.block.slice());
+      this.filled %= 4096;
+    }
+    return true;
+  }
+});`;
+
+/** Options of a page whose sound is recorded: the policy does not let the recorder in. */
+export const RECORDED = { bypassCSP: true };
+
+/** Runs in the page: notes violations of the policy. */
+function watch() {
   window.violations = [];
   addEventListener("securitypolicyviolation", ({ violatedDirective }) => window.violations.push(violatedDirective));
+}
+
+/** Runs in the page: records what goes to the loudspeakers. */
+function tap(processor) {
+  window.heard = [];
+  const module = URL.createObjectURL(new Blob([processor], { type: "text/javascript" }));
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (target, ...rest) {
-    if (target === this.context?.destination && !(this instanceof ScriptProcessorNode)) {
-      const recorder = this.context.createScriptProcessor(16384, 2, 1);
-      recorder.onaudioprocess = ({ inputBuffer }) =>
-        window.heard.push({ samples: Array.from(inputBuffer.getChannelData(0)) });
-      connect.call(this, recorder);
-      connect.call(recorder, this.context.destination);
-    }
+    if (target === this.context?.destination)
+      void this.context.audioWorklet.addModule(module).then(() => {
+        const node = new AudioWorkletNode(this.context, "tap");
+        node.port.onmessage = ({ data }) => window.heard.push(data);
+        connect.call(this, node);
+        connect.call(node, this.context.destination); // silent
+      });
     return connect.call(this, target, ...rest);
   };
 }
@@ -56,15 +79,19 @@ function tap() {
 export async function heard(page, seconds = 0) {
   await page.waitForFunction(
     (wanted) => {
-      const blocks = window.heard;
-      const first = blocks.findIndex(({ samples }) => samples.some((sample) => sample !== 0));
-      return first >= 0 && (blocks.length - first - 1) * 16384 >= wanted;
+      const first = window.heard.findIndex((block) => block.some((sample) => sample !== 0));
+      return first >= 0 && (window.heard.length - first - 1) * 4096 >= wanted;
     },
     seconds * RATE,
   );
-  const blocks = await page.evaluate(() => window.heard);
-  const samples = new Float32Array(blocks.length * 16384);
-  blocks.forEach((block, i) => samples.set(block.samples, i * 16384));
+  const base64 = await page.evaluate(async () => {
+    const reader = new FileReader();
+    const read = new Promise((resolve) => (reader.onload = () => resolve(reader.result)));
+    reader.readAsDataURL(new Blob(window.heard));
+    return (await read).split(",")[1];
+  });
+  const bytes = Uint8Array.from(Buffer.from(base64, "base64"));
+  const samples = new Float32Array(bytes.buffer);
   const start = samples.findIndex((sample) => sample !== 0);
   return samples.subarray(start, seconds ? start + seconds * RATE : samples.length);
 }
