@@ -1,5 +1,6 @@
 """What the service measures, for Prometheus. Each app has its own registry."""
 
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -97,9 +98,10 @@ class Metrics:
         """A live stream was opened."""
         self._live.labels(kind).inc()
 
-    def live_step(self, kind: str, seconds: float) -> None:
-        """Something was sent `seconds` after the data that gave it had come."""
-        self._live_step.labels(kind).observe(seconds)
+    def live_steps(self, kind: str) -> Callable[[float], None]:
+        """To be told after how many seconds what the data of a live stream gives was sent."""
+        observe: Callable[[float], None] = self._live_step.labels(kind).observe
+        return observe
 
     def live_ended(self, kind: str, code: int) -> None:
         """A live stream ended with this close code."""

@@ -53,6 +53,7 @@ class Encoder:
         self._stride = codec.config.segment_stride or self._block
         self._blocks_at_once = engine.blocks_at_once if causal else engine.max_batch
         self._first = self._block
+        self._live = step is not None
         if step is not None:
             if not causal or not 1 <= step <= engine.block_frames:
                 raise ValueError(f"a causal model has steps of 1 to {engine.block_frames} frames")
@@ -93,7 +94,7 @@ class Encoder:
     @property
     def warnings(self) -> list[InputWarning]:
         """What there was in the samples that effort 1 would have put right; once the stream has
-        ended."""
+        ended. Nobody looks for it in steps."""
         found = (self._offset.warning(), self._cancelling.warning()) if not self._effort else ()
         return [warning for warning in found if warning is not None]
 
@@ -115,7 +116,7 @@ class Encoder:
             waiting = waiting[:, self._stride + size - self._block :]
         self._pieces = [waiting]
         blocks: list[EncodedBlock] = await self._runner.run(works, in_order=config.causal)
-        if not self._effort:
+        if not self._effort and not self._live:
             for work, block in zip(works, blocks, strict=True):
                 self._offset.add(work.item.samples)
                 if block.scale is not None:

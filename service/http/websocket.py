@@ -29,6 +29,8 @@ _SEND_BUFFER = 1 << 16  # bytes that the system holds for a client, about
 _MOST_READ = 1 << 16
 _MOST_UNSENT = 1 << 21
 _MOST_FRAGMENTS = 1 << 10  # of a message
+_MOST_QUEUED = 4  # messages that wait for the call before no more is read
+_SHORT = 1 << 14  # bytes of a short message
 _CLOSING = 5.0  # s in which a client must answer that the connection is closed
 _OVERDUE = 5.0  # s that a client reads nothing, after which another may have its place
 _COUNT = struct.Struct("!Q")
@@ -73,6 +75,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Bytes that were sent and may not have been read by the client's program."""
         return self.sent - self._acknowledged
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether `send` would not wait."""
+        return self.writable.is_set()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.max_size = _MOST_READ  # type: ignore[attr-defined]
@@ -91,6 +98,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         # Pongs are sent at once: a client could have any number of them and read none.
         if self.transport.get_write_buffer_size() > _MOST_UNSENT:
             self._cut_off("does not read")
+
+    def send_receive_event_to_app(self) -> None:
+        """As uvicorn's, which stops reading for each message; here a few short ones may wait: that
+        costs no system calls where the call keeps up."""
+        short = self.queue.qsize() < _MOST_QUEUED and sum(map(len, self.frames)) < _SHORT
+        was_paused, self.read_paused = self.read_paused, short or self.read_paused
+        super().send_receive_event_to_app()
+        self.read_paused = was_paused if short else self.read_paused
 
     def handle_cont(self, event: Frame) -> None:
         """Part of a message; each is counted, since it may be empty."""

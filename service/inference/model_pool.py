@@ -165,7 +165,8 @@ class ModelPool:
         """The same weights on the CPU, where the steps of live streams are computed: they are too
         short for a GPU. Loaded once, and `codec` itself where it is there already. Raises
         `EncodecError` where that fails."""
-        if codec.device == CPU or codec.weights is None:
+        fixed = codec.engine.name.startswith("cuda")  # its blocks all have one size
+        if (codec.device == CPU and not fixed) or codec.weights is None:
             return codec
         key = _key(codec.weights)
         if key not in self._beside or _has_failed(self._beside[key]):

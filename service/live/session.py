@@ -49,6 +49,7 @@ class Session:
         self.runner = self.app.scheduler.live_stream()
         state = websocket.scope.get("state", {})
         self.connection: WebSocketConnection | None = state.get(CONNECTION)
+        self._timed = self.app.metrics.live_steps(kind)
         self._lost: asyncio.Event = state.get(CONNECTION_LOST) or asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._place: Place | None = None
@@ -167,7 +168,7 @@ class Session:
     def stepped(self) -> None:
         """The last data that came has given what it can."""
         self._step = self._clock() - self._came
-        self.app.metrics.live_step(self.kind, self._step)
+        self._timed(self._step)
 
     async def progress(self, **fields: Any) -> None:
         """Tell how far the stream is, where a second has passed since that was told."""
@@ -197,6 +198,9 @@ class Session:
         if self.gone:
             raise ClientDisconnect
         try:
+            if self.connection is not None and self.connection.takes_more:
+                await self.websocket.send(message)
+                return
             async with asyncio.timeout(self.settings.write_timeout):
                 await self.websocket.send(message)
         except TimeoutError:

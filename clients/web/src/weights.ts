@@ -64,12 +64,11 @@ export class WeightStore {
 
   /** Answers that are not 2xx are errors. */
   async get(url: string): Promise<Response> {
-    let response: Response;
-    try {
-      response = await fetch(url, { headers: this.options.headers ?? {} });
-    } catch (error) {
+    // Once more: a connection that was kept open may have ended meanwhile.
+    const ask = () => fetch(url, { headers: this.options.headers ?? {} });
+    const response = await ask().catch(ask).catch((error: unknown) => {
       throw new EncodecError("service_error", `the service cannot be reached: ${error}`);
-    }
+    });
     if (response.ok) return response;
     const problem = (await response.json().catch(() => undefined)) as
       | Record<string, unknown>

@@ -27,6 +27,7 @@ class Player extends AudioWorkletProcessor {
   private read = 0; // may be between two samples
   private told = 0; // of `read`, to the worker
   private ended = false;
+  private quantum = 128; // samples of a call
   private playing = false;
   private waiting = true;
   private open = true;
@@ -67,7 +68,10 @@ class Player extends AudioWorkletProcessor {
     if (message.run !== this.run) return;
     if ("error" in message) this.error = message.error;
     if ("ended" in message) this.ended = true;
-    if (!("channels" in message)) return this.report();
+    if (!("channels" in message)) {
+      this.settle();
+      return this.report();
+    }
     const { channels } = message;
     if (this.ring.length !== channels.length) {
       this.size = SECONDS * this.rate;
@@ -81,18 +85,26 @@ class Player extends AudioWorkletProcessor {
       ring.set(channel.subarray(some), 0);
     });
     this.written += channels[0]!.length;
+    if (this.waiting && !this.settle()) this.report();
+  }
+
+  /** Whether it has to wait for samples. */
+  private settle(): boolean {
+    const here = this.written - this.read;
+    const least = this.quantum * (this.rate / sampleRate) + (this.kernel.length ? TAPS : 0) + 1;
+    if (this.ended || here >= least + ENOUGH * this.rate) this.waiting = false;
+    else if (here < least) this.waiting = true;
+    return this.waiting;
   }
 
   process(_inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
     const output = outputs[0]!;
     const count = output[0]!.length;
+    this.quantum = count;
     const step = this.rate / sampleRate;
-    const reach = this.kernel.length ? TAPS : 0;
     const before = this.state;
     const waited = this.waiting;
-    const here = this.written - this.read;
-    if (this.waiting && (this.ended || here >= ENOUGH * this.rate + reach)) this.waiting = false;
-    if (!this.ended && here < count * step + reach + 1) this.waiting = true;
+    this.settle();
     if (this.playing && !this.waiting && this.ring.length) {
       // A mono file goes to all channels of the output.
       output.forEach((channel, c) => {

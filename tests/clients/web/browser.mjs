@@ -1,10 +1,11 @@
 // Drives Chromium for `test_browser.py`. Arguments: Chromium, the folder of the package, the URL of
-// the service, a file. Prints one JSON object. The page's own files are put under the service's
-// origin by the test; weights come from the service.
+// the service, a file. Prints one JSON object. One origin has the page's files and, behind them,
+// the service.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { serve } from "../../../clients/web/serve.mjs";
 
 const [executablePath, folder, service, path] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -18,17 +19,12 @@ const browser = await chromium.launch({
 const page = await browser.newPage();
 const errors = [];
 page.on("pageerror", (error) => errors.push(`${error}`));
-const TYPES = { js: "text/javascript", wasm: "application/wasm", html: "text/html" };
-await page.context().route(`${service}/page/**`, (route) => {
-  const name = basename(new URL(route.request().url()).pathname);
-  const body = readFileSync(name === "page.html" ? join(here, name) : join(folder, name));
-  return route.fulfill({ body, contentType: TYPES[name.split(".").pop()] });
-});
+const { origin, close } = await serve([folder, here], service);
 const fetched = [];
 page.on("response", (response) => {
   if (response.url().includes("/weights")) fetched.push(response.url());
 });
-await page.goto(`${service}/page/page.html`);
+await page.goto(`${origin}/page/page.html`);
 await page.waitForFunction(() => window.encodec);
 const data = readFileSync(path).toString("base64");
 
@@ -42,15 +38,18 @@ const result = await page.evaluate(async (data) => {
   const { sampleRate, channels, duration, samples } = file.info;
   const whole = await file.decode();
 
-  // The graph's output, offline: it stops until a second is decoded, so each second is asked for.
+  // The graph's output, offline.
   const play = async (rate, start) => {
     const seconds = 2;
     const context = new OfflineAudioContext(channels, seconds * rate, rate);
     const player = await EncodecPlayer.create(file, { context, start });
     player.node.connect(context.destination);
-    await player.seek(start);
-    await new Promise((resolve) => setTimeout(resolve, 300)); // decoded ahead
     await player.play();
+    // Offline, time does not wait for the decoder by itself.
+    void context.suspend(0).then(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await context.resume();
+    });
     const rendered = await context.startRendering();
     const out = Array.from({ length: channels }, (_, c) => rendered.getChannelData(c));
     await player.close();
@@ -133,4 +132,5 @@ await page.evaluate(async (data) => {
   await decoder.open(bytes);
 }, data);
 await browser.close();
+close();
 process.stdout.write(JSON.stringify({ ...result, errors, refetched: fetched.length - before }));

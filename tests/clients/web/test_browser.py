@@ -38,7 +38,7 @@ def test_files_are_decoded_and_played(
     assert CHROMIUM is not None
     script = str(Path(__file__).with_name("browser.mjs"))
     command = [NODE, script, CHROMIUM, str(PACKAGE), server.url, str(path)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
     found = json.loads(ran.stdout)
     assert found["errors"] == []
@@ -49,7 +49,7 @@ def test_files_are_decoded_and_played(
     np.testing.assert_allclose(found["decoded"], expected[0, :48_000], rtol=0, atol=1e-5)
     assert found["compared"] >= 1.5 * codec.config.sample_rate * codec.config.channels
     assert found["difference"] < 1e-3  # a quick start; no gap, no sample lost
-    assert found["resampled"] == pytest.approx(1, abs=0.1)
+    assert found["resampled"] == pytest.approx(1, abs=0.2)  # what is above the band goes
 
     # The player: seeks, goes on in time, ends.
     assert found["heard"] < 5000

@@ -111,7 +111,7 @@ def test_a_cut_has_the_samples_of_the_service_s(
 ) -> None:
     data = compressed(server, "encodec_24khz", 3, format=1)
     with server.client() as client:
-        parameters = {"start": start, "end": end, "output": "f32"}
+        parameters: dict[str, str | float] = {"start": start, "end": end, "output": "f32"}
         answer = client.post("/decompress", params=parameters, content=data)
     expected = np.frombuffer(answer.content, "<f4")
     first, last = round(start * 24_000), min(72_000, round(end * 24_000))

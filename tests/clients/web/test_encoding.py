@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def codes_of(codec: Codec, data: bytes) -> list[EncodedBlock]:
 
 def native(codec: Codec, samples: np.ndarray, bandwidth: float, format: int) -> bytes:
     """The file that Python writes."""
+
     async def write() -> bytes:
         if format:
             chunks = ChunkCompressor(codec, bandwidth)
@@ -67,11 +69,13 @@ def test_pieces_make_the_same_file(package: Package) -> None:
 
 def test_the_header_says_what_the_recording_was(package: Package) -> None:
     samples = sound(1, 1, 24_000)
-    about = {"originalRate": 44_100, "originalChannels": 2, "originalName": "É.flac"}
+    about: dict[str, Any] = {
+        "originalRate": 44_100,
+        "originalChannels": 2,
+        "originalName": "É.flac",
+    }
     tags = [["TITLE", "É\n"]]
-    data = package.encode(
-        samples, "encodec_24khz", originalSamples=44_100, tags=tags, **about
-    )
+    data = package.encode(samples, "encodec_24khz", originalSamples=44_100, tags=tags, **about)
     file = v1.ChunkFile(io.BytesIO(data))
     assert (file.header.rate, file.header.channels) == (44_100, 2)
     assert (file.header.name, file.header.tags) == ("É.flac", (("TITLE", "É\n"),))
@@ -111,7 +115,7 @@ def test_a_file_with_the_language_model_is_the_native_engine_s(
     [{"bandwidth": 7}, {"format": 0, "lm": True}, {"tags": [["A", "b" * 70_000]]}],
     ids=["bandwidth", "format and lm", "tags"],
 )
-def test_what_cannot_be_is_refused(package: Package, options: dict[str, object]) -> None:
+def test_what_cannot_be_is_refused(package: Package, options: dict[str, Any]) -> None:
     with pytest.raises(PackageError, match="invalid_argument"):
         package.encode(sound(1, 1, 24_000), "encodec_24khz", **options)
 
