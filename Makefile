@@ -3,7 +3,7 @@
 #                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
 #   make test      set up and run all tests (WORKERS=4: in four processes; otherwise two)
 #   make check     formatting, lint, types (of the tests too), import rules
-#   make web       build the browser decoder into service/web/encodec (needs Node and a clang for WebAssembly)
+#   make web       build the browser decoder and the page into service/web (needs Node and a clang for WebAssembly)
 #   make upgrade   take the newest versions that pyproject.toml allows into constraints.txt
 PYTHON ?= python3
 VENV   := .venv
@@ -50,6 +50,8 @@ openapi: $(VENV)/.dev
 web:
 	npm --prefix clients/web ci --no-audit --no-fund
 	node clients/web/build.mjs
+	npm --prefix clients/page ci --no-audit --no-fund
+	npm --prefix clients/page run build
 
 # The native engine is compiled while the package is installed, where there is a compiler.
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)

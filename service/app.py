@@ -11,10 +11,12 @@ from fastapi_offline import FastAPIOffline
 from model_core import __version__
 
 from .api import codec, errors, inspect, models, operations, weights
+from .api.page import page_router
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
 from .http import documentation
 from .http.auth import require_key
+from .http.cors import add_cors
 from .http.middleware import DrainBody, RequestLog
 from .http.request_target import CheckRequest
 from .inference.admission import Admission
@@ -87,6 +89,8 @@ def create_app(
     for calls in (codec, inspect, models, weights):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
     app.include_router(live.router)
+    if settings.page:
+        app.include_router(page_router())
     errors.install(app)
 
     def stopping() -> bool:
@@ -94,7 +98,9 @@ def create_app(
 
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
-    app.add_middleware(CheckRequest, allowed_origins=settings.allowed_origins)
+    app.add_middleware(CheckRequest, allowed_origins=settings.cors_origins)
+    if settings.cors_origins:
+        add_cors(app, settings.cors_origins)
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
     return app

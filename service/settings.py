@@ -5,6 +5,7 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ from model_core.cores import usable_cores
 from model_core.engine import EncodePrecision, Precision
 
 ENV_PREFIX = "ENCODEC_"
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -99,9 +102,6 @@ class Settings(BaseSettings):
     """Open requests that may be live: sources (`live=true`) and streams over WebSocket."""
     max_listeners: Annotated[int, Field(ge=0)] = 256
     """Listeners of all live relays together."""
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins, separated by commas, whose pages may open WebSockets besides our own, such as
-    https://example.com; * for all."""
 
     read_timeout: Seconds = 60
     """Longest wait for a request's head and for the next bytes of its body, in seconds; a slow
@@ -123,6 +123,12 @@ class Settings(BaseSettings):
     or `X-API-Key: KEY`); without keys the service is open to all. Health, metrics and documentation
     are always open."""
 
+    page: bool = True
+    """Whether the page is served at `/`."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may call the service and open its WebSockets
+    (`https://example.org`); `*` for all. The service's own page needs none."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
     log_format: Literal["json", "console"] = "json"
@@ -140,7 +146,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of {', '.join(WORDS)} and no folder")
         return value
 
-    @field_validator("models", "api_keys", "allowed_origins", mode="before")
+    @field_validator("models", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`a, b` -> `[a, b]`."""
@@ -158,6 +164,14 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"no model {unknown[0]!r}; there is {', '.join(CONFIGS)}")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin, such as https://example.org")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

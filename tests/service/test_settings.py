@@ -63,6 +63,9 @@ def test_keys_are_not_in_any_text_of_the_settings(monkeypatch: pytest.MonkeyPatc
         {"weights": __file__},
         {"api_keys": " , "},
         {"log_format": "xml"},
+        {"page": "perhaps"},
+        {"cors_origins": "example.org"},
+        {"cors_origins": "https://example.org/path"},
     ],
 )
 def test_wrong_values_are_refused(wrong: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def strict(weights: Path) -> Iterator[Live]:
     with live(
         weights,
         api_keys=KEY,
-        allowed_origins="https://friend.example",
+        cors_origins="https://friend.example",
         max_live=2,
         read_timeout=1,
         write_timeout=1,

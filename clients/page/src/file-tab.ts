@@ -1,0 +1,213 @@
+/** The tab that opens an `.ecdc` file: what it says, hearing and seeking in it part by part, and
+ * peeling it to a lower rate. */
+
+import { Problem, parse, post } from "./api";
+import type { Channels } from "./audio";
+import { RATE } from "./audio";
+import type { Decoding } from "./codec";
+import { byId, chosenRadio, element, fillFacts, fillRadios, formatBytes, formatTime, renamed } from "./dom";
+import { offerDownloads } from "./downloads";
+import type { Model } from "./models";
+import { Overview } from "./overview";
+import { Player } from "./player";
+import { Task } from "./task";
+import { decodedTrack } from "./tracks";
+import { Transport } from "./transport";
+
+/** What `/inspect` says, as far as it is shown. */
+interface Inspection {
+  version: number;
+  model: string;
+  weights: string;
+  weights_available: boolean;
+  duration_seconds: number;
+  sample_rate: number;
+  channels: number;
+  codebooks: number;
+  bandwidth_kbps: number;
+  kbps: number;
+  lm: boolean;
+  intact: boolean | null;
+  note: string | null;
+  chunks: number | null;
+  original: { sample_rate: number | null; channels: number | null; name: string | null } | null;
+  tags: [string, string][] | null;
+}
+
+const DAMAGE = ["broken_ecdc", "truncated_ecdc"];
+
+export class FileTab {
+  private readonly transport = new Transport(byId("file-transport", HTMLElement), (seconds) => this.overview.setTime(seconds));
+  private readonly overview = new Overview(byId("overview", HTMLCanvasElement), (seconds) => this.player?.seek(seconds));
+  private readonly task: Task;
+  private models: Model[] = [];
+  private player: Player | null = null;
+  private file: File | null = null;
+  private info: Inspection | null = null;
+  private salvages = false;
+
+  constructor(
+    onKeyNeeded: () => void,
+    private readonly decoding: Decoding,
+  ) {
+    decoding.show(byId("file-decode", HTMLFieldSetElement), () => this.decodeAnew());
+    this.task = new Task(byId("file-progress", HTMLElement), byId("file-problem", HTMLElement), onKeyNeeded);
+    const input = byId("ecdc-file", HTMLInputElement);
+    byId("choose-ecdc", HTMLButtonElement).onclick = () => input.click();
+    input.onchange = () => {
+      if (input.files?.[0]) void this.open(input.files[0]);
+      input.value = "";
+    };
+    byId("peel-form", HTMLFormElement).onchange = () => void this.peel();
+  }
+
+  offer(models: Model[]): void {
+    this.models = models;
+  }
+
+  /** Inspect a file, and make it ready to be heard. */
+  async open(file: File): Promise<void> {
+    this.player?.clear();
+    byId("opened", HTMLElement).hidden = true;
+    byId("file-drop", HTMLElement).classList.add("filled");
+    byId("file-title", HTMLElement).textContent = file.name;
+    byId("file-hint", HTMLElement).textContent = formatBytes(file.size);
+    await this.task.run(async ({ call }) => {
+      const info = parse<Inspection>(await post("inspect", {}, file, call("Sending", "Inspecting")));
+      [this.file, this.info, this.salvages] = [file, info, info.intact === false];
+      this.showFacts(file, info);
+      this.listen();
+      this.offerPeeling(info);
+      byId("opened", HTMLElement).hidden = false;
+      this.overview.redraw();
+    });
+  }
+
+  private showFacts(file: File, info: Inspection): void {
+    const { original } = info;
+    const facts: [string, string][] = [
+      ["Length", formatTime(info.duration_seconds, 2)],
+      ["Size", `${formatBytes(file.size)}, ${info.kbps.toFixed(2)} kbps`],
+      ["Model", info.model],
+      ["Weights", info.weights + (info.weights_available ? "" : ", not here")],
+      ["Bandwidth", `${info.bandwidth_kbps} kbps, ${info.codebooks} codebooks`],
+      ["Entropy coding", info.lm ? "language model" : "none"],
+      ["Format", `version ${info.version}${info.chunks ? `, ${info.chunks} chunks` : ""}`],
+      ["Intact", info.intact === null ? "only decoding would tell" : info.intact ? "yes" : "no"],
+    ];
+    if (original?.name) facts.push(["Made from", original.name]);
+    if (original?.sample_rate) facts.push(["Recorded at", `${original.sample_rate} Hz, ${original.channels} channels`]);
+    facts.push(...(info.tags ?? []));
+    fillFacts(byId("file-facts", HTMLDListElement), facts);
+    const note = byId("file-note", HTMLElement);
+    note.hidden = !info.note;
+    note.textContent = info.note + (this.salvages ? ". What is intact can be heard; what is lost is silent." : "");
+    offerDownloads(byId("file-downloads", HTMLElement), this.task, file, file.name, this.salvages);
+  }
+
+  /** Make the file ready to be heard, from its start. */
+  private listen(): void {
+    const { file, info, salvages } = this;
+    if (!file || !info) return;
+    const player = this.player ?? this.newPlayer();
+    player.pause();
+    player.removeTrack("peeled");
+    player.duration = info.duration_seconds;
+    const seconds = this.decoding.partSeconds(file);
+    this.overview.reset(info.duration_seconds);
+    const heard = (start: number, channels: Channels) => this.overview.add(start, channels[0]!, RATE);
+    player.setTrack("file", decodedTrack(this.decoding.parts(file, info.channels, salvages), info.duration_seconds, seconds, heard));
+    player.seek(0);
+    this.transport.offer([this.choiceOf("file", info.bandwidth_kbps, "A")]);
+    this.transport.attach(player);
+    const text = `Decoded in parts of ${seconds} s, where you listen; the picture fills as they come.`;
+    byId("overview-hint", HTMLElement).textContent = text;
+  }
+
+  /** From where it is heard now. */
+  private decodeAnew(): void {
+    const time = this.player?.time ?? 0;
+    const plays = this.player !== null && this.player.state !== "paused";
+    this.listen();
+    for (const input of byId("peel", HTMLFieldSetElement).querySelectorAll("input")) input.checked = false;
+    this.player?.seek(time);
+    if (plays) void this.player?.play();
+  }
+
+  private newPlayer(): Player {
+    const player = (this.player = new Player(0));
+    player.addEventListener("failed", (event) => {
+      const error: unknown = (event as CustomEvent).detail;
+      this.task.show(error, () => void player.play());
+      if (error instanceof Problem && DAMAGE.includes(error.code) && !this.salvages) this.offerSalvage();
+    });
+    return player;
+  }
+
+  /** A button on the problem that decodes what is intact. */
+  private offerSalvage(): void {
+    const onclick = () => {
+      byId("file-problem", HTMLElement).replaceChildren();
+      this.salvages = true;
+      this.listen();
+      void this.player?.play();
+    };
+    const button = element("button", { type: "button", textContent: "Hear what is intact", onclick });
+    byId("file-problem", HTMLElement).querySelector(".row")?.prepend(button);
+  }
+
+  private choiceOf(id: string, kbps: number, key: string): { id: string; label: string; key: string } {
+    return { id, label: `${kbps} kbps`, key };
+  }
+
+  /** Offer the bandwidths below that of the file. */
+  private offerPeeling(info: Inspection): void {
+    const rates = this.models.find(({ name }) => name === info.model)?.bandwidths ?? [];
+    const lower = rates.filter(({ kbps }) => kbps < info.bandwidth_kbps);
+    const options = lower.map(({ kbps }) => ({ value: String(kbps), label: String(kbps) }));
+    fillRadios(byId("peel", HTMLFieldSetElement), "peel", options, "");
+    byId("peel", HTMLFieldSetElement).hidden = !lower.length;
+    byId("peel-facts", HTMLDListElement).hidden = true;
+    const row = byId("peel-downloads", HTMLElement);
+    row.replaceChildren(lower.length ? "" : "It has the lowest rate already.");
+  }
+
+  /** Make a file of the chosen rate, to be heard beside this one. */
+  private async peel(): Promise<void> {
+    const { file, info, player } = this;
+    const bandwidth = chosenRadio(byId("peel", HTMLFieldSetElement));
+    if (!file || !info || !player || !bandwidth) return;
+    await this.task.run(async ({ call, signal }) => {
+      const answer = await post("transcode", { bandwidth }, file, call("Sending", "Peeling"));
+      if (signal.aborted) return;
+      const peeled = new File([answer.data], renamed(file.name, `-${bandwidth}kbps.ecdc`));
+      const decode = this.decoding.parts(peeled, info.channels);
+      player.setTrack("peeled", decodedTrack(decode, info.duration_seconds, this.decoding.partSeconds(peeled)));
+      this.transport.offer([
+        this.choiceOf("file", info.bandwidth_kbps, "A"),
+        this.choiceOf("peeled", Number(bandwidth), "B"),
+      ]);
+      player.select("peeled");
+      fillFacts(byId("peel-facts", HTMLDListElement), [
+        ["Size", formatBytes(peeled.size)],
+        ["Of this file", `${((100 * peeled.size) / file.size).toFixed(0)} %`],
+      ]);
+      byId("peel-facts", HTMLDListElement).hidden = false;
+      offerDownloads(byId("peel-downloads", HTMLElement), this.task, peeled, peeled.name);
+    });
+  }
+
+  onKey(key: string): boolean {
+    return this.transport.onKey(key);
+  }
+
+  /** When another tab is shown. */
+  leave(): void {
+    this.player?.pause();
+  }
+
+  /** When the colours have changed, or the tab is shown. */
+  redraw(): void {
+    this.overview.redraw();
+  }
+}

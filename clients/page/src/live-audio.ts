@@ -1,0 +1,80 @@
+/** The microphone and the loudspeaker of live streams. */
+
+declare const WORKLET_URL: string; // put in by the build
+
+/** What the loudspeaker says ten times a second. */
+export interface PlaybackReport {
+  /** Seconds that are held. */
+  held: number;
+  /** The loudest sample since the last report. */
+  peak: number;
+  /** How often nothing was there to be played. */
+  gaps: number;
+}
+
+/** The microphone, at its own rate. */
+export interface Microphone {
+  /** Hz. */
+  sampleRate: number;
+  stop(): void;
+}
+
+async function liveContext(): Promise<AudioContext> {
+  const context = new AudioContext({ latencyHint: "interactive" });
+  await context.audioWorklet.addModule(new URL(WORKLET_URL, document.baseURI));
+  await context.resume();
+  return context;
+}
+
+/** Ask for the microphone; `onSamples` gets mono samples, 20 ms at a time. Throws `DOMException`. */
+export async function openMicrophone(onSamples: (samples: Float32Array<ArrayBuffer>) => void): Promise<Microphone> {
+  if (!navigator.mediaDevices) throw new DOMException("Browsers lend the microphone only to https and localhost.");
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: false } });
+  const context = await liveContext();
+  const capture = new AudioWorkletNode(context, "capture", { outputChannelCount: [1] });
+  capture.port.onmessage = ({ data }: MessageEvent<Float32Array<ArrayBuffer>>) => onSamples(data);
+  // The context only asks nodes that lead somewhere; this one is silent.
+  context.createMediaStreamSource(stream).connect(capture).connect(context.createMediaStreamDestination());
+  return {
+    sampleRate: context.sampleRate,
+    stop() {
+      for (const track of stream.getTracks()) track.stop();
+      void context.close();
+    },
+  };
+}
+
+/** Plays mono samples at its own rate as they come. */
+export class Loudspeaker {
+  private constructor(
+    private readonly context: AudioContext,
+    private readonly node: AudioWorkletNode,
+    private readonly output: GainNode,
+  ) {}
+
+  static async open(onReport: (report: PlaybackReport) => void): Promise<Loudspeaker> {
+    const context = await liveContext();
+    const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
+    node.port.onmessage = ({ data }: MessageEvent<PlaybackReport>) => onReport(data);
+    const output = context.createGain();
+    node.connect(output).connect(context.destination);
+    return new Loudspeaker(context, node, output);
+  }
+
+  /** Hz. */
+  get sampleRate(): number {
+    return this.context.sampleRate;
+  }
+
+  play(samples: Float32Array<ArrayBuffer>): void {
+    this.node.port.postMessage(samples, [samples.buffer]);
+  }
+
+  set muted(value: boolean) {
+    this.output.gain.setTargetAtTime(value ? 0 : 1, this.context.currentTime, 0.01);
+  }
+
+  close(): void {
+    void this.context.close();
+  }
+}

@@ -1,0 +1,31 @@
+/** Recording with the microphone. */
+
+/** A recording in progress. */
+export interface Recording {
+  /** End it; gives the file. */
+  stop(): Promise<File>;
+}
+
+/** Ask for the microphone and record. Throws `DOMException` where there is none or the user says no. */
+export async function startRecording(): Promise<Recording> {
+  if (!navigator.mediaDevices) throw new DOMException("Browsers lend the microphone only to https and localhost.");
+  const stream = await navigator.mediaDevices.getUserMedia({
+    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: true },
+  });
+  const recorder = new MediaRecorder(stream, { audioBitsPerSecond: 256_000 });
+  const chunks: Blob[] = [];
+  recorder.ondataavailable = ({ data }) => chunks.push(data);
+  recorder.start();
+  return {
+    stop: () =>
+      new Promise((resolve) => {
+        recorder.onstop = () => {
+          for (const track of stream.getTracks()) track.stop();
+          const type = recorder.mimeType.split(";")[0] ?? "";
+          const suffix = type.includes("mp4") ? ".m4a" : type.includes("ogg") ? ".ogg" : ".webm";
+          resolve(new File(chunks, `recording${suffix}`, { type }));
+        };
+        recorder.stop();
+      }),
+  };
+}

@@ -1,0 +1,42 @@
+"""Cross-origin calls, from the pages of the origins that the operator names."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+
+from .middleware import REQUEST_ID
+
+EXPOSED = (
+    REQUEST_ID,
+    "X-Encodec-Model",
+    "X-Encodec-Weights",
+    "X-Encodec-Bandwidth",
+    "X-Encodec-Warning",
+    "X-Encodec-Salvaged",
+    "X-Audio-Duration",
+    "X-Compressed-Bytes",
+    "X-Compressed-Kbps",
+    "Content-Disposition",
+    "Retry-After",
+    "ETag",
+    "Accept-Ranges",
+    "Content-Range",
+)
+"""Headers of answers that scripts of another origin may read besides the usual ones."""
+_SECONDS = 3600  # for which a browser may remember what is allowed
+
+
+def add_cors(app: Starlette, origins: Sequence[str]) -> None:
+    """Let pages of `origins` call the app. They send their keys in headers; there are no cookies.
+
+    A preflight from another origin is answered with 400.
+    """
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+        max_age=_SECONDS,
+    )
