@@ -12,6 +12,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validato
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
+from model_core.completion import add_completion
 from model_core.config import CONFIGS
 from model_core.cores import usable_cores
 from model_core.engine import EncodePrecision, Precision
@@ -186,6 +187,7 @@ def parse_flags(arguments: list[str] | None = None) -> Settings:
             metavar=name.rpartition("_")[2].upper(),
             help=text.replace("%", "%%"),
         )
+    add_completion(parser)
     given = vars(parser.parse_args(arguments))
     try:
         return Settings(**given)
