@@ -23,6 +23,7 @@ from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
 from .metrics import Metrics
 from .pipeline.call import check_spool
+from .pipeline.results import ResultCache
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -76,6 +77,10 @@ def create_app(
     app.state.decoders = DecoderPool(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
     )
+
+    app.state.results = None
+    if settings.result_cache_bytes:
+        app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)
 
     documentation.install(app)
     app.include_router(operations.router)

@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     max_audio_seconds: Seconds = 36_000
     """Longest audio, in seconds."""
 
+    result_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(0)
+    """Memory for recent results of /compress and /transcode, which are then answered again without
+    work; 0 for none."""
+    result_cache_seconds: Seconds = 600
+    """How long such a result is kept at most, in seconds."""
+
     decoder_timeout: Seconds = 10
     """Seconds without progress after which an audio decoder is replaced."""
     decoder_memory: Annotated[ByteSize, Field(ge=0)] = ByteSize(0)
