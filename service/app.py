@@ -23,7 +23,7 @@ from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
 from .metrics import Metrics
 from .pipeline.call import check_spool
-from .pipeline.results import ResultCache
+from .pipeline.result_cache import ResultCache
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -15,7 +15,8 @@ from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
 from ..pipeline.encode import Coding, Compressed, codec_for, compress
-from ..pipeline.results import Lookup, RequestClaims, Result, look_up
+from ..pipeline.lookup import Lookup, RequestClaims, look_up
+from ..pipeline.result_cache import Result
 from ..pipeline.salvage import receive_damaged
 from ..pipeline.transcode import recode
 from . import routes

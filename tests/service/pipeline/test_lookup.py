@@ -1,4 +1,4 @@
-"""Kept results: what is answered from them, what is not, and how much memory they take."""
+"""Kept results: what is answered from them, and what is not."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.http.problems import Problem, ProblemCode
-from service.pipeline.results import Claims, Result, ResultCache
+from service.pipeline.lookup import Claims
 from tests.service.calls import compressed, refused
 from tests.service.live import Live, live, wait_for
 from tests.service.sounds import wav
@@ -151,7 +150,7 @@ def test_a_key_that_was_used_for_another_request_is_a_422(client: httpx.Client) 
     refused(client.post("/compress", content=body, headers=said), 422, "idempotency_mismatch")
     other_call = client.post("/transcode", content=compressed(client, body), headers=headers)
     refused(other_call, 422, "idempotency_mismatch")
-    for wrong in ("", "x" * 256, "ä".encode()):
+    for wrong in (b"", b"x" * 256, "ä".encode()):
         answer = client.post("/compress", content=body, headers={b"idempotency-key": wrong})
         refused(answer, 400, "bad_request")
 
@@ -236,6 +235,20 @@ def test_the_type_of_the_answer_is_that_of_each_request(client: httpx.Client) ->
     assert state(answer) == "hit"
 
 
+def test_metrics_count_what_is_kept(client: httpx.Client) -> None:
+    def measured(name: str) -> float:
+        (line,) = (x for x in client.get("/metrics").text.splitlines() if x.startswith(name))
+        return float(line.rpartition(" ")[2])
+
+    body, hits = wav(0.4, seed=17), 'encodec_results_looked_up_total{state="hit"}'
+    client.post("/compress", content=body)
+    client.post("/compress", content=body)
+    before = measured(hits)
+    client.post("/compress", content=body)
+    assert measured(hits) == before + 1
+    assert 1000 < measured("encodec_result_bytes") <= 8 * 2**20
+
+
 def test_results_belong_to_a_key_of_the_service(weights: Path) -> None:
     body = wav(0.4)
     with (
@@ -246,87 +259,6 @@ def test_results_belong_to_a_key_of_the_service(weights: Path) -> None:
             headers = {"x-api-key": key, "idempotency-key": "the same"}
             answer = client.post("/compress", content=body, headers=headers)
             assert state(answer) == wanted
-
-
-# The cache itself.
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def keep(cache: ResultCache, number: int, size: int = 10_000) -> Result | None:
-    return cache.keep((number,), b"", bytes(size), {})
-
-
-def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
-    cache = ResultCache(50_000, 60)
-    for number in range(20):
-        assert keep(cache, number)
-        assert cache.bytes <= 50_000
-    kept = [number for number in range(20) if cache.find((number,), b"")]
-    assert kept == [16, 17, 18, 19]
-    assert keep(cache, 99, size=12_500) is None  # more than a quarter
-    assert cache.bytes <= 50_000
-
-
-def test_names_take_memory_too() -> None:
-    cache = ResultCache(50_000, 60)
-    first, last = keep(cache, 0), keep(cache, 1)
-    assert first is not None
-    assert last is not None
-    for number in range(100):
-        cache.add_name(last, (f"name {number}", None, None))
-        assert cache.bytes <= 50_000
-    assert cache.named(("name 0", None, None)) is last
-    assert cache.named(("name 99", None, None)) is None
-    assert cache.find((0,), b"") is None  # it made room
-
-
-def test_a_result_in_use_is_not_dropped() -> None:
-    cache = ResultCache(50_000, 60)
-    first = keep(cache, 0)
-    assert first is not None
-    with first.reading():
-        for number in range(1, 10):
-            keep(cache, number)
-            assert cache.bytes <= 50_000
-        assert cache.find((0,), b"") is first
-        assert not cache.make_room(50_000)
-    assert cache.make_room(50_000)
-    assert cache.bytes == 0
-
-
-def test_results_are_forgotten_in_time() -> None:
-    clock = Clock()
-    cache = ResultCache(50_000, 60, clock)
-    result = keep(cache, 0)
-    assert result is not None
-    cache.add_name(result, ("name", None, None))
-    clock.now = 60.0
-    assert cache.find((0,), b"") is result
-    clock.now = 60.1
-    assert cache.named(("name", None, None)) is None
-    assert cache.find((0,), b"") is None
-    assert cache.bytes == 0
-    assert keep(cache, 0)
-
-
-def test_a_name_is_in_use_once() -> None:
-    cache = ResultCache(50_000, 60)
-    name = ("name", None, None)
-    with cache.using(name):
-        with pytest.raises(Problem) as refusal, cache.using(name):
-            pass
-        assert refusal.value.code is ProblemCode.IDEMPOTENCY_IN_USE
-        with cache.using(("name", "another", None)):
-            pass
-    with cache.using(name):
-        pass
 
 
 def test_what_a_client_says_of_its_body() -> None:
