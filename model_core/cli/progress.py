@@ -1,10 +1,10 @@
 """A bar on a terminal: how far, how many times as fast as real time, how long it still takes."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from tqdm import tqdm
@@ -45,12 +45,12 @@ class Progress:
         if self._sizes:
             name = f"{self._number + 1}/{len(self._sizes)} {name}"
             weight, whole, before = self._sizes[self._number], self._total, self._done
-        began, audio = time.monotonic(), 0.0
+        began, audio = monotonic(), 0.0
 
         def advance(done: float, seconds: float) -> None:
             nonlocal audio
             audio = seconds
-            spent = self._spent + time.monotonic() - began
+            spent = self._spent + monotonic() - began
             now = before + weight * (min(done / total, 1.0) if total else 1.0)
             bar.speed = (self._seconds + audio) / spent
             bar.left = spent * (whole - now) / now if now else None
@@ -65,7 +65,7 @@ class Progress:
             finally:
                 if self._sizes:
                     self._seconds += audio
-                    self._spent += time.monotonic() - began
+                    self._spent += monotonic() - began
 
     def next(self) -> None:
         """The next file's turn. One that took no work does not count."""

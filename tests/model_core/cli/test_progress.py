@@ -35,7 +35,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("model_core.cli.progress.time.monotonic", made)
+    monkeypatch.setattr("model_core.cli.progress.monotonic", made)
     return made
 
 
