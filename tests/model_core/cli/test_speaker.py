@@ -1,8 +1,11 @@
 """`encodec play`: what reaches the sound device, and one line where there is none."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,12 @@ def test_plays_at_another_rate(
     refused(encodec("play", "--sample-rate", "96000", file), "96000 Hz", "Invalid sample rate")
 
 
+def test_plays_stdin(encodec: Command, device: Device, file: Path, elsewhere: Path) -> None:
+    assert encodec("play", "-", stdin=file.read_bytes()).code == 0
+    assert sum(map(len, device.played)) == int(2.3 * 24_000)
+    refused(encodec("play", "-", stdin=file.with_suffix(".wav").read_bytes()), "only .ecdc")
+
+
 def test_plays_all_files_of_a_folder(
     encodec: Command, device: Device, file: Path, elsewhere: Path
 ) -> None:
@@ -142,6 +151,52 @@ def test_ctrl_c_stops_the_sound(
     outcome = encodec("play", file)
     assert outcome.code == 130
     assert device.calls == ["start", "abort", "close"]
+
+
+_SLOW_DEVICE = """
+import time
+
+class PortAudioError(Exception):
+    pass
+
+class OutputStream:
+    def __init__(self, samplerate, **others):
+        self.rate = samplerate
+    def start(self):
+        pass
+    stop = abort = close = start
+    def write(self, samples):
+        print("playing", flush=True)
+        time.sleep(len(samples) / self.rate)
+
+def query_devices(kind):
+    return {}
+"""
+
+
+def test_ctrl_c_stops_in_the_middle(
+    encodec: Command, tmp_path: Path, elsewhere: Path, environment: dict[str, str]
+) -> None:
+    """In another process, whose device takes as long as the sound."""
+    file = tmp_path / "long.ecdc"
+    encodec(write_wav(tmp_path / "long.wav", seconds=30), file)
+    (tmp_path / "sounddevice.py").write_text(_SLOW_DEVICE)
+    paths = [str(tmp_path), *sys.path]
+    process = subprocess.Popen(
+        [*PROGRAM, "play", str(file)],
+        env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "playing\n"
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert (process.returncode, err) == (130, "encodec: interrupted\n")
+    assert out.count("playing") < 100
 
 
 def test_a_device_that_fails_is_one_line(
