@@ -27,6 +27,7 @@ from .live import routes as live
 from .live.relay import Relays
 from .metrics import Metrics
 from .pipeline.call import check_spool
+from .pipeline.result_cache import ResultCache
 from .settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -83,6 +84,9 @@ def create_app(
     )
 
     app.state.relays = Relays(settings.max_listeners)
+    app.state.results = None
+    if settings.result_cache_bytes:
+        app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)
 
     documentation.install(app)
     app.include_router(operations.router)

@@ -58,6 +58,11 @@ class Metrics:
 
         self._model_loads = counter("encodec_model_loads", "Models loaded", ["model"])
 
+        self._results = counter(
+            "encodec_results_looked_up", "Requests that may have a kept result", ["state"]
+        )
+        self.result_bytes = gauge("encodec_result_bytes", "Memory of kept results")
+
         self._queue_depth = gauge("encodec_queue_depth", "Blocks that wait for a worker")
         self._queue_wait = histogram(
             "encodec_queue_wait_seconds",
@@ -107,6 +112,10 @@ class Metrics:
         """A live stream ended with this close code."""
         self._live.labels(kind).dec()
         self._live_ended.labels(kind, str(code)).inc()
+
+    def result_looked_up(self, state: str) -> None:
+        """A result was found (`hit`) or not (`miss`)."""
+        self._results.labels(state).inc()
 
     def model_ready(self, name: str, ready: bool = True) -> None:
         """Whether the model of this plain name is warm."""

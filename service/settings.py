@@ -13,6 +13,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validato
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
+from model_core.completion import add_completion
 from model_core.config import CONFIGS
 from model_core.cores import usable_cores
 from model_core.engine import EncodePrecision, Precision
@@ -82,6 +83,12 @@ class Settings(BaseSettings):
     """Most bytes in a request's body; 2GiB and the like are understood."""
     max_audio_seconds: Seconds = 36_000
     """Longest audio, in seconds."""
+
+    result_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(0)
+    """Memory for recent results of /compress and /transcode, which are then answered again without
+    work; 0 for none."""
+    result_cache_seconds: Seconds = 600
+    """How long such a result is kept at most, in seconds."""
 
     decoder_timeout: Seconds = 10
     """Seconds without progress after which an audio decoder is replaced."""
@@ -205,6 +212,7 @@ def parse_flags(arguments: list[str] | None = None) -> Settings:
             metavar=name.rpartition("_")[2].upper(),
             help=text.replace("%", "%%"),
         )
+    add_completion(parser)
     given = vars(parser.parse_args(arguments))
     try:
         return Settings(**given)

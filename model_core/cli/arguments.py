@@ -2,11 +2,14 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..completion import add_completion, completes
+from .suffixes import AUDIO, ECDC
 
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
 HQ_BANDWIDTHS = BANDWIDTHS[1:]
@@ -18,7 +21,11 @@ High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to 
 other input is compressed to .ecdc, or, if the output is a .wav, compressed and
 decompressed again.
 """
-_USAGE = "encodec [OPTIONS] INPUT [OUTPUT]\n       encodec [OPTIONS] [-o DIR] INPUT..."
+_USAGE = """\
+encodec [OPTIONS] INPUT [OUTPUT]
+       encodec [OPTIONS] [-o DIR] INPUT...
+       encodec play [--start S] [--end S] FILE..."""
+PLAY = "play"
 _EPILOG = """\
 names:
   Without OUTPUT, x.wav becomes x.ecdc and x.ecdc becomes x_decompressed.wav, in the
@@ -34,6 +41,11 @@ damaged files:
   Damage is an error. With --salvage an .ecdc file is decompressed as far as it is intact,
   silent where it is not, and a line on stderr says how much is lost. --info finds damage
   without decompressing; only format 1 has checksums that show all of it.
+
+playing:
+  play as the first name plays .ecdc files, and those in folders, on the sound device; it
+  needs the extra encodec-service[play]. Ctrl-C stops. Where a file called play is in the
+  current folder, or behind --, that file is meant.
 
 folders:
   A folder stands for the audio files in it and its subfolders or, if there are none, for
@@ -57,6 +69,7 @@ class Arguments(argparse.Namespace):
     """The command line, parsed. `bandwidth` in kbps, `start` and `end` in seconds."""
 
     paths: list[str]
+    play: bool
     output_dir: Path | None
     bandwidth: float
     hq: bool
@@ -92,7 +105,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("paths", nargs="*", metavar="INPUT", help="audio or .ecdc file, folder, or - (see below)")
+    paths_help = "audio or .ecdc file, folder, or - (see below)"
+    completes(add("paths", nargs="*", metavar="INPUT", help=paths_help), {ECDC, *AUDIO})
     kbps_help = "1.5, 3, 6, 12 or 24 kbps, 6 by default; 1.5 is not supported with --hq"
     add(
         "-b",
@@ -149,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
         "an .ecdc file is decoded with the weights it names, wherever they are found"
     )
     add("--weights", metavar="SOURCE", help=weights_help)
+    add_completion(parser)
     add("--version", action="version", version=f"encodec {__version__}")
     return parser
 
@@ -160,9 +175,14 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     end = given.index("--") if "--" in given else len(given)
     ours = parser()
     arguments = ours.parse_intermixed_args(given[:end], Arguments())
+    arguments.play = arguments.paths[:1] == [PLAY] and not os.path.lexists(PLAY)
     arguments.paths += given[end + 1 :]
+    if arguments.play:
+        del arguments.paths[0]
+        if arguments.output_dir is not None or arguments.info:
+            ours.error("play makes no files: it goes neither with -o nor with --info")
     if not arguments.paths:
-        ours.error("the following arguments are required: INPUT")
+        ours.error(f"the following arguments are required: {'FILE' if arguments.play else 'INPUT'}")
     if isinstance(arguments.sample_rate, int) and not 4000 <= arguments.sample_rate <= 768_000:
         ours.error("argument --sample-rate: not in 4000…768000")
     if isinstance(arguments.channels, int) and arguments.channels not in (1, 2):

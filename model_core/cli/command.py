@@ -37,14 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> int:
     if arguments.info:
         return _info(arguments)
+    if arguments.play:
+        return _play(arguments)
     conversions = plan(arguments)
+    from .progress import Progress
     from .runner import Runner  # slow to import: FFmpeg and numpy
 
-    targets = Targets(arguments, [conversion.source for conversion in conversions])
-    runner = Runner(arguments, targets)
+    sources = [conversion.source for conversion in conversions]
+    progress = Progress(sources)
+    runner = Runner(arguments, Targets(arguments, sources), progress)
     code = DONE
     for conversion in conversions:
-        name = "stdin" if conversion.source == STDIO else conversion.source
+        name = _name(conversion.source)
         try:
             runner.run(conversion)
         except _FAILURES as error:
@@ -53,6 +57,25 @@ def _run(arguments: Arguments) -> int:
             else:
                 say(f"{name}: {_reason(error)}")
                 code = FAILED
+        progress.next()
+    return code
+
+
+def _play(arguments: Arguments) -> int:
+    sources = compressed_inputs(arguments.paths)
+    from .progress import Progress
+    from .runner import Runner
+    from .speaker import require_device
+
+    require_device()
+    code = DONE
+    runner = Runner(arguments, Targets(arguments, sources), Progress([]))
+    for source in sources:
+        try:
+            runner.play(source)
+        except _FAILURES as error:
+            say(f"{_name(source)}: {_reason(error)}")
+            code = FAILED
     return code
 
 
@@ -68,11 +91,15 @@ def _info(arguments: Arguments) -> int:
             except BrokenPipeError:
                 raise  # for `open_stdout`
             except _FAILURES as error:
-                say(f"{'stdin' if source == STDIO else source}: {_reason(error)}")
+                say(f"{_name(source)}: {_reason(error)}")
                 intact = False
             if not intact:
                 code = FAILED
     return code
+
+
+def _name(source: str) -> str:
+    return "stdin" if source == STDIO else source
 
 
 def _reason(error: BaseException) -> str:

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from .plan import ECDC, STDIO, CommandError
+from .plan import STDIO, CommandError
 from .process import raise_if_ended
+from .suffixes import ECDC
 
 _MAGIC = b"ECDC"
 _IN_MEMORY = 8 << 20  # bytes of a pipe that are kept without a file

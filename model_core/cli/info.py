@@ -7,8 +7,10 @@ from typing import BinaryIO
 from ..codec.inspection import Inspection, Original
 from ..codec.inspectors import HEAD_BYTES, inspector
 from .files import open_source
+from .process import coloured
 
 _BLOCK_BYTES = 1 << 16
+_RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 _CHANNELS = {1: "mono", 2: "stereo"}
 
 
@@ -19,7 +21,10 @@ def show(source: str, out: BinaryIO) -> bool:
     """
     found = _inspected(source)
     lines = [source, *(f"  {key:<12}{value}" for key, value in _facts(found))]
-    text = "".join(_printable(line) + "\n" for line in lines)
+    *others, state = map(_printable, lines)
+    if coloured(sys.stdout):
+        state = f"{_RED if found.intact is False else _GREEN}{state}{_PLAIN}"
+    text = "".join(line + "\n" for line in (*others, state))
     out.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
     return found.intact is not False
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 _PACKAGE = __package__.partition(".")[0]
 _LEVELS = {"TORCH_CPP_LOG_LEVEL": "ERROR", "HF_HUB_VERBOSITY": "error"}
@@ -20,6 +21,12 @@ def say(text: str) -> None:
     """One line on stderr."""
     if sys.stderr is not None:
         sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")
+
+
+def coloured(stream: TextIO | None) -> bool:
+    """Whether `stream` shows colours: a terminal does, unless `NO_COLOR` is set (no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and stream is not None and stream.isatty()
 
 
 @contextmanager

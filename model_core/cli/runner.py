@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
 from ..audio import (
     FORMATS,
@@ -50,8 +48,11 @@ from ..engine.choose import find_device
 from ..errors import BitstreamError
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
-from .plan import DECODED, STDIO, WAV, CommandError, Conversion, Targets
+from .plan import STDIO, CommandError, Conversion, Targets
 from .process import raise_if_ended, say, signals_held
+from .progress import Progress
+from .speaker import Speaker
+from .suffixes import DECODED, WAV
 
 _MOST_LOST = 36_000
 """Seconds of silence that a damaged file may turn into: a forged one can claim any length."""
@@ -60,11 +61,12 @@ _MOST_LOST = 36_000
 class Runner:
     """Does the conversions of one command line. Each codec is loaded once, when it is needed."""
 
-    def __init__(self, arguments: Arguments, targets: Targets):
+    def __init__(self, arguments: Arguments, targets: Targets, progress: Progress):
         """Raises `WeightsUnavailableError` for an unknown source of weights, `CommandError` for a
         device."""
         self._arguments = arguments
         self._targets = targets
+        self._progress = progress
         self._registry = Registry(arguments.weights)
         self._device = _device(arguments.device)
         self._codecs: dict[tuple[str, str | None], Codec] = {}
@@ -98,12 +100,14 @@ class Runner:
         with open_output(target) as out, tempfile.TemporaryFile() as payload:
             with (
                 _open_audio(file, codec) as audio,
-                _progress("compressing", source, size, "B") as bar,
+                self._progress.showing("compressing", source, size) as advance,
             ):
                 compressor = self._compressor(codec, source, audio.info)
-                for samples in _blocks(audio):
-                    payload.write(run_now(compressor.push(samples)))
-                    bar.update(file.tell() - bar.n)
+                samples = 0
+                for block in _blocks(audio):
+                    payload.write(run_now(compressor.push(block)))
+                    samples += block.shape[1]
+                    advance(file.tell(), samples / codec.config.sample_rate)
                 payload.write(run_now(_finished(compressor, audio)))
             stored = compressor.stored(payload)
             if recording is not None:
@@ -140,18 +144,37 @@ class Runner:
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To audio. Returns the bit rate in kbps."""
-        codec, stored = self._salvaged(file) if self._arguments.salvage else self._stored(file)
+        codec, stored = self._opened(file)
         part = self._part(codec, stored)
         with open_output(target) as out:
             self._write_audio(codec, stored, part, source, target, out)
-        if isinstance(stored, Salvaged) and (loss := _loss(codec, stored)):
-            say(f"{source}: {loss}")
+        _say_loss(source, codec, stored)
         return _kbps(codec, stored)
+
+    def play(self, source: str) -> None:
+        """Through the sound device. Raises `EncodecError` and `OSError`."""
+        with open_source(source) as file:
+            if not is_compressed(source, file):
+                raise CommandError("only .ecdc files are played")
+            codec, stored = self._opened(file)
+            part = self._part(codec, stored)
+            rate, channels = self._rate_and_channels(codec, stored)
+            config = codec.config
+            convert = Converter(config.sample_rate, config.channels, rate, channels)
+            decoded = self._decode("playing", codec, stored, part, source, convert)
+            with Speaker(rate, channels) as speaker, closing(decoded) as blocks:
+                for block in blocks:
+                    speaker.play(block)
+                speaker.finish()
+        _say_loss(source, codec, stored)
 
     @property
     def _wants_decompressed(self) -> bool:
         given = self._arguments
         return given.salvage or given.start > 0 or given.end is not None
+
+    def _opened(self, file: BinaryIO) -> tuple[Codec, Stored | Salvaged]:
+        return self._salvaged(file) if self._arguments.salvage else self._stored(file)
 
     def _stored(self, file: BinaryIO) -> tuple[Codec, Stored]:
         stored = open_stored(file)
@@ -191,13 +214,9 @@ class Runner:
         target: Path | None,
         out: BinaryIO,
     ) -> None:
-        config, given = codec.config, self._arguments
+        config = codec.config
         format = FORMATS["wav" if target is None else DECODED[target.suffix.lower()]]
-        try:
-            rate = choose_rate(given.sample_rate, stored.original_rate, config.sample_rate)
-            channels = choose_channels(given.channels, stored.original_channels, config.channels)
-        except ValueError as error:
-            raise CommandError(f"--sample-rate or --channels: {error}") from None
+        rate, channels = self._rate_and_channels(codec, stored)
         rate = format.rate(rate)
         samples = converted_length(part[1] - part[0], config.sample_rate, rate)
         convert = Converter(config.sample_rate, config.channels, rate, channels)
@@ -209,8 +228,9 @@ class Runner:
             out.write(data)
 
         peak = 0.0
-        with closing(_decode(codec, stored, part, source, convert)) as blocks:
-            if given.rescale:
+        decoded = self._decode("decompressing", codec, stored, part, source, convert)
+        with closing(decoded) as blocks:
+            if self._arguments.rescale:
                 _write_rescaled(write, blocks, channels, target)
             else:
                 for block in blocks:
@@ -223,6 +243,36 @@ class Runner:
             say(
                 f"{source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; -r rescales instead"
             )
+
+    def _rate_and_channels(self, codec: Codec, stored: Stored | Salvaged) -> tuple[int, int]:
+        """Of what is decoded, in Hz. Raises `CommandError`."""
+        given, config = self._arguments, codec.config
+        try:
+            rate = choose_rate(given.sample_rate, stored.original_rate, config.sample_rate)
+            channels = choose_channels(given.channels, stored.original_channels, config.channels)
+        except ValueError as error:
+            raise CommandError(f"--sample-rate or --channels: {error}") from None
+        return rate, channels
+
+    def _decode(
+        self,
+        doing: str,
+        codec: Codec,
+        stored: Stored | Salvaged,
+        part: tuple[int, int],
+        source: str,
+        convert: Converter,
+    ) -> Generator[np.ndarray]:
+        """Blocks `[C, n]`, converted. Raises `BitstreamError`."""
+        rate, (start, end) = codec.config.sample_rate, part
+        done = 0
+        with self._progress.showing(doing, source, end - start) as advance:
+            for samples in iterate_now(stored.audio(codec, start=start, end=end)):
+                raise_if_ended()
+                yield convert.push(samples)
+                done += samples.shape[1]
+                advance(done, done / rate)
+            yield convert.finish()
 
     @cached_property
     def _chosen_weights(self) -> WeightSet:
@@ -250,6 +300,11 @@ def _threads() -> int:
     """`OMP_NUM_THREADS` as torch takes it, else one for each core."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()
+
+
+def _say_loss(source: str, codec: Codec, stored: Stored | Salvaged) -> None:
+    if isinstance(stored, Salvaged) and (loss := _loss(codec, stored)):
+        say(f"{source}: {loss}")
 
 
 def _loss(codec: Codec, salvaged: Salvaged) -> str:
@@ -293,23 +348,6 @@ def _blocks(audio: AudioSource) -> Iterator[np.ndarray]:
         yield samples
 
 
-def _decode(
-    codec: Codec,
-    stored: Stored | Salvaged,
-    part: tuple[int, int],
-    source: str,
-    convert: Converter,
-) -> Generator[np.ndarray]:
-    """Blocks `[C, n]`, converted. Raises `BitstreamError`."""
-    rate, (start, end) = codec.config.sample_rate, part
-    with _progress("decompressing", source, (end - start) / rate, "s") as bar:
-        for samples in iterate_now(stored.audio(codec, start=start, end=end)):
-            raise_if_ended()
-            yield convert.push(samples)
-            bar.update(samples.shape[1] / rate)
-        yield convert.finish()
-
-
 def _write_rescaled(
     write: Callable[[np.ndarray, float], None],
     blocks: Iterator[np.ndarray],
@@ -327,10 +365,3 @@ def _write_rescaled(
         factor = rescale_factor(peak)
         while data := waiting.read(channels * 4 << 16):
             write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
-
-
-def _progress(doing: str, source: str, total: float, unit: str) -> "tqdm[Any]":
-    """A bar from 0 to `total`, shown where stderr is a terminal and removed at the end."""
-    hidden = sys.stderr is None or not sys.stderr.isatty()
-    name = f"{doing} {Path(source).name}"
-    return tqdm(desc=name, total=total, unit=unit, unit_scale=True, leave=False, disable=hidden)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..completion import add_completion
 from .clips import SPEECH
 from .plot import SUFFIXES
 
@@ -83,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
     add("--csv", type=Path, metavar="FILE", help="every clip as CSV")
     add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")
+    add_completion(parser)
     return parser
 
 

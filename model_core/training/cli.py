@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..completion import add_completion
 from ..errors import EncodecError
 from . import export
 from .carry import command as carry
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="encodec-train", description=__doc__)
     top.add_argument("--version", action="version", version=__version__)
+    add_completion(top)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (part, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=part.__doc__)

@@ -1,6 +1,8 @@
 """`POST /compress`, `/decompress`, `/roundtrip` and `/codes`: audio to `.ecdc` and back."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
@@ -12,14 +14,18 @@ from ..http.problems import ProblemCode
 from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import receive_ecdc
-from ..pipeline.encode import Coding, Compressed, compress
+from ..pipeline.encode import Coding, Compressed, codec_for, compress
+from ..pipeline.lookup import Lookup, RequestClaims, look_up
+from ..pipeline.result_cache import Result
 from ..pipeline.salvage import receive_damaged
 from ..pipeline.transcode import recode
 from . import routes
 from .responses import (
+    ECDC_TYPES,
     attachment,
     audio_headers,
     audio_response,
+    choose_ecdc_type,
     choose_format,
     choose_type,
     file_headers,
@@ -56,16 +62,18 @@ router = APIRouter(tags=["codec"])
     summary="Compress audio",
     body=routes.AUDIO,
     answer="The `.ecdc` file.",
-    media_types=(routes.ECDC_TYPE,),
+    media_types=ECDC_TYPES,
     problems=(
         *routes.AUDIO_PROBLEMS,
+        *routes.KEPT_PROBLEMS,
         ProblemCode.LM_UNAVAILABLE,
         ProblemCode.VERIFICATION_FAILED,
     ),
-    headers=routes.COMPRESSED_HEADERS,
+    headers=routes.COMPRESSED_HEADERS | routes.CACHE,
 )
 async def compress_file(
     call: OpenCall,
+    claims: RequestClaims,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
@@ -75,15 +83,30 @@ async def compress_file(
     live: Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    compressed = await compress(call, Coding(model, bandwidth, lm, format, effort, verify), live)
-    return _file(call, compressed)
+    coding = Coding(model, bandwidth, lm, format, effort, verify)
+    codec = await codec_for(call, coding)
+    upload = await call.upload(live)
+    known = await look_up(call, upload, claims, ("compress", coding, codec.name, codec.lm_name))
+    if known.result is not None:
+        return _kept_file(call, known, known.result)
+    compressed = await compress(call, codec, coding, known.upload)
+    return await _new_file(call, known, compressed)
 
 
-def _file(call: Call, compressed: Compressed) -> Response:
-    headers = file_headers(compressed, ".ecdc")
-    headers["Content-Length"] = str(compressed.stored.size)
-    file = call.sent(compressed.data())
-    return StreamingResponse(file, headers=headers, media_type=routes.ECDC_TYPE)
+async def _new_file(call: Call, known: Lookup, compressed: Compressed) -> Response:
+    size = compressed.stored.size
+    headers = file_headers(compressed, ".ecdc") | {"Content-Length": str(size), "Vary": "Accept"}
+    await known.keep(size, compressed.data(), headers)
+    return _file(call, compressed.data(), headers | known.headers())
+
+
+def _kept_file(call: Call, known: Lookup, result: Result) -> Response:
+    return _file(call, contents(BytesIO(result.data)), result.headers | known.headers())
+
+
+def _file(call: Call, data: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+    media_type = choose_ecdc_type(call.request.headers.get("accept", ""))
+    return StreamingResponse(call.sent(data), headers=headers, media_type=media_type)
 
 
 @routes.file_route(
@@ -126,15 +149,18 @@ async def decompress_file(
     summary="Change a file without decoding it",
     body=routes.ECDC,
     answer="The other `.ecdc` file.",
-    media_types=(routes.ECDC_TYPE,),
+    media_types=ECDC_TYPES,
     problems=(
         *routes.ECDC_PROBLEMS,
+        *routes.KEPT_PROBLEMS,
         ProblemCode.UNSUPPORTED_BANDWIDTH,
         ProblemCode.VERIFICATION_FAILED,
     ),
+    headers=routes.TRANSCODED_HEADERS,
 )
 async def transcode_file(
     call: OpenCall,
+    claims: RequestClaims,
     bandwidth: NewBandwidth = None,
     lm: NewLanguageModel = None,
     format: NewFormat = None,
@@ -142,9 +168,14 @@ async def transcode_file(
 ) -> Response:
     """To a lower bandwidth, to another version of the format, with the language model or without:
     the codes stay as they are. Parameters that are not given keep what the file has."""
-    compressed = await receive_ecdc(call, await call.upload())
+    parameters = "transcode", bandwidth, lm, format, verify
+    known = await look_up(call, await call.upload(), claims, parameters)
+    if known.result is not None:
+        return _kept_file(call, known, known.result)
+    received = await receive_ecdc(call, known.upload)
     await call.admit()
-    return _file(call, await recode(call, compressed, bandwidth, lm, format, verify))
+    recoded = await recode(call, received, bandwidth, lm, format, verify)
+    return await _new_file(call, known, recoded)
 
 
 @routes.file_route(
@@ -172,7 +203,8 @@ async def roundtrip(
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     audio = choose_format(call.request.headers.get("accept", ""), output)
     coding = Coding(model, bandwidth, lm, format, effort)
-    compressed = await compress(call, coding, live)
+    codec = await codec_for(call, coding)
+    compressed = await compress(call, codec, coding, await call.upload(live))
     return await audio_response(call, compressed, audio, sample_rate, channels)
 
 

@@ -2,14 +2,15 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from model_core.codec import Codec
 from model_core.config import ModelConfig
 from model_core.engine.plan import parameter_count
 
-from ..http.documentation import problem_responses
+from ..http.conditional import conditional
+from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
 from ..inference.model_pool import ModelPool, ServedModel
 
@@ -115,12 +116,19 @@ class ModelList(_Documented):
     "/models",
     operation_id="listModels",
     summary="The models and what they run with",
-    responses=problem_responses(ProblemCode.UNAUTHORIZED, ProblemCode.INTERNAL_ERROR),
+    response_model=ModelList,
+    responses={
+        200: {"headers": header("ETag", "string", "Of this answer, for `If-None-Match`.")},
+        304: {"description": "The client has this answer"},
+        **problem_responses(ProblemCode.UNAUTHORIZED, ProblemCode.INTERNAL_ERROR),
+    },
 )
-async def list_models(request: Request) -> ModelList:
+async def list_models(request: Request) -> Response:
     """Rates, channels, bandwidths, weights and device of every model that is kept warm."""
     models: ModelPool = request.app.state.models
-    return ModelList(models=[describe(model) for model in models.served()])
+    listed = ModelList(models=[describe(model) for model in models.served()])
+    answer = Response(listed.model_dump_json(), media_type="application/json")
+    return conditional(request, answer)
 
 
 def describe(served: ServedModel) -> ModelInfo:

@@ -13,6 +13,7 @@ from ..inference.admission import Admission
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Scheduler
 from ..metrics import Metrics
+from ..pipeline.result_cache import ResultCache
 
 _METRICS_TYPES = ("text/plain", "application/openmetrics-text")
 
@@ -76,5 +77,7 @@ async def metrics(request: Request) -> Response:
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
     measured.open.set(admission.open)
+    results: ResultCache | None = request.app.state.results
+    measured.result_bytes.set(results.bytes if results else 0)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(measured.registry), headers={"Content-Type": content_type})

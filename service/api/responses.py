@@ -16,6 +16,9 @@ from ..pipeline.call import Call
 from ..pipeline.decode import decode_to_file, output_of, part_of
 from ..pipeline.encode import Compressed
 
+ECDC_TYPES = ("application/octet-stream", "audio/x-encodec")
+"""Media types of an `.ecdc` file; the first of equals is preferred."""
+
 _FORMAT_NAMES = {
     **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), "wav"),
     "application/octet-stream": "wav",
@@ -54,6 +57,14 @@ def _media_range(part: str) -> tuple[str, float]:
             except ValueError:
                 return media_range, 0.0
     return media_range, 1.0
+
+
+def choose_ecdc_type(accept: str) -> str:
+    """What an `.ecdc` file is answered as: its own media type for a client that prefers it."""
+    try:
+        return choose_type(accept, ECDC_TYPES)
+    except Problem:
+        return ECDC_TYPES[0]
 
 
 def choose_format(accept: str, output: str | None) -> AudioFormat:

@@ -17,7 +17,6 @@ from ..http.documentation import header, problem_responses
 from ..http.problems import ParameterProblem, Problem, ProblemCode
 from ..pipeline.upload import require_multipart
 
-ECDC_TYPE = "application/octet-stream"
 NPZ_TYPE = "application/x-npz"
 
 AUDIO = (
@@ -154,6 +153,12 @@ ECDC_PROBLEMS = (
     ProblemCode.LM_UNAVAILABLE,
 )
 """The problems of a call that decodes an `.ecdc` file."""
+KEPT_PROBLEMS = (
+    ProblemCode.DIGEST_MISMATCH,
+    ProblemCode.IDEMPOTENCY_IN_USE,
+    ProblemCode.IDEMPOTENCY_MISMATCH,
+)
+"""More problems of a call whose results may be kept."""
 
 AUDIO_HEADERS = (
     header("X-Encodec-Model", "string", "Name of the model.")
@@ -175,6 +180,9 @@ SALVAGED = header(
     "`lost=…;gaps=…` in seconds of audio and in silences that stand for them; with `;end=unknown` "
     "where the end is missing and nobody knows how much that is.",
 )
+CACHE = header(
+    "X-Encodec-Cache", "string", "Where the service keeps results: `hit` if this is one, or `miss`."
+)
 ATTACHMENT = header("Content-Disposition", "string", "`attachment`, with a name for the file.")
 _FILE_HEADERS = (
     AUDIO_HEADERS
@@ -184,6 +192,8 @@ _FILE_HEADERS = (
 )
 COMPRESSED_HEADERS = _FILE_HEADERS | WARNING
 """Of an answer to audio."""
+TRANSCODED_HEADERS = _FILE_HEADERS | CACHE
+"""Of another `.ecdc` file."""
 DECOMPRESSED_HEADERS = _FILE_HEADERS | SALVAGED
 """Of decompressed audio."""
 

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
+from starlette.routing import Route
 
+from .conditional import conditional
 from .middleware import REQUEST_ID
 from .problems import PROBLEM_JSON, ProblemCode, ProblemDocument
 
@@ -53,6 +55,9 @@ def install(app: FastAPI) -> None:
     for page in app.routes:  # so far those of the documentation alone
         if isinstance(page, APIRoute) and page.methods == {"GET"}:
             page.methods = {"GET", "HEAD"}
+    for number, route in enumerate(app.routes):
+        if isinstance(route, Route) and route.path == app.openapi_url:
+            app.routes[number] = _conditional(route)
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -61,6 +66,15 @@ def install(app: FastAPI) -> None:
         return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _conditional(route: Route) -> Route:
+    """The same, for clients that keep the document."""
+
+    async def answer(request: Request) -> Response:
+        return conditional(request, await route.endpoint(request))
+
+    return Route(route.path, answer, include_in_schema=False)
 
 
 def _complete(document: dict[str, Any]) -> None:

@@ -80,14 +80,16 @@ class Coding:
 _START = 1 << 16  # bytes of an upload with which work on it begins
 
 
-async def compress(call: Call, coding: Coding, live: bool = False) -> Compressed:
-    """Compress the request's audio.
-
-    Wrong parameters are refused before the body is read. Raises as `audio_blocks` and `Compressor`.
-    """
+async def codec_for(call: Call, coding: Coding) -> Codec:
+    """The codec to compress with, found before the body is read. Raises `UnsupportedBandwidthError`
+    and as `ModelPool.for_compression`."""
     codec = await call.models.for_compression(coding.model, coding.lm)
     codec.config.codebooks_for(coding.bandwidth)
-    upload = await call.upload(live)
+    return codec
+
+
+async def compress(call: Call, codec: Codec, coding: Coding, upload: Upload) -> Compressed:
+    """Compress the audio of `upload`. Raises as `audio_blocks` and `Compressor`."""
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as (blocks, decoder):
         first = await anext(blocks, None)

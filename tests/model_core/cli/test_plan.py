@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model_core.audio import FORMATS
-from model_core.cli.plan import DECODED
+from model_core.cli.suffixes import DECODED
 
 from .conftest import (
     OTHERS,

@@ -1,10 +1,8 @@
 """Files through the codec: what comes out, and what is refused with no change to any file."""
 
-import os
 import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from model_core.engine.native import find_library
 from tests.peers import signal
 
 from .conftest import (
-    PROGRAM,
     Command,
     files_in,
     header_of,
@@ -374,23 +371,6 @@ def test_models_are_loaded_once(
     loaded.clear()
     encodec(folder / "a.ecdc", folder / "b.ecdc", folder / "c.ecdc")
     assert len(loaded) == 1
-
-
-def test_progress_on_a_terminal(wav: Path, environment: dict[str, str]) -> None:
-    """And only there: other tests see an empty stderr."""
-    ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    process = subprocess.Popen([*PROGRAM, str(wav)], stderr=theirs, env=environment)
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 4096):
-            shown += part
-    except OSError:  # how a terminal whose other side is closed ends
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    assert b"compressing x.wav" in shown
 
 
 _WITHOUT = """

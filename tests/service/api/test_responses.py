@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from service.api.responses import attachment, choose_type
+from service.api.responses import attachment, choose_ecdc_type, choose_type
 from service.http.problems import Problem, ProblemCode
 from tests.service.calls import compressed, refused
 from tests.service.sounds import wav
@@ -41,6 +41,37 @@ def test_no_acceptable_type_is_a_406(accept: str) -> None:
         choose_type(accept, OFFERS)
     assert refusal.value.code is ProblemCode.NOT_ACCEPTABLE
     assert "application/json, application/x-npz" in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", "application/octet-stream"),
+        ("*/*", "application/octet-stream"),
+        ("audio/x-encodec", "audio/x-encodec"),
+        ("audio/x-encodec;q=0.5, */*;q=0.1", "audio/x-encodec"),
+        ("audio/x-encodec;q=0.1, */*", "application/octet-stream"),
+        ("audio/*", "audio/x-encodec"),
+        ("audio/wav", "application/octet-stream"),
+        ("*/*;q=0", "application/octet-stream"),
+    ],
+)
+def test_ecdc_files_have_their_own_type_for_clients_that_prefer_it(
+    accept: str, chosen: str
+) -> None:
+    assert choose_ecdc_type(accept) == chosen
+
+
+def test_bodies_and_answers_of_audio_x_encodec(client: httpx.Client) -> None:
+    file = compressed(client, wav(0.3), format=1)
+    headers = {"content-type": "audio/x-encodec", "accept": "audio/x-encodec"}
+    answer = client.post("/transcode?format=0", content=file, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/x-encodec")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    for call in ("/decompress", "/inspect"):
+        assert client.post(call, content=file, headers=headers | {"accept": "*/*"}).is_success
+    part = {"file": ("x.ecdc", file, "audio/x-encodec")}
+    assert client.post("/decompress", files=part).is_success
 
 
 @pytest.mark.parametrize("call", ["/decompress", "/roundtrip"])

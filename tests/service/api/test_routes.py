@@ -23,7 +23,8 @@ IDS = {
 }
 AUDIO_TYPES = ["audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/x-raw"]
 BYTES = {
-    "/compress": ["application/octet-stream"],
+    "/compress": ["application/octet-stream", "audio/x-encodec"],
+    "/transcode": ["application/octet-stream", "audio/x-encodec"],
     "/decompress": AUDIO_TYPES,
     "/roundtrip": AUDIO_TYPES,
 }

@@ -1,0 +1,98 @@
+"""What does not change is not sent again, and in parts where a client asks for one."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.service.in_process import app_with_calls, get, request
+
+PATHS = ["/openapi.json", "/models"]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return app_with_calls()
+
+
+async def sent(app: FastAPI, method: str, path: str, **headers: Any) -> httpx.Response:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await request(app, method, path, headers=given)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_a_client_has_is_a_304(app: FastAPI, method: str, path: str) -> None:
+    first = await sent(app, method, path)
+    etag = first.headers["etag"]
+    assert (first.status_code, first.headers["cache-control"]) == (200, "no-cache")
+    for field in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        again = await sent(app, method, path, if_none_match=field)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == etag
+        assert again.headers["x-request-id"]
+    other = await sent(app, method, path, if_none_match='"other"')
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_the_tag_is_that_of_the_contents(app: FastAPI) -> None:
+    for path in PATHS:
+        assert (await get(app, path)).headers["etag"] == (await get(app, path)).headers["etag"]
+    other = app_with_calls(models="encodec_48khz")
+    assert (await get(app, "/models")).headers["etag"] != (await get(other, "/models")).headers[
+        "etag"
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_part(app: FastAPI, path: str) -> None:
+    whole = await get(app, path)
+    data, etag = whole.content, whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+    for wanted, first, last in (
+        ("bytes=0-9", 0, 9),
+        ("bytes=100-", 100, len(data) - 1),
+        ("bytes=-7", len(data) - 7, len(data) - 1),
+        ("bytes=5-99999999", 5, len(data) - 1),
+        ("bytes=-99999999", 0, len(data) - 1),
+    ):
+        for condition in ({}, {"if_range": etag}):
+            part = await sent(app, "GET", path, range=wanted, **condition)
+            assert part.status_code == 206
+            assert part.content == data[first : last + 1]
+            assert part.headers["content-range"] == f"bytes {first}-{last}/{len(data)}"
+            assert part.headers["content-type"] == whole.headers["content-type"]
+            assert part.headers["etag"] == etag
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"range": "bytes=9-3"},
+        {"range": "bytes=-0"},
+        {"range": "bytes=99999999-"},
+        {"range": "bytes=0-1,5-6"},
+        {"range": "bytes=-"},
+        {"range": "lines=0-1"},
+        {"range": "bytes=0-9", "if_range": '"other"'},
+        {"range": "bytes=0-9", "if_range": "Sat, 28 Nov 2026 12:00:00 GMT"},
+    ],
+)
+async def test_a_range_that_does_not_fit_gives_the_whole(
+    app: FastAPI, headers: dict[str, str]
+) -> None:
+    whole = await get(app, "/openapi.json")
+    answer = await sent(app, "GET", "/openapi.json", **headers)
+    assert (answer.status_code, answer.content) == (200, whole.content)
+
+
+async def test_the_document_is_the_committed_one(app: FastAPI) -> None:
+    """What is served with a tag is still the whole document."""
+    document = (await get(app, "/openapi.json")).json()
+    committed = Path(__file__).parents[3] / "openapi.json"
+    assert set(document["paths"]) >= {"/compress", "/models"}
+    assert document["openapi"] in committed.read_text()
