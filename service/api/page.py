@@ -16,6 +16,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from ..http.conditional import is_known
+
 FOLDER = Path(__file__).parents[1] / "web"
 INDEX = "index.html"
 BUILD = "build.json"
@@ -107,8 +109,7 @@ def _answer(request: Request, file: _File) -> Response:
     headers = {**_SECURITY, "Cache-Control": file.cache_control, "ETag": etag}
     if file.path.suffix in _SMALLER:
         headers["Vary"] = "Accept-Encoding"
-    known = {tag.strip().removeprefix("W/") for tag in _list(request, "if-none-match")}
-    if etag in known or "*" in known:
+    if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     if zipped:
         headers["Content-Encoding"] = "gzip"
@@ -118,12 +119,8 @@ def _answer(request: Request, file: _File) -> Response:
 
 def _takes_gzip(request: Request) -> bool:
     """Whether `Accept-Encoding` names gzip, and not with a weight of 0."""
-    for coding in _list(request, "accept-encoding"):
+    for coding in request.headers.get("accept-encoding", "").split(","):
         name, _, weight = coding.replace(" ", "").lower().partition(";q=")
         if name == "gzip":
             return weight.strip("0.") != "" or not weight
     return False
-
-
-def _list(request: Request, name: str) -> list[str]:
-    return [part.strip() for part in request.headers.get(name, "").split(",") if part.strip()]

@@ -1,7 +1,6 @@
 """`GET /models/{id}/weights`: what a decoder elsewhere needs, such as one in a browser."""
 
 import asyncio
-import re
 from collections import OrderedDict
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from model_core.checkpoints import Registry, WeightSet
 from model_core.errors import UnknownModelError, WeightsUnavailableError
 
+from ..http.conditional import is_known, whole_or_part
 from ..http.documentation import header, problem_responses
 from ..http.problems import Problem, ProblemCode
 from ..inference.model_pool import ModelPool
@@ -23,7 +23,6 @@ _FORMAT = 1
 """Of the files: in their `ETag`."""
 _KEPT_BYTES = 96 * 2**20
 _MEDIA_TYPE = "application/octet-stream"
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _PROBLEMS = (
     ProblemCode.UNAUTHORIZED,
     ProblemCode.NOT_FOUND,
@@ -92,20 +91,12 @@ async def get_weights(
     headers = {
         "ETag": etag,
         "Cache-Control": f"{access}, max-age=31536000, immutable",
-        "Accept-Ranges": "bytes",
     }
-    if _has(request.headers.get("if-none-match", ""), etag):
+    if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     files: WeightFiles = request.app.state.weight_files
     data = await files.get(models.require_ready(), weights, id, part)
-    wanted = None
-    if request.headers.get("if-range", etag) == etag:
-        wanted = _range(request.headers.get("range", ""), len(data))
-    if wanted is None:
-        return Response(data, headers=headers, media_type=_MEDIA_TYPE)
-    first, last = wanted
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return Response(data[first : last + 1], 206, headers, _MEDIA_TYPE)
+    return whole_or_part(request, data, headers, _MEDIA_TYPE)
 
 
 async def _find(models: ModelPool, id: str, part: Part) -> WeightSet:
@@ -125,21 +116,3 @@ async def _find(models: ModelPool, id: str, part: Part) -> WeightSet:
     if part is Part.LM and found.lm_header_name != id:
         raise Problem(ProblemCode.NOT_FOUND, f"{id!r} names no language model that is here")
     return found
-
-
-def _has(field: str, etag: str) -> bool:
-    """Whether `If-None-Match` names this file (RFC 9110, section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in field.split(",")]
-    return "*" in tags or etag in tags
-
-
-def _range(field: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a `Range` of one part; None where there is none, or one that does not
-    fit: it is then ignored, as RFC 9110, section 14.2, allows."""
-    match = _RANGE.fullmatch(field.replace(" ", ""))
-    if match is None or match.groups() == ("", ""):
-        return None
-    begin, end = match.groups()
-    first = int(begin) if begin else max(0, size - int(end))
-    last = min(size - 1, int(end) if begin and end else size - 1)
-    return (first, last) if first <= last else None

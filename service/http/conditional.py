@@ -10,30 +10,39 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 def conditional(request: Request, response: Response) -> Response:
     """The answer to a GET or HEAD whose whole body `response` has: that, or the part of it that the
-    client asks for (206), or 304 where the client has it already.
+    client asks for (206), or 304 where the client has it already."""
+    data = bytes(response.body)
+    etag = f'"{sha256(data).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    return whole_or_part(request, data, headers, response.headers["content-type"])
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has the body of this `ETag` already, by its `If-None-Match` (section
+    13.1.2): the answer is then 304."""
+    field = request.headers.get("if-none-match", "")
+    tags = [tag.strip().removeprefix("W/") for tag in field.split(",")]
+    return "*" in tags or etag in tags
+
+
+def whole_or_part(
+    request: Request, data: bytes, headers: dict[str, str], media_type: str
+) -> Response:
+    """`data`, or the part of it that the client asks for (206); `headers` have its `ETag`.
 
     A `Range` of several parts, or one that does not fit, is ignored, as section 14.2 allows.
     """
-    data = bytes(response.body)
-    etag = f'"{sha256(data).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache", "Accept-Ranges": "bytes"}
-    if _names(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    if request.method == "GET" and request.headers.get("if-range", etag) == etag:
+    headers = headers | {"Accept-Ranges": "bytes"}
+    unchanged = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
+    if request.method == "GET" and unchanged:
         wanted = _range(request.headers.get("range", ""), len(data))
         if wanted is not None:
             first, last = wanted
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-            part = data[first : last + 1]
-            return Response(part, 206, headers, media_type=response.headers["content-type"])
-    response.headers.update(headers)
-    return response
-
-
-def _names(field: str, etag: str) -> bool:
-    """Whether `If-None-Match` names this body (section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in field.split(",")]
-    return "*" in tags or etag in tags
+            return Response(data[first : last + 1], 206, headers, media_type)
+    return Response(data, headers=headers, media_type=media_type)
 
 
 def _range(field: str, size: int) -> tuple[int, int] | None:
