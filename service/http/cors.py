@@ -14,6 +14,7 @@ EXPOSED = (
     "X-Encodec-Bandwidth",
     "X-Encodec-Warning",
     "X-Encodec-Salvaged",
+    "X-Encodec-Cache",
     "X-Audio-Duration",
     "X-Compressed-Bytes",
     "X-Compressed-Kbps",
