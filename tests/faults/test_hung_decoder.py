@@ -39,7 +39,9 @@ def test_a_stopped_decoder_is_replaced_and_the_upload_goes_on(
     file = encoded("flac", 20.0)
     with service.client() as client:
         expected = client.post("/compress", content=file).content
-        idle = set(service.decoders())
+    wait_for(lambda: service.metric("encodec_requests_open") == 0)
+    wait_for(service.decoders)  # the next one is forked ahead
+    idle = set(service.decoders())
     head = post_head("/compress", "Connection: close", length=len(file))
     with service.connect(head + file[: len(file) // 2]) as upload:
         wait_for(lambda: service.metric("encodec_requests_open") == 1)

@@ -131,7 +131,7 @@ def test_a_run_starts_from_a_finished_model(place: Path, tmp_path: Path) -> None
             changes = {"start_from": str(source), "depth": depth}
             later = _trainer(place, f"later {depth} {source.name}", **changes).evaluate()
             for name, bits in first.evaluate().items():
-                assert later[name] == pytest.approx(bits, abs=0.01), name
+                assert later[name] == pytest.approx(bits, abs=0.03), name
                 if name.endswith("_6/all"):
                     assert bits < fresh[name] - 0.3
     deep = _trainer(place, "deep", start_from=str(path), steps=3)
