@@ -6,10 +6,10 @@ import numpy as np
 
 from ..ecdc.v1 import Chunk, Layout
 from ..engine import DecodeItem, EncodedBlock, StreamState
-from ..errors import BitstreamError
 from .chunk_reader import ChunkDecoder
 from .codec import Codec
 from .compressing import FIRST_STEP
+from .decompressing import check_decoded
 from .seeking import FADE, PREROLL, RESTART, faded
 from .work import INLINE, Runner, Work
 
@@ -89,8 +89,7 @@ class StreamDecompressor:
         samples = samples[:, : self._left]
         self._left -= samples.shape[1]
         self.samples += samples.shape[1]
-        if not np.isfinite(samples).all():
-            raise BitstreamError("it decodes to samples that are not finite")
+        check_decoded(samples)
         return samples if self._gain == 1 else samples * self._gain
 
 
