@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 LOUDEST_DECODED = 1e30
-"""Decoded samples beyond this, either way (1 is full scale), may overflow where a gain is applied or
-they are mixed or resampled. Only forged files have any."""
+"""Decoded samples beyond this, either way, may overflow when they are amplified, mixed or resampled
+(1 is full scale). Only forged files have any."""
 
 
 class PayloadReader:
