@@ -35,7 +35,6 @@ class StreamDecompressor:
         self._decoder = _FrameDecoder(codec, runner)
         self._next: _FrameDecoder | None = None  # runs along before a restart
         self._frame: int | None = None  # of the next codes
-        self._fading = np.zeros((codec.config.channels, 0), np.float32)
         self._left = 0
         self.samples = 0
         """Given so far."""
