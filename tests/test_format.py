@@ -46,6 +46,7 @@ def test_limits() -> None:
     assert version_0.MAX_META_BYTES == 65_536
     assert f"at most {version_0.MAX_META_BYTES:,}" in PAGE
     assert f"1 to {header.MAX_CHUNK_FRAMES:,}. 48 kHz: segments, 1 to 60" in PAGE
+    assert f"at most {header.MAX_LM_CHUNK_FRAMES:,} frames, 6 segments" in PAGE
     assert f"1 to {header.MAX_LM}:" in PAGE
     assert f"1 to {metadata.MAX_RATE:,}" in PAGE
     assert f"1 to {metadata.MAX_CHANNELS:,}" in PAGE

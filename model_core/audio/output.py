@@ -294,7 +294,10 @@ def _most_bit_rate(rate: int) -> int:
 
 
 def _say_length(data: bytearray, samples: int) -> None:
-    """In FLAC's STREAMINFO (RFC 9639, section 8.2), 36 bits; FFmpeg knows it only at the end."""
+    """In FLAC's STREAMINFO (RFC 9639, section 8.2), 36 bits; FFmpeg knows it only at the end. More
+    cannot be said: 0 means that it is not known."""
+    if samples >> 36:
+        return
     data[21] |= samples >> 32
     data[22:26] = (samples & 0xFFFF_FFFF).to_bytes(4, "big")
 
@@ -314,7 +317,7 @@ def _say_mp3_length(data: bytearray, samples: int, rate: int, bit_rate: int) -> 
     padding = frame - ended % frame
     if padding < 576:  # lame_encode_flush
         padding += frame
-    frames = (ended + padding) // frame
+    frames = min((ended + padding) // frame, 0xFFFF_FFFF)
     data[place : place + 4] = b"Info"  # of a constant bit rate
     data[place + 8 : place + 12] = frames.to_bytes(4, "big")
     size = (frames + 1) * frame * bit_rate // rate // 8

@@ -15,6 +15,7 @@ from ..checkpoints.read import read_lm, read_network
 from ..config import ModelConfig
 from ..ecdc import parse_model_name
 from ..engine import DecodeItem, EncodeItem, EngineOptions, NetworkWeights, make_engine
+from ..engine.choose import lm_build
 from ..entropy import ExactLM
 from ..errors import BitstreamError, EncodecError, WeightsUnavailableError
 from .work import Task
@@ -145,7 +146,8 @@ class Codec:
         name = weights.lm_header_name
         language_model = None
         if lm is not None and name is not None:
-            language_model = LanguageModel(name, lambda: _load_lm(lm), lambda: _exact_lm(lm))
+            build = lm_build(options)
+            language_model = LanguageModel(name, lambda: _load_lm(lm), lambda: _exact_lm(lm, build))
         return cls(read_network(weights), language_model, weights, device, options)
 
     def with_lm(self, lm: LanguageModel) -> Self:
@@ -200,8 +202,8 @@ def _load_lm(weights: LMSet) -> LMModel:
     return load_lm(weights)
 
 
-def _exact_lm(weights: LMSet) -> ExactLM:
-    return ExactLM.from_state(read_lm(weights), weights.config)
+def _exact_lm(weights: LMSet, build: str | None) -> ExactLM:
+    return ExactLM.from_state(read_lm(weights), weights.config, build)
 
 
 def _call_each(most: int, items: list[Callable[[int], Any]], threads: int | None) -> list[Any]:

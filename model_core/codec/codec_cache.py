@@ -10,6 +10,7 @@ from ..checkpoints.load import check_unchanged, state_of, weights_of
 from ..config import LMConfig
 from ..ecdc import parse_model_name
 from ..engine import EngineOptions
+from ..engine.choose import lm_build
 from ..entropy import ExactLM
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
@@ -24,15 +25,18 @@ def codec_of(
 ) -> Codec:
     """The codec of `model` as it is now, on its device. `lm_name` is what headers call it with the
     language model, the model's own name unless given. Raises as `make_engine`."""
-    language_model = None if lm is None else language_model_of(lm_name or model.name, lm)
+    language_model = None if lm is None else language_model_of(lm_name or model.name, lm, options)
     device = str(next(model.parameters()).device)
     return Codec(weights_of(model), language_model, device=device, options=options)
 
 
-def language_model_of(name: str, lm: LMModel) -> LanguageModel:
+def language_model_of(
+    name: str, lm: LMModel, options: EngineOptions = EngineOptions()
+) -> LanguageModel:
     """`lm`, a module, as a codec uses it. `name` is what headers call the codec with it."""
     config = LMConfig(parse_model_name(name).name, lm.dim, len(lm.transformer.layers), lm.depth)
-    return LanguageModel(name, lambda: lm, lambda: ExactLM.from_state(state_of(lm), config))
+    build = lm_build(options)
+    return LanguageModel(name, lambda: lm, lambda: ExactLM.from_state(state_of(lm), config, build))
 
 
 class CodecCache:

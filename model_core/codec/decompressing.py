@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from .entropy import LMDecoder
 
 
+LOUDEST_DECODED = 1e30
+"""Decoded samples beyond this, either way, may overflow when they are amplified, mixed or resampled
+(1 is full scale). Only forged files have any."""
+
+
 class PayloadReader:
     """The codes of a version 0 payload, forwards; `runner` runs the language model."""
 
@@ -76,8 +81,7 @@ class Decompressor:
     async def blocks(self) -> AsyncIterator[np.ndarray]:
         """The samples float32 `[C, n]`, block by block.
 
-        Raises `TruncatedBitstreamError` or `BitstreamError`, the latter also for what decodes to
-        samples that are not finite.
+        Raises `TruncatedBitstreamError` or `BitstreamError`, the latter also as `check_decoded`.
         """
         while self._left:
             if self._codec.config.segment is None:
@@ -85,8 +89,7 @@ class Decompressor:
             else:
                 samples = await self._next_segments()
             samples = samples[:, : self._left]
-            if not np.isfinite(samples).all():
-                raise BitstreamError("it decodes to samples that are not finite")
+            check_decoded(samples)
             self._left -= samples.shape[1]
             yield samples
 
@@ -119,3 +122,12 @@ class Decompressor:
     def _work(self, item: DecodeItem) -> Work:
         cost = item.block.codes.shape[1] / self._codec.config.frame_rate
         return Work(self._codec.decode_task, item, cost)
+
+
+def check_decoded(samples: np.ndarray) -> None:
+    """Raises `BitstreamError` for samples that are not finite or beyond `LOUDEST_DECODED`."""
+    least, greatest = samples.min(initial=0), samples.max(initial=0)
+    if not (least >= -LOUDEST_DECODED and greatest <= LOUDEST_DECODED):  # so that NaN does not pass
+        raise BitstreamError(
+            f"it decodes to samples that are not finite or beyond ±{LOUDEST_DECODED:g}"
+        )

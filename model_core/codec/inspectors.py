@@ -75,15 +75,6 @@ class PayloadInspector:
         self._at += len(self._waiting) - len(kept)
         self._waiting = kept
 
-    def _note(self) -> str | None:
-        """What they say."""
-        if not self.near_zero:
-            return None
-        return (
-            f"{self.near_zero} of {self.segments} segments have a scale near zero: they are "
-            "silence, or stereo in opposite phase, which only effort=1 and more keep"
-        )
-
     def inspection(self, available: bool) -> Inspection:
         """What the whole file is; `available`: whether it can be decoded here."""
         header, header_bytes, config, size = self.header, self.header_bytes, self.config, self._size
@@ -92,7 +83,7 @@ class PayloadInspector:
         there, needed = size - header_bytes, payload_bytes(config, header)
         trailing = None if header.lm else max(0, there - needed)
         intact, note = _intact(header, there, needed)
-        notes = [text for text in (note, self._note()) if text is not None]
+        notes = [text for text in (note, _note(self.near_zero, self.segments)) if text is not None]
         return Inspection(
             version=VERSION,
             model=name,
@@ -117,6 +108,16 @@ class PayloadInspector:
         )
 
 
+def _note(near_zero: int, segments: int) -> str | None:
+    """What the scales of so many segments say."""
+    if not near_zero:
+        return None
+    return (
+        f"{near_zero} of {segments} segments have a scale near zero: they are "
+        "silence, or stereo in opposite phase, which only effort=1 and more keep"
+    )
+
+
 def _intact(header: Header, there: int, needed: int) -> tuple[bool | None, str | None]:
     if there < needed:
         least = "at least " if header.lm else ""
@@ -134,6 +135,7 @@ class ChunkInspector:
         self._parser = Parser()
         self._damage: str | None = None
         self._size = len(head)
+        self.segments = self.near_zero = 0
         self._parser.feed(head)
         self.header = self._parser.layout.header
         self._read()
@@ -147,8 +149,9 @@ class ChunkInspector:
 
     def _read(self) -> None:
         try:
-            for _ in self._parser.chunks():
-                pass
+            for chunk in self._parser.chunks():
+                self.segments += len(chunk.scales)
+                self.near_zero += sum(scale < _NOTHING for scale in chunk.scales)
         except BitstreamError as error:
             self._damage = str(error)
 
@@ -165,6 +168,8 @@ class ChunkInspector:
         samples = parser.progress.samples
         seconds = samples / config.sample_rate
         original = parser.index.original_samples if parser.index else 0
+        damage = self._damage and f"{self._damage}; what comes before is {seconds:g} s of audio"
+        notes = [text for text in (damage, _note(self.near_zero, self.segments)) if text]
         return Inspection(
             version=1,
             model=name,
@@ -185,7 +190,7 @@ class ChunkInspector:
             expected_payload_bytes=None,
             trailing_bytes=None,
             intact=self._damage is None,
-            note=self._damage and f"{self._damage}; what comes before is {seconds:g} s of audio",
+            note="; ".join(notes) or None,
             chunks=parser.progress.chunks,
             original=Original(
                 sample_rate=header.rate,

@@ -19,9 +19,9 @@ from contextlib import aclosing
 import numpy as np
 
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
-from ..errors import BitstreamError
 from .chunk_reader import ChunkReader, Chunks
 from .codec import Codec
+from .decompressing import check_decoded
 from .work import INLINE, Runner, Work
 
 RESTART = 4560
@@ -56,8 +56,7 @@ class ChunkDecompressor:
             async for place, samples in decoded:
                 part = samples[:, max(0, start - place) : end - place]
                 if part.shape[1]:
-                    if not np.isfinite(part).all():
-                        raise BitstreamError("it decodes to samples that are not finite")
+                    check_decoded(part)
                     yield part if self._gain == 1 else part * self._gain
                 if place + samples.shape[1] >= end:
                     return

@@ -152,7 +152,8 @@ def samples_between(samples: int, rate: int, start: float, end: float | None) ->
     """The part of so much audio from `start` to `end`, in seconds: its first sample, and the one
     after its last, which is not after it where the part is empty. An `end` beyond the audio, or
     None, is its end."""
-    return round(start * rate), samples if end is None else min(samples, round(end * rate))
+    last = samples if end is None else round(min(samples, end * rate))
+    return round(min(samples, start * rate)), last
 
 
 def open_stored(fo: BinaryIO) -> Stored:

@@ -6,10 +6,10 @@ import numpy as np
 
 from ..ecdc.v1 import Chunk, Layout
 from ..engine import DecodeItem, EncodedBlock, StreamState
-from ..errors import BitstreamError
 from .chunk_reader import ChunkDecoder
 from .codec import Codec
 from .compressing import FIRST_STEP
+from .decompressing import check_decoded
 from .seeking import FADE, PREROLL, RESTART, faded
 from .work import INLINE, Runner, Work
 
@@ -35,7 +35,6 @@ class StreamDecompressor:
         self._decoder = _FrameDecoder(codec, runner)
         self._next: _FrameDecoder | None = None  # runs along before a restart
         self._frame: int | None = None  # of the next codes
-        self._fading = np.zeros((codec.config.channels, 0), np.float32)
         self._left = 0
         self.samples = 0
         """Given so far."""
@@ -89,8 +88,7 @@ class StreamDecompressor:
         samples = samples[:, : self._left]
         self._left -= samples.shape[1]
         self.samples += samples.shape[1]
-        if not np.isfinite(samples).all():
-            raise BitstreamError("it decodes to samples that are not finite")
+        check_decoded(samples)
         return samples if self._gain == 1 else samples * self._gain
 
 

@@ -23,7 +23,7 @@ def make_engine(
     Raises `EncodecError` for a backend or a precision that does not work here.
     """
     precision, encode_precision = options.precision, options.encode_precision
-    backend = options.backend or os.environ.get("ENCODEC_BACKEND") or "auto"
+    backend = _wanted(options)
     kind, _, build = backend.partition("-")
     if kind not in get_args(Backend) or (build and kind != "native"):
         raise EncodecError(f"no backend {backend!r}; there is {', '.join(get_args(Backend))}")
@@ -56,6 +56,17 @@ def make_engine(
     from .torch_engine import TorchEngine
 
     return TorchEngine(weights.network(), device, options)
+
+
+def lm_build(options: EngineOptions = EngineOptions()) -> str | None:
+    """The build of the native engine that computes the exact language model, as `options` choose
+    the networks' backend; `torch`, or None for the best build there is."""
+    kind, _, build = _wanted(options).partition("-")
+    return "torch" if kind == "torch" else build or None
+
+
+def _wanted(options: EngineOptions) -> str:
+    return options.backend or os.environ.get("ENCODEC_BACKEND") or "auto"
 
 
 def _elsewhere(weights: NetworkWeights, device: str, precision: Precision) -> Backend:

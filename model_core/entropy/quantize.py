@@ -68,7 +68,7 @@ class _Quantizer:
         config, get = self._config, self._tensors
         books = range(config.num_codebooks)
         embedding = np.stack([get[f"emb.{k}.weight"] for k in books])
-        embedding_bits = _bits_for(RESIDUAL_LIMIT, sum(np.abs(x).max() for x in embedding))
+        embedding_bits = _bits_for(RESIDUAL_LIMIT, _greatest_sum(embedding, RESIDUAL_LIMIT))
         position_bits = self._sum_bits("transformer.norm_in", positions=1.0)
         bound = self._bound("transformer.norm_in") + 1.0
         bits = min(position_bits, _bits_for(activation_limit(self._dim), bound))
@@ -141,9 +141,7 @@ class _Quantizer:
         books = self._config.num_codebooks
         embedding = np.stack([self._tensors[f"depth_emb.{k}.weight"] for k in range(books - 1)])
         limit = activation_limit(DEPTH_WIDTH)
-        greatest = sum(float(np.abs(table).max()) for table in embedding)
-        if greatest > limit:
-            raise WeightsError(f"the depth head has embeddings of impossible size: {greatest:g}")
+        greatest = _greatest_sum(embedding, limit)
         bits = _bits_for(limit, greatest + _row_bound(*self._linear("depth_in"), entering))
         return DepthHead(
             self._product("depth_in", entering, 2.0**bits, limit),
@@ -176,7 +174,7 @@ class _Quantizer:
         gain, bias = self._linear(name)
         return Norm(
             _epsilon(self._dim, bits),
-            _rounded(gain * math.sqrt(self._dim), to_bits + GAIN_BITS - 24),
+            _rounded(gain * math.sqrt(self._dim), to_bits + GAIN_BITS - 24, 2.0**38),
             _rounded(bias, to_bits + GAIN_BITS) + (1 << (GAIN_BITS - 1)),
         )
 
@@ -243,5 +241,17 @@ def _epsilon(dim: int, bits: int) -> int:
     return max(1, round(math.ldexp(_EPSILON * dim**3, 2 * bits)))
 
 
-def _rounded(x: np.ndarray, bits: int) -> np.ndarray:
-    return np.rint(np.ldexp(x, bits)).astype(np.int64)
+def _greatest_sum(tables: np.ndarray, limit: int) -> float:
+    """Of one entry of each table. Raises `WeightsError` beyond `limit`."""
+    greatest = sum(float(np.abs(table).max()) for table in tables)
+    if greatest > limit:
+        raise WeightsError(f"the language model has embeddings of impossible size: {greatest:g}")
+    return greatest
+
+
+def _rounded(x: np.ndarray, bits: int, limit: float = 2.0**61) -> np.ndarray:
+    """As int64. Raises `WeightsError` beyond `limit`; sums and products with more overflow."""
+    y = np.rint(np.ldexp(x, bits))
+    if np.abs(y).max() > limit:
+        raise WeightsError(f"the language model has values of impossible size: {np.abs(x).max():g}")
+    return y.astype(np.int64)

@@ -1,5 +1,6 @@
 """An `.ecdc` file to another one, without the networks."""
 
+import asyncio
 from dataclasses import replace
 
 from model_core.codec import open_stored, transcode
@@ -34,4 +35,5 @@ async def recode(
         wanted = stored.version if version is None else version
         async for data in transcode(codec, stored, wanted, books, lm, call.runner, verify):
             file.write(data)
+            await asyncio.sleep(0)  # plain codes never wait: others have their turn between pieces
     return replace(compressed, stored=open_stored(file))

@@ -312,11 +312,15 @@ def read_header(cursor: Cursor) -> Header:
     require(cursor.number(4) == checksum, "header: checksum")
     keys = json_object(data, unique=True)
     model, codebooks = model_and_codebooks(keys)
+    lm = integer(keys, "lm", 0, 255)
+    longest = 1_024 if lm else 9_000  # frames
     return Header(
         model=model,
         codebooks=codebooks,
-        lm=integer(keys, "lm", 0, 255),
-        chunk=integer(keys, "chunk", 1, 60 if model.startswith("encodec_48khz") else 9_000),
+        lm=lm,
+        chunk=integer(
+            keys, "chunk", 1, longest // 150 if model.startswith("encodec_48khz") else longest
+        ),
         rate=optional_integer(keys, "rate", 10_000_000),
         channels=optional_integer(keys, "channels", 65_535),
         name=file_name(keys["name"]) if "name" in keys else None,

@@ -19,6 +19,7 @@ from .varint import Buffer
 VERSION = 1
 MAX_LM = 255
 MAX_CHUNK_FRAMES = 9000  # 2 minutes at 24 kHz, 60 segments at 48 kHz
+MAX_LM_CHUNK_FRAMES = 1024  # of a chunk that a language model codes: it begins anew in each
 
 _PREFIX = struct.Struct("!4sBI")  # magic, version, bytes of JSON
 MAX_HEADER_BYTES = _PREFIX.size + MAX_META_BYTES + CRC_BYTES
@@ -64,7 +65,8 @@ class Header:
         if type(self.lm) is not int or not 0 <= self.lm <= MAX_LM:
             raise BitstreamError(f"the header's lm is not in 0..{MAX_LM}")
         check_lm_name(parse_model_name(self.model), self.lm > 0)
-        most = MAX_CHUNK_FRAMES // config.frames(config.segment_length or 1)
+        frames = MAX_LM_CHUNK_FRAMES if self.lm else MAX_CHUNK_FRAMES
+        most = frames // config.frames(config.segment_length or 1)
         if type(self.chunk) is not int or not 1 <= self.chunk <= most:
             raise BitstreamError(f"the header's chunk is not in 1..{most}")
         check_source(self.rate, self.channels)

@@ -104,6 +104,15 @@ def test_bytes_come_while_samples_do(name: str) -> None:
     made.finish()
 
 
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_an_impossible_length_is_refused_at_the_end(name: str) -> None:
+    """A version 0 header may claim it; no format can say it."""
+    made = encoder(FORMATS[name], 48_000, 2, 2**53 - 1)
+    assert made.push(tone(1.0, 48_000, 2))
+    with pytest.raises(InvalidAudioError, match="fewer than were announced"):
+        made.finish()
+
+
 def test_bare_samples() -> None:
     loud = tone(0.5, 24_000, 2) * 5
     assert written("s16", loud, 24_000, 999) == pcm16(loud)

@@ -72,6 +72,7 @@ def test_a_part_has_the_samples_of_the_whole(
         assert np.array_equal(samples_of(part)[0], whole[round(start * rate) : stop])
     part.unlink()
     refused(encodec("--start", "3", file, part), "2.300 s long")
+    refused(encodec("--start", "1e308", file, part), "2.300 s long")
     refused(encodec("--start", "1", tmp_path / "x.wav", "-"), "for .ecdc files")
     for wrong in (["--start", "-1"], ["--start", "x"], ["--end", "0"], ["--end", "nan"]):
         assert encodec(*wrong, file, part).code == 2

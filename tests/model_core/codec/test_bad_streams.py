@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_core.codec import Compressor, Decompressor, iterate_now, run_now
+from model_core.codec import Compressor, Decompressor, iterate_now, open_stored, run_now
 from model_core.codec.codec_cache import codec_of
 from model_core.codec.entropy import LMEncoder
 from model_core.config import CONFIGS
 from model_core.ecdc import Header
+from model_core.ecdc.v1 import Header as ChunkedHeader
+from model_core.ecdc.v1 import Writer
 from model_core.errors import BitstreamError, InvalidAudioError, WeightsUnavailableError
 from model_core.model import EncodecModel
 from model_core.nn.lm import LMModel
@@ -55,6 +57,14 @@ def test_a_scale_that_decodes_to_no_audio() -> None:
     decompressor = Decompressor(codec, Header(codec.name, 640, 4, lm=False), io.BytesIO(payload))
     with pytest.raises(BitstreamError, match="not finite"):
         next(iterate_now(decompressor.blocks()))
+
+
+def test_a_gain_that_overflows() -> None:
+    codec = codec_of(_narrow("encodec_48khz"))
+    writer = Writer(ChunkedHeader(codec.name, 4, 0, 1, gain=128))
+    data = writer.header() + writer.chunk(640, bytes(10), [1e36]) + writer.finish()
+    with pytest.raises(BitstreamError, match="beyond"):
+        next(iterate_now(open_stored(io.BytesIO(data)).audio(codec)))
 
 
 def test_a_language_model_that_leaves_a_symbol_no_range() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from model_core.codec.inspectors import inspector
+from model_core.ecdc.v1 import Header, Writer
 from model_core.errors import BitstreamError, TruncatedBitstreamError
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -19,6 +20,19 @@ def test_an_inspector_takes_a_file_in_any_pieces(version: int) -> None:
     for start in range(size, len(file), 7):
         inspected.feed(file[start : start + 7])
     assert inspected.inspection(True) == whole
+
+
+def test_segments_of_no_loudness_are_counted_in_version_1() -> None:
+    writer = Writer(Header("encodec_48khz", 2, 0, 1))
+    file = writer.header()
+    for samples, scale in ((48_000, 1.0), (48_000, 0.0), (960, 1e-8)):
+        size = writer.layout.code_bytes(samples)[0]
+        file += writer.chunk(samples, bytes(size), [scale])
+    found = inspector(file + writer.finish()).inspection(True)
+    assert found.intact
+    assert (found.note or "").startswith("2 of 3 segments have a scale near zero")
+    cut = inspector(file[:-1]).inspection(True)
+    assert "; 1 of 2 segments have a scale near zero" in (cut.note or "")
 
 
 def test_a_header_that_is_not_there_is_refused() -> None:

@@ -8,7 +8,7 @@ import torch
 from model_core.checkpoints.load import weights_of
 from model_core.config import CONFIGS
 from model_core.engine import EngineOptions, NativeEngine, NetworkWeights, make_engine
-from model_core.engine.choose import cuda_devices, find_device
+from model_core.engine.choose import cuda_devices, find_device, lm_build
 from model_core.engine.native import find_library
 from model_core.engine.torch_engine import TorchEngine
 from model_core.errors import EncodecError
@@ -41,6 +41,17 @@ def test_torch_when_it_is_asked_for(
     assert isinstance(make_engine(weights, options=EngineOptions(backend="torch")), TorchEngine)
     monkeypatch.setenv("ENCODEC_BACKEND", "torch")
     assert isinstance(make_engine(weights), TorchEngine)
+
+
+def test_the_exact_language_model_runs_where_the_networks_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ENCODEC_BACKEND", raising=False)
+    builds = {None: None, "auto": None, "cuda": None, "native": None, "native-avx2": "avx2"}
+    for backend, build in {**builds, "torch": "torch"}.items():
+        assert lm_build(EngineOptions(backend=backend)) == build
+    monkeypatch.setenv("ENCODEC_BACKEND", "torch")
+    assert lm_build() == "torch"
 
 
 def test_torch_for_what_native_does_not_know(peers: Peers) -> None:

@@ -167,6 +167,11 @@ def test_what_cannot_be_coded_is_refused() -> None:
     broken["linears.0.bias"][3] = 1e30
     with pytest.raises(WeightsError, match="impossible size"):
         quantize(broken, config)
+    for name in ("emb.0.weight", "transformer.norm_in.weight", "transformer.layers.0.norm1.bias"):
+        broken = state_of(config)
+        broken[name].flat[3] = 1e30
+        with pytest.raises(WeightsError, match="impossible size"):
+            quantize(broken, config)
     config = replace(config, depth=True)
     deep = state_of(config)
     deep["depth_emb.0.weight"][7] = 40_000

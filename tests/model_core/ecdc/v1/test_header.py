@@ -13,7 +13,8 @@ from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.ecdc import Header as Version0
 from model_core.ecdc.v1 import Header, default_chunk
 from model_core.ecdc.v1.checksum import crc_of
-from model_core.ecdc.v1.header import parse_header
+from model_core.ecdc.v1.header import MAX_LM_CHUNK_FRAMES, parse_header
+from model_core.entropy import MOST_FRAMES
 from model_core.errors import BitstreamError
 
 GOOD: dict[str, Any] = {"m": "encodec_24khz", "nc": 8, "lm": 0, "chunk": 76}
@@ -46,7 +47,7 @@ headers = st.builds(
     lambda model, **fields: Header(model[0], lm=model[1], **fields),
     model=models,
     num_codebooks=st.sampled_from([2, 4, 8, 16]),
-    chunk=st.integers(1, 60),
+    chunk=st.integers(1, 6),
     rate=st.none() | st.integers(1, 10_000_000),
     channels=st.none() | st.integers(1, 65_535),
     name=st.none() | names.filter(lambda n: 0 < len(n.encode()) < 256 and n not in (".", "..")),
@@ -106,6 +107,18 @@ def test_wrong_values_are_refused(key: str, value: object) -> None:
 def test_a_language_model_is_named_where_it_was_used_and_nowhere_else(model: str, lm: int) -> None:
     with pytest.raises(BitstreamError, match="language model"):
         read(of(m=model, lm=lm))
+
+
+def test_a_language_model_codes_no_longer_chunks_than_it_can() -> None:
+    def of_24khz(chunk: int) -> Header:
+        return Header("encodec_24khz:00000000+11111111", 8, 1, chunk)
+
+    assert MAX_LM_CHUNK_FRAMES == MOST_FRAMES
+    assert of_24khz(1024).chunk == 1024
+    with pytest.raises(BitstreamError, match=r"chunk is not in 1\.\.1024"):
+        of_24khz(1025)
+    with pytest.raises(BitstreamError, match=r"chunk is not in 1\.\.6"):
+        Header("encodec_48khz:00000000+11111111", 8, 1, 7)
 
 
 @pytest.mark.parametrize("key", GOOD)

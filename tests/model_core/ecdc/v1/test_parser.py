@@ -52,6 +52,7 @@ def test_a_file_in_pieces(file: Example, step: int) -> None:
 def test_any_length_comes_back(
     model: str, chunk: int, samples: int, lm: int, original: int
 ) -> None:
+    chunk = min(chunk, 6) if lm and model == STEREO else chunk
     file = example(Header(model, 4, lm, chunk), samples, samples, original)
     parser, chunks = parsed(file.data, 10_000)
     assert chunks == file.chunks
@@ -131,7 +132,8 @@ def test_another_version_is_an_error() -> None:
 
 @pytest.mark.parametrize("lm", [0, 1])
 def test_claims_are_refused_before_they_take_memory(lm: int) -> None:
-    header = dataclasses.replace(FILES["mono"].header, lm=lm, chunk=9000)
+    chunk = 1024 if lm else 9000
+    header = dataclasses.replace(FILES["mono"].header, lm=lm, chunk=chunk)
     begin = header.to_bytes()
     forged = [
         b"\xec\0" + varint(2**50),
