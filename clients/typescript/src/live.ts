@@ -1,5 +1,5 @@
 /** Live audio over WebSocket; the service's docs/live.md has the protocol, and what the options mean. */
-import { ConnectionFailedError, ProblemError, type ProblemDocument } from './errors.js';
+import { ConnectionFailedError, EncodecClientError, ProblemError, type ProblemDocument } from './errors.js';
 
 /** What the service says of a stream: `ready`, `header`, `start`, `progress`, `end`, and its fields. */
 export interface LiveMessage {
@@ -103,6 +103,7 @@ export class LiveClient {
   async *#stream(path: string, options: LiveCallOptions, source: LiveSource | null): AsyncGenerator<Uint8Array> {
     const { signal, told, ...parameters } = options;
     signal?.throwIfAborted();
+    if (typeof WebSocket === 'undefined') throw new EncodecClientError('there is no WebSocket: use Node 22, or --experimental-websocket');
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
     const socket = new WebSocket(`${this.#url}/live/${path}?${query}`, this.#protocols);
