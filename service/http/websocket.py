@@ -17,9 +17,13 @@ from .problems import Problem, ProblemCode, problem_response
 logger = logging.getLogger(__name__)
 _uvicorn = logging.getLogger(f"{__name__}.uvicorn")
 _uvicorn.setLevel(logging.WARNING)  # its own lines repeat each request's target
+_uvicorn.addFilter(lambda record: "Invalid UTF-8" not in record.msg)  # the client is told: 1007
 
 MOST_MESSAGE = 1 << 20
 """Bytes of a client's message; more end the connection with 1009."""
+
+MOST_UNEXPECTED = 1 << 16
+"""The same of a client that should send no data."""
 
 PING_INTERVAL = 10.0  # s
 PING_TIMEOUT = 20.0
@@ -27,7 +31,9 @@ PING_TIMEOUT = 20.0
 
 _PING_BYTES = 1 << 15  # sent between two pings
 _SEND_BUFFER = 1 << 16  # bytes that the system holds for a client, about
+_LEAST_READ = 1 << 12
 _MOST_READ = 1 << 16
+_SMALL = 1 << 8  # bytes of a frame, below which less is read at once
 _MOST_UNSENT = 1 << 21
 _MOST_FRAGMENTS = 1 << 10  # of a message
 _MOST_QUEUED = 4  # messages that wait for the call before no more is read
@@ -84,7 +90,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.max_size = _MOST_READ  # type: ignore[attr-defined]
+        self._read_at_most(_LEAST_READ)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
@@ -105,6 +111,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         # Pongs are sent at once: a client could have any number of them and read none.
         if self.transport.get_write_buffer_size() > _MOST_UNSENT:
             self._cut_off("does not read")
+
+    def handle_events(self) -> None:
+        """What one read has brought. The next one brings less where it was many small frames, so
+        that no client keeps the event loop busy: a byte in a frame takes as long as a kilobyte."""
+        sizes = [len(event.data) for event in self.conn.events if isinstance(event, Frame)]
+        self._read_at_most(_LEAST_READ if sum(sizes) < _SMALL * len(sizes) else _MOST_READ)
+        super().handle_events()
+
+    def _read_at_most(self, size: int) -> None:
+        self.transport.max_size = size  # type: ignore[attr-defined]
+
+    def expect_no_data(self) -> None:
+        """Hold no large message for a client that should send none."""
+        self.conn.max_message_size = MOST_UNEXPECTED
 
     def handle_parser_exception(self) -> None:
         """Says why (1002, 1007, 1009), and leaves the client some time to read it: what it still

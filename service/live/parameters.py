@@ -1,13 +1,14 @@
 """What a live stream can be asked for, in the query of its address."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.datastructures import QueryParams
 
 from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.codec.seeking import PREROLL
 from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
+from model_core.entropy import MOST_FRAMES
 
 from ..http.problems import ParameterProblem, Problem, ProblemCode
 
@@ -32,6 +33,12 @@ class Compress(_Parameters):
     bandwidth: Annotated[float, Field(gt=0, le=24, allow_inf_nan=False)] = 6.0
     chunk: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = CHUNK
     lm: bool = False
+
+    @model_validator(mode="after")
+    def _chunk_fits_language_model(self) -> Self:
+        if self.lm and self.chunk > MOST_FRAMES:
+            raise ValueError(f"with lm, a chunk has at most {MOST_FRAMES} frames")
+        return self
 
 
 class Decompress(_Parameters):
@@ -69,7 +76,9 @@ def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
     try:
         return kind.model_validate(dict(pairs))
     except ValidationError as error:
-        raise _wrong({str(item["loc"][0]): item["msg"] for item in error.errors()}) from None
+        raise _wrong(
+            {str((*item["loc"], "chunk")[0]): item["msg"] for item in error.errors()}
+        ) from None
 
 
 def _wrong(messages: dict[str, str]) -> Problem:

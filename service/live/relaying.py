@@ -7,7 +7,7 @@ from contextlib import aclosing
 from ..cancellation import alongside
 from ..http.problems import ParameterProblem, Problem, ProblemCode
 from . import parameters
-from .relay import End, Listener, Relay
+from .relay import End, Listener, Piece, Relay
 from .session import Session
 from .sound import compressed
 from .streams import Decoded, codec_for, in_blocks, require_causal
@@ -58,6 +58,8 @@ async def listen(session: Session) -> None:
     name = _name(session)
     session.app.models.require_ready()
     listener = Listener(wanted.preroll, lambda: session.unacknowledged)
+    if session.connection is not None:
+        session.connection.expect_no_data()
     with session.app.relays.listening(name, listener) as relay:
         await session.ready(name=name, output=wanted.output, waiting=relay.layout is None)
         try:
@@ -86,7 +88,7 @@ async def _stream(session: Session, listener: Listener) -> bool:
     session.is_of(start.layout.header.model, config.sample_rate)
     await _told_start(session, listener)
     await session.send(start.header)
-    while not isinstance(pieces := await listener.next(), End):
+    while not isinstance(pieces := await _next(session, listener), End):
         session.add_samples(sum(piece.chunk.samples for piece in pieces))
         await session.send(b"".join(piece.data for piece in pieces))
     if pieces.data:
@@ -100,15 +102,23 @@ async def _audio(session: Session, listener: Listener, wanted: parameters.Listen
     decoded = await Decoded.begin(session, wanted, start.layout)
     decoded.dropped = (start.now - start.chunk) * start.layout.stride
     await _told_start(session, listener)
-    while not isinstance(pieces := await listener.next(), End):
+    while not isinstance(pieces := await _next(session, listener), End):
         for chunks in in_blocks([piece.chunk for piece in pieces], start.layout):
             await decoded.send(chunks)
     await decoded.finish()
     return pieces.complete
 
 
+async def _next(session: Session, listener: Listener) -> list[Piece] | End:
+    """As `Listener.next`; a step of the session begins."""
+    pieces = await listener.next()
+    session.came()
+    return pieces
+
+
 async def _told_start(session: Session, listener: Listener) -> None:
     start = await listener.begun()
+    session.came()
     frames = start.layout.header.chunk
     await session.tell("start", chunk=start.chunk, now=start.now, frames=frames)
 

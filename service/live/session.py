@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
@@ -115,11 +116,16 @@ class Session:
                 raise ClientDisconnect
             if (data := message.get("bytes")) is not None:
                 self.received += len(data)
-                self._came = self._clock()
+                self.came()
                 if data:
                     yield data
             elif await self._is_end(message["text"]):
+                self.came()
                 return
+
+    def came(self) -> None:
+        """There is something new to work on: a step begins."""
+        self._came = self._clock()
 
     async def no_data(self) -> None:
         """Answers the messages of a client that has no data to send, until it asks for the end.
@@ -150,8 +156,7 @@ class Session:
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Problem(ProblemCode.BAD_REQUEST, "a text message is a JSON object with a type")
         if message["type"] == "ping":
-            mark = message.get("id")
-            await self.tell("pong", id=mark if isinstance(mark, str | int | float) else None)
+            await self.tell("pong", id=_mark(message.get("id")))
         elif message["type"] != "end":
             detail = f"no message has the type {shortened(message['type'])}"
             raise Problem(ProblemCode.BAD_REQUEST, detail)
@@ -287,6 +292,12 @@ class Session:
             except (WebSocketDisconnect, RuntimeError):
                 self.gone = True
         return code
+
+
+def _mark(value: Any) -> str | float | None:
+    """The `id` of a ping, unless JSON has no such string or number (infinity is none)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if isinstance(value, str) or (number and math.isfinite(value)) else None
 
 
 @asynccontextmanager

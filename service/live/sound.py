@@ -125,8 +125,8 @@ async def _decoded(session: Session, config: ModelConfig) -> AsyncIterator[Sourc
         async def decoded() -> AsyncGenerator[Samples]:
             try:
                 async for samples in decoder.blocks():
-                    rate, channels = decoder.recorded or (None, None)
-                    source.recorded = Recording(rate, channels)
+                    if (found := decoder.source) is not None:
+                        source.recorded = Recording(found.rate, found.channels)
                     yield samples
             except InvalidAudioError:
                 # A client that has left has cut its audio off somewhere.

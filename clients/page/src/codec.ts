@@ -30,7 +30,7 @@ export class Decoding {
     });
     const options = [
       { value: "server", label: "On the server" },
-      { value: "here", label: "Here", disabled: !canDecodeHere },
+      { value: "here", label: "In this browser", disabled: !canDecodeHere },
     ];
     fillRadios(group, group.id, options, this.here ? "here" : "server");
   }

@@ -34,6 +34,9 @@ interface Inspection {
   tags: [string, string][] | null;
 }
 
+/** A number of channels, as people say it. */
+const named = (channels: number | null) => (channels === null ? "?" : (["", "mono", "stereo"][channels] ?? `${channels} channels`));
+
 const DAMAGE = ["broken_ecdc", "truncated_ecdc"];
 
 export class FileTab {
@@ -96,7 +99,7 @@ export class FileTab {
       ["Intact", info.intact === null ? "only decoding would tell" : info.intact ? "yes" : "no"],
     ];
     if (original?.name) facts.push(["Made from", original.name]);
-    if (original?.sample_rate) facts.push(["Recorded at", `${original.sample_rate} Hz, ${original.channels} channels`]);
+    if (original?.sample_rate) facts.push(["Recorded at", `${original.sample_rate} Hz, ${named(original.channels)}`]);
     facts.push(...(info.tags ?? []));
     fillFacts(byId("file-facts", HTMLDListElement), facts);
     const note = byId("file-note", HTMLElement);

@@ -17,6 +17,13 @@ interface Point {
 }
 
 const HEIGHT = 230; // px
+const LEAST_SPAN = 3; // dB
+
+/** The range of an axis: what hardly changes looks so. */
+function leastSpan(_: uPlot, least: number, most: number): [number, number] {
+  const margin = Math.max(0.05 * (most - least), (LEAST_SPAN - (most - least)) / 2);
+  return [least - margin, most + margin];
+}
 
 export class RateCurve {
   private readonly button = element("button", { type: "button", textContent: "Measure all bandwidths" });
@@ -104,7 +111,7 @@ export class RateCurve {
     const axis = (text: string, stroke: string): uPlot.Axis => ({
       label: text,
       labelSize: 18,
-      size: 42,
+      size: 48,
       labelFont: "12px system-ui",
       font: "12px system-ui",
       stroke,
@@ -120,8 +127,8 @@ export class RateCurve {
       cursor: { show: false },
       scales: {
         x: { time: false, distr: 3, log: 2, range: () => [Math.min(...rates) / 1.15, Math.max(...rates) * 1.15] },
-        snr: { auto: true },
-        lsd: { auto: true },
+        snr: { range: leastSpan },
+        lsd: { range: leastSpan },
       },
       series: [{}, line(snr, "snr"), line(lsd, "lsd")],
       axes: [

@@ -16,5 +16,15 @@ export {
   ProblemError,
   type ProblemDocument,
 } from './errors.js';
+export {
+  LiveClient,
+  type ListenOptions,
+  type LiveCallOptions,
+  type LiveCompressOptions,
+  type LiveDecompressOptions,
+  type LiveMessage,
+  type LiveSource,
+  type SpeakOptions,
+} from './live.js';
 export { type Retries } from './retries.js';
 export type { components, operations, paths } from './schema.js';

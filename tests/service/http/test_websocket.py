@@ -119,6 +119,27 @@ def test_a_message_has_no_more_than_a_thousand_fragments(server: Live) -> None:
         assert b"too many fragments" in received
 
 
+def test_less_is_read_at_once_where_frames_are_small(server: Live, sessions: list[Session]) -> None:
+    with opened(server, "compress") as connection:
+        next_of(connection, "ready")
+        for data, size in ((b"", 1 << 12), (bytes(1 << 19), 1 << 16), (b"", 1 << 12)):
+            connection.send(data)
+            wait_for(lambda size=size: sessions[0].connection.transport.max_size == size)  # type: ignore[misc,union-attr]
+
+
+def test_text_that_is_no_text_is_refused_without_a_traceback(
+    server: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.connect(HEAD) as connection:
+        connection.settimeout(20)
+        connection.recv(4096)
+        connection.sendall(frame(1, b"\xff"))
+        received = b""
+        while not received.endswith((1007).to_bytes(2)):
+            received += connection.recv(4096)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_client_that_only_pings_and_never_reads_is_cut_off(server: Live) -> None:
     with server.connect(HEAD) as connection:
         connection.settimeout(20)

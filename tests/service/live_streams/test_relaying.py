@@ -1,6 +1,7 @@
 """`/live/relay/{name}`, on a real server."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,26 @@ def test_a_listener_that_sends_data_or_has_enough(server: Live) -> None:
     heard = talk(server, "relay/room", [b"data"])
     assert (heard.problem, heard.code) == ("bad_request", 4400)
     wait_for(lambda: not server.app.state.relays)
+
+
+def test_a_listener_sends_no_large_message(server: Live) -> None:
+    with joined(server, "room") as listener:
+        listener.send(bytes(1 << 17))
+        assert hear(listener).code == 1009
+
+
+@pytest.mark.parametrize("output", ["ecdc", "f32"])
+def test_a_listener_is_told_the_time_of_its_step_not_of_its_silence(
+    server: Live, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.setattr("service.live.session._PROGRESS", 0.0)
+    with (
+        joined(server, "step?role=speak&input=f32") as speaker,
+        joined(server, f"step?output={output}") as listener,
+    ):
+        time.sleep(1.5)
+        speaker.send(AUDIO[:, :24_000].tobytes())
+        assert next_of(listener, "progress")["step_ms"] < 1400
 
 
 def test_a_listener_that_does_not_read_is_cut_off_alone(server: Live) -> None:

@@ -123,6 +123,14 @@ def test_text_that_is_no_message_is_a_typed_error(server: Live, text: str) -> No
     assert (heard.problem, heard.code) == ("bad_request", 4400)
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"), [('"a"', "a"), ("1.5", 1.5), ("NaN", None), ("1e999", None), ("true", None)]
+)
+def test_a_pong_is_json_whatever_the_ping_says(server: Live, sent: str, told: object) -> None:
+    heard = talk(server, "relay/marks", [f'{{"type":"ping","id":{sent}}}'])
+    assert heard.of("pong")["id"] == told
+
+
 def test_more_streams_than_places_are_refused(strict: Live) -> None:
     protocols = by_protocol(KEY)
     with (

@@ -162,6 +162,7 @@ def test_audio_that_is_none_is_a_typed_error(server: Live, sent: list[bytes], qu
         ("compress?chunk=0", "bad_parameter"),
         ("compress?chunk=4&chunk=5", "bad_parameter"),
         ("compress?input=mp3", "bad_parameter"),
+        ("compress?lm=true&chunk=1025", "bad_parameter"),
         ("compress?model=encodec_48khz&bandwidth=6", "unknown_model"),
         ("compress?model=other", "unknown_model"),
         ("decompress?output=wav", "bad_parameter"),

@@ -23,13 +23,18 @@ class CodesOptions(TypedDict, total=False):
     """Of the audio; `audio/L16; rate=16000; channels=1` for samples without a header."""
 
 
-class CompressOptions(CodesOptions, total=False):
-    """Of `compress`."""
-
+class _CodingOptions(CodesOptions, total=False):
     lm: bool
     """Entropy-code with the language model."""
     format: int
     """Version of the file format, 0 or 1."""
+
+
+class CompressOptions(_CodingOptions, total=False):
+    """Of `compress`."""
+
+    verify: bool
+    """Decode what the language model coded again before the answer begins."""
 
 
 class OutputOptions(TypedDict, total=False):
@@ -41,7 +46,7 @@ class OutputOptions(TypedDict, total=False):
     channels: int | Literal["original"]
 
 
-class RoundtripOptions(CompressOptions, OutputOptions, total=False):
+class RoundtripOptions(_CodingOptions, OutputOptions, total=False):
     """Of `roundtrip`."""
 
 
@@ -65,6 +70,7 @@ class TranscodeOptions(TypedDict, total=False):
     """kbps, at most the file's."""
     lm: bool
     format: int
+    verify: bool
 
 
 def request_parts(options: Any, body: Body, accept: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -74,12 +80,16 @@ def request_parts(options: Any, body: Body, accept: str) -> tuple[dict[str, str]
         headers["Content-Type"] = options.get("content_type", "application/octet-stream")
     if body.size is not None:
         headers["Content-Length"] = str(body.size)
-    query = {
+    return query_of(options), headers
+
+
+def query_of(options: Any) -> dict[str, str]:
+    """The parameters of a call."""
+    return {
         name: _text(value)
         for name, value in options.items()
         if value is not None and name != "content_type"
     }
-    return query, headers
 
 
 def _text(value: Any) -> str:
