@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ecdc.v1 import Chunk, Header, Layout, unpack_codes
 from ..engine import EncodedBlock
-from ..entropy import ARITHMETIC, MOST_FRAMES, TOGETHER
+from ..entropy import ARITHMETIC, TOGETHER
 from ..errors import BitstreamError
 from .codec import Codec
 from .work import INLINE, Runner, Work
@@ -39,15 +39,10 @@ class ChunkDecoder:
 
     def __init__(self, codec: Codec, layout: Layout, runner: Runner = INLINE):
         """Raises `WeightsUnavailableError` if the language model that the file needs is missing,
-        and `BitstreamError` for one in an arithmetic that is not known, or whose chunks are too
-        long for it."""
+        and `BitstreamError` for one in an arithmetic that is not known."""
         header = layout.header
         if header.lm not in (0, ARITHMETIC):
             raise BitstreamError(f"the file is coded in arithmetic {header.lm}, not known here")
-        if header.lm and layout.frames(layout.full) > MOST_FRAMES:
-            raise BitstreamError(
-                f"the file's chunks have more than the {MOST_FRAMES} frames of arithmetic 1"
-            )
         self._codec = codec
         self._layout = layout
         self._runner = runner

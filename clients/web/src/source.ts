@@ -29,8 +29,6 @@ export interface Source {
 
 /** Arithmetic of the exact language model that is known here. */
 const ARITHMETIC = 1;
-/** Frames of a chunk that it codes at most. */
-const MOST_LM_FRAMES = 1024;
 
 export function openSource(bytes: Bytes, header: Header, whole: boolean): Source {
   if (header.version === 0) return new Source0(bytes, header, whole);
@@ -175,7 +173,6 @@ class Source1 implements Source {
   private keep(chunks: Chunk[]): void {
     const { codebooks, lm } = this.header;
     const frames = chunks.map((chunk) => this.file.layout.frames(chunk.samples));
-    if (lm && frames.some((count) => count > MOST_LM_FRAMES)) throw invalidFile("a chunk is too long for its language model");
     const codes = lm
       ? this.lm!.decode(chunks.map((chunk, i) => ({ data: chunk.codes, frames: frames[i]! })), codebooks)
       : chunks.map((chunk, i) => unpack(chunk.codes, 0, frames[i]! * codebooks));

@@ -1,5 +1,6 @@
 """The server's side of WebSockets: pings, what they acknowledge, and odd clients."""
 
+import contextlib
 import json
 import socket
 
@@ -144,9 +145,9 @@ def test_a_client_that_only_pings_and_never_reads_is_cut_off(server: Live) -> No
     with server.connect(HEAD) as connection:
         connection.settimeout(20)
         pings = 200_000 * frame(9, bytes(125))  # more than all buffers hold
-        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+        with contextlib.suppress(OSError):  # the system may take all of them before the cut
             connection.sendall(pings)
-    wait_for(lambda: server.app.state.relays.listeners == 0)
+        wait_for(lambda: server.app.state.relays.listeners == 0)
 
 
 @pytest.mark.parametrize(

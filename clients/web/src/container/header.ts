@@ -5,6 +5,9 @@ import { type Bytes, checkCrc, concat, crc32c, u32, u32Bytes } from "./bytes.js"
 const MAGIC = [0x45, 0x43, 0x44, 0x43]; // ECDC
 const PREFIX = 9; // magic, version, bytes of JSON
 const MOST_JSON = 65536;
+const MOST_FRAMES = 9000; // of a chunk
+const MOST_LM_FRAMES = 1024; // of one that a language model codes
+const SEGMENT_FRAMES = 150;
 /** Samples; every JSON reader holds it exactly. */
 export const MOST_SAMPLES = Number.MAX_SAFE_INTEGER;
 
@@ -72,15 +75,18 @@ function version1(json: Uint8Array, size: number): Header {
     throw invalidFile("the header's name is not the name of a file");
   if (typeof gain !== "number" || !(Math.abs(gain) <= 128))
     throw invalidFile("the header's gain is not in -128..128 dB");
+  const arithmetic = integer("lm", lm, 0, 255);
+  const mostFrames = arithmetic ? MOST_LM_FRAMES : MOST_FRAMES;
+  const mostChunk = model.causal ? mostFrames : Math.floor(mostFrames / SEGMENT_FRAMES);
   return {
     version: 1,
     id: m as string,
     model,
     codebooks: books(model, nc),
-    lm: integer("lm", lm, 0, 255),
+    lm: arithmetic,
     size,
     samples: null,
-    chunk: integer("chunk", chunk, 1, model.causal ? 9000 : 60),
+    chunk: integer("chunk", chunk, 1, mostChunk),
     rate: optional("rate", rate, 10_000_000),
     channels: optional("channels", channels, 65_535),
     name: name as string | undefined,
