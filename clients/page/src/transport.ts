@@ -44,7 +44,8 @@ export class Transport {
       this.player = player;
       player.addEventListener("change", () => this.update());
       const follow = () => {
-        if (this.player === player && player.state === "playing") this.showTime();
+        if (this.player !== player) return;
+        if (player.state === "playing") this.showTime();
         requestAnimationFrame(follow);
       };
       follow();
