@@ -131,3 +131,10 @@ def check_decoded(samples: np.ndarray) -> None:
         raise BitstreamError(
             f"it decodes to samples that are not finite or beyond ±{LOUDEST_DECODED:g}"
         )
+
+
+def with_gain(samples: np.ndarray, decibels: float) -> np.ndarray:
+    """Decoded samples at the gain that a header gives them. Raises as `check_decoded`."""
+    check_decoded(samples)
+    factor = np.float32(10 ** (decibels / 20))
+    return samples if factor == 1 else samples * factor

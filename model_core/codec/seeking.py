@@ -21,7 +21,7 @@ import numpy as np
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from .chunk_reader import ChunkReader, Chunks
 from .codec import Codec
-from .decompressing import check_decoded
+from .decompressing import with_gain
 from .work import INLINE, Runner, Work
 
 RESTART = 4560
@@ -41,7 +41,6 @@ class ChunkDecompressor:
         self._file = file
         self._runner = runner
         self._reader = ChunkReader(codec, file, runner)
-        self._gain = np.float32(10 ** (file.header.gain / 20))
 
     async def blocks(self, start: int = 0, end: int | None = None) -> AsyncGenerator[np.ndarray]:
         """The samples float32 `[C, n]` from sample `start` up to `end`, block by block.
@@ -56,8 +55,7 @@ class ChunkDecompressor:
             async for place, samples in decoded:
                 part = samples[:, max(0, start - place) : end - place]
                 if part.shape[1]:
-                    check_decoded(part)
-                    yield part if self._gain == 1 else part * self._gain
+                    yield with_gain(part, self._file.header.gain)
                 if place + samples.shape[1] >= end:
                     return
 

@@ -9,7 +9,7 @@ from ..engine import DecodeItem, EncodedBlock, StreamState
 from .chunk_reader import ChunkDecoder
 from .codec import Codec
 from .compressing import FIRST_STEP
-from .decompressing import check_decoded
+from .decompressing import with_gain
 from .seeking import FADE, PREROLL, RESTART, faded
 from .work import INLINE, Runner, Work
 
@@ -31,7 +31,6 @@ class StreamDecompressor:
         self._layout = layout
         self._runner = runner
         self._chunks = ChunkDecoder(codec, layout, runner)
-        self._gain = np.float32(10 ** (layout.header.gain / 20))
         self._decoder = _FrameDecoder(codec, runner)
         self._next: _FrameDecoder | None = None  # runs along before a restart
         self._frame: int | None = None  # of the next codes
@@ -88,8 +87,7 @@ class StreamDecompressor:
         samples = samples[:, : self._left]
         self._left -= samples.shape[1]
         self.samples += samples.shape[1]
-        check_decoded(samples)
-        return samples if self._gain == 1 else samples * self._gain
+        return with_gain(samples, self._layout.header.gain)
 
 
 class _FrameDecoder:

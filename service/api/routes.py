@@ -14,7 +14,7 @@ from model_core.config import CONFIGS
 from model_core.engine import BEAMS
 
 from ..http.documentation import header, problem_responses
-from ..http.problems import ParameterProblem, Problem, ProblemCode
+from ..http.problems import ProblemCode, wrong_parameters
 from ..pipeline.upload import require_multipart
 
 NPZ_TYPE = "application/x-npz"
@@ -224,17 +224,14 @@ async def known_parameters(request: Request) -> None:
     if unknown:
         there_are = f"there {'are' if len(known) > 1 else 'is'} {', '.join(sorted(known))}"
         message = there_are if known else "there are none"
-        raise _wrong(unknown, message, f"no parameter {', '.join(map(repr, unknown))}; {message}")
+        detail = f"no parameter {', '.join(map(repr, unknown))}; {message}"
+        raise wrong_parameters(dict.fromkeys(unknown, message), detail=detail)
     times = Counter(name for name, _ in request.query_params.multi_items())
     repeated = sorted(name for name, count in times.items() if count > 1)
     if repeated:
         message = "it is given more than once"
-        raise _wrong(repeated, message, f"{repeated[0]}: {message}")
-
-
-def _wrong(names: Sequence[str], message: str, detail: str) -> Problem:
-    errors = [ParameterProblem(name=name, location="query", message=message) for name in names]
-    return Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
+        messages = dict.fromkeys(repeated, message)
+        raise wrong_parameters(messages, detail=f"{repeated[0]}: {message}")
 
 
 Handler = Callable[..., Any]

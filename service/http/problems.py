@@ -4,6 +4,7 @@ Errors are `application/problem+json` (RFC 9457). A call raises `Problem`; what 
 the client is said in `api.errors`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -142,6 +143,18 @@ class Problem(Exception):  # noqa: N818  it is what the client is shown
             code=self.code,
             errors=self.errors,
         )
+
+
+def wrong_parameters(
+    messages: Mapping[str, str], location: str = "query", detail: str | None = None
+) -> Problem:
+    """The 422 of parameters, each with what is wrong with it, which is `detail` by default."""
+    errors = [
+        ParameterProblem(name=name, location=location, message=message)
+        for name, message in messages.items()
+    ]
+    every = "; ".join(f"{name}: {message}" for name, message in messages.items())
+    return Problem(ProblemCode.BAD_PARAMETER, detail or every, errors=errors)
 
 
 def problem_response(problem: Problem) -> Response:

@@ -10,7 +10,7 @@ from model_core.codec.seeking import PREROLL
 from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
 from model_core.entropy import MOST_FRAMES
 
-from ..http.problems import ParameterProblem, Problem, ProblemCode
+from ..http.problems import Problem, wrong_parameters
 
 CHUNK = 4
 """Frames in a chunk unless another number is asked for: 53 ms."""
@@ -82,9 +82,4 @@ def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
 
 
 def _wrong(messages: dict[str, str]) -> Problem:
-    errors = [
-        ParameterProblem(name=name[:80], location="query", message=message)
-        for name, message in messages.items()
-    ]
-    detail = "; ".join(f"{error.name}: {error.message}" for error in errors)
-    return Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors)
+    return wrong_parameters({name[:80]: message for name, message in messages.items()})

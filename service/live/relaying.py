@@ -5,7 +5,7 @@ import re
 from contextlib import aclosing
 
 from ..cancellation import alongside
-from ..http.problems import ParameterProblem, Problem, ProblemCode
+from ..http.problems import wrong_parameters
 from . import parameters
 from .relay import End, Listener, Piece, Relay
 from .session import Session
@@ -128,6 +128,5 @@ def _name(session: Session) -> str:
     name: str = session.websocket.path_params["name"]
     if not _NAME.fullmatch(name):
         message = "a name is 1 to 64 of A-Z a-z 0-9 _ -"
-        error = ParameterProblem(name="name", location="path", message=message)
-        raise Problem(ProblemCode.BAD_PARAMETER, f"name: {message}", errors=[error])
+        raise wrong_parameters({"name": message}, location="path")
     return name

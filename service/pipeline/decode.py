@@ -25,7 +25,7 @@ from model_core.ecdc.v1 import Parser
 from model_core.ecdc.v1.header import MAX_HEADER_BYTES
 from model_core.errors import TruncatedBitstreamError
 
-from ..http.problems import ParameterProblem, Problem, ProblemCode
+from ..http.problems import Problem, ProblemCode, wrong_parameters
 from .call import Call
 from .encode import Compressed
 from .upload import Upload
@@ -128,8 +128,7 @@ def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
     first, last = samples_between(samples, rate, start, end)
     if first >= last:
         message = f"nothing is left between; the audio is {samples / rate:g} s long"
-        error = ParameterProblem(name="start", location="query", message=message)
-        raise Problem(ProblemCode.BAD_PARAMETER, f"start: {message}", errors=[error])
+        raise wrong_parameters({"start": message})
     return Part(first, last)
 
 
@@ -169,8 +168,7 @@ def output_of(
         name = "channels"
         count = choose_channels(channels, stored.original_channels, config.channels)
     except ValueError as wrong:
-        error = ParameterProblem(name=name, location="query", message=str(wrong))
-        raise Problem(ProblemCode.BAD_PARAMETER, f"{name}: {wrong}", errors=[error]) from None
+        raise wrong_parameters({name: str(wrong)}) from None
     return Output(format, format.rate(hertz), count)
 
 
