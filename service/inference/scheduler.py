@@ -5,6 +5,8 @@ that dies fails everything in the queue and is reported so that the process ends
 """
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -165,6 +167,7 @@ class Scheduler:
     def _work(self, queue: WorkerQueue) -> None:
         """A worker thread."""
         try:
+            _lower_priority(queue.niceness)
             if queue is self._device:
                 use_one_thread()
             while batch := queue.take():
@@ -237,6 +240,14 @@ class Scheduler:
     def _fail_all(self) -> None:
         for job in list(self._jobs):
             job.fail(self._error())
+
+
+def _lower_priority(niceness: int) -> None:
+    """Of this thread, where the system has priorities of threads: Linux (setpriority(2))."""
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, now + niceness)
 
 
 def _succeed(jobs: Sequence[Job]) -> None:

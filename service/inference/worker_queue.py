@@ -24,6 +24,9 @@ class WorkerQueue:
     """
 
     kind = "cpu"
+    niceness = 10
+    """Of the workers: whoever waits for less than a batch (the event loop, live steps, decoders)
+    goes first."""
 
     def __init__(self, workers: int, batch_seconds: float = math.inf):
         """A batch holds no more audio than `batch_seconds`, unless a single work does."""
@@ -104,6 +107,7 @@ class LiveQueue(WorkerQueue):
     batch, on one thread each: more would take longer to wake than to work."""
 
     kind = "live"
+    niceness = 0
 
     def spare(self) -> int:
         """None, whatever is idle."""
@@ -121,6 +125,7 @@ class DeviceQueue(WorkerQueue):
     """
 
     kind = "device"
+    niceness = 0
 
     def __init__(self, workers: int):
         super().__init__(workers)

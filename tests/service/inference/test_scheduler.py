@@ -1,6 +1,9 @@
 """The scheduler with real threads: results, batches, and everything that can go wrong."""
 
 import asyncio
+import os
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -47,6 +50,18 @@ async def test_works_of_a_client_that_has_left_are_dropped() -> None:
         assert await staying == "here"
         await held
     assert done == ["here"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
+async def test_batches_leave_the_processor_to_what_is_waited_for_and_live_steps_do_not() -> None:
+    def priority(items: list[Any]) -> list[int]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in items]
+
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    async with running() as (scheduler, _):
+        assert await scheduler.submit(work(priority)) == min(here + 10, 19)
+        assert await scheduler.live_stream().run([work(priority)]) == [here]
+        assert os.getpriority(os.PRIO_PROCESS, 0) == here
 
 
 async def test_one_bad_item_fails_alone() -> None:
