@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, WebSocket
 
+from ..http.problems import Problem, ProblemCode, problem_response
 from . import relaying, streams
 from .session import Session
 
@@ -24,3 +25,10 @@ async def relay(websocket: WebSocket) -> None:
         await Session(websocket, "speak").run(relaying.speak)
     else:
         await Session(websocket, "listen").run(relaying.listen)
+
+
+@router.websocket("/{path:path}")
+async def nothing(websocket: WebSocket) -> None:
+    """Without it the router would refuse with a bare 403."""
+    problem = Problem(ProblemCode.NOT_FOUND, "no live stream has this path")
+    await websocket.send_denial_response(problem_response(problem))

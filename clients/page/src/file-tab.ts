@@ -48,6 +48,7 @@ export class FileTab {
   private file: File | null = null;
   private info: Inspection | null = null;
   private salvages = false;
+  private ahead = new AbortController();
 
   constructor(
     onKeyNeeded: () => void,
@@ -119,7 +120,13 @@ export class FileTab {
     const seconds = this.decoding.partSeconds(file);
     this.overview.reset(info.duration_seconds);
     const heard = (start: number, channels: Channels) => this.overview.add(start, channels[0]!, RATE);
-    player.setTrack("file", decodedTrack(this.decoding.parts(file, info.channels, salvages), info.duration_seconds, seconds, heard));
+    const track = decodedTrack(this.decoding.parts(file, info.channels, salvages), info.duration_seconds, seconds, heard);
+    // The first part at once: there is something to see, and the first sound does not wait. What
+    // goes wrong is said when it is played.
+    this.ahead.abort();
+    this.ahead = new AbortController();
+    track.part(0, this.ahead.signal).catch(() => {});
+    player.setTrack("file", track);
     player.seek(0);
     this.transport.offer([this.choiceOf("file", info.bandwidth_kbps, "A")]);
     this.transport.attach(player);

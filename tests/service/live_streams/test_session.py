@@ -98,8 +98,11 @@ def test_an_impossible_host_is_refused(server: Live) -> None:
 
 
 def test_paths_without_a_stream_refuse_the_handshake(server: Live) -> None:
-    with pytest.raises(InvalidStatus):
+    with pytest.raises(InvalidStatus) as refused:
         opened(server, "nothing")
+    assert refused.value.response.status_code == 404
+    assert refused.value.response.headers["Content-Type"] == "application/problem+json"
+    assert b'"not_found"' in refused.value.response.body
 
 
 def test_a_live_path_is_no_http_call(server: Live) -> None:
