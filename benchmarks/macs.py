@@ -42,6 +42,17 @@ def macs_per_second(config: ModelConfig, direction: Direction, bandwidth: float)
     return sum(counts) * config.sample_rate / stride
 
 
+@lru_cache
+def recurrent_weights(config: ModelConfig, direction: Direction) -> int:
+    """Weights by which the LSTM multiplies its own last output. A causal stream reads them anew
+    for each frame; segments of one file can go through them side by side."""
+    with torch.device("meta"):
+        model = EncodecModel(config)
+    network = model.encoder if direction == "encode" else model.decoder
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.LSTM)]
+    return sum(4 * layer.hidden_size**2 * layer.num_layers for layer in layers)
+
+
 @contextmanager
 def _counting(network: nn.Module) -> Iterator[list[int]]:
     """Collects the multiply-adds of each layer that runs inside."""

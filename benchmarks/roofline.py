@@ -1,7 +1,11 @@
-"""Measures how fast this machine multiplies and adds in float32."""
+"""How fast this machine multiplies and adds in float32, how fast it reads what does not stay in the
+caches of one core, and what that allows a network (the roofline model: Williams, Waterman and
+Patterson, 2009).
+"""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,8 +16,39 @@ from model_core.engine.native import peak_macs
 _SIZES = (384, 512, 768, 1024, 2048)
 
 
-def roofline(seconds: float = 3.0, backend: str | None = None) -> float:
-    """Multiply-adds per second with the current number of torch threads.
+@dataclass(frozen=True)
+class Roofline:
+    """What a machine does at best in a second."""
+
+    macs: float
+    """Multiply-adds."""
+    bytes: float
+    """Read from where the LSTM's weights lie."""
+
+    def seconds(self, macs: float, weights_read: float) -> float:
+        """At least, for so many multiply-adds. `weights_read`: the float32 weights among them that
+        are read for one multiply-add each, and no faster than they come."""
+        reading = 4 * weights_read / self.bytes
+        return (macs - weights_read) / self.macs + max(weights_read / self.macs, reading)
+
+
+def roofline(seconds: float = 3.0, backend: str | None = None) -> Roofline:
+    """With the current number of torch threads, measured for about `seconds`."""
+    return Roofline(_macs(seconds, backend), _read_rate())
+
+
+_READ_BYTES = 8 << 20  # two LSTM layers of width 512
+
+
+@torch.inference_mode()
+def _read_rate() -> float:
+    """Bytes per second, the best of many sums over the same array."""
+    data = torch.ones(_READ_BYTES // 4)
+    return 4 * _best_rate(data.sum, data.numel(), 0.3)
+
+
+def _macs(seconds: float, backend: str | None) -> float:
+    """Multiply-adds per second.
 
     The best, within about `seconds`, of several matrix products by torch's BLAS and its convolution
     library, and of the native engine's own measurement, if it is built. If `backend` names a native

@@ -14,12 +14,12 @@ from .agreement import agreement
 from .clips import Clip
 from .contenders import OURS, PEERS, Contender, MissingContenderError, build
 from .footprint import Fit
-from .macs import macs_per_second
+from .macs import macs_per_second, recurrent_weights
 from .models import seeded_model
 from .one_run import job_of
 from .plan import Case, Plan
 from .results import Row, Section
-from .roofline import roofline
+from .roofline import Roofline, roofline
 from .table import Column, Table, length
 from .timing import paired_ratio, take_turns
 
@@ -38,6 +38,7 @@ TABLE = Table(
         Column("median s", 9, 3),
         Column("x real time", 11, 1),
         Column("of limit", 8),
+        Column("of roofline", 11),
         Column("ours is", 7),
         Column("same", 20),
     ]
@@ -47,7 +48,7 @@ TABLE = Table(
 def run(plan: Plan, section: Section) -> Iterator[Row]:
     """The rows, one per case and contender, as they come. What is skipped is noted."""
     fit = Fit()
-    limits: dict[int, float] = {}
+    limits: dict[int, Roofline] = {}
     built: tuple[tuple[str, int], dict[str, Contender]] | None = None
     before = torch.get_num_threads()
     try:
@@ -70,7 +71,7 @@ def cells(row: Row) -> list[Any]:
     return [
         row["model"], row["direction"], length(row["seconds"]), row["threads"], row["bandwidth"],
         row["contender"], len(row["times"]), row["median_s"], row["times_real_time"],
-        f"{row['share_of_limit']:8.0%}",
+        f"{row['share_of_limit']:8.0%}", f"{row['share_of_roofline']:11.0%}",
         None if ratio is None else f"{ratio:6.2f}x",
         row["agreement"] or "",
     ]  # fmt: skip
@@ -100,7 +101,9 @@ def _able(
             section.note(f"{name} is left out of {what}: {refusal}")
 
 
-def _rows(case: Case, contenders: dict[str, Contender], plan: Plan, limit: float) -> Iterator[Row]:
+def _rows(
+    case: Case, contenders: dict[str, Contender], plan: Plan, limit: Roofline
+) -> Iterator[Row]:
     clip = Clip(CONFIGS[case.model], case.seconds)
     jobs: dict[str, Callable[[], None]] = {}
     outputs: dict[str, list[np.ndarray]] = {}
@@ -113,7 +116,10 @@ def _rows(case: Case, contenders: dict[str, Contender], plan: Plan, limit: float
     same = agreement(case.direction, OURS, outputs)
     outputs.clear()
     times = take_turns(jobs, plan.runs, plan.budget)
-    macs = macs_per_second(CONFIGS[case.model], case.direction, case.bandwidth)
+    config = CONFIGS[case.model]
+    macs = macs_per_second(config, case.direction, case.bandwidth)
+    chained = recurrent_weights(config, case.direction) * config.frame_rate if config.causal else 0
+    least = limit.seconds(macs, chained)
     for name, seconds in times.items():
         rate = case.seconds / median(seconds)
         compared = name != OURS and OURS in times
@@ -129,9 +135,11 @@ def _rows(case: Case, contenders: dict[str, Contender], plan: Plan, limit: float
             "median_s": median(seconds),
             "times_real_time": rate,
             "macs_per_audio_second": macs,
-            "limit_macs_per_second": limit,
-            "limit_times_real_time": limit / macs,
-            "share_of_limit": rate * macs / limit,
+            "limit_macs_per_second": limit.macs,
+            "limit_bytes_per_second": limit.bytes,
+            "limit_times_real_time": limit.macs / macs,
+            "share_of_limit": rate * macs / limit.macs,
+            "share_of_roofline": rate * least,
             "ours_is_faster_by": paired_ratio(seconds, times[OURS]) if compared else None,
             "agreement": same.get(name),
         }

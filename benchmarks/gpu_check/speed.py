@@ -92,7 +92,7 @@ def _limits(check: Check) -> dict[Precision, float]:
     precisions = PRECISIONS["decode"]
     if check.has_gpu:
         return {precision: device_roofline(check.device, precision) for precision in precisions}
-    return dict.fromkeys(precisions, roofline(0.1))
+    return dict.fromkeys(precisions, roofline(0.1).macs)
 
 
 def _said(row: Row) -> str:

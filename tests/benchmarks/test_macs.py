@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.macs import Direction, macs_per_second
+from benchmarks.macs import Direction, macs_per_second, recurrent_weights
 from model_core.config import CONFIGS, ENCODEC_24KHZ, ENCODEC_48KHZ
 
 
@@ -38,3 +38,7 @@ def test_a_wider_network_costs_more_by_its_matrices() -> None:
     narrow = macs_per_second(ENCODEC_24KHZ.with_filters(8), "decode", 6.0)
     wide = macs_per_second(ENCODEC_24KHZ, "decode", 6.0)
     assert 8 < wide / narrow < 16
+
+
+def test_the_lstm_reads_two_square_matrices_of_four_gates() -> None:
+    assert recurrent_weights(ENCODEC_24KHZ, "encode") == 2 * 4 * 512 * 512
