@@ -117,20 +117,27 @@ class Converter:
         rate: int,
         channels: int,
         eager: bool = False,
+        samples: int | None = None,
     ) -> None:
-        """`eager`: as of `resampler`."""
+        """`eager`: as of `resampler`. `samples`: of the output; more are dropped."""
+        self._left = samples
         self._mixed = min(source_channels, channels)
         self._channels = channels
         self._resampler = resampler(self._mixed, source_rate, rate, eager)
 
     def push(self, samples: Samples) -> Samples:
         """The output that no later sample can change."""
-        made = self._resampler.push(with_channels(samples, self._mixed))
-        return with_channels(made, self._channels)
+        return self._made(self._resampler.push(with_channels(samples, self._mixed)))
 
     def finish(self) -> Samples:
-        """The rest: `converted_length` samples in total."""
-        return with_channels(self._resampler.finish(), self._channels)
+        """The rest: `converted_length` samples in total, or those that were asked for."""
+        return self._made(self._resampler.finish())
+
+    def _made(self, samples: Samples) -> Samples:
+        if self._left is not None:
+            samples = samples[:, : self._left]
+            self._left -= samples.shape[1]
+        return with_channels(samples, self._channels)
 
 
 def converted_length(samples: int, source_rate: int, rate: int) -> int:

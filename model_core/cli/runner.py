@@ -19,7 +19,6 @@ from ..audio import (
     SourceInfo,
     choose_channels,
     choose_rate,
-    converted_length,
     encoder,
     open_audio,
     rescale_factor,
@@ -218,8 +217,8 @@ class Runner:
         format = FORMATS["wav" if target is None else DECODED[target.suffix.lower()]]
         rate, channels = self._rate_and_channels(codec, stored)
         rate = format.rate(rate)
-        samples = converted_length(part[1] - part[0], config.sample_rate, rate)
-        convert = Converter(config.sample_rate, config.channels, rate, channels)
+        samples = stored.samples_at(rate, config.sample_rate, *part)
+        convert = Converter(config.sample_rate, config.channels, rate, channels, samples=samples)
         file = encoder(format, rate, channels, samples, stored.tags)
 
         def write(samples: np.ndarray, factor: float = 1.0) -> None:

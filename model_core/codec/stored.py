@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..audio import converted_length
 from ..ecdc import Header, read_header, segments
 from ..ecdc.header import version_of
 from ..ecdc.v1 import ChunkFile
@@ -27,6 +28,10 @@ class Described:
     """What a file's header says."""
 
     header: Header | ChunkedHeader
+    samples: int
+    """Of the audio, at the model's rate."""
+    original_samples = 0
+    """Of the recording before it was compressed, at its own rate; 0 if the file does not say."""
 
     @property
     def model(self) -> str:
@@ -57,8 +62,19 @@ class Described:
         """Of the recording, as the file says them: not trusted."""
         return self.header.tags if isinstance(self.header, ChunkedHeader) else ()
 
+    def samples_at(self, rate: int, model_rate: int, start: int, end: int) -> int:
+        """How many samples the part from `start` to `end` has at `rate` Hz. All of it at the
+        original's rate has as many as the original: up to one of the model's fewer than resampling
+        back would give."""
+        count = converted_length(end - start, model_rate, rate)
+        whole = start == 0 and end == self.samples and rate == self.original_rate
+        if not whole or not self.original_samples:
+            return count
+        more = count - self.original_samples
+        return self.original_samples if 0 < more <= converted_length(1, model_rate, rate) else count
 
-@dataclass(frozen=True)
+
+@dataclass
 class Stored0(Described):
     """A version 0 file."""
 
@@ -70,15 +86,13 @@ class Stored0(Described):
 
     version = 0
 
+    def __post_init__(self) -> None:
+        self.samples = self.header.audio_length
+
     @property
     def prefix(self) -> bytes:
         """What the file has before what `payload` holds."""
         return self.header.to_bytes()
-
-    @property
-    def samples(self) -> int:
-        """Of the audio, at the model's rate."""
-        return self.header.audio_length
 
     @property
     def size(self) -> int:
@@ -122,7 +136,7 @@ class Stored1(Described):
         self.header: ChunkedHeader = file.header
         self.payload = payload
         self.samples = file.samples
-        """Of the audio, at the model's rate."""
+        self.original_samples = file.original_samples
         self.size = payload.seek(0, 2)
         """Bytes of the whole file."""
 

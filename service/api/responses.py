@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from model_core.audio import FORMATS, AudioFormat, converted_length
+from model_core.audio import FORMATS, AudioFormat
 from model_core.codec import Codec, InputWarning, Salvaged
 
 from ..http.problems import Problem, ProblemCode
@@ -86,14 +86,13 @@ async def audio_response(
     """The audio of `compressed` from `start` to `end`, in seconds; the first block is decoded
     before this returns. Raises `Problem` where there is none, and as `output_of`."""
     part = part_of(compressed, start, end)
-    output = output_of(compressed, format, rate, channels)
+    output = output_of(compressed, part, format, rate, channels)
     file = await decode_to_file(call, compressed, part, output, rescale)
     config = compressed.codec.config
     headers = file_headers(compressed, format.suffix) | salvage_headers(compressed)
     headers["Vary"] = "Accept"
     headers["X-Audio-Duration"] = f"{part.samples / config.sample_rate:.6f}"
-    samples = converted_length(part.samples, config.sample_rate, output.rate)
-    size = format.size(output.channels, samples)
+    size = format.size(output.channels, output.samples)
     if size is not None:
         headers["Content-Length"] = str(size)
     content_type = format.content_type(output.rate, output.channels)

@@ -13,7 +13,6 @@ from model_core.audio import (
     Converter,
     choose_channels,
     choose_rate,
-    converted_length,
     encoder,
     rescale_factor,
 )
@@ -150,17 +149,20 @@ class Output:
     format: AudioFormat
     rate: int
     channels: int
+    samples: int
+    """In each channel."""
 
 
 def output_of(
     compressed: Compressed,
+    part: Part,
     format: AudioFormat,
     rate: int | str | None = None,
     channels: int | str | None = None,
 ) -> Output:
-    """A format at a rate (Hz) and a number of channels: `ORIGINAL` those that the file says, None
-    the model's. The rate becomes one that the format has. Raises `Problem` 422 where the file does
-    not say them, or says others than can be made."""
+    """A part in a format at a rate (Hz) and a number of channels: `ORIGINAL` those that the file
+    says, None the model's. The rate becomes one that the format has. Raises `Problem` 422 where
+    the file does not say them, or says others than can be made."""
     config, stored = compressed.codec.config, compressed.stored
     name = "sample_rate"
     try:
@@ -169,7 +171,9 @@ def output_of(
         count = choose_channels(channels, stored.original_channels, config.channels)
     except ValueError as wrong:
         raise wrong_parameters({name: str(wrong)}) from None
-    return Output(format, format.rate(hertz), count)
+    hertz = format.rate(hertz)
+    samples = stored.samples_at(hertz, config.sample_rate, part.start, part.end)
+    return Output(format, hertz, count, samples)
 
 
 async def decode_to_file(
@@ -183,7 +187,6 @@ async def decode_to_file(
     file's language model is missing.
     """
     config = compressed.codec.config
-    samples = converted_length(part.samples, config.sample_rate, output.rate)
 
     def decode() -> AsyncIterator[np.ndarray]:
         stored = compressed.stored
@@ -198,7 +201,7 @@ async def decode_to_file(
             peaks = [np.abs(samples).max() async for samples in decode()]
             factor = rescale_factor(float(max(peaks, default=0.0)))
         tags = compressed.stored.tags
-        file = encoder(output.format, output.rate, output.channels, samples, tags)
+        file = encoder(output.format, output.rate, output.channels, output.samples, tags)
         blocks = decode()
         first = await anext(blocks, None)
 
@@ -229,7 +232,9 @@ async def _converted(
     blocks: AsyncIterator[np.ndarray], rate: int, channels: int, output: Output
 ) -> AsyncGenerator[np.ndarray]:
     """`blocks` at another rate or of other channels; the work is done in threads."""
-    convert = await asyncio.to_thread(Converter, rate, channels, output.rate, output.channels)
+    convert = await asyncio.to_thread(
+        Converter, rate, channels, output.rate, output.channels, samples=output.samples
+    )
     async for block in blocks:
         made = await asyncio.to_thread(convert.push, block)
         if made.shape[1]:

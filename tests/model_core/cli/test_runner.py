@@ -269,13 +269,13 @@ def test_another_rate_and_other_channels(encodec: Command, wav: Path, tmp_path: 
 
 
 def test_the_originals_rate_and_channels(encodec: Command, tmp_path: Path) -> None:
-    source = write_wav(tmp_path / "cd.wav", seconds=0.5, rate=44_100, channels=2)
+    source = write_wav(tmp_path / "cd.wav", seconds=22_049 / 44_100, rate=44_100, channels=2)
     flags = ("--sample-rate", "original", "--channels", "original")
     encodec("--format", "1", source)
     assert encodec(tmp_path / "cd.ecdc", tmp_path / "y.flac", *flags).code == 0
     with (tmp_path / "y.flac").open("rb") as file:
         samples, rate = read_whole(file)
-    assert (samples.shape, rate) == ((2, 22_050), 44_100)
+    assert (samples.shape, rate) == ((2, 22_049), 44_100)
     encodec("-f", source)
     refused(encodec(tmp_path / "cd.ecdc", tmp_path / "z.wav", *flags), "does not say")
     assert not (tmp_path / "z.wav").exists()
