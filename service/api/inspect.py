@@ -1,5 +1,7 @@
 """`POST /inspect`: what an `.ecdc` file is, without decoding it."""
 
+import asyncio
+
 from fastapi import APIRouter, Depends
 
 from model_core.codec.inspection import Inspection
@@ -27,5 +29,5 @@ async def inspect_file(call: OpenCall) -> Inspection:
     upload = await call.upload()
     file = inspector(await receive_head(upload))
     async for chunk in upload.chunks:
-        file.feed(chunk)
+        await asyncio.to_thread(file.feed, chunk)  # an index may list millions of chunks
     return file.inspection(await call.models.available(file.header))

@@ -85,17 +85,20 @@ async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Code
     codec = await call.models.for_header(parser.layout.header)
     file = call.spool()
 
-    def keep(data: bytes) -> None:
+    def verify(data: bytes) -> None:
         file.write(data)
         for _ in parser.chunks():
             check_length(call, codec, parser.progress.samples)
 
-    keep(head)
-    async for data in upload.chunks:
+    def receive(data: bytes) -> None:
         parser.feed(data)
-        keep(data)
+        verify(data)
+
+    verify(head)
+    async for data in upload.chunks:  # in a thread, since an index may list millions of chunks
+        await asyncio.to_thread(receive, data)
     parser.end()
-    return codec, stored_chunks(file)
+    return codec, await asyncio.to_thread(stored_chunks, file)
 
 
 def check_length(call: Call, codec: Codec, samples: int) -> None:
