@@ -1,7 +1,7 @@
 """Builds the documentation as a site: python -m docs.site
 
-Pages come from docs/, README and the like (`tree`), the reference from the code (`http`, `commands`,
-`settings`, `python`). They are put together in build/docs, from which Zensical makes build/site.
+Pages come from docs/, README and the like (`tree`), the reference from the code (`reference`). They
+are put together in build/docs, from which Zensical makes build/site. A warning is a failure.
 """
 
 import shutil
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import commands, http, python, settings, tree
+from . import offline, reference, tree
 
 BUILD = tree.ROOT / "build"
 
@@ -18,20 +18,20 @@ def assemble(folder: Path) -> None:
     """Write the sources of the whole site into `folder`, in place of what is there."""
     shutil.rmtree(folder, ignore_errors=True)
     tree.copy_to(folder)
-    pages = {"http": http.page(), "encodec-serve": settings.page()}
-    pages |= {name: commands.page(name) for name in commands.PARSERS}
-    pages |= {f"python/{name}": python.page(name) for name in python.PACKAGES}
-    for name, text in pages.items():
-        target = folder / "reference" / f"{name}.md"
+    for place, page in reference.PAGES.items():
+        target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        target.write_text(page())
 
 
 def main() -> int:
     """Zensical's exit status: not 0 where there is a warning."""
     assemble(BUILD / "docs")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
-    return subprocess.run(command, cwd=tree.ROOT, check=False).returncode
+    done = subprocess.run(command, cwd=tree.ROOT, check=False)
+    if done.returncode == 0:
+        offline.keep_here(BUILD / "site")
+    return done.returncode
 
 
 if __name__ == "__main__":

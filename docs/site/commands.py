@@ -27,8 +27,8 @@ def page(name: str) -> str:
 def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
     """What it is for, how it is called, its arguments, and the same of its commands."""
     yield from (_text(parser.description), "")
-    usage = parser.format_usage().removeprefix("usage: ")
-    yield from ("```text", *usage.rstrip().splitlines(), "```", "")
+    lines = parser.format_usage().rstrip().splitlines()
+    yield from ("```text", *(line[len("usage: ") :] for line in lines), "```", "")
     commands = None
     for group in parser._action_groups:
         shown = [action for action in group._group_actions if action.help != argparse.SUPPRESS]

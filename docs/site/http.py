@@ -13,13 +13,14 @@ INTRODUCTION = """
 # HTTP
 
 This page is made from the [OpenAPI document](../files/openapi.json), which every service has at
-`/openapi.json`, and as a page to try calls on at `/docs`. [With curl](../start/http.md) shows how calls
-are used, [Operations](../operations.md) how the parts work together. The streams over WebSocket,
+`/openapi.json`, and as a page to try calls on at `/docs`. [With curl](../start/http.md) shows how
+calls are used, [Operations](../operations.md) how they work together. The streams over WebSocket,
 `/live/…`, are described in [Live audio](../live.md).
 
 Errors are problem documents; [their codes](../operations.md#problems) are in a table.
 A service with API keys wants one of them in every call but health, metrics and documentation:
-`Authorization: Bearer KEY` or `X-API-Key: KEY`. A `POST` with an unknown or a repeated parameter gets 422.
+`Authorization: Bearer KEY` or `X-API-Key: KEY`. A `POST` with an unknown or a repeated parameter
+gets 422.
 """
 _UPLOAD = "/upload"
 
@@ -54,22 +55,24 @@ def _call(method: str, path: str, call: Json, has_form: bool) -> Iterator[str]:
             for part in parameters
         )
         yield from table(("parameter", "in", "value", ""), rows)
-    good, bad = [], []
-    for status, answer in call["responses"].items():
-        (good if int(status) < 400 else bad).append((status, answer))
-    for status, answer in good:
+    answers = call["responses"].items()
+    for status, answer in answers:
+        if status >= "400":
+            continue
         kinds = ", ".join(code(kind) for kind in answer.get("content", {}))
-        yield f"**{status}**: {escaped(answer['description'])} {kinds and f'({kinds})'}"
+        yield f"**{status}**: {escaped(answer['description'])} {kinds and f'({kinds})'}".rstrip()
         yield ""
         for content in answer.get("content", {}).values():
             if link := _reference(content.get("schema", {})):
                 yield from (f"The document is {link}.", "")
         if headers := answer.get("headers"):
-            rows2 = ((code(name), escaped(head["description"])) for name, head in headers.items())
-            yield from table(("header", ""), rows2)
-    if bad:
-        rows3 = ((status, escaped(answer["description"])) for status, answer in bad)
-        yield from table(("error", ""), rows3)
+            said = ((code(name), escaped(head["description"])) for name, head in headers.items())
+            yield from table(("header", ""), said)
+    errors = [
+        (status, escaped(error["description"])) for status, error in answers if status >= "400"
+    ]
+    if errors:
+        yield from table(("error", ""), errors)
 
 
 def _type(name: str, schema: Json) -> Iterator[str]:
@@ -115,7 +118,9 @@ def _kind(schema: Json) -> str:
     ]
     kind = ", ".join([kind, *bounds])
     default = schema.get("default")
-    return kind if default is None else f"{kind}; default {code(json.dumps(default).strip(chr(34)))}"
+    return (
+        kind if default is None else f"{kind}; default {code(json.dumps(default).strip(chr(34)))}"
+    )
 
 
 def _reference(schema: Json) -> str:

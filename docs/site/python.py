@@ -45,7 +45,7 @@ PACKAGES = {
         "The package [encodec-client](../../clients/python.md).",
     ),
 }
-_MORE = {"client": ("encodec_client.live.LiveClient",)}
+_MORE = {"model-core": ("model_core.errors",), "client": ("encodec_client.live.LiveClient",)}
 
 
 def page(name: str) -> str:

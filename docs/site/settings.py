@@ -10,16 +10,16 @@ from service.settings import Settings, flag, variable
 
 from .markdown import code, escaped
 
-INTRODUCTION = """
+INTRODUCTION = """\
 # `encodec-serve`
 
 ```text
 encodec-serve [--SETTING VALUE ...]
 ```
 
-Each setting is an environment variable and a flag; the flag is stronger. An empty variable counts as not
-set. A wrong value ends the command with status 2 and says which setting it is. `--print-completion SHELL`
-prints the completion of the command, `--help` this list.
+Each setting is an environment variable and a flag; the flag is stronger. An empty variable counts
+as not set. A wrong value ends the command with status 2 and says which setting it is.
+`--print-completion SHELL` prints the completion of the command, `--help` this list.
 [Operations](../operations.md) says how the settings work together.
 """
 _BOUNDS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
