@@ -51,10 +51,10 @@ def _call(method: str, path: str, call: Json, has_form: bool) -> Iterator[str]:
         yield ""
     if parameters := call.get("parameters"):
         rows = (
-            (code(part["name"]), part["in"], _kind(part["schema"]), escaped(part["description"]))
+            (_place(part), _kind(part["schema"]), escaped(part["description"]))
             for part in parameters
         )
-        yield from table(("parameter", "in", "value", ""), rows)
+        yield from table(("parameter", "value", ""), rows)
     answers = call["responses"].items()
     for status, answer in answers:
         if status >= "400":
@@ -73,6 +73,12 @@ def _call(method: str, path: str, call: Json, has_form: bool) -> Iterator[str]:
     ]
     if errors:
         yield from table(("error", ""), errors)
+
+
+def _place(parameter: Json) -> str:
+    """Its name and, unless it is in the query, where it is."""
+    where = "" if parameter["in"] == "query" else f" ({parameter['in']})"
+    return code(parameter["name"]) + where
 
 
 def _type(name: str, schema: Json) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Which files of the repository are pages or files of the site, and what changes on the way.
 
 Pages are written for the repository, where their links and pictures work as they are. On the site
-they lie elsewhere: links follow, a link to what the site does not have becomes plain text, and
-drawings go into the page itself, so that they take the page's colours.
+they lie elsewhere: links follow, a link to what only the repository has becomes plain text, and drawings go
+into the page itself, so that they take the page's colours.
 """
 
 import os
@@ -80,8 +80,10 @@ def _prose(text: str, source: Path, known: dict[Path, str]) -> str:
         if link["image"] and file.suffix == ".svg":
             return drawing(file, link["text"])
         place = known.get(file) or known.get(file / "README.md")
-        if place is None:
+        if place is None and file.exists():
             return link["text"]
+        if place is None:  # a page made from the code; or a mistake, which Zensical finds
+            place = os.path.relpath(file, DOCS)
         there = os.path.relpath(place, Path(known[source]).parent)
         return f"{link['image']}[{link['text']}]({there}{mark}{anchor})"
 

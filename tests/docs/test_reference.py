@@ -75,6 +75,7 @@ def test_links_of_pages_follow_to_where_they_are() -> None:
     assert moved("![a](docs/page.png)") == "![a](page.png)"
     assert moved("[a](../../README.md#x)", "docs/start/http.md") == "[a](../readme.md#x)"
     assert moved("[a](service/app.py) [b](https://x.org) [c](#d)") == "a [b](https://x.org) [c](#d)"
+    assert moved("[a](docs/reference/http.md#x)") == "[a](reference/http.md#x)"
     assert moved("```\n[a](docs/live.md)\n```\n") == "```\n[a](docs/live.md)\n```\n"
 
 
