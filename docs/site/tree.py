@@ -1,8 +1,8 @@
 """Which files of the repository are pages or files of the site, and what changes on the way.
 
 Pages are written for the repository, where their links and pictures work as they are. On the site
-they lie elsewhere: links follow, a link to what only the repository has becomes plain text, and drawings go
-into the page itself, so that they take the page's colours.
+they lie elsewhere: links follow, a link to what only the repository has becomes plain text, and
+drawings go into the page itself, so that they take the page's colours.
 """
 
 import os

@@ -1,6 +1,5 @@
 """The service and the recordings that the examples of the documentation need."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,24 +33,19 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "music.flac").write_bytes(encode(tone(2, 48_000, 2), 48_000, "flac", "flac"))
     (folder / "talk.mkv").write_bytes(encode(tone(76, 48_000), 48_000, "matroska", "libopus"))
     (folder / "speech.pcm").write_bytes(bytes(2 * 24_000))
-    for name in ("a.wav", "more/b.wav"):
+    for name in ("a.wav", "more/b.wav", "../more_recordings/c.wav"):
         path = folder / "recordings" / name
         path.parent.mkdir(exist_ok=True)
         shutil.copyfile(folder / "speech.wav", path)
     for name in (".zfunc", ".config/fish/completions"):  # of a reader with these shells
         (folder / name).mkdir(parents=True)
-    _write_damaged(folder)
+    (folder / "talk.wav").write_bytes(encode(tone(15, 24_000), 24_000, "wav", "pcm_s16le"))
+    options = ["--weights", "bundled", "--format", "1"]
+    assert encodec([*options, f"{folder}/talk.wav", f"{folder}/talk.ecdc"]) == 0
+    damaged = bytearray((folder / "talk.ecdc").read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    (folder / "damaged.ecdc").write_bytes(damaged)
     return folder
-
-
-def _write_damaged(folder: Path) -> None:
-    """A version 1 file of which one chunk is damaged."""
-    file = folder / "damaged.ecdc"
-    source = str(folder / "speech.mp3")
-    assert encodec(["--weights", "bundled", "--format", "1", source, str(file)]) == 0
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    file.write_bytes(data)
 
 
 @pytest.fixture
@@ -63,5 +57,4 @@ def reader(
     shutil.copytree(recordings, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ENCODEC_WEIGHTS", "bundled")
-    monkeypatch.setenv("TMPDIR", os.fspath(tmp_path))
     return Reader(folder, service_url)

@@ -15,7 +15,7 @@ from tests.docs.snippets import ROOT, Snippet
 DEFAULT_URL = "http://127.0.0.1:8000"
 """The service of the examples."""
 _NODE_MODULES = ROOT / "clients" / "page" / "node_modules"
-_LIMIT = 60  # s
+_LIMIT = 100  # s
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Reader:
         self.command([_program("node"), "main.mjs"], name)
 
     def _in_chromium(self, code: str, name: str) -> None:
-        """In a page of the service."""
+        """As the script of a page."""
         _needed(_NODE_MODULES / "playwright-core")
         (self.folder / "main.js").write_text(code)
         script = Path(__file__).with_name("in_chromium.mjs")

@@ -71,14 +71,16 @@ def test_the_commands(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["--print-completion", "encodec-client'", "WebSocket"], ids=["shells", "ts", "js"]
+    "word",
+    ["--print-completion", "encodec-client'", "WebSocket", "encodec-web"],
+    ids=["shells", "ts", "live", "web"],
 )
 def test_the_other_examples(reader: Reader, word: str) -> None:
     reader.run(example(word))
 
 
 def test_no_example_is_forgotten() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
 
 
 @pytest.mark.parametrize("order", ["head", "0.1.1"])

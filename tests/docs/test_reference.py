@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def test_every_setting_is_described(site: Path) -> None:
     for name in Settings.model_fields:
         assert f"### `{variable(name)}`" in page
         assert f"Flag `{flag(name)}`;" in page
+
+
+def test_every_command_has_its_page() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["scripts"]) == {*PARSERS, "encodec-serve"}
 
 
 @pytest.mark.parametrize("command", PARSERS)
