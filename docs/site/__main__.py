@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import offline, reference, tree
+from . import navigation, offline, reference, tree
 
 BUILD = tree.ROOT / "build"
 
@@ -25,8 +25,11 @@ def assemble(folder: Path) -> None:
 
 
 def main() -> int:
-    """Zensical's exit status: not 0 where there is a warning."""
+    """The exit status: not 0 where there is a warning."""
     assemble(BUILD / "docs")
+    if problems := navigation.forgotten(BUILD / "docs"):
+        sys.stderr.write("\n".join(problems) + "\n")
+        return 1
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=tree.ROOT, check=False)
     if done.returncode == 0:
