@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-_ELSEWHERE = re.compile(r"https://unpkg\.com/iframe-worker/shim")
+_ELSEWHERE = re.compile(r"https://[^\"\s]*/iframe-worker/shim")
 _SHIM = "vendor/iframe-worker.js"
 
 
