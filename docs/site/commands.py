@@ -26,7 +26,7 @@ def page(name: str) -> str:
 
 def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
     """What it is for, how it is called, its arguments, and the same of its commands."""
-    yield from (_text(parser.description), "")
+    yield from (escaped(parser.description or ""), "")
     lines = parser.format_usage().rstrip().splitlines()
     yield from ("```text", *(line[len("usage: ") :] for line in lines), "```", "")
     commands = None
@@ -38,7 +38,7 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
                 shown.remove(action)
         if shown:
             yield from (f"{'#' * level} {(group.title or '').capitalize()}", "")
-            yield from (_text(group.description), "")
+            yield from (escaped(group.description or ""), "")
             for action in shown:
                 yield from _argument(parser, action)
     if commands is not None:
@@ -58,7 +58,3 @@ def _argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Itera
     choices = ", ".join(code(str(choice)) for choice in action.choices or ()) if shown else ""
     yield from (code(called), f":   {escaped(help_text)}")
     yield from ([f"    One of {choices}.", ""] if choices else [""])
-
-
-def _text(text: str | None) -> str:
-    return escaped(text or "").replace("&lt;br&gt;", "\n")
