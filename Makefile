@@ -3,6 +3,7 @@
 #                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
 #   make test      set up and run all tests (WORKERS=4: in four processes; otherwise two)
 #   make check     formatting, lint, types (of the tests too), import rules
+#   make docs      build the documentation as a site into build/site
 #   make web       build the browser decoder and the page into service/web (needs Node and a clang for WebAssembly)
 #   make upgrade   take the newest versions that pyproject.toml allows into constraints.txt
 PYTHON ?= python3
@@ -24,7 +25,7 @@ else
   INSTALLED = $(BIN)/python -m pip list --disable-pip-version-check
 endif
 
-.PHONY: serve test check format openapi web upgrade clean
+.PHONY: serve test check format openapi docs web upgrade clean
 
 serve: export ENCODEC_LOG_FORMAT ?= console
 serve: $(VENV)/.serve
@@ -47,6 +48,9 @@ format: $(VENV)/.dev
 openapi: $(VENV)/.dev
 	$(BIN)/python -m service.openapi --write openapi.json
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m docs.site
+
 web:
 	npm --prefix clients/web ci --no-audit --no-fund
 	node clients/web/build.mjs
@@ -56,7 +60,7 @@ web:
 # The native engine is compiled while the package is installed, where there is a compiler.
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)
 # PESQ is built from source.
-DEV      := .[dev,play,train$(if $(shell command -v cc),$(COMMA)pesq)]
+DEV      := .[dev,docs,play,train$(if $(shell command -v cc),$(COMMA)pesq)]
 
 $(VENV)/.serve: $(SOURCES)
 	$(MAKE_VENV)
@@ -69,6 +73,11 @@ $(VENV)/.dev: $(SOURCES)
 	$(MAKE_VENV)
 	$(INSTALL) --no-deps encodec==0.1.1
 	$(INSTALL) -c constraints.txt -e '$(DEV)'
+	@touch $@ $(VENV)/.serve $(VENV)/.docs
+
+$(VENV)/.docs: $(SOURCES)
+	$(MAKE_VENV)
+	$(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.serve
 
 # The libraries of CUDA are left out: torch names their exact versions itself.

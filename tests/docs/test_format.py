@@ -11,7 +11,7 @@ from model_core.ecdc import header as version_0
 from model_core.ecdc.v1 import header, metadata
 from model_core.ecdc.v1.varint import varint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "format.md").read_text()
 VECTORS = ROOT / "tests" / "vectors"
 
