@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     """Origins, separated by commas, whose pages may call the service and open its WebSockets
     (`https://example.org`); `*` for all. The service's own page needs none."""
 
+    tracing: bool = False
+    """Whether requests are traced by OpenTelemetry, whose own variables (`OTEL_*`) say where the
+    spans go and how many. Needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
     log_format: Literal["json", "console"] = "json"
