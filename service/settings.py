@@ -203,7 +203,8 @@ def parse_flags(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="encodec-serve",
         description="Serve EnCodec over HTTP.",
-        epilog="A flag is stronger than its environment variable.",
+        epilog="A flag is stronger than its environment variable. `encodec-serve doctor` says what "
+        "is wrong with a machine.",
     )
     for name, field in Settings.model_fields.items():
         text = " ".join((field.description or "").split())

@@ -54,6 +54,15 @@ async def until_it_fails(
             raise DeviceError(f"the device failed while it was idle: {error}") from error
 
 
+def describe(device: str) -> str:
+    """What a GPU is, for people."""
+    import torch
+
+    memory = torch.cuda.get_device_properties(device).total_memory
+    name = torch.cuda.get_device_name(device)
+    return f"{name}, {memory >> 20} MiB, CUDA {torch.version.cuda}"
+
+
 def device_memory(device: str) -> dict[str, int]:
     """Bytes of a device's memory: those that hold numbers, those that this process keeps for them,
     and all there are; nothing of a CPU. Asks the device nothing."""
