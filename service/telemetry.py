@@ -34,7 +34,6 @@ TRACE_RESPONSE = "traceresponse"
 """The header of an answer that says its trace (W3C Trace Context, level 2)."""
 
 _PATIENCE = 5.0  # s that a stopping service waits for its last spans to be sent
-_QUIET = ("/health", "/metrics")  # paths of probes, which are not traced
 
 
 class Telemetry:
@@ -52,24 +51,16 @@ class Telemetry:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("service", __version__)
 
-    def begin(self, scope: Scope, request_id: str) -> "RequestTrace | None":
-        """The trace of a request that begins, which goes on with its client's (`traceparent`); None
-        for a probe."""
-        if scope["path"].startswith(_QUIET):
-            return None
-        headers = Headers(scope=scope)
-        span = self._tracer.start_span(
-            scope["method"],
-            propagate.extract(headers),
-            SpanKind.SERVER,
-            {
-                "http.request.method": scope["method"],
-                "url.path": scope["path"],
-                "url.scheme": scope["scheme"],
-                "network.protocol.version": scope["http_version"],
-                "encodec.request_id": request_id,
-            },
-        )
+    def begin(self, scope: Scope, method: str, attributes: Attributes) -> "RequestTrace":
+        """The trace of a request that begins, which goes on with its client's (`traceparent`)."""
+        attributes = {
+            **attributes,
+            "http.request.method": method,
+            "url.scheme": scope["scheme"],
+            "network.protocol.version": scope["http_version"],
+        }
+        parent = propagate.extract(Headers(scope=scope))
+        span = self._tracer.start_span(method, parent, SpanKind.SERVER, attributes)
         return RequestTrace(self._tracer, span)
 
     def close(self) -> None:

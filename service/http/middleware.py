@@ -94,7 +94,11 @@ class RequestLog:
             return
         stats = request_stats(HTTPConnection(scope))
         request_id = request_id_of(scope)
-        trace = None if self._telemetry is None else self._telemetry.begin(scope, request_id)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        trace = None
+        if self._telemetry is not None and not _is_probe(scope["path"]):
+            about = {"url.path": shortened(scope["path"]), "encodec.request_id": request_id}
+            trace = self._telemetry.begin(scope, method, about)
         stats.timings.trace = trace if trace and trace.sampled else None
         answered: float | None = None
 
@@ -130,11 +134,12 @@ class RequestLog:
             try:
                 await self._app(scope, counted_receive, counted_send)
             finally:
-                self._finish(scope, stats, trace, answered)
+                self._finish(scope, method, stats, trace, answered)
 
     def _finish(
         self,
         scope: Scope,
+        method: str,
         stats: RequestStats,
         trace: "RequestTrace | None",
         answered: float | None,
@@ -143,7 +148,6 @@ class RequestLog:
         status = stats.status or CLIENT_GONE
         now = time.monotonic()
         seconds = now - stats.timings.started
-        method = scope["method"] if scope["method"] in _METHODS else "other"
         exemplar = trace.id if trace and trace.sampled else None
         self._metrics.request_done(method, route, status, seconds, exemplar)
         self._metrics.bodies(stats.bytes_in, stats.bytes_out)
@@ -166,9 +170,13 @@ class RequestLog:
             if answered is not None:
                 stats.timings.add("write", answered, now)
             trace.end(method, route, status, _span_attributes(stats))
-        quiet = route.startswith("/health") or route == "/metrics"
-        log = logger.debug if quiet else logger.info
+        log = logger.debug if _is_probe(route) else logger.info
         log("request", **fields)
+
+
+def _is_probe(path: str) -> bool:
+    """Whether it is asked for every few seconds, by machines."""
+    return path.startswith("/health") or path == "/metrics"
 
 
 def _span_attributes(stats: RequestStats) -> dict[str, str | int | float]:
