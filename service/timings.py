@@ -56,17 +56,28 @@ class Timings:
     ) -> None:
         """A phase lasted from `begun` to `ended` (`time.monotonic`); the request could do nothing
         else for `waited` seconds of that, or all of it."""
-        attributes = attributes or {}
         with self._lock:
-            # What overlaps counts once: a request may have many blocks in the queue.
-            alone = max(0.0, ended - max(begun, self._until.get(phase, 0.0)))
-            self._until[phase] = max(ended, self._until.get(phase, 0.0))
-            known = self._seconds.get(phase, 0.0)
-            self._seconds[phase] = known + (alone if waited is None else waited)
-        if self.trace is not None and phase not in ("queue", "batch"):
+            self._count(phase, begun, ended, waited)
+        if self.trace is not None:
+            attributes = attributes or {}
             if waited is not None:
                 attributes = {**attributes, "encodec.waited_seconds": round(waited, 6)}
             self.trace.phase(phase, begun, ended, attributes)
+
+    def add_batch(self, waiting_since: float, begun: float, ended: float) -> bool:
+        """A batch had works of this request; whether its trace is to show that."""
+        with self._lock:
+            self._count("queue", waiting_since, begun)
+            self._count("batch", begun, ended)
+            self.batches += 1
+            return self.trace is not None and self.batches <= MOST_BATCHES
+
+    def _count(self, phase: Phase, begun: float, ended: float, waited: float | None = None) -> None:
+        # What overlaps counts once: a request may have many blocks in the queue.
+        alone = max(0.0, ended - max(begun, self._until.get(phase, 0.0)))
+        self._until[phase] = max(ended, self._until.get(phase, 0.0))
+        known = self._seconds.get(phase, 0.0)
+        self._seconds[phase] = known + (alone if waited is None else waited)
 
     def header(self) -> str:
         """What is known by now, in milliseconds (W3C Server Timing)."""
@@ -90,10 +101,8 @@ def note_batch(
             since[timings] = min(waiting_since, since.get(timings, waiting_since))
     traced: dict[Trace, float] = {}
     for timings, waiting_since in since.items():
-        timings.add("queue", waiting_since, begun)
-        timings.add("batch", begun, ended)
-        timings.batches += 1
-        if timings.trace is not None and timings.batches <= MOST_BATCHES:
+        shown = timings.add_batch(waiting_since, begun, ended)
+        if shown and timings.trace is not None:
             traced[timings.trace] = waiting_since
     if traced:
         next(iter(traced)).batch(traced, begun, ended, attributes)

@@ -65,11 +65,13 @@ def describe(device: str) -> str:
 
 def device_memory(device: str) -> dict[str, int]:
     """Bytes of a device's memory: those that hold numbers, those that this process keeps for them,
-    and all there are; nothing of a CPU. Asks the device nothing."""
+    and all there are; nothing of a CPU, or before the device is used. Asks the device nothing."""
     if device == CPU:
         return {}
     import torch
 
+    if not torch.cuda.is_initialized():
+        return {}
     return {
         "allocated": torch.cuda.memory_allocated(device),
         "reserved": torch.cuda.memory_reserved(device),

@@ -15,10 +15,14 @@ import pytest
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
+from opentelemetry import propagate
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from service.app import create_app
+from service.settings import Settings
 from service.timings import MOST_BATCHES
 from tests.service.calls import compressed
+from tests.service.in_process import get
 from tests.service.otlp import Receiver, attributes, receiving
 from tests.service.process import SERVICE, Process, started
 from tests.service.sounds import encoded, wav
@@ -183,6 +187,26 @@ def test_the_latency_of_a_traced_request_has_its_trace_as_an_exemplar(traced: Tr
         lambda: f'# {{trace_id="{trace_id}"}}' in traced.client.get("/metrics", headers=accept).text
     )
     assert "trace_id" not in traced.client.get("/metrics").text
+
+
+@pytest.mark.anyio
+async def test_what_a_request_asks_of_others_goes_on_with_its_trace() -> None:
+    with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+        app = create_app(Settings(device="cpu", tracing=True))
+
+        @app.get("/outgoing")
+        async def outgoing() -> dict[str, str]:
+            headers: dict[str, str] = {}
+            propagate.inject(headers)
+            return headers
+
+        answer = await get(app, "/outgoing", headers=TRACEPARENT)
+        span_id = answer.headers["traceresponse"].split("-")[2]
+        assert answer.json()["traceparent"] == f"00-{TRACE}-{span_id}-01"
+        assert span_id != PARENT
+        app.state.telemetry.close()
+        assert [span.span_id.hex() for span in receiver.spans(TRACE)][-1] == span_id
 
 
 def test_the_last_spans_are_sent_when_the_service_stops(weights: Path) -> None:
