@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what is deployed beside the service."""
+"""Narrow weights for replicas."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ from tests.service.narrow import write_narrow_models
 
 
 @pytest.fixture(scope="session")
-def narrow_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with weights of both models."""
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     write_narrow_models(folder)
     return folder

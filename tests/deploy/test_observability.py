@@ -43,9 +43,9 @@ def overlay() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def service(narrow_weights: Path) -> Iterator[httpx.Client]:
+def service(weights: Path) -> Iterator[httpx.Client]:
     """One that has done some work."""
-    with started(SERVICE, narrow_weights) as process, process.ready() as client:
+    with started(SERVICE, weights) as process, process.ready() as client:
         file = compressed(client, wav())
         assert client.post("/decompress", content=file).status_code == 200
         yield client

@@ -82,12 +82,12 @@ def is_ready(client: httpx.Client) -> bool:
 
 
 @pytest.fixture(scope="module")
-def scraped(narrow_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+def scraped(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     folder = tmp_path_factory.mktemp("prometheus")
     with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         with (
-            started(SERVICE, narrow_weights, "--tracing", "true") as process,
+            started(SERVICE, weights, "--tracing", "true") as process,
             process.ready() as service,
             prometheus(folder, configuration(folder, process.port())) as client,
         ):

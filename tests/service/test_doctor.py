@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ByteSize
 
 from service.doctor.choices import check_settings
 from service.doctor.findings import Finding, size, worst
-from service.doctor.machine import check_port
+from service.doctor.machine import check_cache_folder, check_port, check_spool_folder
 from service.settings import Settings
 from tests.service.otlp import receiving
 from tests.service.process import SERVICE
@@ -113,6 +114,24 @@ def test_a_spool_that_cannot_hold_what_is_admitted(weights: Path) -> None:
     assert "warn" in statuses(found["spool"])
     _, found = doctor(weights, "--max-upload-bytes", "1MiB")
     assert found["spool"][0]["status"] == "ok"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="it is no file system of its own")
+def test_a_spool_in_memory() -> None:
+    settings = Settings(spool_dir=Path("/dev/shm"), max_upload_bytes=ByteSize(1), max_requests=1)
+    (_, finding) = check_spool_folder(settings)
+    assert finding.status == "warn"
+    assert "tmpfs" in finding.found
+
+
+@pytest.mark.parametrize("wanted", ["auto", "official"])
+def test_a_cache_that_cannot_be_written(wanted: str, tmp_path: Path) -> None:
+    """A file where the folder should be: the user of the tests may be root, who may write all."""
+    (tmp_path / "file").write_text("")
+    settings = Settings(weights=wanted, cache_dir=tmp_path / "file" / "cache")
+    (finding,) = check_cache_folder(settings)
+    assert finding.status == {"auto": "warn", "official": "fail"}[wanted]
+    assert list(check_cache_folder(Settings(weights="bundled"))) == []
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:

@@ -171,6 +171,23 @@ def test_a_request_that_its_client_does_not_sample_is_not_sent(traced: Traced) -
     assert not traced.receiver.spans(unsampled)
 
 
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        "garbage",
+        f"00-{'0' * 32}-{PARENT}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{PARENT}-01",
+    ],
+)
+def test_a_traceparent_that_is_none_is_ignored(traced: Traced, garbage: str) -> None:
+    headers = {"traceparent": garbage, "tracestate": "x" * 4000}
+    answer = traced.client.post("/compress", content=wav(), headers=headers)
+    assert answer.status_code == 200
+    assert trace_of(answer) not in (TRACE, "0" * 32)
+
+
 def test_a_long_file_has_a_bounded_trace(traced: Traced) -> None:
     """The request's own span still counts every batch."""
     audio = wav(MOST_BATCHES * 3.0 + 60.0)
