@@ -13,6 +13,8 @@ import httpx
 import pytest
 import yaml
 
+pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
+
 from tests.deploy.observability import PROMETHEUS, loaded, queries
 from tests.service.calls import compressed
 from tests.service.live import wait_for
