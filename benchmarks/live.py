@@ -181,19 +181,19 @@ def measure(
     server: Server, call: str, count: int, chunk: int, seconds: float
 ) -> list[str | float | None]:
     """A row of `TABLE`."""
-    before, cpu = tree_bytes(server.pid), _cpu_seconds(server.pid)
+    before, cpu = tree_bytes(server.pid), cpu_seconds(server.pid)
     url = server.url.replace("http", "ws", 1)
     delays = 1000 * asyncio.run(_streams(url, call, count, chunk, seconds))
     duration = 1000 * chunk * _HOP / _CONFIG.sample_rate
     p50, p99 = np.percentile(delays, (50, 99))
     late = float((delays > duration).mean())
-    cores = (_cpu_seconds(server.pid) - cpu) / seconds
+    cores = (cpu_seconds(server.pid) - cpu) / seconds
     memory = (before / _MIB, tree_bytes(server.pid) / _MIB)
     heard = (duration + p50, duration + p99)
     return [call, count, chunk, duration, p50, p99, late, *heard, cores, *memory]
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used (proc(5): utime and stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import Depends, FastAPI
@@ -30,6 +31,9 @@ from .pipeline.call import check_spool
 from .pipeline.result_cache import ResultCache
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .telemetry import Telemetry
+
 logger = structlog.get_logger(__name__)
 
 
@@ -40,12 +44,14 @@ def create_app(
 
     `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
     be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
-    a CUDA device that is not here and a spool folder that cannot be written.
+    a CUDA device that is not here, a spool folder that cannot be written, and traces without the
+    packages for them.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
     check_spool(settings.spool_dir)
     metrics = Metrics()
+    telemetry = app_telemetry(settings)
     for name in settings.models:
         metrics.model_ready(name, False)
     app = FastAPIOffline(  # serves what /docs needs itself: browsers may have no way out
@@ -58,7 +64,9 @@ def create_app(
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
     app.state.settings = settings
+    app.state.device = device
     app.state.metrics = metrics
+    app.state.telemetry = telemetry
     app.state.on_fatal = on_fatal
     admission = app.state.admission = Admission(
         settings.max_requests,
@@ -105,9 +113,21 @@ def create_app(
     app.add_middleware(CheckRequest, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         add_cors(app, settings.cors_origins)
-    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(RequestLog, metrics=metrics, telemetry=telemetry)
     app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
     return app
+
+
+def app_telemetry(settings: Settings) -> "Telemetry | None":
+    """What traces requests, where the settings ask for it. Raises `ValueError`."""
+    if not settings.tracing:
+        return None
+    try:
+        from .telemetry import Telemetry
+    except ImportError as error:
+        hint = "pip install 'encodec-service[otel]'"
+        raise ValueError(f"tracing needs the packages of OpenTelemetry ({hint}): {error}") from None
+    return Telemetry()
 
 
 @asynccontextmanager
@@ -124,6 +144,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.wait([decoders], timeout=PATIENCE)
         await app.state.decoders.close()
         await app.state.scheduler.stop()
+        if app.state.telemetry is not None:
+            await asyncio.to_thread(app.state.telemetry.close)
 
 
 async def _start_decoders(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -11,6 +12,8 @@ from model_core.codec.work import CPU, Task
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _STEP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+_KEPT = 0.95  # weight of a batch against the next one, in the measured speed
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -78,17 +81,43 @@ class Metrics:
             "Rows of batches on a GPU, by whether a block was in them",
             ["task", "state"],
         )
+        self._batch_fill = histogram(
+            "encodec_batch_fill",
+            "Blocks in a batch, as a share of the most that it may have",
+            ["task"],
+            buckets=_SHARES,
+        )
+        self._speed = gauge(
+            "encodec_real_time_factor",
+            "Seconds of audio that a worker does in a second, in the last batches",
+            ["task"],
+        )
         self._batch_seconds = histogram(
             "encodec_batch_seconds", "Time a batch took on the device", ["task"], buckets=_SECONDS
         )
         self._audio_seconds = counter(
             "encodec_audio_seconds", "Audio that the networks have processed", ["task", "model"]
         )
+        self._recent: dict[str, tuple[float, float]] = {}  # audio and time of a task's last batches
+        self._recent_lock = Lock()
+        self.device_memory_bytes = gauge(
+            "encodec_device_memory_bytes", "Memory of a GPU", ["device", "state"]
+        )
 
-    def request_done(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered (or its answer cut off) after `seconds`."""
+        self.decoder_children = gauge("encodec_decoder_children", "Processes that decode an upload")
+        self.spool_bytes = gauge("encodec_spool_bytes", "Disk that uploads take")
+        self.spool_free_bytes = gauge(
+            "encodec_spool_free_bytes", "Free space on the disk for uploads"
+        )
+
+    def request_done(
+        self, method: str, route: str, status: int, seconds: float, trace_id: str | None = None
+    ) -> None:
+        """A request was answered (or its answer cut off) after `seconds`. Where it was traced, the
+        trace is the example of its bucket."""
         self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._request_seconds.labels(method, route).observe(seconds, exemplar)
 
     def response_cut_off(self, route: str) -> None:
         """An answer had begun and did not end well."""
@@ -132,6 +161,7 @@ class Metrics:
     def batch_started(self, task: Task, waited: list[float]) -> None:
         """A batch was taken; its works waited so long (s)."""
         self._batch_size.labels(task.name).observe(len(waited))
+        self._batch_fill.labels(task.name).observe(min(1.0, len(waited) / task.max_batch))
         if task.device != CPU:
             self._rows.labels(task.name, "used").inc(len(waited))
             self._rows.labels(task.name, "empty").inc(task.max_batch - len(waited))
@@ -142,3 +172,9 @@ class Metrics:
         """It held `audio` seconds of audio and took `seconds`."""
         self._batch_seconds.labels(task.name).observe(seconds)
         self._audio_seconds.labels(task.name, task.model.partition(":")[0]).inc(audio)
+        with self._recent_lock:
+            before = self._recent.get(task.name, (0.0, 0.0))
+            done, took = audio + _KEPT * before[0], seconds + _KEPT * before[1]
+            self._recent[task.name] = done, took
+        if took > 0:
+            self._speed.labels(task.name).set(done / took)

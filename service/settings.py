@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     """Origins, separated by commas, whose pages may call the service and open its WebSockets
     (`https://example.org`); `*` for all. The service's own page needs none."""
 
+    tracing: bool = False
+    """Whether requests are traced by OpenTelemetry, whose own variables (`OTEL_*`) say where the
+    spans go and how many. Needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log lines that are written."""
     log_format: Literal["json", "console"] = "json"
@@ -200,7 +203,8 @@ def parse_flags(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="encodec-serve",
         description="Serve EnCodec over HTTP.",
-        epilog="A flag is stronger than its environment variable.",
+        epilog="A flag is stronger than its environment variable. `encodec-serve doctor` says what "
+        "is wrong with a machine.",
     )
     for name, field in Settings.model_fields.items():
         text = " ".join((field.description or "").split())

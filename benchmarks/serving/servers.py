@@ -75,9 +75,9 @@ def of_folder(folder: Path, model: str, header_model: str, threads: int) -> Iter
 
 
 @contextmanager
-def bundled(models: Sequence[str]) -> Iterator[Server]:
-    """This project's service with the bundled weights. Raises `ServerError`."""
-    command = ["-m", "service", "--port", "0", "--device", "cpu"]
+def bundled(models: Sequence[str], flags: Sequence[str] = ()) -> Iterator[Server]:
+    """This project's service with the bundled weights, and more `flags`. Raises `ServerError`."""
+    command = ["-m", "service", "--port", "0", "--device", "cpu", *flags]
     command += ["--weights", "bundled", "--models", ",".join(models)]
     with (
         tempfile.TemporaryDirectory() as folder,

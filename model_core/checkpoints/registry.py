@@ -53,7 +53,7 @@ class Registry:
         """
         self.weights = weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
         own_cache = cache_dir or _path_from("ENCODEC_CACHE_DIR")
-        cache = own_cache or Path(_torch_hub_dir()) / "checkpoints"
+        cache = cache_folder(own_cache)
         self._hub_cache = None if own_cache is None else own_cache / "huggingface"
         self._hub_endpoint = hub_endpoint
         self._official = PublishedFiles(cache, official_url, connect_seconds)
@@ -219,6 +219,11 @@ def remember(weights: WeightSet) -> None:
     `ENCODEC_WEIGHTS` does not name."""
     if weights.source == "folder":
         _loaded_from[Path(weights.origin)] = None
+
+
+def cache_folder(own: Path | None) -> Path:
+    """Where downloaded weights are kept: `own`, or the Torch Hub cache."""
+    return own or Path(_torch_hub_dir()) / "checkpoints"
 
 
 def _torch_hub_dir() -> str:

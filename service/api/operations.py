@@ -1,5 +1,6 @@
 """For operators: is the process alive, can it work, and what does it measure?"""
 
+from contextlib import suppress
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from ..decoder.pool import DecoderPool
 from ..http.documentation import problem_responses
 from ..http.problems import Problem, ProblemCode
 from ..inference.admission import Admission
+from ..inference.device_watch import device_memory
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Scheduler
 from ..metrics import Metrics
@@ -79,5 +81,14 @@ async def metrics(request: Request) -> Response:
     measured.open.set(admission.open)
     results: ResultCache | None = request.app.state.results
     measured.result_bytes.set(results.bytes if results else 0)
+    decoders: DecoderPool = request.app.state.decoders
+    measured.decoder_children.set(decoders.children)
+    with suppress(OSError):  # readiness says it
+        spool = await decoders.spool_use()
+        measured.spool_bytes.set(spool.used)
+        measured.spool_free_bytes.set(spool.free)
+    device: str = request.app.state.device
+    for state, size in device_memory(device).items():
+        measured.device_memory_bytes.labels(device, state).set(size)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(measured.registry), headers={"Content-Type": content_type})

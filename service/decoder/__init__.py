@@ -16,6 +16,7 @@ hangs is replaced, and its uploads are decoded again from the beginning.
     child         one decoding child, from its fork to its end
     sandbox       what a child may use
     protocol      what these processes say to each other
+    spool         how much disk uploads take
 
 Why not the fork server of `multiprocessing`? Tried on Python 3.11: it hands the server's whole
 environment, API key included, to every child; each child imports the server's main module again

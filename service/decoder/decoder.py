@@ -106,6 +106,11 @@ class Decoder:
             else:
                 self._writing.add_done_callback(lambda _: self._file.close())
 
+    @property
+    def pid(self) -> int:
+        """Of the child that decodes now."""
+        return self._child.pid
+
     async def feed(self, chunk: bytes) -> None:
         """The next bytes of the upload; they go to disk, so this never waits for the decoder.
 

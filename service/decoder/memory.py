@@ -15,14 +15,19 @@ _CGROUP_LIMITS = (
 
 
 def default_budget() -> int:
-    """A quarter of the memory that the machine has, or the container may use (bytes)."""
+    """A quarter of what there is (bytes)."""
+    return int(_SHARE * machine_memory())
+
+
+def machine_memory() -> int:
+    """The memory that the machine has, or the container may use (bytes)."""
     limits = [os.sysconf("SC_PHYS_PAGES") * _PAGE]
     for path in _CGROUP_LIMITS:
         try:
             limits.append(int(path.read_text()))
         except (OSError, ValueError):  # no such file, or `max`
             continue
-    return int(_SHARE * min(limits))
+    return min(limits)
 
 
 def over_budget(children: Iterable[Child], base: int, budget: int) -> Child | None:

@@ -15,6 +15,7 @@ from .decoder import Decoder
 from .fork_client import Child, ForkServer
 from .memory import default_budget, over_budget, private_bytes
 from .protocol import DecodeRequest, DecoderError
+from .spool import SpoolUse, spool_use
 
 logger = structlog.get_logger(__name__)
 
@@ -88,11 +89,24 @@ class DecoderPool:
         """Whether the fork server is there."""
         return self._fork_server is not None and not self._fork_server.gone
 
+    @property
+    def children(self) -> int:
+        """How many decode an upload."""
+        return sum(not child.gone for child in self._children)
+
     async def check_disk(self) -> None:
         """Writes a byte where uploads are kept. Raises `OSError` if that fails or takes seconds."""
         writing = asyncio.get_running_loop().run_in_executor(self._disk, self._write_a_byte)
         async with asyncio.timeout(_DISK_PATIENCE):
             await asyncio.shield(writing)
+
+    async def spool_use(self) -> SpoolUse:
+        """How much disk uploads take. Raises `OSError` if that fails or takes seconds."""
+        if self._closed:
+            raise OSError(_NOT_RUNNING)
+        looking = asyncio.get_running_loop().run_in_executor(self._disk, spool_use, self._spool_dir)
+        async with asyncio.timeout(_DISK_PATIENCE):
+            return await asyncio.shield(looking)
 
     def _write_a_byte(self) -> None:
         with tempfile.TemporaryFile(dir=self._spool_dir, buffering=0) as file:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 
+from ..timings import SERVER_TIMING
 from .middleware import REQUEST_ID
 
 EXPOSED = (
@@ -23,6 +24,8 @@ EXPOSED = (
     "ETag",
     "Accept-Ranges",
     "Content-Range",
+    SERVER_TIMING,
+    "traceresponse",
 )
 """Headers of answers that scripts of another origin may read besides the usual ones."""
 _SECONDS = 3600  # for which a browser may remember what is allowed

@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from ..timings import SERVER_TIMING
 from .conditional import conditional
 from .middleware import REQUEST_ID
 from .problems import PROBLEM_JSON, ProblemCode, ProblemDocument
@@ -93,4 +94,5 @@ def _complete(document: dict[str, Any]) -> None:
         for response in operation["responses"].values():
             response.setdefault("headers", {}).update(
                 header(REQUEST_ID, "string", "The request's id, as in the service's log")
+                | header(SERVER_TIMING, "string", "How long its phases took, ms")
             )

@@ -1,11 +1,13 @@
-"""What surrounds every call, as plain ASGI: the request's id, its log line and metrics, and the
-rest of a body whose answer came early."""
+"""What surrounds every call, as plain ASGI: the request's id, its log line, metrics, timings and
+trace, and the rest of a body whose answer came early."""
 
 import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -15,6 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from ..metrics import Metrics
+from ..timings import SERVER_TIMING, Timings
+
+if TYPE_CHECKING:
+    from ..telemetry import RequestTrace, Telemetry
 
 logger = structlog.get_logger(__name__)
 
@@ -43,7 +49,7 @@ def shortened(text: str) -> str:
 class RequestStats:
     """What is known of a request while it runs. Calls fill in `model` and `audio_seconds`."""
 
-    started: float = field(default_factory=time.monotonic)
+    timings: Timings = field(default_factory=Timings)
     model: str | None = None
     """As headers name it."""
     audio_seconds: float | None = None
@@ -70,14 +76,17 @@ def request_id_of(scope: Scope) -> str:
 
 
 class RequestLog:
-    """Writes one log line for every request and counts it in the metrics.
+    """Writes one log line for every request, counts it in the metrics and, where there is
+    `telemetry`, traces it.
 
-    Gives it an id (`request_id_of`), which its answer and all of its log lines carry.
+    Gives it an id (`request_id_of`), which its answer and all of its log lines carry, with the ids
+    of its trace. The answer says how long its phases took.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics):
+    def __init__(self, app: ASGIApp, metrics: Metrics, telemetry: "Telemetry | None" = None):
         self._app = app
         self._metrics = metrics
+        self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,6 +94,13 @@ class RequestLog:
             return
         stats = request_stats(HTTPConnection(scope))
         request_id = request_id_of(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        trace = None
+        if self._telemetry is not None and not _is_probe(scope["path"]):
+            about = {"url.path": shortened(scope["path"]), "encodec.request_id": request_id}
+            trace = self._telemetry.begin(scope, method, about)
+        stats.timings.trace = trace if trace and trace.sampled else None
+        answered: float | None = None
 
         async def counted_receive() -> Message:
             message = await receive()
@@ -93,8 +109,14 @@ class RequestLog:
             return message
 
         async def counted_send(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                headers[SERVER_TIMING] = stats.timings.header()
+                if trace:
+                    headers.update(trace.response_headers)
+                answered = time.monotonic()
             await send(message)
             if message["type"] == "http.response.start":
                 stats.status = message["status"]
@@ -102,18 +124,32 @@ class RequestLog:
                 stats.bytes_out += len(message.get("body", b""))
                 stats.complete = not message.get("more_body", False)
 
-        with bound_contextvars(request_id=request_id), self._metrics.in_flight.track_inprogress():
+        with ExitStack() as stack:
+            stack.enter_context(bound_contextvars(request_id=request_id))
+            stack.enter_context(self._metrics.in_flight.track_inprogress())
+            if trace:
+                stack.enter_context(trace.current())
+                ids = {"trace_id": trace.id, "span_id": trace.span_id}
+                stack.enter_context(bound_contextvars(**ids))
             try:
                 await self._app(scope, counted_receive, counted_send)
             finally:
-                self._finish(scope, stats)
+                self._finish(scope, method, stats, trace, answered)
 
-    def _finish(self, scope: Scope, stats: RequestStats) -> None:
+    def _finish(
+        self,
+        scope: Scope,
+        method: str,
+        stats: RequestStats,
+        trace: "RequestTrace | None",
+        answered: float | None,
+    ) -> None:
         route = _route(scope)
         status = stats.status or CLIENT_GONE
-        seconds = time.monotonic() - stats.started
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.request_done(method, route, status, seconds)
+        now = time.monotonic()
+        seconds = now - stats.timings.started
+        exemplar = trace.id if trace and trace.sampled else None
+        self._metrics.request_done(method, route, status, seconds, exemplar)
         self._metrics.bodies(stats.bytes_in, stats.bytes_out)
         if stats.status is not None and not stats.complete:
             self._metrics.response_cut_off(route)
@@ -130,9 +166,32 @@ class RequestLog:
             fields["model"] = stats.model
         if stats.audio_seconds is not None:
             fields["audio_seconds"] = round(stats.audio_seconds, 3)
-        quiet = route.startswith("/health") or route == "/metrics"
-        log = logger.debug if quiet else logger.info
+        if trace:
+            if answered is not None:
+                stats.timings.add("write", answered, now)
+            trace.end(method, route, status, _span_attributes(stats))
+        log = logger.debug if _is_probe(route) else logger.info
         log("request", **fields)
+
+
+def _is_probe(path: str) -> bool:
+    """Whether it is asked for every few seconds, by machines."""
+    return path.startswith("/health") or path == "/metrics"
+
+
+def _span_attributes(stats: RequestStats) -> dict[str, str | int | float]:
+    """What the trace of a request says of it."""
+    found: dict[str, str | int | float] = {
+        "http.request.body.size": stats.bytes_in,
+        "http.response.body.size": stats.bytes_out,
+        "encodec.complete": stats.complete,
+        "encodec.batches": stats.timings.batches,
+    }
+    if stats.model is not None:
+        found["encodec.model"] = stats.model
+    if stats.audio_seconds is not None:
+        found["encodec.audio_seconds"] = round(stats.audio_seconds, 3)
+    return found
 
 
 def _route(scope: Scope) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from model_core.codec.work import Task, Work
+from model_core.codec.work import CPU, Task, Work
 
 from .worker_queue import DeviceQueue
 
@@ -52,6 +52,31 @@ async def until_it_fails(
             logger.warning("no memory to try the device", error=str(error))
         except Exception as error:
             raise DeviceError(f"the device failed while it was idle: {error}") from error
+
+
+def describe(device: str) -> str:
+    """What a GPU is, for people."""
+    import torch
+
+    memory = torch.cuda.get_device_properties(device).total_memory
+    name = torch.cuda.get_device_name(device)
+    return f"{name}, {memory >> 20} MiB, CUDA {torch.version.cuda}"
+
+
+def device_memory(device: str) -> dict[str, int]:
+    """Bytes of a device's memory: those that hold numbers, those that this process keeps for them,
+    and all there are; nothing of a CPU, or before the device is used. Asks the device nothing."""
+    if device == CPU:
+        return {}
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    return {
+        "allocated": torch.cuda.memory_allocated(device),
+        "reserved": torch.cuda.memory_reserved(device),
+        "total": torch.cuda.get_device_properties(device).total_memory,
+    }
 
 
 def is_lost(error: Exception) -> bool:

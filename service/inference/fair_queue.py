@@ -12,9 +12,14 @@ from weakref import WeakKeyDictionary
 
 from model_core.codec.work import Task, Work
 
+from ..timings import Timings
+
 
 class StreamKey:
     """A stream, as the queue knows it."""
+
+    timings: Timings | None = None
+    """Of the request whose stream it is."""
 
 
 @dataclass(eq=False)

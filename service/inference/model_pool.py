@@ -107,6 +107,11 @@ class ModelPool:
         """Load and warm the models in the background; called on the event loop."""
         self._start = asyncio.create_task(self._load_all())
 
+    async def until_loaded(self) -> None:
+        """Until the models are warm, or cannot be."""
+        if self._start is not None:
+            await asyncio.wait([self._start])
+
     def stop(self) -> None:
         """Wait for no model any more."""
         for task in [self._start, *self._loading.values(), *self._beside.values()]:

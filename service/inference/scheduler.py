@@ -19,6 +19,7 @@ import structlog
 from model_core.codec.work import CPU, Task, Work
 from model_core.engine import BATCHES_AT_ONCE
 
+from ..timings import Attributes, note_batch
 from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
 from .fair_queue import Job, StreamKey
 from .worker_queue import DeviceQueue, LiveQueue, WorkerQueue
@@ -197,13 +198,28 @@ class Scheduler:
             self._tell(partial(batch[0].fail, error))
             return []
         audio = sum(work.cost for work in works)
-        self._observer.batch_done(task, audio, time.monotonic() - started)
+        ended = time.monotonic()
+        self._observer.batch_done(task, audio, ended - started)
+        self._note(batch, audio, started, ended)
         rest = iter(results)
         for job in batch:
             job.results.extend(islice(rest, len(job.part)))
         if finished := [job for job in batch if not job.left]:
             self._tell(partial(_succeed, finished))
         return [job for job in batch if job.left and not job.future.cancelled()]
+
+    def _note(self, batch: Sequence[Job], audio: float, started: float, ended: float) -> None:
+        """Have the requests of a batch know when it ran."""
+        task = batch[0].task
+        attributes: Attributes = {
+            "encodec.task": task.name,
+            "encodec.model": task.model,
+            "encodec.device": task.device,
+            "encodec.blocks": sum(len(job.part) for job in batch),
+            "encodec.audio_seconds": round(audio, 3),
+        }
+        members = [(job.stream.timings, job.waiting_since) for job in batch]
+        note_batch(members, started, ended, attributes)
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """Have the event loop call it; once the loop is closed nobody waits for it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -65,7 +66,9 @@ class Call:
         """Take a permit for the rest of the request. Raises `Problem` when there is none, and
         `ClientDisconnect`."""
         async with alongside(_until_connection_lost(self.request)):
+            began = time.monotonic()
             self.permit = await self.stack.enter_async_context(self.admission.permit())
+            request_stats(self.request).timings.add("permit", began, time.monotonic())
 
     def waiting_for_client(self) -> AbstractContextManager[None]:
         """A block in which nothing can be done before the client sends or reads something."""
@@ -117,13 +120,15 @@ async def _until_connection_lost(request: Request) -> None:
 def new_call(request: Request, stack: AsyncExitStack) -> Call:
     """A call that has nothing yet, with what its app offers."""
     state = request.app.state
+    runner: Stream = state.scheduler.stream()
+    runner.timings = request_stats(request).timings
     return Call(
         request,
         stack,
         state.settings,
         state.models,
         state.decoders,
-        state.scheduler.stream(),
+        runner,
         state.admission,
     )
 

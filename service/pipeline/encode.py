@@ -1,6 +1,7 @@
 """An upload of audio, decoded and compressed to `.ecdc` while it arrives."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from model_core.errors import InvalidAudioError
 from ..cancellation import alongside
 from ..decoder.decoder import Decoder
 from ..decoder.protocol import DecodeRequest, Source
+from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
 from .upload import Upload
@@ -142,6 +144,7 @@ async def audio_blocks(
     request = DecodeRequest(
         config.sample_rate, config.channels, raw, call.settings.max_audio_seconds, upload.size
     )
+    opened, waited = time.monotonic(), 0.0
     async with call.decoders.open(request) as decoder:
 
         async def feed() -> None:
@@ -156,14 +159,21 @@ async def audio_blocks(
             while (samples := await _next(blocks)) is not None:
                 yield samples
                 call.note_audio(codec, samples.shape[1])
+            timings = request_stats(call.request).timings
+            timings.add("decode", opened, time.monotonic(), waited)
             with call.waiting_for_client():
                 await body_ended.wait()  # the audio may end before the body does
 
         async def _next(blocks: AsyncIterator[np.ndarray]) -> np.ndarray | None:
-            if body_ended.is_set():
-                return await anext(blocks, None)
-            with call.waiting_for_client():
-                return await anext(blocks, None)
+            nonlocal waited
+            began = time.monotonic()
+            try:
+                if body_ended.is_set():
+                    return await anext(blocks, None)
+                with call.waiting_for_client():
+                    return await anext(blocks, None)
+            finally:
+                waited += time.monotonic() - began
 
         async with alongside(feed()), aclosing(decoded()) as blocks:
             yield blocks, decoder

@@ -2,11 +2,13 @@
 multipart/form-data. Work on it can begin before the body has ended."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
+from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
 from ..inference.admission import Place
 from .multipart import FRAMING_BYTES, FilePart
@@ -113,6 +115,7 @@ async def _body(
     clock = asyncio.get_running_loop().time
     rate, window = limits.min_rate, limits.rate_window
     size = 0
+    started, waited = time.monotonic(), 0.0
     behind = 0.0  # s of waiting that the bytes so far do not pay for, at the least rate
     while True:
         began = clock()
@@ -128,7 +131,11 @@ async def _body(
                 raise _too_slow(_why(limits, longest)) from None
         if place.lost:
             raise _too_slow("the body comes too slowly, and another request needs its place")
+        waited += clock() - began
         if chunk is None:
+            timings = request_stats(request).timings
+            attributes = {"http.request.body.size": size}
+            timings.add("receive", started, time.monotonic(), waited, attributes)
             return
         size += len(chunk)
         if size > limits.max_bytes + framing:

@@ -39,3 +39,26 @@ def test_a_model_is_ready_or_not() -> None:
     assert value(metrics, "encodec_model_ready", model="encodec_24khz") == 0
     metrics.model_ready("encodec_24khz")
     assert value(metrics, "encodec_model_ready", model="encodec_24khz") == 1
+
+
+def test_the_fill_of_a_batch_is_a_share_of_the_most_it_may_have() -> None:
+    metrics = Metrics()
+    for waiting in (1, 4, 6):
+        metrics.batch_started(task(same, batch=4), [0.1] * waiting)
+    labels = {"task": "encode"}
+    assert value(metrics, "encodec_batch_fill_count", **labels) == 3
+    assert value(metrics, "encodec_batch_fill_sum", **labels) == pytest.approx(2.25)
+
+
+def test_the_speed_follows_the_last_batches() -> None:
+    """Weighted by their time, so that short ones are no jumps."""
+    metrics = Metrics()
+    encode = task(same)
+    for _ in range(200):
+        metrics.batch_done(encode, 3.0, seconds=0.1)
+    speed = value(metrics, "encodec_real_time_factor", task="encode")
+    assert speed == pytest.approx(30, rel=0.01)
+    for _ in range(200):
+        metrics.batch_done(encode, 3.0, seconds=0.2)
+    speed = value(metrics, "encodec_real_time_factor", task="encode")
+    assert speed == pytest.approx(15, rel=0.01)

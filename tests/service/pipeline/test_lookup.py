@@ -46,7 +46,7 @@ def state(answer: httpx.Response, *, of: int = 200) -> str | None:
 def same(first: httpx.Response, second: httpx.Response) -> bool:
     """Whether two answers are equal but for what says which they are."""
     left, right = (dict(answer.headers) for answer in (first, second))
-    for own in ("x-request-id", "x-encodec-cache", "date"):
+    for own in ("x-request-id", "x-encodec-cache", "server-timing", "date"):
         left.pop(own, None)
         right.pop(own, None)
     return first.content == second.content and left == right

@@ -1,0 +1,266 @@
+"""`encodec-serve doctor`: what it finds on this machine, and with real faults in it."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ByteSize
+
+from service.doctor.choices import check_settings
+from service.doctor.findings import Finding, size, worst
+from service.doctor.machine import check_cache_folder, check_port, check_spool_folder
+from service.settings import Settings
+from tests.service.process import SERVICE
+
+PATIENCE = 120  # s
+
+
+def doctor(
+    weights: Path | str,
+    *flags: str,
+    environment: dict[str, str] | None = None,
+    limit: Callable[[], None] | None = None,
+) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    """Its exit status, and its findings by check."""
+    options = ["--json", "--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
+    done = subprocess.run(
+        [*SERVICE, "doctor", *options],
+        env={**os.environ, **(environment or {})},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    document: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in document["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    statuses = [finding["status"] for finding in document["findings"]]
+    assert document["status"] == max(statuses, key=["ok", "warn", "fail"].index)
+    assert (done.returncode == 1) == ("fail" in statuses)
+    for finding in document["findings"]:
+        assert bool(finding["advice"]) == (finding["status"] != "ok"), finding
+    return done.returncode, found
+
+
+def statuses(findings: list[dict[str, str]]) -> set[str]:
+    return {finding["status"] for finding in findings}
+
+
+def test_a_machine_on_which_the_service_works(weights: Path) -> None:
+    status, found = doctor(weights)
+    assert status == 0
+    for check in ("system", "port", "device", "backend", "decoder", "sandbox", "pass"):
+        assert statuses(found[check]) == {"ok"}, found[check]
+    assert {"settings", "spool", "files", "processes", "clock", "weights", "memory"} <= set(found)
+    assert [finding["found"].split(":")[0] for finding in found["pass"]] == [
+        *("encodec_24khz", "encodec_48khz")
+    ]
+    named = " ".join(finding["found"] for finding in found["weights"])
+    assert str(weights) in named
+    assert "encodec_48khz has no language model" in named  # the narrow one
+    assert "doctor" not in found  # no check has failed itself
+
+
+def test_for_people_each_finding_is_a_line(weights: Path) -> None:
+    done = subprocess.run(
+        [*SERVICE, "doctor", "--port", "0", "--device", "cpu", "--weights", str(weights)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
+    assert all(("->" in line) == (not line.startswith("ok")) for line in lines)
+    assert "\x1b" not in done.stdout
+
+
+def test_a_port_that_is_taken(weights: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, found = doctor(weights, "--port", str(port))
+    assert status == 1
+    (finding,) = found["port"]
+    assert finding["status"] == "fail"
+    assert str(port) in finding["found"]
+    assert "ENCODEC_PORT" in finding["advice"]
+    assert statuses(found["pass"]) == {"ok"}  # the rest is looked at all the same
+
+
+def test_an_address_of_another_machine() -> None:
+    (finding,) = check_port(Settings(host="192.0.2.1", port=0))
+    assert finding.status == "fail"
+    assert "ENCODEC_HOST" in finding.advice
+
+
+def test_a_spool_folder_that_is_not_there(weights: Path, tmp_path: Path) -> None:
+    status, found = doctor(weights, "--spool-dir", str(tmp_path / "missing"))
+    assert status == 1
+    assert statuses(found["spool"]) == {"fail"}
+    assert "ENCODEC_SPOOL_DIR" in found["spool"][0]["advice"]
+
+
+def test_a_spool_that_cannot_hold_what_is_admitted(weights: Path) -> None:
+    _, found = doctor(weights, "--max-upload-bytes", "1PiB")
+    assert "warn" in statuses(found["spool"])
+    _, found = doctor(weights, "--max-upload-bytes", "1MiB")
+    assert found["spool"][0]["status"] == "ok"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="it is no file system of its own")
+def test_a_spool_in_memory() -> None:
+    settings = Settings(spool_dir=Path("/dev/shm"), max_upload_bytes=ByteSize(1), max_requests=1)
+    (_, finding) = check_spool_folder(settings)
+    assert finding.status == "warn"
+    assert "tmpfs" in finding.found
+
+
+@pytest.mark.parametrize("wanted", ["auto", "official"])
+def test_a_cache_that_cannot_be_written(wanted: str, tmp_path: Path) -> None:
+    """A file where the folder should be: the user of the tests may be root, who may write all."""
+    (tmp_path / "file").write_text("")
+    settings = Settings(weights=wanted, cache_dir=tmp_path / "file" / "cache")
+    (finding,) = check_cache_folder(settings)
+    assert finding.status == {"auto": "warn", "official": "fail"}[wanted]
+    assert list(check_cache_folder(Settings(weights="bundled"))) == []
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    status, found = doctor(tmp_path)
+    assert status == 1
+    (finding,) = found["weights"]
+    assert str(tmp_path) in finding["found"]
+    assert "pass" not in found
+    assert statuses(found["decoder"]) == {"ok"}
+
+
+def test_weights_that_are_not_intact(weights: Path, tmp_path: Path) -> None:
+    for file in weights.iterdir():
+        content = bytearray(file.read_bytes())
+        if file.name.startswith("encodec_24khz"):
+            content[-1000] ^= 1
+        (tmp_path / file.name).write_bytes(content)
+    status, found = doctor(tmp_path)
+    assert status == 1
+    (failed,) = [finding for finding in found["weights"] if finding["status"] == "fail"]
+    assert "encodec_24khz" in failed["found"]
+
+
+def test_a_device_that_is_not_there(weights: Path) -> None:
+    status, found = doctor(weights, "--device", "cuda:63")
+    assert status == 1
+    assert "cuda:63" in found["service"][0]["found"]
+
+
+def test_a_limit_on_descriptors_that_is_too_low(weights: Path) -> None:
+    limit = (24, 24)
+    status, found = doctor(weights, limit=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+    assert status == 1
+    assert statuses(found["files"]) == {"fail"}
+
+
+def test_a_backend_without_the_native_engine_is_slow_but_works(weights: Path) -> None:
+    status, found = doctor(weights, "--backend", "torch", "--models", "encodec_24khz")
+    assert status == 0
+    assert statuses(found["backend"]) == {"warn"}
+    assert "torch" in found["backend"][0]["found"]
+
+
+def test_api_keys_do_not_stand_in_its_way_nor_in_its_report(weights: Path) -> None:
+    status, found = doctor(weights, environment={"ENCODEC_API_KEYS": "a-secret"})
+    assert status == 0
+    assert statuses(found["pass"]) == {"ok"}
+    assert "a-secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("choices", "named"),
+    [
+        ({"max_requests": 300}, "max_open"),
+        ({"max_requests": 200, "max_waiting": 100}, "max_open"),
+        ({"max_live": 300}, "max_open"),
+        ({"threads": 4096}, "threads"),
+        ({"device": "cpu", "max_batch": 8}, "max_batch"),
+        ({"host": "0.0.0.0"}, "API key"),
+    ],
+)
+def test_settings_that_contradict_each_other(choices: dict[str, Any], named: str) -> None:
+    (finding,) = check_settings(Settings(**choices), {})
+    assert finding.status == "warn"
+    assert named in finding.found
+    assert finding.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("ENCODEC_MAX_UPLOAD", "is it ENCODEC_MAX_UPLOAD_BYTES?"),
+        ("ENCODEC_SERVICE_HOST", "enableServiceLinks"),
+    ],
+)
+def test_variables_that_are_no_settings(name: str, advice: str) -> None:
+    (finding,) = check_settings(Settings(), {name: "1", "ENCODEC_PORT": "1", "PATH": "/"})
+    assert finding.status == "warn"
+    assert name in finding.found
+    assert advice in finding.advice
+
+
+def test_the_defaults_contradict_nothing() -> None:
+    (finding,) = check_settings(Settings(), {})
+    assert finding == Finding("settings", "ok", "no contradictions")
+
+
+def test_traces_that_nobody_receives() -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
+    from tests.service.otlp import receiving
+
+    with receiving() as receiver:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+        (_, there) = check_settings(Settings(tracing=True), environment)
+        assert there.status == "ok"
+        (_, off) = check_settings(Settings(), environment)
+        assert off.status == "warn"
+    (_, away) = check_settings(Settings(tracing=True), environment)
+    assert away.status == "warn"
+    assert receiver.endpoint in away.found
+
+
+def test_flags_may_come_before_the_word(weights: Path) -> None:
+    """As in the images, which say on which address to listen."""
+    command = [*SERVICE, "--host", "127.0.0.1", "--port=0", "doctor", "--weights", str(weights)]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--models", "encodec_24khz"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert "127.0.0.1:0 is free" in done.stdout
+
+
+def test_wrong_settings_exit_with_2() -> None:
+    done = subprocess.run(
+        [*SERVICE, "doctor", "--port", "many"], capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 2
+    assert b"--port" in done.stderr
+
+
+def test_the_worst_finding_is_the_status_of_all() -> None:
+    assert worst([]) == "ok"
+    assert worst([Finding("a", "warn", ""), Finding("b", "ok", "")]) == "warn"
+    assert worst([Finding("a", "fail", ""), Finding("b", "warn", "")]) == "fail"
+
+
+def test_sizes_are_for_people() -> None:
+    assert [size(n) for n in (0, 1023, 1536, 16 << 30, 1 << 50)] == [
+        *("0 B", "1023 B", "1.5 KiB", "16.0 GiB", "1024.0 TiB")
+    ]
