@@ -19,6 +19,7 @@ encodec-serve [--SETTING VALUE ...]
 
 Each setting is an environment variable and a flag; the flag is stronger. An empty variable counts
 as not set. A wrong value ends the command with status 2 and says which setting it is.
+`encodec-serve doctor` says what is wrong with a machine ([Operations](../operations.md#doctor)).
 `--print-completion SHELL` prints the completion of the command, `--help` this list.
 [Operations](../operations.md) says how the settings work together.
 """
