@@ -3,14 +3,16 @@
     python -m service.cluster --max-replicas 4 --replica-gpus 0.5
     serve run service.cluster:app max_replicas=4 replica_gpus=0.5
 
-Settings are those of `encodec-serve`, and those of `ClusterSettings`. Each replica is a process with
-its own models and queue. It gets requests once it is ready, and is replaced when it is not ready
-for three checks; one that is to end first finishes what it has. Needs the extra `ray`.
+Settings are those of `encodec-serve`, and those of `ClusterSettings`. Each replica is a process
+with its own models and queue. It gets requests once it is ready, and is replaced when it is not
+ready for three checks; one that is to end first finishes what it has. Needs the extra `ray`.
 """
 
 import asyncio
 import math
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -28,15 +30,20 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is import
 
 import ray
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
-from ray.serve.config import BackpressureConfig, HTTPOptions
+from ray.serve.config import (
+    AutoscalingConfig,
+    AutoscalingContext,
+    AutoscalingPolicy,
+    BackpressureConfig,
+    HTTPOptions,
+)
 
 AUDIO_SECONDS = "encodec_queue_audio_seconds"
-"""The metric by which replicas are added: seconds of audio that a replica has taken and not done."""
+"""The metric by which replicas are added: audio that a replica has taken and not done, s."""
 
 _INGRESS = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
-"""For every process of Ray Serve: clients reach replicas through HAProxy. Its other proxy, in Python,
-holds in memory what is sent faster than it is read: whole uploads, and answers to slow clients."""
+"""For every process of Ray Serve: clients reach replicas through HAProxy. Its other proxy, in
+Python, keeps whole uploads in memory, where they come faster than they are read."""
 
 _DRAINING = 30  # s, for which a replica that is to end still takes requests behind HAProxy
 _CHECK_PERIOD = 5.0  # s
@@ -59,6 +66,9 @@ class ClusterSettings(Settings):
     """CPUs that a replica reserves; unless `threads` says otherwise, it has as many threads."""
     replica_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """GPUs that a replica reserves; several replicas of 0.5 share one."""
+    ray_address: str = "auto"
+    """Address of the Ray cluster; auto for the one that runs on this machine, or else, as with
+    local, one that is started for this program."""
 
     @model_validator(mode="after")
     def _replicas(self) -> "ClusterSettings":
@@ -170,15 +180,35 @@ def _of_a_replica(settings: ClusterSettings) -> Settings:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the replicas on the cluster of `RAY_ADDRESS` or of this machine, or else on this machine
-    alone, until it is told to stop."""
+    """Have a cluster that runs already run the replicas, or replace those it has; or else run them
+    on this machine until told to stop, when they finish what they have."""
     settings = parse_flags_of(ClusterSettings, "python -m service.cluster", arguments)
-    ray.init(runtime_env={"env_vars": _INGRESS})
+    started = _connect(settings.ray_address)
     options = HTTPOptions(
         host=settings.host, port=settings.port, keep_alive_timeout_s=settings.keep_alive_timeout
     )
     serve.start(http_options=options)
-    serve.run(application(settings), blocking=True)
+    serve.run(application(settings))
+    if started:
+        told = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # in the place of Ray's own handlers
+            signal.signal(number, lambda *_: told.set())
+        told.wait()
+        serve.shutdown()
+
+
+def _connect(address: str) -> bool:
+    """Whether a cluster was started for this program."""
+    environment = {"env_vars": _INGRESS}
+    if address != "local":
+        try:
+            ray.init(address, runtime_env=environment)
+            return False
+        except ConnectionError:
+            if address != "auto":
+                raise
+    ray.init("local", runtime_env=environment)
+    return True
 
 
 if __name__ == "__main__":
