@@ -1,5 +1,7 @@
 """Replicas on Ray Serve, on a Ray cluster of this machine that is started for it."""
 
+import os
+import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +17,20 @@ _OBJECT_STORE = 200_000_000  # bytes
 class OnServe:
     """Running replicas and Ray Serve."""
 
-    def __init__(self, ray: Process, address: str, port: int, flags: Sequence[str]):
+    def __init__(
+        self,
+        ray: Process,
+        address: str,
+        port: int,
+        flags: Sequence[str],
+        environment: dict[str, str],
+    ):
         self.url = f"http://127.0.0.1:{port}"
         self.ray = ray
         self._command = [
             *python("-m", "service.cluster", "--ray-address", address, "--port", str(port)), *flags
         ]  # fmt: skip
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self._updates = 0
 
     @property
@@ -34,7 +44,8 @@ class OnServe:
         self._updates += 1
         done = subprocess.run(
             [*self._command, *settings],
-            cwd=ROOT, check=False, capture_output=True, text=True, timeout=2 * PATIENCE,
+            cwd=ROOT, env=self._environment, check=False, capture_output=True, text=True,
+            timeout=2 * PATIENCE,
         )  # fmt: skip
         if done.returncode:
             raise ServerError(done.stdout[-2000:] + done.stderr[-2000:])
@@ -70,12 +81,13 @@ def on_serve(replicas: int, port: int, log: Path, flags: Sequence[str]) -> Itera
         "--include-dashboard", "false", "--disable-usage-stats",
         "--object-store-memory", str(_OBJECT_STORE),
     ]  # fmt: skip
-    cluster = Process(command, log / "ray.log")
+    key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    cluster = Process(command, log / "ray.log", **key)
     with cluster.running():
         cluster.wait_until(lambda: "Ray runtime started" in cluster.log.read_text())
         number = str(replicas)
         scale = ["--min-replicas", number, "--max-replicas", number]
-        found = OnServe(cluster, f"127.0.0.1:{port + 1}", port, [*scale, *flags])
+        found = OnServe(cluster, f"127.0.0.1:{port + 1}", port, [*scale, *flags], key)
         found.deploy()
         cluster.wait_until(lambda: is_ready(found.url) and len(found.pids) == replicas)
         yield found
