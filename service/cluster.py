@@ -58,7 +58,7 @@ class ClusterSettings(Settings):
     """Replicas that always run."""
     max_replicas: Annotated[int, Field(ge=1)] = 1
     """Most replicas; more than `min_replicas` run while there is work for them."""
-    replica_audio_seconds: Seconds = 600
+    replica_audio_seconds: Seconds = 1000
     """Seconds of audio that a replica may have taken and not done before another is started."""
     replica_requests: Annotated[int, Field(ge=1)] = 32
     """Open requests of a replica before another is started, whatever audio they have."""

@@ -40,12 +40,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=2, help="of scaling")
     given = parser.parse_args()
-    runners = {"proxy": behind_proxy, "serve": on_serve}
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--device", "cpu", "--models", "encodec_24khz", "--threads", "1"]
 
         def run(replicas: int, more: list[str]) -> AbstractContextManager[BehindProxy | OnServe]:
-            start = runners[given.through]
+            start = on_serve if given.through == "serve" else behind_proxy
             return start(replicas, given.port, Path(folder), [*flags, *more])
 
         try:

