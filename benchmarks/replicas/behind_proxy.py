@@ -39,6 +39,7 @@ class BehindProxy:
         flags: Sequence[str],
         log: Path,
     ):
+        self.address = "127.0.0.1", port
         self.url = f"http://127.0.0.1:{port}"
         self.administration = f"http://127.0.0.1:{port + 1}"
         self.names = names
@@ -55,7 +56,11 @@ class BehindProxy:
         """Of the replicas."""
         return [replica.pid for replica in self.replicas]
 
-    def add(self, wait: bool = True) -> None:
+    def url_of(self, address: str) -> str:
+        """Of the replica with this address."""
+        return f"http://{address}:{self._port}"
+
+    def add(self) -> None:
         """Start one more replica, known by name from its start, as in compose."""
         self._started += 1
         address = f"127.0.92.{self._started}"
@@ -64,8 +69,7 @@ class BehindProxy:
         self._stack.enter_context(replica.running())
         self.names.addresses.append(address)
         self.replicas.append(replica)
-        if wait:
-            replica.wait_until(lambda: is_ready(f"http://{address}:{self._port}"))
+        replica.wait_until(lambda: is_ready(self.url_of(address)))
 
     def remove_oldest(self) -> int:
         """Stop the oldest replica, which loses its name when it has ended; returns its status."""

@@ -17,7 +17,7 @@ REPLICAS = ROOT / "docker-compose.replicas.yml"
 PROXY = (ROOT / "deploy" / "proxy" / "haproxy.cfg").read_text()
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Reads `!reset VALUE`, with which compose drops what was extended, as VALUE."""
 
 
