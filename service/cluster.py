@@ -41,7 +41,10 @@ from ray.serve.config import (
 AUDIO_SECONDS = "encodec_queue_audio_seconds"
 """The metric by which replicas are added: audio that a replica has taken and not done, s."""
 
-_INGRESS = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+_INGRESS = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # its 5 are too few on a node that is at work
+}
 """For every process of Ray Serve: clients reach replicas through HAProxy. Its other proxy, in
 Python, keeps whole uploads in memory, where they come faster than they are read."""
 
