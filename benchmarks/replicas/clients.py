@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -17,8 +17,9 @@ from ..serving.uploads import clip, encoded
 
 _MODEL = "encodec_24khz"
 _PATIENCE = 600.0  # s
-_BUSY = (429, 503)
-_PAUSE = 0.2  # s, after one of these
+_BUSY = "429"
+_PAUSE = 0.2  # s, after an answer that is not the right one
+_LEAVING = 0.1  # of the requests
 _LONG = 60.0  # s of audio, in one request of ten
 _SAMPLE = 20
 """Wrong answers that are kept."""
@@ -49,8 +50,7 @@ class Tally:
     @property
     def failed(self) -> int:
         """Requests with neither the right answer nor one that says that the service is busy."""
-        fine = {"right", "left", *(str(status) for status in _BUSY[:1])}
-        return sum(count for kind, count in self.counts.items() if kind not in fine)
+        return sum(n for kind, n in self.counts.items() if kind not in ("right", "left", _BUSY))
 
 
 def mixed_requests(url: str) -> list[Request]:
@@ -74,20 +74,24 @@ def mixed_requests(url: str) -> list[Request]:
     return made
 
 
-async def send(
-    url: str, requests: Sequence[Request], clients: int, until: float, leaving: float = 0.1
+def send(url: str, requests: Sequence[Request], clients: int, ended: Callable[[], bool]) -> Tally:
+    """`clients` send one request after another until `ended()`; one in ten is left in the middle of
+    the body or of the answer."""
+    return asyncio.run(_send(url, requests, clients, ended))
+
+
+async def _send(
+    url: str, requests: Sequence[Request], clients: int, ended: Callable[[], bool]
 ) -> Tally:
-    """`clients` send one request after another until `until` (`time.monotonic`); a part of them,
-    `leaving`, is left in the middle of the body or of the answer."""
     tally = Tally()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE, limits=limits) as session:
 
         async def client(number: int) -> None:
             chance = random.Random(number)
-            while time.monotonic() < until:
+            while not ended():
                 request = chance.choice(requests)
-                if chance.random() < leaving:
+                if chance.random() < _LEAVING:
                     await _leave(url, request, chance, tally)
                 else:
                     await _ask(session, request, tally)
@@ -108,11 +112,9 @@ async def _ask(session: httpx.AsyncClient, request: Request, tally: Tally) -> No
         tally.add("right" if right else "other bytes", None if right else request.path)
         tally.latencies.append(time.monotonic() - began)
         return
-    expected = answer.status_code == _BUSY[0]
-    said = f"{request.path}: {answer.status_code} {answer.text[:300]}"
-    tally.add(str(answer.status_code), None if expected else said)
-    if answer.status_code in _BUSY:
-        await asyncio.sleep(_PAUSE)
+    kind = str(answer.status_code)
+    tally.add(kind, None if kind == _BUSY else f"{request.path}: {kind} {answer.text[:300]}")
+    await asyncio.sleep(_PAUSE)
 
 
 async def _leave(url: str, request: Request, chance: random.Random, tally: Tally) -> None:

@@ -1,9 +1,9 @@
 """All replicas are replaced while clients of all kinds send; memory is watched meanwhile."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 import httpx
@@ -17,7 +17,7 @@ from .processes import family
 
 _MIB = 1 << 20
 _PROBE = 0.5  # s
-_BEFORE = 5.0  # s of load before the first update
+_BETWEEN = 5.0  # s of load before, between and after updates
 
 
 def main(
@@ -28,35 +28,31 @@ def main(
 ) -> int:
     """Print what came back and what was used; 1 where a request failed.
 
-    The load ends after `seconds`, or when the updates have.
+    The load lasts `seconds`, or until the updates have ended. Raises `ServerError` where one fails.
     """
     with run(2, ["--weights", "bundled", "--shutdown-delay", "5"]) as running:
         requests = mixed_requests(running.url)
         watch = _Watch(running)
-        ends = [time.monotonic() + seconds]
-        found: list[Tally] = []
-
-        def load() -> None:
-            while not found or (updating.is_alive() and time.monotonic() > ends[0]):
-                until = max(ends[0], time.monotonic() + _BEFORE)
-                found.append(asyncio.run(send(running.url, requests, clients, until)))
+        ends = time.monotonic() + seconds
 
         def update() -> None:
             for _ in range(updates):
-                time.sleep(_BEFORE)
+                time.sleep(_BETWEEN)
                 began = time.monotonic()
-                old = set(running.pids)
                 running.update()
-                assert not old & set(running.pids)
                 print(f"all replicas replaced in {time.monotonic() - began:.0f} s", flush=True)
-            time.sleep(_BEFORE)
+            time.sleep(_BETWEEN)
 
-        updating = threading.Thread(target=update)
-        updating.start()
-        with watch:
-            load()
-        updating.join()
-        return _report(found, watch)
+        with watch, ThreadPoolExecutor(1) as threads:
+            updating = threads.submit(update)
+            tally = send(
+                running.url,
+                requests,
+                clients,
+                ended=lambda: updating.done() and time.monotonic() > ends,
+            )
+            updating.result()
+        return _report(tally, watch)
 
 
 class _Watch:
@@ -88,12 +84,7 @@ class _Watch:
                 self.unanswered += 1
 
 
-def _report(found: list[Tally], watch: _Watch) -> int:
-    tally = Tally()
-    for part in found:
-        tally.counts += part.counts
-        tally.wrong += part.wrong
-        tally.latencies += part.latencies
+def _report(tally: Tally, watch: _Watch) -> int:
     latency = Percentiles.of(tally.latencies)
     health = Percentiles.of(watch.health)
     print("  ".join(f"{kind}: {count}" for kind, count in sorted(tally.counts.items())))

@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                loop="asyncio",  # whose transports our connections know; uvloop may be there too
                 host=settings.host,
                 port=settings.port,
                 http=connection,

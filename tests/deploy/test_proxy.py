@@ -1,6 +1,5 @@
 """HAProxy with the file of `deploy/proxy` before real replicas that come and go."""
 
-import asyncio
 import http.client
 import json
 import re
@@ -8,7 +7,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -184,21 +182,15 @@ def test_all_replicas_are_replaced_without_a_failed_request(behind: BehindProxy)
     requests = [r for r in mixed_requests(behind.url) if len(r.body) < MIB]
     ended = threading.Event()
 
-    def until_ended() -> list[str]:
-        wrong = []
-        while not ended.is_set():
-            tally = asyncio.run(send(behind.url, requests, 6, time.monotonic() + 2))
-            wrong += tally.wrong
-            assert tally.counts["right"]
-        return wrong
-
     with ThreadPoolExecutor(1) as threads:
-        load = threads.submit(until_ended)
+        load = threads.submit(send, behind.url, requests, 6, ended.is_set)
         old = set(behind.pids)
         try:
             behind.update()
         finally:
             ended.set()
-        assert load.result() == []
+        tally = load.result()
+    assert tally.wrong == []
+    assert tally.counts["right"]
     assert len(behind.pids) == 2
     assert not old & set(behind.pids)

@@ -1,12 +1,10 @@
 """The service on Ray Serve: its settings, how many replicas there are, and a real cluster."""
 
-import asyncio
 import os
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -124,19 +122,13 @@ def test_all_replicas_are_replaced_without_a_failed_request(cluster: OnServe) ->
     requests = [r for r in mixed_requests(cluster.url) if len(r.body) < MIB]
     ended = threading.Event()
 
-    def until_ended() -> list[str]:
-        wrong = []
-        while not ended.is_set():
-            tally = asyncio.run(send(cluster.url, requests, 4, time.monotonic() + 2))
-            wrong += tally.wrong
-            assert tally.counts["right"]
-        return wrong
-
     with ThreadPoolExecutor(1) as threads:
-        load = threads.submit(until_ended)
+        load = threads.submit(send, cluster.url, requests, 4, ended.is_set)
         try:
             cluster.update()
         finally:
             ended.set()
-        assert load.result() == []
+        tally = load.result()
+    assert tally.wrong == []
+    assert tally.counts["right"]
     assert len(cluster.pids) == 2
