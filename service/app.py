@@ -68,6 +68,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.telemetry = telemetry
     app.state.on_fatal = on_fatal
+    app.state.leaving = False  # told to stop, but not stopping yet
     admission = app.state.admission = Admission(
         settings.max_requests,
         settings.max_waiting,

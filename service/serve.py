@@ -55,7 +55,11 @@ def serve(settings: Settings) -> int:
     if not settings.api_keys and not is_loopback(settings.host):
         logger.warning("open to everybody who can reach it: no API key is set", host=settings.host)
     raise_descriptor_limit()
-    server = Server(app, settings, on_shutdown=app.state.admission.close)
+
+    def on_leaving() -> None:
+        app.state.leaving = True
+
+    server = Server(app, settings, app.state.admission.close, on_leaving)
     # uvicorn takes the signals while it runs and raises them again afterwards: a stop that was
     # asked for is not an error.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,7 +7,7 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 import argparse
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     """Seconds an idle connection is kept open."""
     shutdown_grace: Annotated[int, Field(ge=0)] = 30
     """Seconds that requests in progress are given to finish when the service is told to stop."""
+    shutdown_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """Seconds for which the service still takes requests after SIGTERM, not ready any more, so that
+    a load balancer sees it leave before connections are refused."""
 
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Keys, separated by commas, one of which every call must carry (`Authorization: Bearer KEY`
@@ -194,19 +197,27 @@ class Settings(BaseSettings):
         return None if value == "" else value
 
 
+Kind = TypeVar("Kind", bound=Settings)
+
+
 def parse_flags(arguments: list[str] | None = None) -> Settings:
-    """The settings of the environment and the flags; exits with 2 where they are wrong.
+    """The settings of the environment and the flags; exits with 2 where they are wrong."""
+    return parse_flags_of(Settings, "encodec-serve", arguments)
+
+
+def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None = None) -> Kind:
+    """As `parse_flags`, of settings that a program has beside these.
 
     The flags are made here: the command line of pydantic-settings does not name the variables in
     its help, nor in an error whether a flag or a variable is wrong.
     """
     parser = argparse.ArgumentParser(
-        prog="encodec-serve",
+        prog=program,
         description="Serve EnCodec over HTTP.",
         epilog="A flag is stronger than its environment variable. `encodec-serve doctor` says what "
         "is wrong with a machine.",
     )
-    for name, field in Settings.model_fields.items():
+    for name, field in kind.model_fields.items():
         text = " ".join((field.description or "").split())
         text += f" [{variable(name)}, default: {_shown(field.default)}]"
         parser.add_argument(
@@ -219,7 +230,7 @@ def parse_flags(arguments: list[str] | None = None) -> Settings:
     add_completion(parser)
     given = vars(parser.parse_args(arguments))
     try:
-        return Settings(**given)
+        return kind(**given)
     except ValidationError as error:
         lines = []
         for item in error.errors(include_input=False, include_url=False):

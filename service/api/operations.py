@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
@@ -41,15 +41,25 @@ async def live() -> Health:
     operation_id="getReady",
     summary="Can it take work",
     tags=["health"],
-    responses=problem_responses(ProblemCode.STARTING, ProblemCode.UNAVAILABLE),
+    responses=problem_responses(
+        ProblemCode.STARTING, ProblemCode.UNAVAILABLE, ProblemCode.SHUTTING_DOWN
+    ),
 )
 async def ready(request: Request) -> Health:
     """200 once every model is loaded and has really run on its device and audio can be decoded,
-    and while all workers live, the device works and the disk for uploads can be written; else
-    503."""
-    models: ModelPool = request.app.state.models
-    scheduler: Scheduler = request.app.state.scheduler
-    decoders: DecoderPool = request.app.state.decoders
+    and while all workers live, the device works and the disk for uploads can be written, until it
+    is told to stop; else 503."""
+    await require_ready(request.app)
+    return Health()
+
+
+async def require_ready(app: FastAPI) -> None:
+    """Raises `Problem` where the service should be sent no work."""
+    models: ModelPool = app.state.models
+    scheduler: Scheduler = app.state.scheduler
+    decoders: DecoderPool = app.state.decoders
+    if app.state.leaving:
+        raise Problem(ProblemCode.SHUTTING_DOWN)
     models.require_ready()
     if not decoders.running:
         raise Problem(ProblemCode.STARTING, "the audio decoder is starting", retry_after=1)
@@ -60,7 +70,6 @@ async def ready(request: Request) -> Health:
         raise Problem(ProblemCode.UNAVAILABLE, detail) from error
     if scheduler.refusal is not None:
         raise Problem(ProblemCode.UNAVAILABLE, scheduler.refusal)
-    return Health()
 
 
 @router.head("/metrics", include_in_schema=False)
@@ -74,21 +83,27 @@ async def ready(request: Request) -> Health:
 )
 async def metrics(request: Request) -> Response:
     """In the text format of Prometheus, or OpenMetrics by `Accept`."""
-    measured: Metrics = request.app.state.metrics
-    admission: Admission = request.app.state.admission
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    registry = (await measure(request.app)).registry
+    return Response(encode(registry), headers={"Content-Type": content_type})
+
+
+async def measure(app: FastAPI) -> Metrics:
+    """The metrics of an app, its gauges as they are now."""
+    measured: Metrics = app.state.metrics
+    admission: Admission = app.state.admission
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
     measured.open.set(admission.open)
-    results: ResultCache | None = request.app.state.results
+    results: ResultCache | None = app.state.results
     measured.result_bytes.set(results.bytes if results else 0)
-    decoders: DecoderPool = request.app.state.decoders
+    decoders: DecoderPool = app.state.decoders
     measured.decoder_children.set(decoders.children)
     with suppress(OSError):  # readiness says it
         spool = await decoders.spool_use()
         measured.spool_bytes.set(spool.used)
         measured.spool_free_bytes.set(spool.free)
-    device: str = request.app.state.device
+    device: str = app.state.device
     for state, size in device_memory(device).items():
         measured.device_memory_bytes.labels(device, state).set(size)
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(measured.registry), headers={"Content-Type": content_type})
+    return measured

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -27,10 +28,17 @@ _FOR_REQUEST = 5  # descriptors, besides the connection
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our connections, of HTTP and WebSockets. `on_shutdown` is called as soon as it
-    is told to stop."""
+    """uvicorn with our connections, of HTTP and WebSockets."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, on_shutdown: Callable[[], None]):
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        on_shutdown: Callable[[], None],
+        on_leaving: Callable[[], None] = lambda: None,
+    ):
+        """`on_leaving` is called, in a signal handler, when it is told to stop; `on_shutdown` when
+        it stops: after SIGTERM `shutdown_delay` seconds later, else at once."""
         connection: Any = partial(
             Connection,
             read_timeout=settings.read_timeout,
@@ -40,6 +48,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                loop="asyncio",  # whose transports our connections know; uvloop may be there too
                 host=settings.host,
                 port=settings.port,
                 http=connection,
@@ -56,6 +65,9 @@ class Server(uvicorn.Server):
             )
         )
         self._on_shutdown = on_shutdown
+        self._on_leaving = on_leaving
+        self._shutdown_delay = settings.shutdown_delay
+        self._stop_at = 0.0
         self._max_requests = settings.max_requests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -78,7 +90,14 @@ class Server(uvicorn.Server):
         """The second Ctrl-C ends the process at once; its decoders end with it."""
         if self.should_exit and sig == signal.SIGINT:
             os._exit(128 + sig)
+        if sig == signal.SIGTERM and not self.should_exit:
+            self._stop_at = time.monotonic() + self._shutdown_delay
+        self._on_leaving()
         super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether it stops now."""
+        return await super().on_tick(counter) and time.monotonic() >= self._stop_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's."""

@@ -110,6 +110,29 @@ def _refuses_connections(port: int) -> bool:
     return False
 
 
+def test_a_server_that_is_to_stop_later_is_not_ready_but_works(weights: Path) -> None:
+    """So that a load balancer can take it out. SIGINT does not wait."""
+    flags = ["--shutdown-delay", "600", "--threads", "1"]
+    with started(SERVICE, weights, *flags) as process, process.ready() as client:
+        expected = compressed(client, wav(0.3))
+        process.popen.send_signal(signal.SIGTERM)
+        process.wait_for(lambda: client.get("/health/ready").status_code == 503)
+        assert client.get("/health/ready").json()["code"] == "shutting_down"
+        assert client.get("/health/live").status_code == 200
+        assert compressed(client, wav(0.3)) == expected
+        with socket.create_connection(("127.0.0.1", process.port()), timeout=PATIENCE):
+            pass
+        process.popen.send_signal(signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+
+
+def test_a_server_stops_when_its_delay_is_over(weights: Path) -> None:
+    flags = ["--shutdown-delay", "1", "--threads", "1"]
+    with started(SERVICE, weights, *flags) as process, process.ready():
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
 def test_unfinished_requests_get_503_when_the_server_stops(weights: Path) -> None:
     """A waiting one at once; one that runs, when the grace period is over."""
     flags = ["--max-requests", "1", "--shutdown-grace", "2", "--threads", "1"]
