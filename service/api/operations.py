@@ -74,9 +74,13 @@ async def metrics(request: Request) -> Response:
     """In the text format of Prometheus, or OpenMetrics by `Accept`."""
     measured: Metrics = request.app.state.metrics
     admission: Admission = request.app.state.admission
+    scheduler: Scheduler = request.app.state.scheduler
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
     measured.open.set(admission.open)
+    measured.queue_audio.set(admission.audio)
+    measured.admitted_audio_limit.set(admission.audio_limit or 0)
+    measured.work_speed.set(scheduler.pace.speed or 0)
     results: ResultCache | None = request.app.state.results
     measured.result_bytes.set(results.bytes if results else 0)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -2,37 +2,83 @@
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from dataclasses import dataclass
 
 from ..cancellation import alongside
+from ..http.keys import ANONYMOUS, ApiKey
 from ..http.problems import Problem, ProblemCode
+from .pace import Pace, audio_before_turn
+from .places import Client, Place
+from .tenants import Claim, KeyObserver, Tenant
 
 _IDLE = 0.5  # s that a request waits for its client before its permit is lent
+_LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
+_LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
+_GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
+_LONGEST_RETRY = 3600  # s
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is admitted."""
+
+    requests: int
+    """Permits."""
+    waiting: int
+    """Requests that wait for one."""
+    timeout: float
+    """The longest wait for a permit, in seconds."""
+    open: int
+    """Requests that have a place."""
+    live: int
+    """Those of them that are live sources."""
+    audio: float = 0.0
+    """Audio-seconds of work that may come before a request with a permit; 0: as many as are worked
+    off in `seconds`."""
+    seconds: float = math.inf
+    """How long that may take."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    """A request in line."""
+
+    claim: Claim
+    came: asyncio.Future[None]
 
 
 class Admission:
-    """Hands out `max_requests` permits to work, first come, first served, among at most `max_open`
-    open requests, of which `max_live` may be live sources.
+    """Hands out permits to work among the open requests.
+
+    Keys that wait get theirs in turn, those first that have the fewest. The requests of a key come
+    in their order, but one that fits goes before longer ones that do not. Of whatever there is
+    (permits, places in line, places at all), one key among several never takes everything: a share
+    is left for others, which is smaller the more keys want some (the dynamic thresholds of
+    Choudhury and Hahne, 1998).
 
     A request that waits for its client lends its permit to others and takes it back without a wait
-    (`Permit.idle`): so slow clients keep nobody from working, and at most `max_open` are at work if
-    all go on at once. Where all places are taken, a new request gets that of the client which is
+    (`Permit.idle`): so slow clients keep nobody from working, and at most `limits.open` are at work
+    if all go on at once. Where all places are taken, a new request gets that of the client which is
     longest overdue.
     """
 
     def __init__(
-        self, max_requests: int, max_waiting: int, timeout: float, max_open: int, max_live: int
+        self,
+        limits: Limits,
+        pace: Pace | None = None,
+        observer: KeyObserver | None = None,
+        keys: int = 0,
     ):
-        """`timeout`: the longest wait for a permit, in seconds."""
-        self._max_requests = max_requests
-        self._max_waiting = max_waiting
-        self._timeout = timeout
-        self._max_open = max_open
-        self._max_live = max_live
-        self._line: deque[asyncio.Future[None]] = deque()
+        """`pace`: how fast work is done; `keys`: how many there are."""
+        self._limits = limits
+        self._pace = pace or Pace()
+        self._observer = observer
+        self._shared = keys > 1
+        self._tenants: dict[str, Tenant] = {}
+        self._line: list[_Turn] = []
+        self._look_again: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
         self._places: set[Place] = set()
         self.active = 0
@@ -54,6 +100,20 @@ class Admission:
         return len(self._line)
 
     @property
+    def audio(self) -> float:
+        """Audio-seconds of work that requests still need, at work or in line."""
+        return sum(claim.left for claim in self._at_work()) + sum(t.claim.left for t in self._line)
+
+    @property
+    def audio_limit(self) -> float | None:
+        """Audio-seconds of work that may come before a request with a permit; None before it is
+        known how fast work is done."""
+        if self._limits.audio:
+            return self._limits.audio
+        speed = self._pace.speed
+        return None if speed is None else speed * self._limits.seconds
+
+    @property
     def closed(self) -> bool:
         return self._closing.is_set()
 
@@ -61,83 +121,211 @@ class Admission:
         """Hand out no more permits; requests that wait for one are refused."""
         self._closing.set()
 
+    def tenant(self, key: ApiKey = ANONYMOUS) -> Tenant:
+        """Whose requests are those with this key."""
+        if key.name not in self._tenants:
+            self._tenants[key.name] = Tenant(key, self._observer)
+        return self._tenants[key.name]
+
     @contextmanager
-    def place(self, live: bool = False, client: "Client | None" = None) -> Iterator["Place"]:
+    def place(
+        self, live: bool = False, client: Client | None = None, tenant: Tenant | None = None
+    ) -> Iterator[Place]:
         """Held for a request's whole life, from before its body is read, unless its client is
         overdue and another needs the place. Raises `Problem` 429 when too many are open or wait for
-        a permit, and 503 once closed."""
-        self._refuse_if_full()
-        if live and self.live >= self._max_live:
-            self._evict([place for place in self._places if place.live], "live sources")
-        if self.open >= self._max_open:
-            self._evict(self._places, "requests")
-        place = Place(live, client)
+        a permit, or the key's limits are reached, and 503 once closed."""
+        tenant = tenant or self.tenant()
+        self._check(tenant)
+        tenant.check_concurrency()
+        if not self._room(len(tenant.at_work), self.active, self._limits.requests):
+            self._check_line(Claim(tenant))
+        if live:
+            places = [place for place in self._places if place.live]
+            self._make_room(places, self._limits.live, "live sources", tenant)
+        self._make_room(list(self._places), self._limits.open, "requests", tenant)
+        place = Place(live, client, tenant)
         self._places.add(place)
+        tenant.open += 1
         try:
             yield place
         finally:
+            tenant.open -= 1
             self._places.discard(place)
 
-    def _evict(self, places: Collection["Place"], kind: str) -> None:
-        """Frees the one whose client is longest overdue. Raises `Problem` 429 where none is."""
-        due, last = min(((place.due(), place) for place in places), key=lambda pair: pair[0])
-        if due > asyncio.get_running_loop().time():
-            raise self._busy(f"{len(places)} {kind} are open")
+    def _make_room(self, places: list[Place], limit: int, kind: str, tenant: Tenant) -> None:
+        """Frees the place whose client is longest overdue, if this key cannot have another. Raises
+        `Problem` 429 where none is."""
+        own = [place for place in places if place.tenant is tenant]
+        if self._room(len(own), len(places), limit):
+            return
+        last = min(places if len(places) >= limit else own, key=Place.due, default=None)
+        if last is None or last.due() > asyncio.get_running_loop().time():
+            raise self._busy(Claim(tenant), f"{len(places)} {kind} are open")
         self._places.discard(last)
         last.evict()
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator["Permit"]:
-        """Held while a request is worked on. Raises `Problem` 429 when too many wait already, 504
-        after too long a wait and 503 once closed."""
-        self._refuse_if_full()
-        if self._line or self.active >= self._max_requests:
-            await self._wait()
+    async def permit(self, claim: Claim | None = None) -> AsyncIterator["Permit"]:
+        """Held while a request is worked on. Raises `Problem` 429 when too many wait already, its
+        turn would come too late or its key's quota is used up, 504 after too long a wait and 503
+        once closed."""
+        claim = claim or Claim(self.tenant())
+        self._check(claim.tenant)
+        if self._may_begin(claim):
+            self._start(claim)
+            claim.begin()
         else:
-            self.active += 1
+            self._check_line(claim)
+            claim.begin()
+            try:
+                await self._wait(claim)
+            except BaseException:
+                claim.give_up()
+                raise
         try:
-            yield Permit(self)
+            yield Permit(self, claim)
         finally:
-            self.give_back()
+            self.give_back(claim)
+            claim.end()
 
-    def give_back(self) -> None:
-        """One request less is worked on; the next in line may begin."""
+    def give_back(self, claim: Claim) -> None:
+        """This request is not worked on any longer; others in line may begin."""
         self.active -= 1
-        while self._line and self.active < self._max_requests:
-            turn = self._line.popleft()
-            if not turn.done():
-                self.active += 1
-                turn.set_result(None)
+        claim.tenant.at_work.discard(claim)
+        self._share_out()
+        self._begin_waiting()
 
-    def take_back(self) -> None:
+    def take_back(self, claim: Claim) -> None:
         """A request goes on, whether there is a permit or not."""
-        self.active += 1
+        self._start(claim)
 
-    async def _wait(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
+    def _start(self, claim: Claim) -> None:
+        self.active += 1
+        claim.tenant.at_work.add(claim)
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Weigh the streams in the queue so that keys have their shares, however many streams each
+        has; all weights together are as many as there are streams."""
+        working = [tenant for tenant in self._tenants.values() if tenant.at_work]
+        weights = sum(tenant.key.weight for tenant in working)
+        for tenant in working:
+            streams = weights * len(tenant.at_work)
+            tenant.stream_weight = tenant.key.weight * self.active / streams
+
+    def _begin_waiting(self) -> None:
+        """Those in line that may begin do."""
+        while turn := self._next():
+            self._line.remove(turn)
+            if not turn.came.done():
+                self._start(turn.claim)
+                turn.came.set_result(None)
+        if self._line and self._look_again is None:
+            loop = asyncio.get_running_loop()
+            self._look_again = loop.call_later(_LOOK_AGAIN, self._looked_again)
+
+    def _looked_again(self) -> None:
+        self._look_again = None
+        self._begin_waiting()
+
+    def _next(self) -> _Turn | None:
+        if self.active >= self._limits.requests:
+            return None
+        line = sorted(self._line, key=lambda turn: turn.claim.tenant.load)
+        return next((turn for turn in line if self._may_begin(turn.claim)), None)
+
+    def _may_begin(self, claim: Claim) -> bool:
+        if not self._room(len(claim.tenant.at_work), self.active, self._limits.requests):
+            return False
+        limit = self.audio_limit
+        return not self.active or limit is None or self._audio_before(claim) <= limit
+
+    def _room(self, held: int, taken: int, limit: int) -> bool:
+        """Whether a key that holds `held` of `limit` may have one more."""
+        free = limit - taken
+        return free > 0 and (not self._shared or held < _GREED * free)
+
+    def _at_work(self) -> Iterator[Claim]:
+        for tenant in self._tenants.values():
+            yield from tenant.at_work
+
+    def _audio_before(self, claim: Claim) -> float:
+        """Audio-seconds of work that come before this request ends, or before the first of them do
+        if it is long: since the queue is fair, none goes first with more than this one has itself;
+        and other keys with no more, in all, than their share."""
+        most = min(claim.left, _LONG)
+        own = most + sum(min(other.left, most) for other in claim.tenant.at_work)
+        total = own - most
+        for tenant in self._tenants.values():
+            if tenant is not claim.tenant:
+                share = own * tenant.key.weight / claim.tenant.key.weight
+                total += min(share, sum(other.left for other in tenant.at_work))
+        return total
+
+    def _seconds_before_turn(self, claim: Claim) -> float | None:
+        """In how many seconds it will probably have its permit; None where that is not known."""
+        speed = self._pace.speed
+        if speed is None:
+            return None
+        tenant = claim.tenant
+        most = 1 + sum(turn.claim.tenant is tenant for turn in self._line)
+        line: dict[Tenant, list[float]] = {}
+        for turn in self._line:
+            line.setdefault(turn.claim.tenant, []).append(turn.claim.left)
+        before = [
+            cost
+            for other, costs in line.items()
+            for cost in (costs if other is tenant else costs[:most])
+        ]
+        at_work = [other.left for other in self._at_work()]
+        audio = audio_before_turn(at_work, before, self._limits.requests)
+        limit = self.audio_limit
+        if limit is not None:
+            long = min(claim.left, _LONG)
+            audio = max(
+                audio, self._audio_before(claim) + sum(min(c, long) for c in before) - limit
+            )
+        return audio / speed
+
+    async def _wait(self, claim: Claim) -> None:
+        timeout = self._limits.timeout
+        turn = _Turn(claim, asyncio.get_running_loop().create_future())
         self._line.append(turn)
+        self._begin_waiting()
         try:
-            async with asyncio.timeout(self._timeout), alongside(self._until_closing()):
-                await turn
+            async with asyncio.timeout(timeout), alongside(self._until_closing()):
+                await turn.came
         except BaseException as error:
             if turn in self._line:
                 self._line.remove(turn)
-            elif not turn.cancelled():
-                self.give_back()
+            elif not turn.came.cancelled():
+                self.give_back(claim)
             if isinstance(error, TimeoutError):
-                detail = f"no permit within {self._timeout:g} s"
+                detail = f"no permit within {timeout:g} s"
                 raise Problem(ProblemCode.WAITED_TOO_LONG, detail) from None
             raise
 
-    def _refuse_if_full(self) -> None:
+    def _check(self, tenant: Tenant) -> None:
         if self.closed:
             raise Problem(ProblemCode.SHUTTING_DOWN)
-        free = self.active < self._max_requests and not self._line
-        if not free and self.waiting >= self._max_waiting:
-            raise self._busy(f"{self.active} requests are worked on and {self.waiting} wait")
+        tenant.check_quotas()
 
-    def _busy(self, detail: str) -> Problem:
-        after = max(1, math.ceil(self._timeout / 4))
+    def _check_line(self, claim: Claim) -> None:
+        """Raises `Problem` 429 where the line is full, or so long that the turn of a new request
+        would come too late."""
+        in_line = sum(turn.claim.tenant is claim.tenant for turn in self._line)
+        if not self._room(in_line, self.waiting, self._limits.waiting):
+            raise self._busy(claim, f"{self.active} requests are worked on and {self.waiting} wait")
+        seconds = self._seconds_before_turn(claim)
+        if seconds is not None and seconds > self._limits.timeout:
+            raise self._busy(claim, f"its turn would come in {seconds:.0f} s")
+
+    def _busy(self, claim: Claim, detail: str) -> Problem:
+        claim.tenant.refused("busy")
+        seconds = self._seconds_before_turn(claim)
+        if seconds is None:
+            seconds = self._limits.timeout / 4
+        after = min(_LONGEST_RETRY, max(1, math.ceil(seconds)))
         return Problem(ProblemCode.BUSY, detail, retry_after=after)
 
     async def _until_closing(self) -> None:
@@ -145,56 +333,12 @@ class Admission:
         raise Problem(ProblemCode.SHUTTING_DOWN)
 
 
-class Client(Protocol):
-    """The client of a request, as it reads its answer."""
-
-    def answer_due(self) -> float:
-        """When it must have read more (`loop.time`); infinity while it is not waited for."""
-
-    def evict(self) -> None:
-        """Closes its connection at once."""
-
-
-class Place:
-    """A request's place among those that are open."""
-
-    def __init__(self, live: bool = False, client: Client | None = None):
-        self.live = live
-        self.lost = False
-        """Another request has it: this one must end."""
-        self._client = client
-        self._body_due = math.inf
-        self._wait: asyncio.Timeout | None = None
-
-    @contextmanager
-    def waiting(self, due: float, wait: asyncio.Timeout) -> Iterator[None]:
-        """A block in `wait` that waits for bytes of the body; the client is overdue from `due` on
-        (`loop.time`). Where the place is lost, `wait` ends."""
-        self._body_due, self._wait = due, wait
-        try:
-            yield
-        finally:
-            self._body_due, self._wait = math.inf, None
-
-    def due(self) -> float:
-        """When its client must have sent or read more (`loop.time`)."""
-        return min(self._body_due, math.inf if self._client is None else self._client.answer_due())
-
-    def evict(self) -> None:
-        """Ends the wait for its client."""
-        self.lost = True
-        if self._wait is not None:
-            if not self._wait.expired():
-                self._wait.reschedule(0)
-        elif self._client is not None:
-            self._client.evict()
-
-
 class Permit:
     """A request's permit to be worked on."""
 
-    def __init__(self, admission: Admission):
+    def __init__(self, admission: Admission, claim: Claim):
         self._admission = admission
+        self._claim = claim
         self._lent = False
 
     @contextmanager
@@ -208,8 +352,8 @@ class Permit:
             timer.cancel()
             if self._lent:
                 self._lent = False
-                self._admission.take_back()
+                self._admission.take_back(self._claim)
 
     def _lend(self) -> None:
         self._lent = True
-        self._admission.give_back()
+        self._admission.give_back(self._claim)

@@ -26,6 +26,7 @@ from ..decoder.decoder import Decoder
 from ..decoder.protocol import DecodeRequest, Source
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
+from .cost import estimated_seconds
 from .upload import Upload
 
 logger = structlog.get_logger(__name__)
@@ -136,6 +137,9 @@ async def audio_blocks(
     except InvalidAudioError as error:
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
     upload = await upload.begin(1 if upload.live else _START)
+    if not upload.live:  # whose audio is worked on as it is spoken
+        seconds = estimated_seconds(upload.head, upload.body_size, raw)
+        call.claim.estimate(min(seconds, call.settings.max_audio_seconds))
     await call.admit()
     config = codec.config
     body_ended = asyncio.Event()
@@ -156,6 +160,7 @@ async def audio_blocks(
             while (samples := await _next(blocks)) is not None:
                 yield samples
                 call.note_audio(codec, samples.shape[1])
+            call.claim.complete()
             with call.waiting_for_client():
                 await body_ended.wait()  # the audio may end before the body does
 

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 import pytest
 
 from service.http.problems import Problem, ProblemCode
-from service.inference.admission import Admission
+from service.inference.admission import Admission, Limits
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_permits_are_given_first_come_first_served() -> None:
-    admission = Admission(2, 9, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(2, 9, 20, open=99, live=9))
     order: list[int] = []
     active: list[int] = []
 
@@ -30,7 +30,7 @@ async def test_permits_are_given_first_come_first_served() -> None:
 
 
 async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
-    admission = Admission(1, 1, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 1, 20, open=99, live=9))
     async with admission.permit():
         second = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -43,7 +43,7 @@ async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
 
 
 async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     async with admission.permit():
         with pytest.raises(Problem):
             await _once(admission)
@@ -51,7 +51,7 @@ async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
 
 
 async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
-    admission = Admission(1, 5, 0.05, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 0.05, open=99, live=9))
     async with admission.permit():
         with pytest.raises(Problem) as refused:
             await _once(admission)
@@ -61,7 +61,7 @@ async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit():
         leaving = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -73,7 +73,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
 
 
 async def test_a_request_that_fails_gives_its_permit_back() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     with pytest.raises(ZeroDivisionError):
         async with admission.permit():
             raise ZeroDivisionError
@@ -81,7 +81,7 @@ async def test_a_request_that_fails_gives_its_permit_back() -> None:
 
 
 async def test_a_closed_service_admits_no_request() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     admission.close()
     with pytest.raises(Problem) as refused:
         await _once(admission)
@@ -89,7 +89,7 @@ async def test_a_closed_service_admits_no_request() -> None:
 
 
 async def test_waiting_requests_are_refused_at_once_when_the_service_closes() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit():
         waiting = [asyncio.ensure_future(_once(admission)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -107,7 +107,7 @@ async def test_waiting_requests_are_refused_at_once_when_the_service_closes() ->
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late: bool) -> None:
     """At the very moment when the client leaves."""
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     held = admission.permit()
     await held.__aenter__()
     leaving, staying = (asyncio.ensure_future(_once(admission)) for _ in range(2))
@@ -126,7 +126,7 @@ async def _once(admission: Admission) -> None:
 
 
 async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit() as permit:
         other = asyncio.ensure_future(_once(admission))
         with permit.idle():
@@ -140,7 +140,7 @@ async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
 
 
 async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit() as permit:
         with permit.idle():
             borrowed = admission.permit()
@@ -155,7 +155,7 @@ async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> N
 
 
 async def test_open_requests_and_live_sources_are_limited() -> None:
-    admission = Admission(5, 5, 20, max_open=3, max_live=1)
+    admission = Admission(Limits(5, 5, 20, open=3, live=1))
     with admission.place(), admission.place(live=True):
         with pytest.raises(Problem) as refused, admission.place(live=True):
             pass
@@ -168,7 +168,7 @@ async def test_open_requests_and_live_sources_are_limited() -> None:
 
 
 async def test_a_new_request_gets_the_place_that_is_longest_overdue() -> None:
-    admission = Admission(5, 5, 20, max_open=3, max_live=9)
+    admission = Admission(Limits(5, 5, 20, open=3, live=9))
     now = asyncio.get_running_loop().time()
     lost: list[float] = []
 
@@ -213,7 +213,7 @@ class Reader:
 
 
 async def test_a_client_that_does_not_read_loses_its_place_and_its_connection() -> None:
-    admission = Admission(5, 5, 20, max_open=2, max_live=9)
+    admission = Admission(Limits(5, 5, 20, open=2, live=9))
     overdue, reading = Reader(0), Reader(math.inf)
     with admission.place(client=overdue) as lost, admission.place(client=reading) as kept:
         with admission.place():
@@ -223,7 +223,7 @@ async def test_a_client_that_does_not_read_loses_its_place_and_its_connection() 
 
 
 async def test_a_live_source_takes_the_place_of_a_live_source_only() -> None:
-    admission = Admission(5, 5, 20, max_open=9, max_live=1)
+    admission = Admission(Limits(5, 5, 20, open=9, live=1))
     with (
         admission.place(client=Reader(0)) as other,
         admission.place(live=True, client=Reader(1)) as live,
