@@ -3,7 +3,7 @@
 import heapq
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 _HALF_LIFE = 10.0  # s of work after which a measurement counts half
@@ -17,7 +17,8 @@ class Pace:
     device they compute. Safe to use from any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
         self._lock = threading.Lock()
         self._running = 0
         self._since = 0.0
@@ -47,7 +48,7 @@ class Pace:
 
     def _count(self) -> None:
         """The time until now."""
-        now = time.monotonic()
+        now = self._clock()
         if self._running:
             seconds = now - self._since
             kept = 0.5 ** (seconds / _HALF_LIFE)

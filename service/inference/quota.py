@@ -3,6 +3,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 AUDIO_SECONDS = "audio-seconds"
@@ -16,18 +17,21 @@ class Quota:
     something left may begin, and an overdraft is waited for before the next.
     """
 
-    def __init__(self, name: str, audio: float, window: int):
+    def __init__(
+        self, name: str, audio: float, window: int, clock: Callable[[], float] = time.monotonic
+    ):
         """`window` in seconds."""
+        self._clock = clock
         self.name = name
         self._size = audio
         self._window = window
         self._left = audio
-        self._at = time.monotonic()
+        self._at = clock()
 
     @property
     def left(self) -> float:
         """Audio-seconds; negative where it is overdrawn."""
-        now = time.monotonic()
+        now = self._clock()
         self._left = min(self._size, self._left + (now - self._at) * self._size / self._window)
         self._at = now
         return self._left
