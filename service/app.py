@@ -21,10 +21,11 @@ from .http.cors import add_cors
 from .http.keys import read_keys
 from .http.middleware import DrainBody, RequestLog
 from .http.request_target import CheckRequest
-from .inference.admission import Admission, Limits
+from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
+from .inference.shares import Limits
 from .live import routes as live
 from .live.relay import Relays
 from .metrics import Metrics

@@ -9,36 +9,17 @@ from dataclasses import dataclass
 from ..cancellation import alongside
 from ..http.keys import ANONYMOUS, ApiKey
 from ..http.problems import Problem, ProblemCode
-from .pace import Pace, audio_before_turn
+from .pace import Pace
 from .places import Client, Place
+from .shares import Limits, Shares
 from .tenants import Claim, KeyObserver, Tenant
 
 _IDLE = 0.5  # s that a request waits for its client before its permit is lent
 _LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
 _LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
 _GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
+_SURE = 0.75  # share of the longest wait that a turn may be expected to take
 _LONGEST_RETRY = 3600  # s
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is admitted."""
-
-    requests: int
-    """Permits."""
-    waiting: int
-    """Requests that wait for one."""
-    timeout: float
-    """The longest wait for a permit, in seconds."""
-    open: int
-    """Requests that have a place."""
-    live: int
-    """Those of them that are live sources."""
-    audio: float = 0.0
-    """Audio-seconds of work that may come before a request with a permit; 0: as many as are worked
-    off in `seconds`."""
-    seconds: float = math.inf
-    """How long that may take."""
 
 
 @dataclass(eq=False)
@@ -53,10 +34,7 @@ class Admission:
     """Hands out permits to work among the open requests.
 
     Keys that wait get theirs in turn, those first that have the fewest. The requests of a key come
-    in their order, but one that fits goes before longer ones that do not. Of whatever there is
-    (permits, places in line, places at all), one key among several never takes everything: a share
-    is left for others, which is smaller the more keys want some (the dynamic thresholds of
-    Choudhury and Hahne, 1998).
+    in their order, but one that fits goes before longer ones that do not. `Shares` says what fits.
 
     A request that waits for its client lends its permit to others and takes it back without a wait
     (`Permit.idle`): so slow clients keep nobody from working, and at most `limits.open` are at work
@@ -73,16 +51,11 @@ class Admission:
     ):
         """`pace`: how fast work is done; `keys`: how many there are."""
         self._limits = limits
-        self._pace = pace or Pace()
-        self._observer = observer
-        self._shared = keys > 1
-        self._tenants: dict[str, Tenant] = {}
+        self._shares = Shares(limits, pace or Pace(), observer, keys)
         self._line: list[_Turn] = []
         self._look_again: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
         self._places: set[Place] = set()
-        self.active = 0
-        """Open requests that are worked on."""
 
     @property
     def open(self) -> int:
@@ -95,6 +68,11 @@ class Admission:
         return sum(place.live for place in self._places)
 
     @property
+    def active(self) -> int:
+        """Open requests that are worked on."""
+        return self._shares.active
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a permit."""
         return len(self._line)
@@ -102,16 +80,12 @@ class Admission:
     @property
     def audio(self) -> float:
         """Audio-seconds of work that requests still need, at work or in line."""
-        return sum(claim.left for claim in self._at_work()) + sum(t.claim.left for t in self._line)
+        return sum(claim.left for claim in (*self._shares.at_work(), *self._in_line()))
 
     @property
     def audio_limit(self) -> float | None:
-        """Audio-seconds of work that may come before a request with a permit; None before it is
-        known how fast work is done."""
-        if self._limits.audio:
-            return self._limits.audio
-        speed = self._pace.speed
-        return None if speed is None else speed * self._limits.seconds
+        """As `Shares`."""
+        return self._shares.audio_limit
 
     @property
     def closed(self) -> bool:
@@ -123,9 +97,7 @@ class Admission:
 
     def tenant(self, key: ApiKey = ANONYMOUS) -> Tenant:
         """Whose requests are those with this key."""
-        if key.name not in self._tenants:
-            self._tenants[key.name] = Tenant(key, self._observer)
-        return self._tenants[key.name]
+        return self._shares.tenant(key)
 
     @contextmanager
     def place(
@@ -134,10 +106,10 @@ class Admission:
         """Held for a request's whole life, from before its body is read, unless its client is
         overdue and another needs the place. Raises `Problem` 429 when too many are open or wait for
         a permit, or the key's limits are reached, and 503 once closed."""
-        tenant = tenant or self.tenant()
+        tenant = tenant or self._shares.tenant()
         self._check(tenant)
         tenant.check_concurrency()
-        if not self._room(len(tenant.at_work), self.active, self._limits.requests):
+        if not self._shares.permit_for(tenant):
             self._check_line(Claim(tenant))
         if live:
             places = [place for place in self._places if place.live]
@@ -156,7 +128,7 @@ class Admission:
         """Frees the place whose client is longest overdue, if this key cannot have another. Raises
         `Problem` 429 where none is."""
         own = [place for place in places if place.tenant is tenant]
-        if self._room(len(own), len(places), limit):
+        if self._shares.room(len(own), len(places), limit):
             return
         last = min(places if len(places) >= limit else own, key=Place.due, default=None)
         if last is None or last.due() > asyncio.get_running_loop().time():
@@ -169,10 +141,10 @@ class Admission:
         """Held while a request is worked on. Raises `Problem` 429 when too many wait already, its
         turn would come too late or its key's quota is used up, 504 after too long a wait and 503
         once closed."""
-        claim = claim or Claim(self.tenant())
+        claim = claim or Claim(self._shares.tenant())
         self._check(claim.tenant)
-        if self._may_begin(claim):
-            self._start(claim)
+        if self._shares.may_begin(claim):
+            self._shares.start(claim)
             claim.begin()
         else:
             self._check_line(claim)
@@ -190,35 +162,19 @@ class Admission:
 
     def give_back(self, claim: Claim) -> None:
         """This request is not worked on any longer; others in line may begin."""
-        self.active -= 1
-        claim.tenant.at_work.discard(claim)
-        self._share_out()
+        self._shares.stop(claim)
         self._begin_waiting()
 
     def take_back(self, claim: Claim) -> None:
         """A request goes on, whether there is a permit or not."""
-        self._start(claim)
-
-    def _start(self, claim: Claim) -> None:
-        self.active += 1
-        claim.tenant.at_work.add(claim)
-        self._share_out()
-
-    def _share_out(self) -> None:
-        """Weigh the streams in the queue so that keys have their shares, however many streams each
-        has; all weights together are as many as there are streams."""
-        working = [tenant for tenant in self._tenants.values() if tenant.at_work]
-        weights = sum(tenant.key.weight for tenant in working)
-        for tenant in working:
-            streams = weights * len(tenant.at_work)
-            tenant.stream_weight = tenant.key.weight * self.active / streams
+        self._shares.start(claim)
 
     def _begin_waiting(self) -> None:
         """Those in line that may begin do."""
         while turn := self._next():
             self._line.remove(turn)
             if not turn.came.done():
-                self._start(turn.claim)
+                self._shares.start(turn.claim)
                 turn.came.set_result(None)
         if self._line and self._look_again is None:
             loop = asyncio.get_running_loop()
@@ -232,60 +188,10 @@ class Admission:
         if self.active >= self._limits.requests:
             return None
         line = sorted(self._line, key=lambda turn: turn.claim.tenant.load)
-        return next((turn for turn in line if self._may_begin(turn.claim)), None)
+        return next((turn for turn in line if self._shares.may_begin(turn.claim)), None)
 
-    def _may_begin(self, claim: Claim) -> bool:
-        if not self._room(len(claim.tenant.at_work), self.active, self._limits.requests):
-            return False
-        limit = self.audio_limit
-        return not self.active or limit is None or self._audio_before(claim) <= limit
-
-    def _room(self, held: int, taken: int, limit: int) -> bool:
-        """Whether a key that holds `held` of `limit` may have one more."""
-        free = limit - taken
-        return free > 0 and (not self._shared or held < _GREED * free)
-
-    def _at_work(self) -> Iterator[Claim]:
-        for tenant in self._tenants.values():
-            yield from tenant.at_work
-
-    def _audio_before(self, claim: Claim) -> float:
-        """Audio-seconds of work that come before this request ends, or before the first of them do
-        if it is long: since the queue is fair, none goes first with more than this one has itself;
-        and other keys with no more, in all, than their share."""
-        most = min(claim.left, _LONG)
-        own = most + sum(min(other.left, most) for other in claim.tenant.at_work)
-        total = own - most
-        for tenant in self._tenants.values():
-            if tenant is not claim.tenant:
-                share = own * tenant.key.weight / claim.tenant.key.weight
-                total += min(share, sum(other.left for other in tenant.at_work))
-        return total
-
-    def _seconds_before_turn(self, claim: Claim) -> float | None:
-        """In how many seconds it will probably have its permit; None where that is not known."""
-        speed = self._pace.speed
-        if speed is None:
-            return None
-        tenant = claim.tenant
-        most = 1 + sum(turn.claim.tenant is tenant for turn in self._line)
-        line: dict[Tenant, list[float]] = {}
-        for turn in self._line:
-            line.setdefault(turn.claim.tenant, []).append(turn.claim.left)
-        before = [
-            cost
-            for other, costs in line.items()
-            for cost in (costs if other is tenant else costs[:most])
-        ]
-        at_work = [other.left for other in self._at_work()]
-        audio = audio_before_turn(at_work, before, self._limits.requests)
-        limit = self.audio_limit
-        if limit is not None:
-            long = min(claim.left, _LONG)
-            audio = max(
-                audio, self._audio_before(claim) + sum(min(c, long) for c in before) - limit
-            )
-        return audio / speed
+    def _in_line(self) -> list[Claim]:
+        return [turn.claim for turn in self._line]
 
     async def _wait(self, claim: Claim) -> None:
         timeout = self._limits.timeout
@@ -313,16 +219,16 @@ class Admission:
     def _check_line(self, claim: Claim) -> None:
         """Raises `Problem` 429 where the line is full, or so long that the turn of a new request
         would come too late."""
-        in_line = sum(turn.claim.tenant is claim.tenant for turn in self._line)
-        if not self._room(in_line, self.waiting, self._limits.waiting):
+        in_line = sum(other.tenant is claim.tenant for other in self._in_line())
+        if not self._shares.room(in_line, self.waiting, self._limits.waiting):
             raise self._busy(claim, f"{self.active} requests are worked on and {self.waiting} wait")
-        seconds = self._seconds_before_turn(claim)
-        if seconds is not None and seconds > self._limits.timeout:
+        seconds = self._shares.seconds_before_turn(claim, self._in_line())
+        if seconds is not None and seconds > _SURE * self._limits.timeout:
             raise self._busy(claim, f"its turn would come in {seconds:.0f} s")
 
     def _busy(self, claim: Claim, detail: str) -> Problem:
         claim.tenant.refused("busy")
-        seconds = self._seconds_before_turn(claim)
+        seconds = self._shares.seconds_before_turn(claim, self._in_line())
         if seconds is None:
             seconds = self._limits.timeout / 4
         after = min(_LONGEST_RETRY, max(1, math.ceil(seconds)))

@@ -2,12 +2,18 @@
 
 import asyncio
 import math
-from contextlib import ExitStack
+import re
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
+from service.http.keys import ApiKey
 from service.http.problems import Problem, ProblemCode
-from service.inference.admission import Admission, Limits
+from service.inference.admission import Admission
+from service.inference.pace import Pace
+from service.inference.shares import Limits
+from service.inference.tenants import LEAST_COST, Claim, Tenant
 
 pytestmark = pytest.mark.anyio
 
@@ -120,8 +126,8 @@ async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late:
     assert (admission.active, admission.waiting) == (0, 0)
 
 
-async def _once(admission: Admission) -> None:
-    async with admission.permit():
+async def _once(admission: Admission, claim: Claim | None = None) -> None:
+    async with admission.permit(claim):
         pass
 
 
@@ -230,3 +236,238 @@ async def test_a_live_source_takes_the_place_of_a_live_source_only() -> None:
         admission.place(live=True),
     ):
         assert (other.lost, live.lost) == (False, True)
+
+
+def claim_of(tenant: Tenant, audio: float) -> Claim:
+    claim = Claim(tenant)
+    claim.estimate(audio)
+    return claim
+
+
+def by_audio(audio: float, **limits: float) -> Admission:
+    """Permits for everybody, but only so many audio-seconds."""
+    return Admission(Limits(64, 64, 20, open=99, live=9, audio=audio, **limits))
+
+
+async def hold(stack: AsyncExitStack, admission: Admission, *claims: Claim) -> None:
+    for claim in claims:
+        await stack.enter_async_context(admission.permit(claim))
+
+
+async def test_a_request_waits_while_too_much_audio_comes_before_it() -> None:
+    admission = by_audio(100)
+    me = admission.tenant()
+    first, second, third = (claim_of(me, 50) for _ in range(3))
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, first, second, third)  # before it come 0, 50, 100
+        late = claim_of(me, 50)
+        waiting = asyncio.ensure_future(_once(admission, late))
+        await asyncio.sleep(0.3)
+        assert (admission.active, admission.waiting) == (3, 1)
+        assert admission.audio == 200
+        first.work_done(50)  # nobody ends, but there is less to do
+        await waiting
+
+
+async def test_a_request_of_any_length_is_admitted_where_nothing_is_worked_on() -> None:
+    admission = by_audio(100)
+    await _once(admission, claim_of(admission.tenant(), 36_000))
+
+
+async def test_short_requests_go_before_long_ones_that_do_not_fit() -> None:
+    """The queue is fair, so what the long ones have left does not come before the short one."""
+    admission = by_audio(100)
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 3600), claim_of(me, 3600))
+        waiting = asyncio.ensure_future(_once(admission, claim_of(me, 3600)))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+        await _once(admission, claim_of(me, 5))
+        waiting.cancel()
+
+
+async def test_a_limit_in_seconds_is_as_much_as_is_done_in_them() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    admission = Admission(Limits(64, 64, 20, open=99, live=9, seconds=2), pace)
+    assert admission.audio_limit is None  # as long as nothing was measured
+    with pace.batch(90.0):
+        now += 2
+    assert admission.audio_limit == pytest.approx(90)
+
+
+async def test_a_request_whose_turn_would_come_too_late_is_refused_at_once() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    with pace.batch(20.0):
+        now += 2  # 10 audio-seconds a second
+    admission = Admission(Limits(1, 64, timeout=20, open=99, live=9), pace)
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 150))
+        in_line = asyncio.ensure_future(_once(admission, claim_of(me, 100)))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(me, 1))
+        assert refused.value.code is ProblemCode.BUSY
+        assert refused.value.headers["Retry-After"] == "25"
+        with pytest.raises(Problem) as refused, admission.place():
+            pass  # and before its body is read
+        assert refused.value.headers["Retry-After"] == "25"
+    await in_line
+
+
+def keyed(limits: Limits, *names: str) -> tuple[Admission, list[Tenant]]:
+    admission = Admission(limits, keys=len(names))
+    return admission, [admission.tenant(ApiKey(name)) for name in names]
+
+
+async def test_one_key_never_has_all_permits() -> None:
+    admission, (greedy, other) = keyed(Limits(10, 99, 20, open=99, live=9), "greedy", "other")
+    async with AsyncExitStack() as stack:
+        waiting = [asyncio.ensure_future(_forever(admission, Claim(greedy))) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert len(greedy.at_work) == 8
+        for _ in range(2):
+            await hold(stack, admission, Claim(other))
+        assert (admission.active, admission.waiting) == (10, 32)
+        await _cancel(waiting)
+
+
+async def test_without_several_keys_all_permits_are_for_everybody() -> None:
+    admission, (only,) = keyed(Limits(10, 99, 20, open=99, live=9), "only")
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, *(Claim(only) for _ in range(10)))
+        assert admission.active == 10
+
+
+async def test_keys_get_permits_in_turn_and_those_with_few_first() -> None:
+    admission, (many, few) = keyed(Limits(2, 99, 20, open=99, live=9), "many", "few")
+    order: list[str] = []
+
+    async def request(tenant: Tenant) -> None:
+        async with admission.permit(Claim(tenant)):
+            order.append(tenant.key.name)
+            await asyncio.sleep(0)
+
+    waiting = [asyncio.ensure_future(request(many)) for _ in range(8)]
+    waiting += [asyncio.ensure_future(request(few)) for _ in range(2)]
+    await asyncio.gather(*waiting)
+    assert order[:2] == ["many", "many"]
+    assert order.index("few") <= 3
+    assert order[2:6].count("few") == 2
+
+
+async def test_one_key_never_fills_the_line_nor_all_places() -> None:
+    admission, (greedy, other) = keyed(Limits(1, 10, 20, open=20, live=5), "greedy", "other")
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, Claim(greedy))
+        waiting = [asyncio.ensure_future(_forever(admission, Claim(greedy))) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission, Claim(greedy))
+        assert refused.value.code is ProblemCode.BUSY
+        waiting.append(asyncio.ensure_future(_forever(admission, Claim(other))))
+        await asyncio.sleep(0)
+        assert admission.waiting == 9
+        await _cancel(waiting)
+    with ExitStack() as places:
+        for live, most in ((True, 4), (False, 12)):
+            for _ in range(most):
+                places.enter_context(admission.place(live, tenant=greedy))
+            with pytest.raises(Problem), admission.place(live, tenant=greedy):
+                pass
+            places.enter_context(admission.place(live, tenant=other))
+
+
+async def test_the_streams_of_a_key_share_its_weight() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9), keys=3)
+    many, few, heavy = (
+        admission.tenant(ApiKey(name, weight=weight))
+        for name, weight in (("many", 1), ("few", 1), ("heavy", 2))
+    )
+    claims = [Claim(many) for _ in range(12)] + [Claim(few), Claim(heavy), Claim(heavy)]
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, *claims)
+        by_key = {
+            tenant.key.name: sum(claim.weight for claim in tenant.at_work)
+            for tenant in (many, few, heavy)
+        }
+        assert by_key["many"] == pytest.approx(by_key["few"])
+        assert by_key["heavy"] == pytest.approx(2 * by_key["few"])
+        assert sum(by_key.values()) == pytest.approx(15)
+
+
+async def test_concurrent_requests_of_a_key_are_limited() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", concurrent=1))
+    with admission.place(tenant=tenant):
+        with pytest.raises(Problem) as refused, admission.place(tenant=tenant):
+            pass
+        assert refused.value.code is ProblemCode.QUOTA_EXCEEDED
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        with admission.place():
+            pass
+    with admission.place(tenant=tenant):
+        pass
+
+
+async def test_a_quota_is_charged_with_what_was_done() -> None:
+    """Not with what was estimated: too much is given back, too little taken in addition."""
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", per_hour=1000.0))
+    for estimate, done, paid in ((500, 100, 100), (10, 300, 300), (5, 0, LEAST_COST)):
+        before = _left(tenant)
+        claim = claim_of(tenant, estimate)
+        async with admission.permit(claim):
+            assert _left(tenant) == pytest.approx(before - estimate, abs=1)
+            claim.came(done)
+            assert _left(tenant) == pytest.approx(before - max(estimate, done), abs=1)
+            claim.work_done(done)
+        assert _left(tenant) == pytest.approx(before - paid, abs=1)
+
+
+async def test_a_request_with_something_left_may_begin_and_the_next_waits_for_the_rest() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", per_minute=60.0))
+    claim = claim_of(tenant, 180)
+    async with admission.permit(claim):
+        claim.work_done(180)
+        for refusing in (_once(admission, Claim(tenant)), _placed(admission, tenant)):
+            with pytest.raises(Problem) as refused:
+                await refusing
+            assert refused.value.code is ProblemCode.QUOTA_EXCEEDED
+            assert 118 <= int(refused.value.headers["Retry-After"]) <= 121
+        assert f"t={refused.value.headers['Retry-After']}" in tenant.headers()["RateLimit"]
+
+
+async def test_a_request_that_never_began_costs_nothing() -> None:
+    admission, (tenant,) = keyed(Limits(1, 9, 0.05, open=99, live=9), "a")
+    limited = admission.tenant(ApiKey("b", per_hour=100.0))
+    async with admission.permit(Claim(tenant)):
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(limited, 50))
+        assert refused.value.status == 504
+    assert _left(limited) == 100
+
+
+def _left(tenant: Tenant) -> float:
+    return float(re.findall(r'"hour";r=(\d+)', tenant.headers()["RateLimit"])[0])
+
+
+async def _placed(admission: Admission, tenant: Tenant) -> None:
+    with admission.place(tenant=tenant):
+        pass
+
+
+async def _forever(admission: Admission, claim: Claim) -> None:
+    async with admission.permit(claim):
+        await asyncio.Event().wait()
+
+
+async def _cancel(tasks: Sequence["asyncio.Future[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
