@@ -53,10 +53,10 @@ class Shares:
     def audio_limit(self) -> float | None:
         """Audio-seconds of work that may come before a request with a permit; None before it is
         known how fast work is done."""
-        if self._limits.audio:
-            return self._limits.audio
+        if self.limits.audio:
+            return self.limits.audio
         speed = self._pace.speed
-        return None if speed is None else speed * self._limits.seconds
+        return None if speed is None else speed * self.limits.seconds
 
     def tenant(self, key: ApiKey = ANONYMOUS) -> Tenant:
         """Whose requests are those with this key."""
