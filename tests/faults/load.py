@@ -3,7 +3,8 @@
 Many clients post files of mixed sizes and kinds to a service of its own, one after another; one in
 ten leaves in the middle, of its body or of its answer. Every answer must be 429, 503, or 200 with
 the bytes that the service gives when it is quiet; `/health/live` is always answered, and memory
-does not grow after the first minute. Prints what came back; ends with 1 where something did not hold.
+does not grow after the first minute. Prints what came back; ends with 1 where something did not
+hold.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def requests_of(service: Target, keys: Sequence[str]) -> list[Request]:
     """Each asked for once, alone."""
     made: list[Request] = []
     with service.client() as client:
-        client.headers.update({"X-API-Key": key for key in keys[:1]})
+        if keys:
+            client.headers["X-API-Key"] = keys[0]
 
         def add(path: str, body: bytes) -> bytes:
             answer = client.post(path, content=body).raise_for_status()
