@@ -110,7 +110,7 @@ class Admission:
         self._check(tenant)
         tenant.check_concurrency()
         if not self._shares.permit_for(tenant):
-            self._check_line(Claim(tenant))
+            self._check_line(Claim(tenant), in_time=not live)
         if live:
             places = [place for place in self._places if place.live]
             self._make_room(places, self._limits.live, "live sources", tenant)
@@ -216,13 +216,13 @@ class Admission:
             raise Problem(ProblemCode.SHUTTING_DOWN)
         tenant.check_quotas()
 
-    def _check_line(self, claim: Claim) -> None:
-        """Raises `Problem` 429 where the line is full, or so long that the turn of a new request
-        would come too late."""
+    def _check_line(self, claim: Claim, in_time: bool = True) -> None:
+        """Raises `Problem` 429 where the line is full or, if it must be `in_time`, so long that the
+        turn of a new request would come too late."""
         in_line = sum(other.tenant is claim.tenant for other in self._in_line())
         if not self._shares.room(in_line, self.waiting, self._limits.waiting):
             raise self._busy(claim, f"{self.active} requests are worked on and {self.waiting} wait")
-        seconds = self._shares.seconds_before_turn(claim, self._in_line())
+        seconds = self._shares.seconds_before_turn(claim, self._in_line()) if in_time else None
         if seconds is not None and seconds > _SURE * self._limits.timeout:
             raise self._busy(claim, f"its turn would come in {seconds:.0f} s")
 

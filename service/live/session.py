@@ -16,6 +16,7 @@ from ..api.errors import to_problem
 from ..cancellation import alongside
 from ..http.auth import websocket_keys
 from ..http.connection import CONNECTION, CONNECTION_LOST
+from ..http.keys import ANONYMOUS
 from ..http.middleware import REQUEST_ID, request_id_of, shortened
 from ..http.problems import Problem, ProblemCode
 from ..http.websocket import WebSocketConnection
@@ -62,6 +63,7 @@ class Session:
         """Whether the client's leaving is the end of its data, and no error."""
         self.gone = False
         """Whether the client has left."""
+        self._who: dict[str, str] = {}  # and why it was refused, for the log
         self.model: str | None = None
         self.received = 0
         """Bytes of data."""
@@ -245,7 +247,9 @@ class Session:
             finally:
                 self.app.metrics.live_ended(self.kind, code)
                 self.app.metrics.bodies(self.received, self.sent)
-                fields = {"audio_seconds": round(self.samples / self._rate, 3)}
+                fields = (
+                    {"audio_seconds": round(self.samples / self._rate, 3)} if self.model else {}
+                )
                 logger.info(
                     "live stream",
                     kind=self.kind,
@@ -255,7 +259,7 @@ class Session:
                     bytes_in=self.received,
                     bytes_out=self.sent,
                     model=self.model,
-                    **(fields if self.model else {}),
+                    **(fields | self._who),
                 )
 
     async def _ended(self, call: Callable[["Session"], Awaitable[None]]) -> int:
@@ -263,6 +267,8 @@ class Session:
         try:
             key = self.app.keys.require(websocket_keys(self.websocket))
             self._tenant = self.app.admission.tenant(key)
+            if key is not ANONYMOUS:
+                self._who["key"] = key.name
             await call(self)
         except ClientDisconnect:
             return _GONE
@@ -274,6 +280,8 @@ class Session:
             problem = to_problem(error)
             if problem.code is ProblemCode.INTERNAL_ERROR:
                 logger.exception("unexpected error", path=shortened(self.websocket.url.path))
+            if problem.status == 429:
+                self._who["refused"] = problem.detail
         else:
             return await self._close(_RESTARTING if self.stopping else _ENDED)
         return await self._refuse(problem)

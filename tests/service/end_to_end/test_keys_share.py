@@ -15,9 +15,12 @@ import pytest
 from tests.service.calls import compressed, refused
 from tests.service.held_service import RELEASE
 from tests.service.live import Live, live, wait_for
+from tests.service.live_streams.client import opened, talk
 from tests.service.process import HELD_SERVICE, Process, started
 from tests.service.sounds import l16, wav
 
+_IN_LINE = 12
+_QUEUED = 5.0  # s that the work of those in line takes
 KEYS = """
 [greedy]
 secret = "g"
@@ -26,6 +29,10 @@ secret = "s"
 [limited]
 secret = "l"
 audio_seconds_per_minute = 100
+concurrent = 2
+[live]
+secret = "w"
+audio_seconds_per_hour = 5
 concurrent = 2
 """
 
@@ -126,12 +133,33 @@ def test_a_quota_shows_in_headers_and_ends_in_a_429_of_its_own(shared: Live) -> 
     shared.wait_until_idle()
 
 
+def test_live_streams_count_and_are_paid_for(shared: Live) -> None:
+    headers = {"X-API-Key": "w"}
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(opened(shared, "compress", additional_headers=headers))
+        wait_for(lambda: shared.app.state.admission.live == 2)
+        third = talk(shared, "compress", additional_headers=headers)
+        assert (third.problem, third.code) == ("quota_exceeded", 4429)
+    wait_for(lambda: shared.app.state.admission.live == 0)
+    sent = [wav(3.0)]
+    for _ in range(2):
+        heard = talk(shared, "compress?input=container", sent, additional_headers=headers)
+        assert heard.code == 1000
+    with as_key(shared, "w") as client:
+        answer = client.post("/compress", content=wav(1.0))
+        refused(answer, 429, "quota_exceeded")
+        assert 400 < int(answer.headers["retry-after"]) <= 721  # 6 s were used of 5 an hour
+        assert metric(client, "encodec_key_audio_seconds_total", key="live") == pytest.approx(6)
+    shared.wait_until_idle()
+
+
 def _remaining(answer: httpx.Response) -> int:
     return int(re.findall(r'"minute";r=(\d+)', answer.headers["RateLimit"])[0])
 
 
 def test_a_refusal_is_logged_with_its_reason_and_no_secret(weights: Path, keys: Path) -> None:
-    flags = ("--models", "encodec_24khz", "--api-keys-file", str(keys))
+    flags = ("--models", "encodec_24khz", "--threads", "1", "--api-keys-file", str(keys))
     with started(HELD_SERVICE, weights, *flags) as process, ExitStack() as stack:
         url = f"http://127.0.0.1:{process.port()}"
         headers = {"X-API-Key": "l"}
@@ -167,30 +195,27 @@ def _logged_refusals(process: Process) -> list[tuple[object, object]]:
 def test_what_is_promised_is_what_is_worked_off_meanwhile(weights: Path) -> None:
     """With one permit all in line go before a new request. In the seconds that its refusal says, as
     much is worked off as was queued, within a factor of two, on whatever machine this is."""
-    body, headers = l16(60.0, 24_000, 1), {"Content-Type": "audio/L16; rate=24000"}
+    headers = {"Content-Type": "audio/L16; rate=24000"}
     with live(
-        weights,
-        models="encodec_24khz",
-        threads=1,
-        max_requests=1,
-        max_waiting=12,
-        admission_timeout=600,
+        weights, models="encodec_24khz", threads=1, max_requests=1, max_waiting=_IN_LINE
     ) as service:
         stopped = threading.Event()
-
-        def post() -> None:
-            with service.client() as client:
-                while not stopped.is_set():
-                    client.post("/compress", content=body, headers=headers)
-
-        threads = [threading.Thread(target=post) for _ in range(13)]
         with service.client() as client:
-            while not metric(client, "encodec_work_speed"):
-                assert client.post("/compress", content=body, headers=headers).status_code == 200
+            client.headers.update(headers)
+            while not (speed := metric(client, "encodec_work_speed")):
+                assert client.post("/compress", content=l16(10.0, 24_000, 1)).status_code == 200
+            body = l16(_QUEUED * speed / _IN_LINE, 24_000, 1)
+
+            def post() -> None:
+                with service.client() as other:
+                    while not stopped.is_set():
+                        other.post("/compress", content=body, headers=headers)
+
+            threads = [threading.Thread(target=post) for _ in range(_IN_LINE + 1)]
             for thread in threads:
                 thread.start()
             try:
-                promises = [_promise(client, service, body, headers) for _ in range(3)]
+                promises = [_promise(client, service, body) for _ in range(3)]
             finally:
                 stopped.set()
                 for thread in threads:
@@ -198,16 +223,20 @@ def test_what_is_promised_is_what_is_worked_off_meanwhile(weights: Path) -> None
         assert 0.5 < median(promises) < 2
 
 
-def _promise(client: httpx.Client, service: Live, body: bytes, headers: dict[str, str]) -> float:
+def _promise(client: httpx.Client, service: Live, body: bytes) -> float:
     """Audio worked off in the time that a refused request was told to wait, by that queued before
     it."""
-    wait_for(lambda: service.app.state.admission.waiting >= 11)
-    queued = metric(client, "encodec_queue_audio_seconds")
-    done = metric(client, "encodec_audio_seconds_total", task="encode", model="encodec_24khz")
-    answer = client.post("/compress", content=body, headers=headers)
-    if answer.status_code == 200:  # there was room for one more
-        return _promise(client, service, body, headers)
+    while True:
+        wait_for(lambda: service.app.state.admission.waiting == _IN_LINE)
+        queued = metric(client, "encodec_queue_audio_seconds")
+        done = _encoded(client)
+        answer = client.post("/compress", content=body)
+        if answer.status_code != 200:  # else there was room for one more
+            break
     refused(answer, 429, "busy")
     time.sleep(int(answer.headers["retry-after"]))
-    now = metric(client, "encodec_audio_seconds_total", task="encode", model="encodec_24khz")
-    return (now - done) / queued
+    return (_encoded(client) - done) / queued
+
+
+def _encoded(client: httpx.Client) -> float:
+    return metric(client, "encodec_audio_seconds_total", task="encode", model="encodec_24khz")
