@@ -18,7 +18,8 @@ _IDLE = 0.5  # s that a request waits for its client before its permit is lent
 _LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
 _LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
 _GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
-_SURE = 0.75  # share of the longest wait that a turn may be expected to take
+_SURE = 0.5  # share of the longest wait that a turn may be expected to take
+_PATIENT = 0.25  # share of it for which a request lets shorter ones of its key go first
 _LONGEST_RETRY = 3600  # s
 
 
@@ -28,13 +29,16 @@ class _Turn:
 
     claim: Claim
     came: asyncio.Future[None]
+    since: float
+    """`loop.time`."""
 
 
 class Admission:
     """Hands out permits to work among the open requests.
 
     Keys that wait get theirs in turn, those first that have the fewest. The requests of a key come
-    in their order, but one that fits goes before longer ones that do not. `Shares` says what fits.
+    in their order, but for a while one that fits goes before longer ones that do not. `Shares` says
+    what fits.
 
     A request that waits for its client lends its permit to others and takes it back without a wait
     (`Permit.idle`): so slow clients keep nobody from working, and at most `limits.open` are at work
@@ -143,7 +147,7 @@ class Admission:
         once closed."""
         claim = claim or Claim(self._shares.tenant())
         self._check(claim.tenant)
-        if self._shares.may_begin(claim):
+        if self._shares.may_begin(claim) and claim.tenant not in self._held_up():
             self._shares.start(claim)
             claim.begin()
         else:
@@ -187,15 +191,26 @@ class Admission:
     def _next(self) -> _Turn | None:
         if self.active >= self._limits.requests:
             return None
-        line = sorted(self._line, key=lambda turn: turn.claim.tenant.load)
-        return next((turn for turn in line if self._shares.may_begin(turn.claim)), None)
+        held_up = self._held_up()
+        for turn in sorted(self._line, key=lambda turn: turn.claim.tenant.load):
+            first = held_up.get(turn.claim.tenant, turn)
+            if first is turn and self._shares.may_begin(turn.claim):
+                return turn
+        return None
+
+    def _held_up(self) -> dict[Tenant, _Turn]:
+        """Keys whose first request has waited so long that nobody goes before it any more."""
+        since = asyncio.get_running_loop().time() - _PATIENT * self._limits.timeout
+        late = [turn for turn in self._line if turn.since <= since]
+        return {turn.claim.tenant: turn for turn in reversed(late)}
 
     def _in_line(self) -> list[Claim]:
         return [turn.claim for turn in self._line]
 
     async def _wait(self, claim: Claim) -> None:
         timeout = self._limits.timeout
-        turn = _Turn(claim, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        turn = _Turn(claim, loop.create_future(), loop.time())
         self._line.append(turn)
         self._begin_waiting()
         try:
@@ -204,6 +219,11 @@ class Admission:
         except BaseException as error:
             if turn in self._line:
                 self._line.remove(turn)
+                if isinstance(error, TimeoutError) and self._shares.permit_for(claim.tenant):
+                    self._shares.start(
+                        claim
+                    )  # only too much audio was before it, and it has waited
+                    return
             elif not turn.came.cancelled():
                 self.give_back(claim)
             if isinstance(error, TimeoutError):

@@ -287,6 +287,37 @@ async def test_short_requests_go_before_long_ones_that_do_not_fit() -> None:
         waiting.cancel()
 
 
+async def test_short_requests_go_first_only_for_a_while() -> None:
+    admission = Admission(Limits(64, 64, 8, open=99, live=9, audio=100))
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        long = claim_of(me, 3600)
+        await hold(stack, admission, long, claim_of(me, 3600))
+        first = asyncio.ensure_future(_forever(admission, claim_of(me, 3600)))
+        await _once(admission, claim_of(me, 5))
+        await asyncio.sleep(2.1)  # a quarter of the timeout
+        late = asyncio.ensure_future(_once(admission, claim_of(me, 5)))
+        await asyncio.sleep(0.2)
+        assert (late.done(), admission.waiting) == (False, 2)
+        long.work_done(3590)
+        await late
+        assert (admission.active, admission.waiting) == (3, 0)
+        await _cancel([first])
+
+
+async def test_whoever_has_waited_for_others_work_alone_begins_in_the_end() -> None:
+    """Its time is up, but there is a permit."""
+    admission = Admission(Limits(3, 64, 0.2, open=99, live=9, audio=100))
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 3600), claim_of(me, 3600))
+        await hold(stack, admission, claim_of(me, 3600))
+        assert (admission.active, admission.waiting) == (3, 0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(me, 3600))
+        assert refused.value.status == 504
+
+
 async def test_a_limit_in_seconds_is_as_much_as_is_done_in_them() -> None:
     now = 0.0
     pace = Pace(lambda: now)
@@ -302,7 +333,7 @@ async def test_a_request_whose_turn_would_come_too_late_is_refused_at_once() -> 
     pace = Pace(lambda: now)
     with pace.batch(20.0):
         now += 2  # 10 audio-seconds a second
-    admission = Admission(Limits(1, 64, timeout=20, open=99, live=9), pace)
+    admission = Admission(Limits(1, 64, timeout=30, open=99, live=9), pace)
     me = admission.tenant()
     async with AsyncExitStack() as stack:
         await hold(stack, admission, claim_of(me, 150))
