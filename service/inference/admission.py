@@ -242,9 +242,9 @@ class Admission:
         in_line = sum(other.tenant is claim.tenant for other in self._in_line())
         if not self._shares.room(in_line, self.waiting, self._limits.waiting):
             raise self._busy(claim, f"{self.active} requests are worked on and {self.waiting} wait")
-        seconds = self._shares.seconds_before_turn(claim, self._in_line()) if in_time else None
-        if seconds is not None and seconds > _SURE * self._limits.timeout:
-            raise self._busy(claim, f"its turn would come in {seconds:.0f} s")
+        seconds = self._shares.seconds_before_turn(claim, self._in_line(), surely=True)
+        if in_time and seconds is not None and seconds > _SURE * self._limits.timeout:
+            raise self._busy(claim, f"its turn would not come within {seconds:.0f} s")
 
     def _busy(self, claim: Claim, detail: str) -> Problem:
         claim.tenant.refused("busy")

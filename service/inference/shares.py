@@ -101,23 +101,31 @@ class Shares:
         limit = self.audio_limit
         return not self.active or limit is None or self._audio_before(claim) <= limit
 
-    def seconds_before_turn(self, claim: Claim, line: Sequence[Claim]) -> float | None:
+    def seconds_before_turn(
+        self, claim: Claim, line: Sequence[Claim], surely: bool = False
+    ) -> float | None:
         """In how many seconds it will probably have its permit, after those in `line`; None where
-        that is not known."""
+        that is not known.
+
+        `surely`: not before that, although long requests often lend their permits before they end.
+        """
         speed = self._pace.speed
         if speed is None:
             return None
         tenant, active = claim.tenant, self.active
-        before = [other.left for other in line if other.tenant is tenant]
+        longest = _LONG if surely else math.inf
+        before = [min(other.left, longest) for other in line if other.tenant is tenant]
         share = 1.0
-        if own := [other.left for other in tenant.at_work]:  # then one of these will end
+        if own := [
+            min(other.left, longest) for other in tenant.at_work
+        ]:  # then one of these will end
             others = [t for t in self._tenants.values() if t.at_work and t is not tenant]
             weight = tenant.key.weight
             share = weight / (weight + sum(other.key.weight for other in others))
             free = self.limits.requests - active if self.permit_for(tenant) else 0
             audio = audio_before_turn(own, before, len(own) + free)
         else:
-            at_work = [other.left for other in self.at_work()]
+            at_work = [min(other.left, longest) for other in self.at_work()]
             audio = audio_before_turn(at_work, before, self.limits.requests)
         seconds = audio / (speed * share)
         if (limit := self.audio_limit) is not None:

@@ -336,18 +336,35 @@ async def test_a_request_whose_turn_would_come_too_late_is_refused_at_once() -> 
     admission = Admission(Limits(1, 64, timeout=30, open=99, live=9), pace)
     me = admission.tenant()
     async with AsyncExitStack() as stack:
-        await hold(stack, admission, claim_of(me, 150))
-        in_line = asyncio.ensure_future(_once(admission, claim_of(me, 100)))
+        await hold(stack, admission, claim_of(me, 55))
+        in_line = [asyncio.ensure_future(_once(admission, claim_of(me, 50))) for _ in range(2)]
         await asyncio.sleep(0)
-        assert admission.waiting == 1
+        assert admission.waiting == 2
         with pytest.raises(Problem) as refused:
             await _once(admission, claim_of(me, 1))
         assert refused.value.code is ProblemCode.BUSY
-        assert refused.value.headers["Retry-After"] == "25"
+        assert refused.value.headers["Retry-After"] == "16"
         with pytest.raises(Problem) as refused, admission.place():
             pass  # and before its body is read
-        assert refused.value.headers["Retry-After"] == "25"
-    await in_line
+        assert refused.value.headers["Retry-After"] == "16"
+    await asyncio.gather(*in_line)
+
+
+async def test_long_requests_that_may_lend_their_permits_are_waited_for() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    with pace.batch(20.0):
+        now += 2  # 10 audio-seconds a second
+    admission = Admission(Limits(1, 1, timeout=30, open=99, live=9), pace)
+    me = admission.tenant()
+    async with admission.permit(claim_of(me, 3600)) as permit:
+        other = asyncio.ensure_future(_once(admission))
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission)  # the line is full
+        assert refused.value.headers["Retry-After"] == "361"  # which is what is queued
+        with permit.idle():
+            await other
 
 
 def keyed(limits: Limits, *names: str) -> tuple[Admission, list[Tenant]]:
