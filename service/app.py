@@ -13,17 +13,20 @@ from model_core import __version__
 
 from .api import codec, errors, inspect, models, operations, weights
 from .api.page import page_router
+from .api.quotas import QuotaHeaders
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
 from .http import documentation
 from .http.auth import require_key
 from .http.cors import add_cors
+from .http.keys import read_keys
 from .http.middleware import DrainBody, RequestLog
 from .http.request_target import CheckRequest
 from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
+from .inference.shares import Limits
 from .live import routes as live
 from .live.relay import Relays
 from .metrics import Metrics
@@ -44,8 +47,8 @@ def create_app(
 
     `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
     be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
-    a CUDA device that is not here, a spool folder that cannot be written, and traces without the
-    packages for them.
+    a CUDA device that is not here, a spool folder that cannot be written, a file of API keys that
+    is wrong, and traces without the packages for them.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
@@ -69,13 +72,7 @@ def create_app(
     app.state.telemetry = telemetry
     app.state.on_fatal = on_fatal
     app.state.leaving = False  # told to stop, but not stopping yet
-    admission = app.state.admission = Admission(
-        settings.max_requests,
-        settings.max_waiting,
-        settings.admission_timeout,
-        settings.max_open,
-        settings.max_live,
-    )
+    keys = app.state.keys = read_keys(settings)
     pool = app.state.models = ModelPool(
         settings, device, on_fatal, metrics.model_ready, metrics.model_load
     )
@@ -87,6 +84,17 @@ def create_app(
         settings.step_timeout,
         probe=lambda: device_probe(device) if pool.state == "ready" else None,
     )
+    limits = Limits(
+        settings.max_requests,
+        settings.max_waiting,
+        settings.admission_timeout,
+        settings.max_open,
+        settings.max_live,
+        settings.max_admitted_audio,
+        settings.max_admitted_time,
+    )
+    pace = app.state.scheduler.pace
+    admission = app.state.admission = Admission(limits, pace, metrics, len(keys))
     app.state.weight_files = weights.WeightFiles()
     app.state.decoders = DecoderPool(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
@@ -111,6 +119,7 @@ def create_app(
 
     # From the innermost to the outermost.
     app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
+    app.add_middleware(QuotaHeaders, admission=admission)
     app.add_middleware(CheckRequest, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         add_cors(app, settings.cors_origins)

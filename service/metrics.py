@@ -47,6 +47,26 @@ class Metrics:
         self.permits_waiting = gauge("encodec_permits_waiting", "Requests that wait for their turn")
         self.open = gauge("encodec_requests_open", "Requests worked on or waiting for their client")
         self.permits_held = gauge("encodec_permits_held", "Requests that are worked on")
+        self.queue_audio = gauge(
+            "encodec_queue_audio_seconds",
+            "Audio that requests with a permit or waiting for one still need worked on",
+        )
+        self.admitted_audio_limit = gauge(
+            "encodec_admitted_audio_limit_seconds",
+            "Audio of others that may come before a request with a permit; 0 before it is known",
+        )
+        self.work_speed = gauge(
+            "encodec_work_speed",
+            "Audio-seconds that are worked off in a second of work; 0 before it is known",
+        )
+        self._key_audio = counter(
+            "encodec_key_audio_seconds", "Audio worked on, by the name of the API key", ["key"]
+        )
+        self._key_refused = counter(
+            "encodec_key_refused",
+            "Requests answered 429, by the name of the API key and the limit",
+            ["key", "reason"],
+        )
         self._live = gauge("encodec_live_streams", "Live streams that are open", ["kind"])
         self._live_ended = counter(
             "encodec_live_streams_ended", "Live streams that ended, by close code", ["kind", "code"]
@@ -127,6 +147,14 @@ class Metrics:
         """A request's and its answer's bytes."""
         self._bytes.labels("in").inc(received)
         self._bytes.labels("out").inc(sent)
+
+    def key_worked(self, key: str, audio: float) -> None:
+        """So many audio-seconds of work were done for the API key of this name."""
+        self._key_audio.labels(key).inc(audio)
+
+    def key_refused(self, key: str, reason: str) -> None:
+        """A request with it was refused for this reason."""
+        self._key_refused.labels(key, reason).inc()
 
     def live_begun(self, kind: str) -> None:
         """A live stream was opened."""

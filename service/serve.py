@@ -52,7 +52,7 @@ def serve(settings: Settings) -> int:
     except ValueError as error:
         logger.critical("wrong settings", error=str(error))
         return 2
-    if not settings.api_keys and not is_loopback(settings.host):
+    if not len(app.state.keys) and not is_loopback(settings.host):
         logger.warning("open to everybody who can reach it: no API key is set", host=settings.host)
     raise_descriptor_limit()
 

@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     max_open: Annotated[int, Field(ge=1)] = 256
     """Requests that may be open, whether they are worked on or wait for their clients; further ones
     take the place of a client that is overdue, or are answered 429 at once."""
+    max_admitted_time: Seconds = 30
+    """Seconds that the work of others may take before a request with a permit is done; others wait
+    for their permits. It is known from the audio of all and the measured speed."""
+    max_admitted_audio: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """The same in seconds of audio, for a limit that does not depend on the speed; 0: as much as is
+    done in `max_admitted_time`."""
     max_live: Annotated[int, Field(ge=0)] = 32
     """Open requests that may be live: sources (`live=true`) and streams over WebSocket."""
     max_listeners: Annotated[int, Field(ge=0)] = 256
@@ -132,6 +138,10 @@ class Settings(BaseSettings):
     """Keys, separated by commas, one of which every call must carry (`Authorization: Bearer KEY`
     or `X-API-Key: KEY`); without keys the service is open to all. Health, metrics and documentation
     are always open."""
+    api_keys_file: Path | None = None
+    """TOML file with a table for each further key, under its name: `secret` or `sha256`, and
+    optionally `weight` (its share of the machine), `concurrent` (requests),
+    `audio_seconds_per_minute` and `audio_seconds_per_hour`."""
 
     page: bool = True
     """Whether the page is served at `/`."""
@@ -191,7 +201,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("cache_dir", "spool_dir", mode="before")
+    @field_validator("cache_dir", "spool_dir", "api_keys_file", mode="before")
     @classmethod
     def _no_folder(cls, value: Any) -> Any:
         return None if value == "" else value

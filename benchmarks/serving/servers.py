@@ -21,7 +21,8 @@ from model_core.model import EncodecModel
 
 PLAIN = "plain wrapper"
 OURS = "ours"
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
+"""The checkout."""
 _PATIENCE = 120  # s to become ready
 _GRACE = 15  # s to end
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -75,13 +76,16 @@ def of_folder(folder: Path, model: str, header_model: str, threads: int) -> Iter
 
 
 @contextmanager
-def bundled(models: Sequence[str], flags: Sequence[str] = ()) -> Iterator[Server]:
-    """This project's service with the bundled weights, and more `flags`. Raises `ServerError`."""
-    command = ["-m", "service", "--port", "0", "--device", "cpu", *flags]
-    command += ["--weights", "bundled", "--models", ",".join(models)]
+def bundled(
+    models: Sequence[str], flags: Sequence[str] = (), root: Path = ROOT
+) -> Iterator[Server]:
+    """This project's service with the bundled weights, or that of another checkout at `root`.
+    Raises `ServerError`."""
+    command = ["-m", "service", "--port", "0", "--device", "cpu"]
+    command += ["--weights", "bundled", "--models", ",".join(models), *flags]
     with (
         tempfile.TemporaryDirectory() as folder,
-        _running(OURS, command, Path(folder) / "log", models[0], models[0]) as server,
+        _running(OURS, command, Path(folder) / "log", models[0], models[0], root) as server,
     ):
         yield server
 
@@ -102,15 +106,21 @@ def plain(model: EncodecModel, bandwidth: float) -> Iterator[Server]:
 
 @contextmanager
 def _running(
-    name: str, command: Sequence[str], log: Path, model: str, header_model: str
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    model: str,
+    header_model: str,
+    root: Path = ROOT,
 ) -> Iterator[Server]:
     """Starts a server, waits until it is ready, and stops it at the end. It uses its default number
     of threads."""
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    left_out = "OMP_NUM_THREADS", "PYTHONPATH"  # another checkout has its own modules
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
-            cwd=_ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
         yield Server(name, _wait(process, log), process.pid, model, header_model)

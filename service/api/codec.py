@@ -85,6 +85,7 @@ async def compress_file(
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
     coding = Coding(model, bandwidth, lm, format, effort, verify)
     codec = await codec_for(call, coding)
+    call.claim.passes = 1 + lm * (1 + verify)
     upload = await call.upload(live)
     known = await look_up(call, upload, claims, ("compress", coding, codec.name, codec.lm_name))
     if known.result is not None:
@@ -137,6 +138,7 @@ async def decompress_file(
         compressed = await receive_damaged(call, await call.upload())
     else:
         compressed = await receive_ecdc(call, await call.upload())
+        call.claim.passes = (1 + compressed.stored.lm) * (1 + rescale)
         await call.admit()
     return await audio_response(
         call, compressed, format, sample_rate, channels, rescale, start, end
@@ -173,6 +175,8 @@ async def transcode_file(
     if known.result is not None:
         return _kept_file(call, known, known.result)
     received = await receive_ecdc(call, known.upload)
+    codes = received.file.lm
+    call.claim.passes = codes + (codes if lm is None else lm) * (1 + verify)
     await call.admit()
     recoded = await recode(call, received, bandwidth, lm, format, verify)
     return await _new_file(call, known, recoded)
@@ -204,6 +208,7 @@ async def roundtrip(
     audio = choose_format(call.request.headers.get("accept", ""), output)
     coding = Coding(model, bandwidth, lm, format, effort)
     codec = await codec_for(call, coding)
+    call.claim.passes = 2 * (1 + lm)
     compressed = await compress(call, codec, coding, await call.upload(live))
     return await audio_response(call, compressed, audio, sample_rate, channels)
 

@@ -9,13 +9,13 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
-from ..http.middleware import shortened
+from ..http.middleware import request_stats, shortened
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
 from ..inference.scheduler import SchedulerError
 
@@ -107,6 +107,8 @@ class ErrorMiddleware:
             problem = Problem(ProblemCode.SHUTTING_DOWN)
         except Exception as error:
             problem = to_problem(error)
+            if problem.status == 429:
+                request_stats(HTTPConnection(scope)).refused = problem.detail
             if problem.code is ProblemCode.INTERNAL_ERROR:
                 logger.exception("unexpected error", path=shortened(scope["path"]), cut_off=started)
                 if started:

@@ -95,6 +95,10 @@ async def measure(app: FastAPI) -> Metrics:
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
     measured.open.set(admission.open)
+    measured.queue_audio.set(admission.audio)
+    measured.admitted_audio_limit.set(admission.audio_limit or 0)
+    scheduler: Scheduler = app.state.scheduler
+    measured.work_speed.set(scheduler.pace.speed or 0)
     results: ResultCache | None = app.state.results
     measured.result_bytes.set(results.bytes if results else 0)
     decoders: DecoderPool = app.state.decoders

@@ -128,6 +128,7 @@ _FILE_PROBLEMS = (
     ProblemCode.UNSUPPORTED_MEDIA_TYPE,
     ProblemCode.BAD_PARAMETER,
     ProblemCode.BUSY,
+    ProblemCode.QUOTA_EXCEEDED,
     ProblemCode.INTERNAL_ERROR,
     ProblemCode.STARTING,
     ProblemCode.UNAVAILABLE,

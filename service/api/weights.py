@@ -87,7 +87,7 @@ async def get_weights(
     models: ModelPool = request.app.state.models
     weights = await _find(models, id, part)
     etag = f'"{id}/{part}/{_FORMAT}"'
-    access = "private" if request.app.state.settings.api_keys else "public"
+    access = "private" if len(request.app.state.keys) else "public"
     headers = {
         "ETag": etag,
         "Cache-Control": f"{access}, max-age=31536000, immutable",

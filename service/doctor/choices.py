@@ -43,7 +43,8 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
         yield _contradiction(text, "leave ENCODEC_THREADS at 0, or raise the processor quota")
     if settings.device == "cpu" and settings.max_batch:
         yield _contradiction("max_batch does nothing on the CPU", "unset ENCODEC_MAX_BATCH")
-    if not settings.api_keys and not is_loopback(settings.host):
+    has_keys = settings.api_keys or settings.api_keys_file is not None
+    if not has_keys and not is_loopback(settings.host):
         text = f"open to everybody who can reach {settings.host}: no API key is set"
         yield _contradiction(text, "set ENCODEC_API_KEYS, or let a proxy check who calls")
 

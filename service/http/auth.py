@@ -1,18 +1,17 @@
-"""API keys, where the operator has set any."""
+"""Which API key a request carries, where the operator has set any."""
 
 import base64
 import binascii
-import secrets
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
-from ..settings import Settings
-from .problems import Problem, ProblemCode
+from .keys import ANONYMOUS, ApiKey, Keys
+from .middleware import request_stats
 
+_API_KEY = "api_key"  # in the state of a request's scope
 _NEEDED = "Needed where the service has API keys"
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description=_NEEDED)
 _header = APIKeyHeader(
@@ -25,23 +24,20 @@ async def require_key(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
 ) -> None:
-    """Raises `Problem` 401 where keys are set and the call carries none of them."""
+    """Notes whose request it is. Raises `Problem` 401 where keys are set and the call carries none
+    of them."""
     given = (header, bearer.credentials if bearer else None)
-    check_keys(request.app.state.settings, [key for key in given if key is not None])
+    keys: Keys = request.app.state.keys
+    key = keys.require([secret for secret in given if secret is not None])
+    request.scope.setdefault("state", {})[_API_KEY] = key
+    if key is not ANONYMOUS:
+        request_stats(request).key = key.name
 
 
-def check_keys(settings: Settings, given: Sequence[str]) -> None:
-    """Raises as `require_key`."""
-    keys = [key.get_secret_value().encode() for key in settings.api_keys]
-    if not keys:
-        return
-    if not given:
-        detail = "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-        raise Problem(ProblemCode.UNAUTHORIZED, detail)
-    # All of them are compared, so that the time says nothing; headers come decoded as latin-1.
-    matches = [secrets.compare_digest(one.encode("latin-1"), key) for one in given for key in keys]
-    if not any(matches):
-        raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known")
+def key_of(connection: HTTPConnection) -> ApiKey:
+    """Whose request it is, once that is known."""
+    key: ApiKey = connection.scope.get("state", {}).get(_API_KEY, ANONYMOUS)
+    return key
 
 
 KEY_PROTOCOL = "encodec.key."

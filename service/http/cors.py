@@ -21,6 +21,8 @@ EXPOSED = (
     "X-Compressed-Kbps",
     "Content-Disposition",
     "Retry-After",
+    "RateLimit-Policy",
+    "RateLimit",
     "ETag",
     "Accept-Ranges",
     "Content-Range",

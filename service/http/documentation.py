@@ -26,6 +26,8 @@ _HEADERS = {
     507: _RETRY_AFTER,
 }
 """Of the problems of a status."""
+_LIMITED = ("200", "429")
+"""Statuses of answers that are said to tell a key's limits; the others do too."""
 
 
 def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
@@ -91,8 +93,16 @@ def _complete(document: dict[str, Any]) -> None:
     for operation in (found for path in document["paths"].values() for found in path.values()):
         if "security" in operation:
             operation["security"].insert(0, {})  # no key is needed where none is set
-        for response in operation["responses"].values():
+        for status, response in operation["responses"].items():
+            if "security" in operation and status in _LIMITED:
+                response.setdefault("headers", {}).update(_limits())
             response.setdefault("headers", {}).update(
                 header(REQUEST_ID, "string", "The request's id, as in the service's log")
                 | header(SERVER_TIMING, "string", "How long its phases took, ms")
             )
+
+
+def _limits() -> dict[str, Any]:
+    draft = "(draft-ietf-httpapi-ratelimit-headers), of a key that has limits."
+    policy = header("RateLimit-Policy", "string", f"The limits of the API key {draft}")
+    return policy | header("RateLimit", "string", f"What is left of them {draft}")

@@ -57,6 +57,10 @@ class RequestStats:
     bytes_in: int = 0
     bytes_out: int = 0
     status: int | None = None
+    key: str | None = None
+    """The name of the API key, where there are any."""
+    refused: str | None = None
+    """Why it was, where there was no room for it."""
     complete: bool = False
     """Whether the whole answer was sent."""
 
@@ -162,6 +166,10 @@ class RequestLog:
             "bytes_out": stats.bytes_out,
             "complete": stats.complete,
         }
+        if stats.key is not None:
+            fields["key"] = stats.key
+        if stats.refused is not None:
+            fields["refused"] = stats.refused
         if stats.model is not None:
             fields["model"] = stats.model
         if stats.audio_seconds is not None:

@@ -54,6 +54,7 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_BANDWIDTH = ("unsupported_bandwidth", 422, "The model has no such bandwidth")
     IDEMPOTENCY_MISMATCH = ("idempotency_mismatch", 422, "The key belongs to another request")
     BUSY = ("busy", 429, "The service is full")
+    QUOTA_EXCEEDED = ("quota_exceeded", 429, "The limits of the API key are reached")
     INTERNAL_ERROR = ("internal_error", 500, "The service failed")
     VERIFICATION_FAILED = ("verification_failed", 500, "What was coded does not decode")
     STARTING = ("starting", 503, "The service is starting")

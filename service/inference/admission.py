@@ -2,41 +2,64 @@
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from dataclasses import dataclass
 
 from ..cancellation import alongside
+from ..http.keys import ANONYMOUS, ApiKey
 from ..http.problems import Problem, ProblemCode
+from .pace import Pace
+from .places import Client, Place
+from .shares import Limits, Shares
+from .tenants import Claim, KeyObserver, Tenant
 
 _IDLE = 0.5  # s that a request waits for its client before its permit is lent
+_LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
+_LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
+_GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
+_SURE = 0.5  # share of the longest wait that a turn may be expected to take
+_PATIENT = 0.25  # share of it for which a request lets shorter ones of its key go first
+_LONGEST_RETRY = 3600  # s
+
+
+@dataclass(eq=False)
+class _Turn:
+    """A request in line."""
+
+    claim: Claim
+    came: asyncio.Future[None]
+    since: float
+    """`loop.time`."""
 
 
 class Admission:
-    """Hands out `max_requests` permits to work, first come, first served, among at most `max_open`
-    open requests, of which `max_live` may be live sources.
+    """Hands out permits to work among the open requests.
+
+    Keys that wait get theirs in turn, those first that have the fewest. The requests of a key come
+    in their order, but for a while one that fits goes before longer ones that do not. `Shares` says
+    what fits.
 
     A request that waits for its client lends its permit to others and takes it back without a wait
-    (`Permit.idle`): so slow clients keep nobody from working, and at most `max_open` are at work if
-    all go on at once. Where all places are taken, a new request gets that of the client which is
+    (`Permit.idle`): so slow clients keep nobody from working, and at most `limits.open` are at work
+    if all go on at once. Where all places are taken, a new request gets that of the client which is
     longest overdue.
     """
 
     def __init__(
-        self, max_requests: int, max_waiting: int, timeout: float, max_open: int, max_live: int
+        self,
+        limits: Limits,
+        pace: Pace | None = None,
+        observer: KeyObserver | None = None,
+        keys: int = 0,
     ):
-        """`timeout`: the longest wait for a permit, in seconds."""
-        self._max_requests = max_requests
-        self._max_waiting = max_waiting
-        self._timeout = timeout
-        self._max_open = max_open
-        self._max_live = max_live
-        self._line: deque[asyncio.Future[None]] = deque()
+        """`pace`: how fast work is done; `keys`: how many there are."""
+        self._limits = limits
+        self._shares = Shares(limits, pace or Pace(), observer, keys)
+        self._line: list[_Turn] = []
+        self._look_again: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
         self._places: set[Place] = set()
-        self.active = 0
-        """Open requests that are worked on."""
 
     @property
     def open(self) -> int:
@@ -49,9 +72,24 @@ class Admission:
         return sum(place.live for place in self._places)
 
     @property
+    def active(self) -> int:
+        """Open requests that are worked on."""
+        return self._shares.active
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a permit."""
         return len(self._line)
+
+    @property
+    def audio(self) -> float:
+        """Audio-seconds of work that requests still need, at work or in line."""
+        return sum(claim.left for claim in (*self._shares.at_work(), *self._in_line()))
+
+    @property
+    def audio_limit(self) -> float | None:
+        """As `Shares`."""
+        return self._shares.audio_limit
 
     @property
     def closed(self) -> bool:
@@ -61,83 +99,159 @@ class Admission:
         """Hand out no more permits; requests that wait for one are refused."""
         self._closing.set()
 
+    def tenant(self, key: ApiKey = ANONYMOUS) -> Tenant:
+        """Whose requests are those with this key."""
+        return self._shares.tenant(key)
+
     @contextmanager
-    def place(self, live: bool = False, client: "Client | None" = None) -> Iterator["Place"]:
+    def place(
+        self, live: bool = False, client: Client | None = None, tenant: Tenant | None = None
+    ) -> Iterator[Place]:
         """Held for a request's whole life, from before its body is read, unless its client is
         overdue and another needs the place. Raises `Problem` 429 when too many are open or wait for
-        a permit, and 503 once closed."""
-        self._refuse_if_full()
-        if live and self.live >= self._max_live:
-            self._evict([place for place in self._places if place.live], "live sources")
-        if self.open >= self._max_open:
-            self._evict(self._places, "requests")
-        place = Place(live, client)
+        a permit, or the key's limits are reached, and 503 once closed."""
+        tenant = tenant or self._shares.tenant()
+        self._check(tenant)
+        tenant.check_concurrency()
+        if not self._shares.permit_for(tenant):
+            self._check_line(Claim(tenant), in_time=not live)
+        if live:
+            places = [place for place in self._places if place.live]
+            self._make_room(places, self._limits.live, "live sources", tenant)
+        self._make_room(list(self._places), self._limits.open, "requests", tenant)
+        place = Place(live, client, tenant)
         self._places.add(place)
+        tenant.open += 1
         try:
             yield place
         finally:
+            tenant.open -= 1
             self._places.discard(place)
 
-    def _evict(self, places: Collection["Place"], kind: str) -> None:
-        """Frees the one whose client is longest overdue. Raises `Problem` 429 where none is."""
-        due, last = min(((place.due(), place) for place in places), key=lambda pair: pair[0])
-        if due > asyncio.get_running_loop().time():
-            raise self._busy(f"{len(places)} {kind} are open")
+    def _make_room(self, places: list[Place], limit: int, kind: str, tenant: Tenant) -> None:
+        """Frees the place whose client is longest overdue, if this key cannot have another. Raises
+        `Problem` 429 where none is."""
+        own = [place for place in places if place.tenant is tenant]
+        if self._shares.room(len(own), len(places), limit):
+            return
+        last = min(places if len(places) >= limit else own, key=Place.due, default=None)
+        if last is None or last.due() > asyncio.get_running_loop().time():
+            raise self._busy(Claim(tenant), f"{len(places)} {kind} are open")
         self._places.discard(last)
         last.evict()
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator["Permit"]:
-        """Held while a request is worked on. Raises `Problem` 429 when too many wait already, 504
-        after too long a wait and 503 once closed."""
-        self._refuse_if_full()
-        if self._line or self.active >= self._max_requests:
-            await self._wait()
+    async def permit(self, claim: Claim | None = None) -> AsyncIterator["Permit"]:
+        """Held while a request is worked on. Raises `Problem` 429 when too many wait already, its
+        turn would come too late or its key's quota is used up, 504 after too long a wait and 503
+        once closed."""
+        claim = claim or Claim(self._shares.tenant())
+        self._check(claim.tenant)
+        if self._shares.may_begin(claim) and claim.tenant not in self._held_up():
+            self._shares.start(claim)
+            claim.begin()
         else:
-            self.active += 1
+            self._check_line(claim)
+            claim.begin()
+            try:
+                await self._wait(claim)
+            except BaseException:
+                claim.give_up()
+                raise
         try:
-            yield Permit(self)
+            yield Permit(self, claim)
         finally:
-            self.give_back()
+            self.give_back(claim)
+            claim.end()
 
-    def give_back(self) -> None:
-        """One request less is worked on; the next in line may begin."""
-        self.active -= 1
-        while self._line and self.active < self._max_requests:
-            turn = self._line.popleft()
-            if not turn.done():
-                self.active += 1
-                turn.set_result(None)
+    def give_back(self, claim: Claim) -> None:
+        """This request is not worked on any longer; others in line may begin."""
+        self._shares.stop(claim)
+        self._begin_waiting()
 
-    def take_back(self) -> None:
+    def take_back(self, claim: Claim) -> None:
         """A request goes on, whether there is a permit or not."""
-        self.active += 1
+        self._shares.start(claim)
 
-    async def _wait(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
+    def _begin_waiting(self) -> None:
+        """Those in line that may begin do."""
+        while turn := self._next():
+            self._line.remove(turn)
+            if not turn.came.done():
+                self._shares.start(turn.claim)
+                turn.came.set_result(None)
+        if self._line and self._look_again is None:
+            loop = asyncio.get_running_loop()
+            self._look_again = loop.call_later(_LOOK_AGAIN, self._looked_again)
+
+    def _looked_again(self) -> None:
+        self._look_again = None
+        self._begin_waiting()
+
+    def _next(self) -> _Turn | None:
+        if self.active >= self._limits.requests:
+            return None
+        held_up = self._held_up()
+        for turn in sorted(self._line, key=lambda turn: turn.claim.tenant.load):
+            first = held_up.get(turn.claim.tenant, turn)
+            if first is turn and self._shares.may_begin(turn.claim):
+                return turn
+        return None
+
+    def _held_up(self) -> dict[Tenant, _Turn]:
+        """Keys whose first request has waited so long that nobody goes before it any more."""
+        since = asyncio.get_running_loop().time() - _PATIENT * self._limits.timeout
+        late = [turn for turn in self._line if turn.since <= since]
+        return {turn.claim.tenant: turn for turn in reversed(late)}
+
+    def _in_line(self) -> list[Claim]:
+        return [turn.claim for turn in self._line]
+
+    async def _wait(self, claim: Claim) -> None:
+        timeout = self._limits.timeout
+        loop = asyncio.get_running_loop()
+        turn = _Turn(claim, loop.create_future(), loop.time())
         self._line.append(turn)
+        self._begin_waiting()
         try:
-            async with asyncio.timeout(self._timeout), alongside(self._until_closing()):
-                await turn
+            async with asyncio.timeout(timeout), alongside(self._until_closing()):
+                await turn.came
         except BaseException as error:
             if turn in self._line:
                 self._line.remove(turn)
-            elif not turn.cancelled():
-                self.give_back()
+                if isinstance(error, TimeoutError) and self._shares.permit_for(claim.tenant):
+                    self._shares.start(
+                        claim
+                    )  # only too much audio was before it, and it has waited
+                    return
+            elif not turn.came.cancelled():
+                self.give_back(claim)
             if isinstance(error, TimeoutError):
-                detail = f"no permit within {self._timeout:g} s"
+                detail = f"no permit within {timeout:g} s"
                 raise Problem(ProblemCode.WAITED_TOO_LONG, detail) from None
             raise
 
-    def _refuse_if_full(self) -> None:
+    def _check(self, tenant: Tenant) -> None:
         if self.closed:
             raise Problem(ProblemCode.SHUTTING_DOWN)
-        free = self.active < self._max_requests and not self._line
-        if not free and self.waiting >= self._max_waiting:
-            raise self._busy(f"{self.active} requests are worked on and {self.waiting} wait")
+        tenant.check_quotas()
 
-    def _busy(self, detail: str) -> Problem:
-        after = max(1, math.ceil(self._timeout / 4))
+    def _check_line(self, claim: Claim, in_time: bool = True) -> None:
+        """Raises `Problem` 429 where the line is full or, if it must be `in_time`, so long that the
+        turn of a new request would come too late."""
+        in_line = sum(other.tenant is claim.tenant for other in self._in_line())
+        if not self._shares.room(in_line, self.waiting, self._limits.waiting):
+            raise self._busy(claim, f"{self.active} requests are worked on and {self.waiting} wait")
+        seconds = self._shares.seconds_before_turn(claim, self._in_line(), surely=True)
+        if in_time and seconds is not None and seconds > _SURE * self._limits.timeout:
+            raise self._busy(claim, f"its turn would not come within {seconds:.0f} s")
+
+    def _busy(self, claim: Claim, detail: str) -> Problem:
+        claim.tenant.refused("busy")
+        seconds = self._shares.seconds_before_turn(claim, self._in_line())
+        if seconds is None:
+            seconds = self._limits.timeout / 4
+        after = min(_LONGEST_RETRY, max(1, math.ceil(seconds)))
         return Problem(ProblemCode.BUSY, detail, retry_after=after)
 
     async def _until_closing(self) -> None:
@@ -145,56 +259,12 @@ class Admission:
         raise Problem(ProblemCode.SHUTTING_DOWN)
 
 
-class Client(Protocol):
-    """The client of a request, as it reads its answer."""
-
-    def answer_due(self) -> float:
-        """When it must have read more (`loop.time`); infinity while it is not waited for."""
-
-    def evict(self) -> None:
-        """Closes its connection at once."""
-
-
-class Place:
-    """A request's place among those that are open."""
-
-    def __init__(self, live: bool = False, client: Client | None = None):
-        self.live = live
-        self.lost = False
-        """Another request has it: this one must end."""
-        self._client = client
-        self._body_due = math.inf
-        self._wait: asyncio.Timeout | None = None
-
-    @contextmanager
-    def waiting(self, due: float, wait: asyncio.Timeout) -> Iterator[None]:
-        """A block in `wait` that waits for bytes of the body; the client is overdue from `due` on
-        (`loop.time`). Where the place is lost, `wait` ends."""
-        self._body_due, self._wait = due, wait
-        try:
-            yield
-        finally:
-            self._body_due, self._wait = math.inf, None
-
-    def due(self) -> float:
-        """When its client must have sent or read more (`loop.time`)."""
-        return min(self._body_due, math.inf if self._client is None else self._client.answer_due())
-
-    def evict(self) -> None:
-        """Ends the wait for its client."""
-        self.lost = True
-        if self._wait is not None:
-            if not self._wait.expired():
-                self._wait.reschedule(0)
-        elif self._client is not None:
-            self._client.evict()
-
-
 class Permit:
     """A request's permit to be worked on."""
 
-    def __init__(self, admission: Admission):
+    def __init__(self, admission: Admission, claim: Claim):
         self._admission = admission
+        self._claim = claim
         self._lent = False
 
     @contextmanager
@@ -208,8 +278,8 @@ class Permit:
             timer.cancel()
             if self._lent:
                 self._lent = False
-                self._admission.take_back()
+                self._admission.take_back(self._claim)
 
     def _lend(self) -> None:
         self._lent = True
-        self._admission.give_back()
+        self._admission.give_back(self._claim)

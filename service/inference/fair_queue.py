@@ -15,11 +15,26 @@ from model_core.codec.work import Task, Work
 from ..timings import Timings
 
 
+class Owner:
+    """For whom a stream works. This one is nobody in particular."""
+
+    @property
+    def weight(self) -> float:
+        """The stream's share of the queue, where 1 is usual; asked from any thread."""
+        return 1.0
+
+    def work_done(self, audio: float) -> None:
+        """So many audio-seconds of work were done; told on the event loop."""
+
+
 class StreamKey:
     """A stream, as the queue knows it."""
 
     timings: Timings | None = None
     """Of the request whose stream it is."""
+
+    def __init__(self, owner: Owner | None = None):
+        self.owner = owner or Owner()
 
 
 @dataclass(eq=False)
@@ -76,9 +91,9 @@ class FairQueue:
 
     The works of a stream follow one another on the clock, whenever they come; those of a new stream
     start at the clock's present time, so they are taken between the others' works and not after
-    them (weighted fair queueing, all weights equal). The clock advances by the audio that is taken,
-    divided by the number of streams that wait, so that new streams keep no stream waiting forever;
-    it never stays behind the streams that wait.
+    them (weighted fair queueing; the weights are about 1 on average). The clock advances by the
+    audio that is taken, divided by the number of streams that wait, so that new streams keep no
+    stream waiting forever; it never stays behind the streams that wait.
 
     A job that is taken leaves the queue, even if it has works left: it is put in again when those
     that were taken have run. Not thread-safe.
@@ -156,7 +171,8 @@ class FairQueue:
         return min(self._heaps.values(), key=lambda heap: heap[0][:2])
 
     def _place(self, job: Job, index: int, start: float) -> _Slot:
-        return _Slot(start + job.works[index].cost, next(self._numbers), start, job, index)
+        end = start + job.works[index].cost / job.stream.owner.weight
+        return _Slot(end, next(self._numbers), start, job, index)
 
     def _pop(
         self, heap: list[_Slot], most: int, seconds: float, one_each: bool

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -21,7 +22,8 @@ from model_core.engine import BATCHES_AT_ONCE
 
 from ..timings import Attributes, note_batch
 from .device_watch import DeviceError, is_lost, until_it_fails, until_overdue, use_one_thread
-from .fair_queue import Job, StreamKey
+from .fair_queue import Job, Owner, StreamKey
+from .pace import Pace
 from .worker_queue import DeviceQueue, LiveQueue, WorkerQueue
 
 logger = structlog.get_logger(__name__)
@@ -80,6 +82,8 @@ class Scheduler:
         ran for more than `step_timeout` seconds, or a `probe`, which is run there when it is idle
         (unless that is None just then), failed."""
         self._observer = observer
+        self.pace = Pace()
+        """How fast files are worked on; the steps of live streams do not count."""
         self._on_death = on_death
         self._step_timeout = step_timeout
         self._probe = probe
@@ -137,9 +141,9 @@ class Scheduler:
         (result,) = await self.stream().run([work])
         return result
 
-    def stream(self) -> "Stream":
+    def stream(self, owner: Owner | None = None) -> "Stream":
         """A new stream."""
-        return Stream(self._enqueue)
+        return Stream(self._enqueue, owner)
 
     def live_stream(self) -> "Stream":
         """A new stream whose steps on the CPU wait for no other requests'. (What a language model
@@ -173,11 +177,17 @@ class Scheduler:
                 use_one_thread()
             while batch := queue.take():
                 self._observer.queue_depth(self.depth)
-                unfinished = self._run(batch, 1 + queue.spare())
+                with self._timed(queue, batch):
+                    unfinished = self._run(batch, 1 + queue.spare())
                 for job in queue.done(batch, unfinished):
                     self._tell(partial(job.fail, self._error()))
         except BaseException as error:  # noqa: BLE001  whatever it was, it ends the service
             self._die(error)
+
+    def _timed(self, queue: WorkerQueue, batch: Sequence[Job]) -> AbstractContextManager[None]:
+        if queue is self._live:
+            return nullcontext()
+        return self.pace.batch(sum(work.cost for job in batch for work in job.part))
 
     def _run(self, batch: Sequence[Job], threads: int) -> list[Job]:
         """Run a batch on `threads` threads. Returns the jobs that have works left."""
@@ -204,8 +214,8 @@ class Scheduler:
         rest = iter(results)
         for job in batch:
             job.results.extend(islice(rest, len(job.part)))
-        if finished := [job for job in batch if not job.left]:
-            self._tell(partial(_succeed, finished))
+        done = [(job.stream.owner, sum(work.cost for work in job.part)) for job in batch]
+        self._tell(partial(_ran, done, [job for job in batch if not job.left]))
         return [job for job in batch if job.left and not job.future.cancelled()]
 
     def _note(self, batch: Sequence[Job], audio: float, started: float, ended: float) -> None:
@@ -266,8 +276,10 @@ def _lower_priority(niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, thread, now + niceness)
 
 
-def _succeed(jobs: Sequence[Job]) -> None:
-    for job in jobs:
+def _ran(done: Sequence[tuple[Owner, float]], finished: Sequence[Job]) -> None:
+    for owner, audio in done:
+        owner.work_done(audio)
+    for job in finished:
         job.succeed()
 
 
@@ -277,7 +289,12 @@ class Stream(StreamKey):
     The queue is fair between streams, so all works of a request go through one.
     """
 
-    def __init__(self, enqueue: Callable[[Sequence[Work], StreamKey], asyncio.Future[list[Any]]]):
+    def __init__(
+        self,
+        enqueue: Callable[[Sequence[Work], StreamKey], asyncio.Future[list[Any]]],
+        owner: Owner | None = None,
+    ):
+        super().__init__(owner)
         self._enqueue = enqueue
 
     async def run(self, works: Sequence[Work], *, in_order: bool = False) -> list[Any]:

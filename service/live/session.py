@@ -14,12 +14,14 @@ from structlog.contextvars import bound_contextvars
 
 from ..api.errors import to_problem
 from ..cancellation import alongside
-from ..http.auth import check_keys, websocket_keys
+from ..http.auth import websocket_keys
 from ..http.connection import CONNECTION, CONNECTION_LOST
+from ..http.keys import ANONYMOUS
 from ..http.middleware import REQUEST_ID, request_id_of, shortened
 from ..http.problems import Problem, ProblemCode
 from ..http.websocket import WebSocketConnection
-from ..inference.admission import Place
+from ..inference.places import Place
+from ..inference.tenants import Tenant
 
 logger = structlog.get_logger(__name__)
 
@@ -54,12 +56,14 @@ class Session:
         self._lost: asyncio.Event = state.get(CONNECTION_LOST) or asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._place: Place | None = None
+        self._tenant: Tenant = self.app.admission.tenant()
         self._came = self._told = self._clock()
         self._step = 0.0  # s
         self.outlives_client = False
         """Whether the client's leaving is the end of its data, and no error."""
         self.gone = False
         """Whether the client has left."""
+        self._who: dict[str, str] = {}  # and why it was refused, for the log
         self.model: str | None = None
         self.received = 0
         """Bytes of data."""
@@ -77,7 +81,7 @@ class Session:
     @contextmanager
     def place(self) -> Iterator[None]:
         """A place among the live streams. Raises `Problem` 429, and 503 where the service stops."""
-        with self.app.admission.place(True, self.connection) as self._place:
+        with self.app.admission.place(True, self.connection, self._tenant) as self._place:
             try:
                 yield
             finally:
@@ -97,8 +101,11 @@ class Session:
         self.model, self._rate = model, rate
 
     def add_samples(self, count: int) -> None:
-        """So many more. Raises `Problem` 413 for more than `max_audio_seconds`."""
+        """So many more, which the key's quota pays for. Raises `Problem` 413 for more than
+        `max_audio_seconds`."""
         self.samples += count
+        self._tenant.charge(count / self._rate)
+        self._tenant.worked(count / self._rate)
         longest = self.settings.max_audio_seconds
         if self.samples > longest * self._rate:
             raise Problem(ProblemCode.TOO_LONG, f"{longest:g} s of audio are admitted")
@@ -240,7 +247,9 @@ class Session:
             finally:
                 self.app.metrics.live_ended(self.kind, code)
                 self.app.metrics.bodies(self.received, self.sent)
-                fields = {"audio_seconds": round(self.samples / self._rate, 3)}
+                fields = (
+                    {"audio_seconds": round(self.samples / self._rate, 3)} if self.model else {}
+                )
                 logger.info(
                     "live stream",
                     kind=self.kind,
@@ -250,13 +259,16 @@ class Session:
                     bytes_in=self.received,
                     bytes_out=self.sent,
                     model=self.model,
-                    **(fields if self.model else {}),
+                    **(fields | self._who),
                 )
 
     async def _ended(self, call: Callable[["Session"], Awaitable[None]]) -> int:
         """The close code that the stream ended with."""
         try:
-            check_keys(self.settings, websocket_keys(self.websocket))
+            key = self.app.keys.require(websocket_keys(self.websocket))
+            self._tenant = self.app.admission.tenant(key)
+            if key is not ANONYMOUS:
+                self._who["key"] = key.name
             await call(self)
         except ClientDisconnect:
             return _GONE
@@ -268,6 +280,8 @@ class Session:
             problem = to_problem(error)
             if problem.code is ProblemCode.INTERNAL_ERROR:
                 logger.exception("unexpected error", path=shortened(self.websocket.url.path))
+            if problem.status == 429:
+                self._who["refused"] = problem.detail
         else:
             return await self._close(_RESTARTING if self.stopping else _ENDED)
         return await self._refuse(problem)

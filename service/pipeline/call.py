@@ -21,11 +21,13 @@ from model_core.codec import Codec
 
 from ..cancellation import alongside
 from ..decoder.pool import DecoderPool
+from ..http.auth import key_of
 from ..http.connection import CONNECTION, CONNECTION_LOST
 from ..http.middleware import request_stats
 from ..inference.admission import Admission, Permit
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Stream
+from ..inference.tenants import Claim
 from ..settings import Settings
 from .upload import Limits, Upload, open_upload
 
@@ -46,13 +48,15 @@ class Call:
     runner: Stream
     """Runs the works of this request in the queue; for `Compressor` and the like."""
     admission: Admission
+    claim: Claim
+    """What the request costs, as far as it is known."""
     permit: Permit | None = None
 
     async def upload(self, live: bool = False) -> Upload:
         """The file in the request's body, which may come slowly if it is `live`. Takes a place
         among the open requests. Raises `Problem` and `ClientDisconnect`."""
         client = self.request.scope.get("state", {}).get(CONNECTION)
-        place = self.stack.enter_context(self.admission.place(live, client))
+        place = self.stack.enter_context(self.admission.place(live, client, self.claim.tenant))
         settings = self.settings
         limits = Limits(
             settings.max_upload_bytes,
@@ -63,11 +67,11 @@ class Call:
         return replace(await open_upload(self.request, limits, place), live=live)
 
     async def admit(self) -> None:
-        """Take a permit for the rest of the request. Raises `Problem` when there is none, and
-        `ClientDisconnect`."""
+        """Take a permit for the rest of the request, once it is estimated what it costs. Raises
+        `Problem` when there is none, and `ClientDisconnect`."""
         async with alongside(_until_connection_lost(self.request)):
             began = time.monotonic()
-            self.permit = await self.stack.enter_async_context(self.admission.permit())
+            self.permit = await self.stack.enter_async_context(self.admission.permit(self.claim))
             request_stats(self.request).timings.add("permit", began, time.monotonic())
 
     def waiting_for_client(self) -> AbstractContextManager[None]:
@@ -95,7 +99,9 @@ class Call:
         """Count so many samples, for log and metrics, whether they were audio or codes."""
         stats = request_stats(self.request)
         stats.model = codec.name
-        stats.audio_seconds = (stats.audio_seconds or 0) + samples / codec.config.sample_rate
+        seconds = samples / codec.config.sample_rate
+        stats.audio_seconds = (stats.audio_seconds or 0) + seconds
+        self.claim.came(seconds)
 
     def spool(self) -> BinaryIO:
         """An empty temporary file, in memory up to 1 MB and on disk beyond.
@@ -120,7 +126,8 @@ async def _until_connection_lost(request: Request) -> None:
 def new_call(request: Request, stack: AsyncExitStack) -> Call:
     """A call that has nothing yet, with what its app offers."""
     state = request.app.state
-    runner: Stream = state.scheduler.stream()
+    claim = Claim(state.admission.tenant(key_of(request)))
+    runner: Stream = state.scheduler.stream(claim)
     runner.timings = request_stats(request).timings
     return Call(
         request,
@@ -130,6 +137,7 @@ def new_call(request: Request, stack: AsyncExitStack) -> Call:
         state.decoders,
         runner,
         state.admission,
+        claim,
     )
 
 

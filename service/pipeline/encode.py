@@ -28,6 +28,7 @@ from ..decoder.protocol import DecodeRequest, Source
 from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
 from .call import Call, contents
+from .cost import estimated_seconds
 from .upload import Upload
 
 logger = structlog.get_logger(__name__)
@@ -138,6 +139,9 @@ async def audio_blocks(
     except InvalidAudioError as error:
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
     upload = await upload.begin(1 if upload.live else _START)
+    if not upload.live:  # whose audio is worked on as it is spoken
+        seconds = estimated_seconds(upload.head, upload.body_size, raw)
+        call.claim.estimate(min(seconds, call.settings.max_audio_seconds))
     await call.admit()
     config = codec.config
     body_ended = asyncio.Event()
@@ -161,6 +165,7 @@ async def audio_blocks(
                 call.note_audio(codec, samples.shape[1])
             timings = request_stats(call.request).timings
             timings.add("decode", opened, time.monotonic(), waited)
+            call.claim.complete()
             with call.waiting_for_client():
                 await body_ended.wait()  # the audio may end before the body does
 

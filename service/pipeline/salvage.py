@@ -38,9 +38,12 @@ async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Code
     file.write(head)
     longest = call.settings.max_audio_seconds
     most = _most_bytes(found[0], longest)
-    if await fill(file, upload.chunks, most) > most:
+    size = await fill(file, upload.chunks, most)
+    if size > most:
         message = f"the file is larger than {longest:g} s of audio, as many as are admitted"
         raise Problem(ProblemCode.TOO_LONG, message)
+    kbps = codec.config.bandwidth_of(found[0].num_codebooks)
+    call.claim.estimate(min(longest, size * 8 / (1000 * kbps)))
     await call.admit()
     async with call.while_connected():
         # 0.1 s a megabyte at worst. Where the client leaves, the file is closed, and so the thread
@@ -59,6 +62,7 @@ def _most_bytes(header: Header, seconds: float) -> int:
 
 async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Salvaged]:
     codec, stored = await receive_payload(call, upload, head)
+    call.claim.estimate(stored.samples / codec.config.sample_rate)
     await call.admit()
     async with call.while_connected():
         return codec, await salvage_payload(codec, stored, call.runner)

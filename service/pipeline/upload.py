@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
-from ..inference.admission import Place
+from ..inference.places import Place
 from .multipart import FRAMING_BYTES, FilePart
 
 
@@ -27,12 +27,18 @@ class Upload:
     filename: str | None = None
     size: int | None = None  # bytes, where the client has said so
     live: bool = False
+    body_size: int | None = None  # bytes of the whole body, where the client has said so
+    head: bytes = b""  # as much as `begin` has waited for
 
     async def begin(self, size: int) -> "Upload":
         """The same upload, once `size` bytes of it, or all, are here."""
         first = []
         missing = size
-        while missing > 0 and (chunk := await anext(self.chunks, None)) is not None:
+        body_size = self.body_size
+        while missing > 0:
+            if (chunk := await anext(self.chunks, None)) is None:
+                body_size = size - missing
+                break
             first.append(chunk)
             missing -= len(chunk)
 
@@ -42,7 +48,7 @@ class Upload:
             async for chunk in self.chunks:
                 yield chunk
 
-        return replace(self, chunks=chunks())
+        return replace(self, chunks=chunks(), body_size=body_size, head=b"".join(first))
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
         raise _too_large(max_bytes)
     body = _body(request, limits, place, framing)
     if not is_multipart:
-        return Upload(_file(body, max_bytes), content_type, size=size)
+        return Upload(_file(body, max_bytes), content_type, size=size, body_size=size)
     part = FilePart(content_type)
     begun = b""
     async for chunk in body:
@@ -98,7 +104,7 @@ async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
             yield part.feed(chunk)
         part.finish()
 
-    return Upload(_file(data(), max_bytes), part.content_type, part.filename)
+    return Upload(_file(data(), max_bytes), part.content_type, part.filename, body_size=size)
 
 
 async def require_multipart(request: Request) -> None:

@@ -2,18 +2,24 @@
 
 import asyncio
 import math
-from contextlib import ExitStack
+import re
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
+from service.http.keys import ApiKey
 from service.http.problems import Problem, ProblemCode
 from service.inference.admission import Admission
+from service.inference.pace import Pace
+from service.inference.shares import Limits
+from service.inference.tenants import LEAST_COST, Claim, Tenant
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_permits_are_given_first_come_first_served() -> None:
-    admission = Admission(2, 9, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(2, 9, 20, open=99, live=9))
     order: list[int] = []
     active: list[int] = []
 
@@ -30,7 +36,7 @@ async def test_permits_are_given_first_come_first_served() -> None:
 
 
 async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
-    admission = Admission(1, 1, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 1, 20, open=99, live=9))
     async with admission.permit():
         second = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -43,7 +49,7 @@ async def test_a_full_waiting_line_is_a_429_with_retry_after() -> None:
 
 
 async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     async with admission.permit():
         with pytest.raises(Problem):
             await _once(admission)
@@ -51,7 +57,7 @@ async def test_without_a_waiting_line_a_full_service_refuses_at_once() -> None:
 
 
 async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
-    admission = Admission(1, 5, 0.05, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 0.05, open=99, live=9))
     async with admission.permit():
         with pytest.raises(Problem) as refused:
             await _once(admission)
@@ -61,7 +67,7 @@ async def test_a_wait_longer_than_the_timeout_is_a_504() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit():
         leaving = asyncio.ensure_future(_once(admission))
         await asyncio.sleep(0)
@@ -73,7 +79,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_permit() -> None:
 
 
 async def test_a_request_that_fails_gives_its_permit_back() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     with pytest.raises(ZeroDivisionError):
         async with admission.permit():
             raise ZeroDivisionError
@@ -81,7 +87,7 @@ async def test_a_request_that_fails_gives_its_permit_back() -> None:
 
 
 async def test_a_closed_service_admits_no_request() -> None:
-    admission = Admission(1, 0, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 0, 20, open=99, live=9))
     admission.close()
     with pytest.raises(Problem) as refused:
         await _once(admission)
@@ -89,7 +95,7 @@ async def test_a_closed_service_admits_no_request() -> None:
 
 
 async def test_waiting_requests_are_refused_at_once_when_the_service_closes() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit():
         waiting = [asyncio.ensure_future(_once(admission)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -107,7 +113,7 @@ async def test_waiting_requests_are_refused_at_once_when_the_service_closes() ->
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late: bool) -> None:
     """At the very moment when the client leaves."""
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     held = admission.permit()
     await held.__aenter__()
     leaving, staying = (asyncio.ensure_future(_once(admission)) for _ in range(2))
@@ -120,13 +126,13 @@ async def test_a_permit_given_to_a_client_that_is_leaving_goes_to_the_next(late:
     assert (admission.active, admission.waiting) == (0, 0)
 
 
-async def _once(admission: Admission) -> None:
-    async with admission.permit():
+async def _once(admission: Admission, claim: Claim | None = None) -> None:
+    async with admission.permit(claim):
         pass
 
 
 async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit() as permit:
         other = asyncio.ensure_future(_once(admission))
         with permit.idle():
@@ -140,7 +146,7 @@ async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
 
 
 async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> None:
-    admission = Admission(1, 5, 20, max_open=99, max_live=9)
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit() as permit:
         with permit.idle():
             borrowed = admission.permit()
@@ -155,7 +161,7 @@ async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> N
 
 
 async def test_open_requests_and_live_sources_are_limited() -> None:
-    admission = Admission(5, 5, 20, max_open=3, max_live=1)
+    admission = Admission(Limits(5, 5, 20, open=3, live=1))
     with admission.place(), admission.place(live=True):
         with pytest.raises(Problem) as refused, admission.place(live=True):
             pass
@@ -168,7 +174,7 @@ async def test_open_requests_and_live_sources_are_limited() -> None:
 
 
 async def test_a_new_request_gets_the_place_that_is_longest_overdue() -> None:
-    admission = Admission(5, 5, 20, max_open=3, max_live=9)
+    admission = Admission(Limits(5, 5, 20, open=3, live=9))
     now = asyncio.get_running_loop().time()
     lost: list[float] = []
 
@@ -213,7 +219,7 @@ class Reader:
 
 
 async def test_a_client_that_does_not_read_loses_its_place_and_its_connection() -> None:
-    admission = Admission(5, 5, 20, max_open=2, max_live=9)
+    admission = Admission(Limits(5, 5, 20, open=2, live=9))
     overdue, reading = Reader(0), Reader(math.inf)
     with admission.place(client=overdue) as lost, admission.place(client=reading) as kept:
         with admission.place():
@@ -223,10 +229,293 @@ async def test_a_client_that_does_not_read_loses_its_place_and_its_connection() 
 
 
 async def test_a_live_source_takes_the_place_of_a_live_source_only() -> None:
-    admission = Admission(5, 5, 20, max_open=9, max_live=1)
+    admission = Admission(Limits(5, 5, 20, open=9, live=1))
     with (
         admission.place(client=Reader(0)) as other,
         admission.place(live=True, client=Reader(1)) as live,
         admission.place(live=True),
     ):
         assert (other.lost, live.lost) == (False, True)
+
+
+def claim_of(tenant: Tenant, audio: float) -> Claim:
+    claim = Claim(tenant)
+    claim.estimate(audio)
+    return claim
+
+
+def by_audio(audio: float, **limits: float) -> Admission:
+    """Permits for everybody, but only so many audio-seconds."""
+    return Admission(Limits(64, 64, 20, open=99, live=9, audio=audio, **limits))
+
+
+async def hold(stack: AsyncExitStack, admission: Admission, *claims: Claim) -> None:
+    for claim in claims:
+        await stack.enter_async_context(admission.permit(claim))
+
+
+async def test_a_request_waits_while_too_much_audio_comes_before_it() -> None:
+    admission = by_audio(100)
+    me = admission.tenant()
+    first, second, third = (claim_of(me, 50) for _ in range(3))
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, first, second, third)  # before it come 0, 50, 100
+        late = claim_of(me, 50)
+        waiting = asyncio.ensure_future(_once(admission, late))
+        await asyncio.sleep(0.3)
+        assert (admission.active, admission.waiting) == (3, 1)
+        assert admission.audio == 200
+        first.work_done(50)  # nobody ends, but there is less to do
+        await waiting
+
+
+async def test_a_request_of_any_length_is_admitted_where_nothing_is_worked_on() -> None:
+    admission = by_audio(100)
+    await _once(admission, claim_of(admission.tenant(), 36_000))
+
+
+async def test_short_requests_go_before_long_ones_that_do_not_fit() -> None:
+    """The queue is fair, so what the long ones have left does not come before the short one."""
+    admission = by_audio(100)
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 3600), claim_of(me, 3600))
+        waiting = asyncio.ensure_future(_once(admission, claim_of(me, 3600)))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+        await _once(admission, claim_of(me, 5))
+        waiting.cancel()
+
+
+async def test_short_requests_go_first_only_for_a_while() -> None:
+    admission = Admission(Limits(64, 64, 8, open=99, live=9, audio=100))
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        long = claim_of(me, 3600)
+        await hold(stack, admission, long, claim_of(me, 3600))
+        first = asyncio.ensure_future(_forever(admission, claim_of(me, 3600)))
+        await _once(admission, claim_of(me, 5))
+        await asyncio.sleep(2.1)  # a quarter of the timeout
+        late = asyncio.ensure_future(_once(admission, claim_of(me, 5)))
+        await asyncio.sleep(0.2)
+        assert (late.done(), admission.waiting) == (False, 2)
+        long.work_done(3590)
+        await late
+        assert (admission.active, admission.waiting) == (3, 0)
+        await _cancel([first])
+
+
+async def test_whoever_has_waited_for_others_work_alone_begins_in_the_end() -> None:
+    """Its time is up, but there is a permit."""
+    admission = Admission(Limits(3, 64, 0.2, open=99, live=9, audio=100))
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 3600), claim_of(me, 3600))
+        await hold(stack, admission, claim_of(me, 3600))
+        assert (admission.active, admission.waiting) == (3, 0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(me, 3600))
+        assert refused.value.status == 504
+
+
+async def test_a_limit_in_seconds_is_as_much_as_is_done_in_them() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    admission = Admission(Limits(64, 64, 20, open=99, live=9, seconds=2), pace)
+    assert admission.audio_limit is None  # as long as nothing was measured
+    with pace.batch(90.0):
+        now += 2
+    assert admission.audio_limit == pytest.approx(90)
+
+
+async def test_a_request_whose_turn_would_come_too_late_is_refused_at_once() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    with pace.batch(20.0):
+        now += 2  # 10 audio-seconds a second
+    admission = Admission(Limits(1, 64, timeout=30, open=99, live=9), pace)
+    me = admission.tenant()
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, claim_of(me, 55))
+        in_line = [asyncio.ensure_future(_once(admission, claim_of(me, 50))) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert admission.waiting == 2
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(me, 1))
+        assert refused.value.code is ProblemCode.BUSY
+        assert refused.value.headers["Retry-After"] == "16"
+        with pytest.raises(Problem) as refused, admission.place():
+            pass  # and before its body is read
+        assert refused.value.headers["Retry-After"] == "16"
+    await asyncio.gather(*in_line)
+
+
+async def test_long_requests_that_may_lend_their_permits_are_waited_for() -> None:
+    now = 0.0
+    pace = Pace(lambda: now)
+    with pace.batch(20.0):
+        now += 2  # 10 audio-seconds a second
+    admission = Admission(Limits(1, 1, timeout=30, open=99, live=9), pace)
+    me = admission.tenant()
+    async with admission.permit(claim_of(me, 3600)) as permit:
+        other = asyncio.ensure_future(_once(admission))
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission)  # the line is full
+        assert refused.value.headers["Retry-After"] == "361"  # which is what is queued
+        with permit.idle():
+            await other
+
+
+def keyed(limits: Limits, *names: str) -> tuple[Admission, list[Tenant]]:
+    admission = Admission(limits, keys=len(names))
+    return admission, [admission.tenant(ApiKey(name)) for name in names]
+
+
+async def test_one_key_never_has_all_permits() -> None:
+    admission, (greedy, other) = keyed(Limits(10, 99, 20, open=99, live=9), "greedy", "other")
+    async with AsyncExitStack() as stack:
+        waiting = [asyncio.ensure_future(_forever(admission, Claim(greedy))) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert len(greedy.at_work) == 8
+        for _ in range(2):
+            await hold(stack, admission, Claim(other))
+        assert (admission.active, admission.waiting) == (10, 32)
+        await _cancel(waiting)
+
+
+async def test_without_several_keys_all_permits_are_for_everybody() -> None:
+    admission, (only,) = keyed(Limits(10, 99, 20, open=99, live=9), "only")
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, *(Claim(only) for _ in range(10)))
+        assert admission.active == 10
+
+
+async def test_keys_get_permits_in_turn_and_those_with_few_first() -> None:
+    admission, (many, few) = keyed(Limits(2, 99, 20, open=99, live=9), "many", "few")
+    order: list[str] = []
+
+    async def request(tenant: Tenant) -> None:
+        async with admission.permit(Claim(tenant)):
+            order.append(tenant.key.name)
+            await asyncio.sleep(0)
+
+    waiting = [asyncio.ensure_future(request(many)) for _ in range(8)]
+    waiting += [asyncio.ensure_future(request(few)) for _ in range(2)]
+    await asyncio.gather(*waiting)
+    assert order[:2] == ["many", "many"]
+    assert order.index("few") <= 3
+    assert order[2:6].count("few") == 2
+
+
+async def test_one_key_never_fills_the_line_nor_all_places() -> None:
+    admission, (greedy, other) = keyed(Limits(1, 10, 20, open=20, live=5), "greedy", "other")
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, Claim(greedy))
+        waiting = [asyncio.ensure_future(_forever(admission, Claim(greedy))) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem) as refused:
+            await _once(admission, Claim(greedy))
+        assert refused.value.code is ProblemCode.BUSY
+        waiting.append(asyncio.ensure_future(_forever(admission, Claim(other))))
+        await asyncio.sleep(0)
+        assert admission.waiting == 9
+        await _cancel(waiting)
+    with ExitStack() as places:
+        for live, most in ((True, 4), (False, 12)):
+            for _ in range(most):
+                places.enter_context(admission.place(live, tenant=greedy))
+            with pytest.raises(Problem), admission.place(live, tenant=greedy):
+                pass
+            places.enter_context(admission.place(live, tenant=other))
+
+
+async def test_the_streams_of_a_key_share_its_weight() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9), keys=3)
+    many, few, heavy = (
+        admission.tenant(ApiKey(name, weight=weight))
+        for name, weight in (("many", 1), ("few", 1), ("heavy", 2))
+    )
+    claims = [Claim(many) for _ in range(12)] + [Claim(few), Claim(heavy), Claim(heavy)]
+    async with AsyncExitStack() as stack:
+        await hold(stack, admission, *claims)
+        by_key = {
+            tenant.key.name: sum(claim.weight for claim in tenant.at_work)
+            for tenant in (many, few, heavy)
+        }
+        assert by_key["many"] == pytest.approx(by_key["few"])
+        assert by_key["heavy"] == pytest.approx(2 * by_key["few"])
+        assert sum(by_key.values()) == pytest.approx(15)
+
+
+async def test_concurrent_requests_of_a_key_are_limited() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", concurrent=1))
+    with admission.place(tenant=tenant):
+        with pytest.raises(Problem) as refused, admission.place(tenant=tenant):
+            pass
+        assert refused.value.code is ProblemCode.QUOTA_EXCEEDED
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        with admission.place():
+            pass
+    with admission.place(tenant=tenant):
+        pass
+
+
+async def test_a_quota_is_charged_with_what_was_done() -> None:
+    """Not with what was estimated: too much is given back, too little taken in addition."""
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", per_hour=1000.0))
+    for estimate, done, paid in ((500, 100, 100), (10, 300, 300), (5, 0, LEAST_COST)):
+        before = _left(tenant)
+        claim = claim_of(tenant, estimate)
+        async with admission.permit(claim):
+            assert _left(tenant) == pytest.approx(before - estimate, abs=1)
+            claim.came(done)
+            assert _left(tenant) == pytest.approx(before - max(estimate, done), abs=1)
+            claim.work_done(done)
+        assert _left(tenant) == pytest.approx(before - paid, abs=1)
+
+
+async def test_a_request_with_something_left_may_begin_and_the_next_waits_for_the_rest() -> None:
+    admission = Admission(Limits(64, 9, 20, open=99, live=9))
+    tenant = admission.tenant(ApiKey("a", per_minute=60.0))
+    claim = claim_of(tenant, 180)
+    async with admission.permit(claim):
+        claim.work_done(180)
+        for refusing in (_once(admission, Claim(tenant)), _placed(admission, tenant)):
+            with pytest.raises(Problem) as refused:
+                await refusing
+            assert refused.value.code is ProblemCode.QUOTA_EXCEEDED
+            assert 118 <= int(refused.value.headers["Retry-After"]) <= 121
+        assert f"t={refused.value.headers['Retry-After']}" in tenant.headers()["RateLimit"]
+
+
+async def test_a_request_that_never_began_costs_nothing() -> None:
+    admission, (tenant,) = keyed(Limits(1, 9, 0.05, open=99, live=9), "a")
+    limited = admission.tenant(ApiKey("b", per_hour=100.0))
+    async with admission.permit(Claim(tenant)):
+        with pytest.raises(Problem) as refused:
+            await _once(admission, claim_of(limited, 50))
+        assert refused.value.status == 504
+    assert _left(limited) == 100
+
+
+def _left(tenant: Tenant) -> float:
+    return float(re.findall(r'"hour";r=(\d+)', tenant.headers()["RateLimit"])[0])
+
+
+async def _placed(admission: Admission, tenant: Tenant) -> None:
+    with admission.place(tenant=tenant):
+        pass
+
+
+async def _forever(admission: Admission, claim: Claim) -> None:
+    async with admission.permit(claim):
+        await asyncio.Event().wait()
+
+
+async def _cancel(tasks: Sequence["asyncio.Future[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model_core.codec.work import Task, Work
-from service.inference.fair_queue import FairQueue, Job, StreamKey
+from service.inference.fair_queue import FairQueue, Job, Owner, StreamKey
 
 
 @pytest.fixture
@@ -193,3 +193,37 @@ def test_a_stream_that_had_the_queue_alone_takes_turns_with_a_new_one(waiting: W
     for _ in range(20):
         waiting.put("new", stream=new)
     assert "old" in [waiting.next_one() for _ in range(2)]
+
+
+class Weighted(Owner):
+    """Somebody whose streams have this weight."""
+
+    def __init__(self, weight: float):
+        self._weight = weight
+
+    @property
+    def weight(self) -> float:
+        return self._weight
+
+
+def test_streams_get_audio_by_their_weights(waiting: Waiting) -> None:
+    """Ten streams of one key weigh as much together as one of another."""
+    many = [StreamKey(Weighted(0.55)) for _ in range(10)]
+    one = StreamKey(Weighted(5.5))
+    for stream in [*many, one]:
+        waiting.put("one" if stream is one else "many", stream=stream)
+    taken = []
+    for _ in range(200):
+        name = waiting.next_one()
+        taken.append(name)
+        waiting.put(name, stream=one if name == "one" else many[len(taken) % 10])
+    assert 0.4 < taken.count("one") / len(taken) < 0.6
+
+
+def test_a_new_stream_of_a_key_with_few_goes_before_those_of_a_key_with_many(
+    waiting: Waiting,
+) -> None:
+    for _ in range(50):
+        waiting.put("many", stream=StreamKey(Weighted(0.51)))
+    waiting.put("one", stream=StreamKey(Weighted(25.5)))
+    assert waiting.next_one() == "one"

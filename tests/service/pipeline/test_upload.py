@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from service.http.problems import Problem, ProblemCode
-from service.inference.admission import Place
+from service.inference.places import Place
 from service.pipeline.multipart import FRAMING_BYTES
 from service.pipeline.upload import Limits, Upload, open_upload
 from tests.service.calls import refused
