@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
-from .api import codec, errors, inspect, models, operations, weights
+from .api import codec, errors, inspect, jobs, models, operations, weights
 from .api.page import page_router
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
@@ -23,6 +23,7 @@ from .inference.admission import Admission
 from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
+from .jobs.jobs import open_jobs
 from .live import routes as live
 from .live.relay import Relays
 from .metrics import Metrics
@@ -40,7 +41,7 @@ def create_app(
 
     `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
     be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
-    a CUDA device that is not here and a spool folder that cannot be written.
+    a CUDA device that is not here, and for a spool folder and a store of jobs that cannot be used.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
@@ -87,10 +88,13 @@ def create_app(
     app.state.results = None
     if settings.result_cache_bytes:
         app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)
+    app.state.jobs = open_jobs(
+        app, settings, metrics, lambda: pool.state == "ready" and not admission.closed
+    )
 
     documentation.install(app)
     app.include_router(operations.router)
-    for calls in (codec, inspect, models, weights):
+    for calls in (codec, inspect, models, weights, jobs):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
     app.include_router(live.router)
     if settings.page:
@@ -116,10 +120,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.scheduler.start()
     app.state.models.start()
     decoders = asyncio.create_task(_start_decoders(app))
+    if app.state.jobs is not None:
+        app.state.jobs.start()
     try:
         yield
     finally:
         app.state.admission.close()
+        if app.state.jobs is not None:
+            await app.state.jobs.stop()
         app.state.models.stop()
         await asyncio.wait([decoders], timeout=PATIENCE)
         await app.state.decoders.close()

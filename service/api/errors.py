@@ -9,13 +9,13 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
-from ..http.middleware import shortened
+from ..http.middleware import request_stats, shortened
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
 from ..inference.scheduler import SchedulerError
 
@@ -105,8 +105,10 @@ class ErrorMiddleware:
                 raise
             logger.warning("cut short, as the service stops", cut_off=started)
             problem = Problem(ProblemCode.SHUTTING_DOWN)
+            request_stats(HTTPConnection(scope)).problem = problem
         except Exception as error:
             problem = to_problem(error)
+            request_stats(HTTPConnection(scope)).problem = problem
             if problem.code is ProblemCode.INTERNAL_ERROR:
                 logger.exception("unexpected error", path=shortened(scope["path"]), cut_off=started)
                 if started:

@@ -100,7 +100,9 @@ def decode(
             request.live,
         ) as blocks:
             info = blocks.info
-            send(SOURCE, Source(info.sample_rate, info.channels, info.tags).to_bytes())
+            send(
+                SOURCE, Source(info.sample_rate, info.channels, info.tags, info.seconds).to_bytes()
+            )
             for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]

@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,6 +14,8 @@ from starlette.requests import HTTPConnection
 from ..settings import Settings
 from .problems import Problem, ProblemCode
 
+TRUSTED = "encodec.trusted"
+"""What the scope of a request has that the service itself makes."""
 _NEEDED = "Needed where the service has API keys"
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description=_NEEDED)
 _header = APIKeyHeader(
@@ -25,9 +28,32 @@ async def require_key(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
 ) -> None:
-    """Raises `Problem` 401 where keys are set and the call carries none of them."""
+    """Raises `Problem` 401 where keys are set and the call carries none of them. A request that
+    the service itself makes needs none."""
+    if TRUSTED in request.scope:
+        return
+    check_keys(request.app.state.settings, _given(bearer, header))
+
+
+async def key_owner(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> str:
+    """Whose a call is: an id of its key, which does not tell the key; empty where none are set."""
+    keys = {key.get_secret_value() for key in request.app.state.settings.api_keys}
+    known = [key for key in _given(bearer, header) if _decoded(key) in keys]
+    return sha256(_decoded(known[0]).encode()).hexdigest()[:32] if known else ""
+
+
+def _given(bearer: HTTPAuthorizationCredentials | None, header: str | None) -> list[str]:
     given = (header, bearer.credentials if bearer else None)
-    check_keys(request.app.state.settings, [key for key in given if key is not None])
+    return [key for key in given if key is not None]
+
+
+def _decoded(key: str) -> str:
+    """A key of a header, which comes decoded as latin-1."""
+    return key.encode("latin-1").decode("utf-8", "replace")
 
 
 def check_keys(settings: Settings, given: Sequence[str]) -> None:

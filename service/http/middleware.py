@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from ..metrics import Metrics
+from .problems import Problem
 
 logger = structlog.get_logger(__name__)
 
@@ -48,6 +49,14 @@ class RequestStats:
     """As headers name it."""
     audio_seconds: float | None = None
     """Of the audio received or sent."""
+    seconds_to_encode: float | None = None
+    """Of the audio received, as it says itself."""
+    seconds_to_decode: float = 0.0
+    """Of the audio that the answer is made of."""
+    seconds_decoded: float = 0.0
+    """Of them, those that are done."""
+    problem: Problem | None = None
+    """What ended it, whether or not an answer had begun."""
     bytes_in: int = 0
     bytes_out: int = 0
     status: int | None = None
