@@ -51,6 +51,7 @@ class SourceInfo:
     layout: str
     tags: Tags = ()
     seconds: float | None = None  # as the container says, which need not be true
+    bit_rate: int | None = None  # bits a second; the same
 
 
 @cache
@@ -188,8 +189,16 @@ class MediaReader:
             raise InvalidAudioError(f"{channels} channels; 1…{MAX_CHANNELS} are supported")
         container, layout = self._container.format.name, context.layout.name
         tags = tags_of(self._container.metadata, self._stream.metadata)
-        seconds = self._seconds()
-        return SourceInfo(container, context.codec.name, rate, channels, layout, tags, seconds)
+        return SourceInfo(
+            container,
+            context.codec.name,
+            rate,
+            channels,
+            layout,
+            tags,
+            self._seconds(),
+            context.bit_rate or None,
+        )
 
     def _seconds(self) -> float | None:
         """How long the audio is, if the container says it."""

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..http.auth import key_owner
@@ -80,8 +81,7 @@ def job_response(job: Job, status: int = 200, headers: dict[str, str] | None = N
     found = {"Cache-Control": "no-store"} | (headers or {})
     if job.state not in FINISHED:
         found["Retry-After"] = str(_POLL)
-    body = JobDocument.model_validate(document(job)).model_dump_json()
-    return Response(body, status, found, media_type="application/json")
+    return JSONResponse(document(job), status, found)
 
 
 def require_jobs(request: Request) -> Jobs:
@@ -122,8 +122,7 @@ async def list_jobs(
     if not owner:
         raise Problem(ProblemCode.NOT_FOUND, "jobs are listed only where there are API keys")
     documents = [document(job) for job in await jobs.owned(owner, limit)]
-    body = JobList.model_validate({"jobs": documents}).model_dump_json()
-    return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")
+    return JSONResponse({"jobs": documents}, headers={"Cache-Control": "no-store"})
 
 
 @router.get(
@@ -192,7 +191,7 @@ async def get_result(request: Request, jobs: OpenJobs, owner: Owner, id: _Id) ->
     if job.state is not State.DONE or job.headers is None or job.etag is None:
         detail = f"the job is {job.state}"
         raise Problem(ProblemCode.JOB_NOT_DONE, detail, retry_after=_POLL)
-    headers = job.headers | {"etag": job.etag, "cache-control": "private, no-cache"}
+    headers = job.headers | {"ETag": job.etag, "Cache-Control": "private, no-cache"}
     if is_known(request, job.etag):
         return Response(status_code=304, headers={"ETag": job.etag})
     try:

@@ -73,7 +73,7 @@ class DecodeRequest:
 @dataclass(frozen=True)
 class Source:
     """What a recording was before it was decoded, as far as it is known: its rate in Hz, channels,
-    tags, and its length in seconds, as it says itself."""
+    tags, and about how many seconds it is long."""
 
     rate: int | None = None
     channels: int | None = None

@@ -208,6 +208,6 @@ def open_jobs(
         files = JobFiles(settings.jobs_dir)
         url = sqlite_url(str(settings.jobs_dir / "jobs.sqlite3"))
         store = Store(url if database is None else database.get_secret_value())
-    except (OSError, StoreError, ImportError) as error:
+    except (OSError, *StoreError, ImportError, ValueError) as error:
         raise ValueError(f"jobs cannot be kept: {error}") from error
     return Jobs(settings, store, files, Runner(app, settings, store, files, metrics, ready))

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, TimeoutError
 
 from .job import Input, Job, Order, Progress, State
 
@@ -49,7 +49,7 @@ _table = sa.Table(
 )
 _jobs = _table.c
 
-StoreError = SQLAlchemyError
+StoreError = (DBAPIError, TimeoutError)
 """What any method of `Store` may raise: the database cannot be reached, or fails."""
 
 
@@ -57,14 +57,19 @@ class Store:
     """The methods block: call them in threads."""
 
     def __init__(self, url: str):
-        """Raises `StoreError`."""
-        found = make_url(url)
+        """Raises `StoreError`, and `ValueError` for what is no URL of a database."""
+        try:
+            found = make_url(url)
+        except ArgumentError as error:
+            raise ValueError("it is no URL of a database") from error
         lite = found.get_backend_name() == "sqlite"
         # 30 s: as long as another process may hold SQLite's lock.
         options: dict[str, Any] = {"connect_args": {"timeout": 30}} if lite else {}
         if not lite:
             options = {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
-        self._engine = sa.create_engine(found, isolation_level="AUTOCOMMIT", **options)
+        self._engine = sa.create_engine(
+            found, isolation_level="AUTOCOMMIT", hide_parameters=True, **options
+        )
         if lite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         try:
@@ -113,8 +118,13 @@ class Store:
 
     def enqueue(self, id: str, received: Input) -> bool:
         """The upload is there. False where it took longer than its lease."""
-        values = {"state": State.QUEUED, "input": asdict(received), "bytes": received.size}
-        return self._changed(self._update(id, State.RECEIVING).values(values, due=0.0)) == 1
+        values = {
+            "state": State.QUEUED,
+            "input": asdict(received),
+            "bytes": received.size,
+            "due": 0.0,
+        }
+        return self._changed(self._update(id, State.RECEIVING).values(values)) == 1
 
     def take(self, lease: float) -> Job | None:
         """Begin the next job that nobody works on, or whose worker has not been heard of for its
@@ -196,8 +206,14 @@ class Store:
         now = time.time()
         open_states = (State.QUEUED, State.RUNNING)
         change = _table.update().where(_jobs.id == id, _jobs.state.in_(open_states))
-        values = {"state": State.CANCELLED, "finished": now, "expires": now + kept_for, "bytes": 0}
-        return self._changed(change.values(values, webhook_state=None)) == 1
+        values = {
+            "state": State.CANCELLED,
+            "finished": now,
+            "expires": now + kept_for,
+            "bytes": 0,
+            "webhook_state": None,
+        }
+        return self._changed(change.values(values)) == 1
 
     def forget(self, id: str, *states: State) -> bool:
         """Delete a job that is in one of `states`."""
