@@ -134,7 +134,7 @@ class Runner:
         except asyncio.CancelledError:  # the service stops
             attempt.cancel()
             await asyncio.wait([attempt])
-            with suppress(StoreError):
+            with suppress(*StoreError):
                 self._store.put_back(job, 0.0, good=True)
             raise
         finally:
