@@ -8,7 +8,6 @@ must agree to within a fraction of the lease.
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -94,9 +93,14 @@ class Store:
             "due": time.time() + lease,
             "webhook_state": None if order.webhook is None else "pending",
         }
-        with suppress(IntegrityError):
-            return self._changed(_table.insert().values(row)) == 1
-        return False
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(_table.insert().values(row))
+        except IntegrityError:
+            if order.idempotency_key is None:
+                raise
+            return False
+        return True
 
     def usage(self) -> tuple[int, int]:
         """How many jobs there are, and the bytes of their files."""
