@@ -59,6 +59,7 @@ class JobDocument(_Documented):
     expires: str | None
     """When it is forgotten, once it has ended."""
     input_bytes: int | None
+    """Of the upload."""
     result_bytes: int | None
     destination: str | None
     """Where the result was to be put."""

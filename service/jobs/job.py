@@ -111,7 +111,7 @@ def document(job: Job) -> dict[str, Any]:
         "started": timestamp(job.started),
         "finished": timestamp(job.finished),
         "expires": timestamp(job.expires),
-        "input_bytes": None if job.input is None else job.input.size,
+        "input_bytes": job.input.size if job.input and job.order.source is None else None,
         "result_bytes": job.result_bytes if job.state is State.DONE else None,
         "destination": job.order.destination,
         "webhook": job.webhook_state,

@@ -8,7 +8,7 @@ import httpx
 
 ASYNC = {"prefer": "respond-async"}
 Document = dict[str, Any]
-_PATIENCE = 60  # s
+_PATIENCE = 100  # s
 
 
 def asked(
