@@ -106,7 +106,7 @@ export class EncodecClient {
     source: Source | null,
     options: Query<Name> & AudioOptions = {} as Query<Name> & AudioOptions,
   ): Promise<Job> {
-    const headers = { Prefer: 'respond-async', 'Idempotency-Key': crypto.randomUUID() };
+    const headers = { Prefer: 'respond-async', 'Idempotency-Key': randomKey() };
     const answer = await this.#call(`/${call}`, source ?? new Uint8Array(), options, { headers });
     if (!answer.headers.has('preference-applied')) {
       await answer.cancel();
@@ -194,3 +194,8 @@ export class EncodecClient {
   }
 }
 
+/** A name for a request that may be sent again. (`randomUUID` is not there in pages over HTTP.) */
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from tests.service.jobs.asked import ASYNC, seen
+import httpx
+
+from tests.service.jobs.asked import ASYNC, Document, seen
 from tests.service.live import live, wait_for
 from tests.service.sounds import wav
 
@@ -92,6 +94,12 @@ def build(folder: Path) -> None:
         subprocess.run(command, check=True)
 
 
+def finished(client: httpx.Client, job: Document) -> Document:
+    """The job, once it has ended."""
+    wait_for(lambda: seen(client, job)["finished"])
+    return seen(client, job)
+
+
 def main(weights: Path, folder: Path) -> dict[str, Any]:
     """What became of it all."""
     build(folder)
@@ -107,7 +115,8 @@ def main(weights: Path, folder: Path) -> dict[str, Any]:
     everything = {"jobs_dir": folder / "jobs", "max_running_jobs": 8, **anywhere, **secret}
     with live(weights, **everything) as service, service.client() as client:
         found: dict[str, Any] = {}
-        jobs, told = {}, {}
+        jobs: dict[str, Any] = {}
+        told: dict[str, Any] = {}
 
         def ask(url: str, into: dict[str, Any], body: bytes = b"", **query: str) -> None:
             answer = client.post("/compress", content=body, params=query, headers=ASYNC)
@@ -121,8 +130,7 @@ def main(weights: Path, folder: Path) -> dict[str, Any]:
         for url in [*sources, *good]:
             ask(url, jobs, source=url)
         for url, job in jobs.items():
-            wait_for(lambda job=job: seen(client, job)["finished"])
-            problem = seen(client, job)["problem"]
+            problem = finished(client, job)["problem"]
             found[url] = "done" if problem is None else problem["code"]
 
         def webhook(url: str) -> str:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 
-def program(name: str) -> str | None:
-    """Where a program of PostgreSQL is; None where it is not."""
+def program(name: str) -> str:
+    """Where a program of PostgreSQL is; empty where it is not."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(places[-1]) if places else None)
+    return shutil.which(name) or (str(places[-1]) if places else "")
 
 
 def is_here() -> bool:
-    return program("initdb") is not None and program("postgres") is not None
+    return bool(program("initdb") and program("postgres"))
 
 
 @contextlib.contextmanager

@@ -159,14 +159,14 @@ class AsyncClient:
     async def submit(
         self,
         call: JobCall,
-        source: AsyncSource | None = None,
+        file: AsyncSource | None = None,
         *,
         progress: Progress | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:
-        """Have a call done as a job, which goes on without this client; without a `source` here,
+        """Have a call done as a job, which goes on without this client; without a `file`,
         its input is at the URL `source=`. Raises `NoJobsError` where the service keeps none."""
-        body = b"" if source is None else source
+        body = b"" if file is None else file
         headers = job_headers()
         return job_of(await self._file(f"/{call}", body, options, None, progress, headers))
 
