@@ -197,8 +197,9 @@ def open_jobs(
     if settings.jobs_dir is None:
         return None
     try:
+        from .database import sqlite_url
         from .runner import Runner
-        from .store import Store, StoreError, sqlite_url
+        from .store import Store, StoreError
     except ImportError as error:
         raise ValueError(f"jobs need the extra `jobs` ({error})") from error
     if settings.webhook_urls and settings.webhook_secret is None:

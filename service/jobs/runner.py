@@ -133,7 +133,7 @@ class Runner:
                 )
         except asyncio.CancelledError:  # the service stops
             attempt.cancel()
-            await asyncio.wait([attempt])
+            await asyncio.gather(attempt, return_exceptions=True)
             with suppress(*StoreError):
                 self._store.put_back(job, 0.0, good=True)
             raise
@@ -174,9 +174,9 @@ class Runner:
                 continue
             if not counts:
                 attempt.cancel()
-            elif used > self._settings.max_job_bytes:
+            elif used > self._settings.max_job_bytes and replay.written > replay.stored.size:
                 attempt.cancel()
-                await asyncio.wait([attempt])
+                await asyncio.gather(attempt, return_exceptions=True)
                 detail = "its result and those of other jobs are larger than all may be together"
                 full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
                 await self._fail(job, replay, full.document())

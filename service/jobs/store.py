@@ -12,41 +12,12 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, TimeoutError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
+from .database import job_of, open_database, table
 from .job import Input, Job, Order, Progress, State
 
-_table = sa.Table(
-    "encodec_jobs",
-    sa.MetaData(),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("idempotency_key", sa.Text),
-    sa.Column("order", sa.JSON(none_as_null=True), nullable=False),
-    sa.Column("input", sa.JSON(none_as_null=True)),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False, default=0),
-    sa.Column("tries", sa.Integer, nullable=False, default=0),
-    sa.Column("bytes", sa.BigInteger, nullable=False, default=0),  # of its files
-    sa.Column("created", sa.Double, nullable=False),
-    sa.Column("started", sa.Double),
-    sa.Column("finished", sa.Double),
-    sa.Column("expires", sa.Double),
-    sa.Column("seconds", sa.Double, nullable=False, default=0.0),
-    sa.Column("share", sa.Double),
-    sa.Column("result_bytes", sa.BigInteger, nullable=False, default=0),
-    sa.Column("headers", sa.JSON(none_as_null=True)),
-    sa.Column("etag", sa.Text),
-    sa.Column("problem", sa.JSON(none_as_null=True)),
-    sa.Column("due", sa.Double, nullable=False, default=0.0),  # when it may be taken; a lease's end
-    sa.Column("webhook_state", sa.Text),
-    sa.Column("webhook_tries", sa.Integer, nullable=False, default=0),
-    sa.Column("webhook_due", sa.Double),
-    sa.UniqueConstraint("owner", "idempotency_key"),
-    sa.Index("encodec_jobs_due", "state", "due"),
-)
-_jobs = _table.c
+_jobs = table.c
 
 StoreError = (DBAPIError, TimeoutError)
 """What any method of `Store` may raise: the database cannot be reached, or fails."""
@@ -57,25 +28,7 @@ class Store:
 
     def __init__(self, url: str):
         """Raises `StoreError`, and `ValueError` for what is no URL of a database."""
-        try:
-            found = make_url(url)
-        except ArgumentError as error:
-            raise ValueError("it is no URL of a database") from error
-        lite = found.get_backend_name() == "sqlite"
-        # 30 s: as long as another process may hold SQLite's lock.
-        options: dict[str, Any] = {"connect_args": {"timeout": 30}} if lite else {}
-        if not lite:
-            options = {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
-        self._engine = sa.create_engine(
-            found, isolation_level="AUTOCOMMIT", hide_parameters=True, **options
-        )
-        if lite:
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
-        try:
-            _table.create(self._engine, checkfirst=True)
-        except DBAPIError:  # another replica has just made it
-            if not sa.inspect(self._engine).has_table(_table.name):
-                raise
+        self._engine = open_database(url)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -95,7 +48,7 @@ class Store:
         }
         try:
             with self._engine.connect() as connection:
-                connection.execute(_table.insert().values(row))
+                connection.execute(table.insert().values(row))
         except IntegrityError:
             if order.idempotency_key is None:
                 raise
@@ -135,7 +88,7 @@ class Store:
         lease: of the owner who has the fewest running, the oldest."""
         now = time.time()
         free = _jobs.state.in_((State.QUEUED, State.RUNNING)) & (_jobs.due <= now)
-        other = _table.alias()
+        other = table.alias()
         running = (
             sa.select(sa.func.count())
             .where(other.c.owner == _jobs.owner, other.c.state == State.RUNNING)
@@ -154,7 +107,7 @@ class Store:
                 "seconds": 0.0,
                 "share": None,
             }
-            change = _table.update().where(_jobs.id == id, _jobs.attempt == attempt, free)
+            change = table.update().where(_jobs.id == id, _jobs.attempt == attempt, free)
             if self._changed(change.values(values)):
                 return self.get(id)
         return None
@@ -171,7 +124,8 @@ class Store:
 
     def put_back(self, job: Job, after: float, good: bool) -> bool:
         """To be begun again in `after` seconds; `good` where the attempt is not to be counted."""
-        values = {"state": State.QUEUED, "due": time.time() + after}
+        due = time.time() + after
+        values = {"state": State.QUEUED, "due": due, "seconds": 0.0, "share": None}
         if good:
             values["tries"] = _jobs.tries - 1
         return self._changed(self._attempt(job).values(values)) == 1
@@ -209,7 +163,7 @@ class Store:
         """End a job that has not ended; False where it has."""
         now = time.time()
         open_states = (State.QUEUED, State.RUNNING)
-        change = _table.update().where(_jobs.id == id, _jobs.state.in_(open_states))
+        change = table.update().where(_jobs.id == id, _jobs.state.in_(open_states))
         values = {
             "state": State.CANCELLED,
             "finished": now,
@@ -221,7 +175,7 @@ class Store:
 
     def forget(self, id: str, *states: State) -> bool:
         """Delete a job that is in one of `states`."""
-        return self._changed(sa.delete(_table).where(_jobs.id == id, _jobs.state.in_(states))) == 1
+        return self._changed(sa.delete(table).where(_jobs.id == id, _jobs.state.in_(states))) == 1
 
     def overdue(self) -> list[str]:
         """Jobs to forget: those that have expired, and those whose upload broke off."""
@@ -236,7 +190,7 @@ class Store:
         """Delete one of them, if it still is."""
         now = time.time()
         broken = (_jobs.state == State.RECEIVING) & (_jobs.due < now)
-        gone = sa.delete(_table).where(_jobs.id == id, broken | (_jobs.expires < now))
+        gone = sa.delete(table).where(_jobs.id == id, broken | (_jobs.expires < now))
         return self._changed(gone) == 1
 
     def ids(self) -> set[str]:
@@ -253,7 +207,7 @@ class Store:
         with self._engine.connect() as connection:
             found = connection.execute(some.order_by(_jobs.webhook_due).limit(8)).all()
         for id, due in found:
-            change = _table.update().where(_jobs.id == id, _jobs.webhook_due == due)
+            change = table.update().where(_jobs.id == id, _jobs.webhook_due == due)
             if self._changed(change.values(webhook_due=now + lease)):
                 return self.get(id)
         return None
@@ -265,7 +219,7 @@ class Store:
             "webhook_tries": job.webhook_tries + 1,
             "webhook_due": time.time() + after,
         }
-        self._changed(_table.update().where(_jobs.id == job.id).values(values))
+        self._changed(table.update().where(_jobs.id == job.id).values(values))
 
     def get(self, id: str) -> Job | None:
         return self._one(_jobs.id == id)
@@ -277,9 +231,9 @@ class Store:
     def owned(self, owner: str, limit: int) -> Sequence[Job]:
         """The latest of an owner, the latest first."""
         mine = (_jobs.owner == owner) & (_jobs.state != State.RECEIVING)
-        latest = sa.select(_table).where(mine).order_by(_jobs.created.desc()).limit(limit)
+        latest = sa.select(table).where(mine).order_by(_jobs.created.desc()).limit(limit)
         with self._engine.connect() as connection:
-            return [_job(row) for row in connection.execute(latest)]
+            return [job_of(row) for row in connection.execute(latest)]
 
     def states(self) -> Mapping[str, int]:
         """How many jobs are in which state."""
@@ -290,8 +244,8 @@ class Store:
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Job | None:
         with self._engine.connect() as connection:
-            row = connection.execute(sa.select(_table).where(condition)).one_or_none()
-            return None if row is None else _job(row)
+            row = connection.execute(sa.select(table).where(condition)).one_or_none()
+            return None if row is None else job_of(row)
 
     def _changed(self, statement: sa.Executable) -> int:
         """How many rows it changes."""
@@ -299,36 +253,7 @@ class Store:
             return connection.execute(statement).rowcount
 
     def _update(self, id: str, state: State) -> sa.Update:
-        return _table.update().where(_jobs.id == id, _jobs.state == state)
+        return table.update().where(_jobs.id == id, _jobs.state == state)
 
     def _attempt(self, job: Job) -> sa.Update:
         return self._update(job.id, State.RUNNING).where(_jobs.attempt == job.attempt)
-
-
-def sqlite_url(path: str) -> str:
-    """That of a file."""
-    return URL.create("sqlite", database=path).render_as_string()
-
-
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # what has been said to be done stays so
-
-
-def _job(row: sa.Row[Any]) -> Job:
-    found = row._mapping
-    received = found["input"]
-    return Job(
-        id=found["id"],
-        order=Order(**found["order"]),
-        input=None if received is None else Input(**received),
-        state=State(found["state"]),
-        progress=Progress(found["seconds"], found["share"]),
-        **{name: found[name] for name in _PLAIN},
-    )
-
-
-_PLAIN = (
-    *("attempt", "tries", "created", "started", "finished", "expires", "result_bytes", "headers"),
-    *("etag", "problem", "webhook_state", "webhook_tries", "webhook_due"),
-)

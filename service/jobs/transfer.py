@@ -111,7 +111,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     import fsspec  # only where there are buckets: it is slow to load
 
     with _bucket_errors("reached"):
-        filesystem, name = fsspec.url_to_fs(url)
+        filesystem, name = fsspec.core.url_to_fs(url)
     return filesystem, name
 
 

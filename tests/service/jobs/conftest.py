@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.store import sqlite_url
+from service.jobs.database import sqlite_url
 from tests.service.jobs.postgres import is_here, postgres
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from service.jobs.store import Store, sqlite_url
+from service.jobs.database import sqlite_url
+from service.jobs.store import Store
 from tests.service.jobs.asked import Document, asked, ended, files_in, folders_in, result, seen
 from tests.service.live import wait_for
 from tests.service.process import SERVICE, Process, started

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 
 @dataclass
@@ -29,6 +29,7 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
+            path = unquote(path)
             if path.endswith("/to"):
                 self.answer(302, b"", {"Location": parse_qs(query)["url"][0]})
             elif path.endswith("/slow"):
