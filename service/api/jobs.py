@@ -12,6 +12,7 @@ from ..http.documentation import header, problem_responses
 from ..http.problems import Problem, ProblemCode, ProblemDocument
 from ..jobs.job import FINISHED, Job, State, document
 from ..jobs.jobs import Jobs
+from . import routes
 from .routes import known_parameters
 
 router = APIRouter(tags=["jobs"])
@@ -154,6 +155,15 @@ async def delete_job(jobs: OpenJobs, owner: Owner, id: _Id) -> Response:
     return Response(status_code=204)
 
 
+_FAILURES = (
+    *routes.AUDIO_PROBLEMS,
+    *routes.ECDC_PROBLEMS,
+    ProblemCode.VERIFICATION_FAILED,
+    ProblemCode.URL_FORBIDDEN,
+    ProblemCode.URL_FAILED,
+    ProblemCode.JOB_INTERRUPTED,
+)
+"""With which jobs fail."""
 _BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -172,15 +182,7 @@ _BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binar
         },
         206: {"description": "The bytes that `Range` asks for", "content": _BINARY},
         304: {"description": "The client has this result"},
-        **problem_responses(*_PROBLEMS, ProblemCode.JOB_NOT_DONE),
-        "default": {
-            "description": "The problem with which the job failed",
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": "#/components/schemas/ProblemDocument"}
-                }
-            },
-        },
+        **problem_responses(*_PROBLEMS, *_FAILURES, ProblemCode.JOB_NOT_DONE),
     },
 )
 async def get_result(request: Request, jobs: OpenJobs, owner: Owner, id: _Id) -> Response:

@@ -20,6 +20,8 @@ EXPOSED = (
     "X-Compressed-Kbps",
     "Content-Disposition",
     "Retry-After",
+    "Location",
+    "Preference-Applied",
     "ETag",
     "Accept-Ranges",
     "Content-Range",
