@@ -67,15 +67,15 @@ async def _claims(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Where the service keeps results: a name for this request, with which it "
-            "can be sent again and is not worked on twice."
+            description="Where the service keeps results or jobs: a name for this request, with "
+            "which it can be sent again and is not worked on twice."
         ),
     ] = None,
     content_digest: Annotated[
         str | None,
         Header(
-            description="Where the service keeps results: `sha-256=:…:` of the body (RFC 9530), "
-            "which is then verified."
+            description="Where the service keeps results or jobs: `sha-256=:…:` of the body "
+            "(RFC 9530), which is then verified."
         ),
     ] = None,
     repr_digest: Annotated[str | None, Header(description="The same.")] = None,
