@@ -27,8 +27,9 @@ class JobFiles:
 
     def __init__(self, folder: Path):
         """Raises `OSError` where the folder cannot be made."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder / "files"
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
 
     def make(self, id: str) -> None:
         """The folder of a new job."""

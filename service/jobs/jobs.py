@@ -182,7 +182,7 @@ class Jobs:
         from .store import StoreError
 
         try:
-            return await asyncio.to_thread(work, *arguments, **named)
+            return await self._store.call(work, *arguments, **named)
         except StoreError as error:
             logger.error("the database of jobs cannot be used", error=str(error))
             detail = "the database of jobs cannot be used"

@@ -96,7 +96,7 @@ class Runner:
 
     async def _run_jobs(self) -> None:
         job = (
-            await asyncio.to_thread(self._store.take, self._settings.job_lease)
+            await self._store.call(self._store.take, self._settings.job_lease)
             if self._ready()
             else None
         )
@@ -165,10 +165,10 @@ class Runner:
         while not (await asyncio.wait([attempt], timeout=self._beat))[0]:
             size = replay.stored.size + replay.written
             try:
-                counts = await asyncio.to_thread(
+                counts = await self._store.call(
                     self._store.renew, job, replay.progress(), size, lease
                 )
-                _, used = await asyncio.to_thread(self._store.usage)
+                _, used = await self._store.call(self._store.usage)
             except StoreError as error:
                 logger.error("the database of jobs cannot be used", error=str(error))
                 continue
@@ -245,22 +245,22 @@ class Runner:
         """`work` on the store, again while the database cannot be used."""
         while True:
             try:
-                return await asyncio.to_thread(work)
+                return await self._store.call(work)
             except StoreError as error:
                 logger.error("the database of jobs cannot be used", error=str(error))
                 await asyncio.sleep(self._beat)
 
     async def _sweep(self) -> None:
-        for id in await asyncio.to_thread(self._store.overdue):
-            if await asyncio.to_thread(self._store.forget_overdue, id):
+        for id in await self._store.call(self._store.overdue):
+            if await self._store.call(self._store.forget_overdue, id):
                 await asyncio.to_thread(self._files.remove, id)
-        self._metrics.jobs_kept(await asyncio.to_thread(self._store.states))
-        ids = await asyncio.to_thread(self._store.ids)
+        self._metrics.jobs_kept(await self._store.call(self._store.states))
+        ids = await self._store.call(self._store.ids)
         await asyncio.to_thread(self._files.remove_orphans, ids)
         await asyncio.sleep(min(_SWEEP, self._settings.job_lease, self._settings.job_seconds))
 
     async def _tell_webhooks(self) -> None:
-        job = await asyncio.to_thread(self._store.take_webhook, LEASE)
+        job = await self._store.call(self._store.take_webhook, LEASE)
         if job is None:
             await asyncio.sleep(self._beat)
             return

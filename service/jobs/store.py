@@ -6,10 +6,13 @@ finish what another has taken over. Times are seconds since 1970, by the replica
 must agree to within a fraction of the lease.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
@@ -17,6 +20,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 from .database import job_of, open_database, table
 from .job import Input, Job, Order, Progress, State
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_THREADS = 4
 _jobs = table.c
 
 StoreError = (DBAPIError, TimeoutError)
@@ -24,14 +31,22 @@ StoreError = (DBAPIError, TimeoutError)
 
 
 class Store:
-    """The methods block: call them in threads."""
+    """The methods block; `call` runs them in threads of their own, so that a database that does not
+    answer keeps nothing else waiting."""
 
     def __init__(self, url: str):
         """Raises `StoreError`, and `ValueError` for what is no URL of a database."""
         self._engine = open_database(url)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="jobs")
 
     def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._engine.dispose()
+
+    async def call(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """`work`, a method or something that calls some, in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(work, *arguments, **named))
 
     def reserve(self, id: str, order: Order, size: int, lease: float) -> bool:
         """A new job whose upload begins; False where its `Idempotency-Key` has one already."""

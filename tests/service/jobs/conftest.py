@@ -13,8 +13,8 @@ from tests.service.jobs.postgres import is_here, postgres
 def postgres_server() -> Iterator[str]:
     if not is_here():
         pytest.skip("there is no PostgreSQL here")
-    with postgres() as url:
-        yield url
+    with postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -22,30 +22,44 @@ def is_here() -> bool:
     return bool(program("initdb") and program("postgres"))
 
 
-@contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of its database."""
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        user: dict[str, Any] = {}
+class Postgres:
+    """One that can be stopped and started again."""
+
+    def __init__(self, folder: str):
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
+        self._folder = Path(folder)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._user: dict[str, Any] = {"cwd": folder}
         if os.getuid() == 0:  # as whom it does not run
-            user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            self._user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
             shutil.chown(folder, "postgres", "postgres")
-        data = f"{folder}/data"
-        initdb = [program("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-N"]
-        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
-        options = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}"]
-        command = [program("postgres"), "-D", data, "-c", "listen_addresses=", *options]
-        log = Path(folder, "log")
-        with (
-            log.open("wb") as lines,
-            subprocess.Popen(command, stderr=lines, cwd=folder, **user) as server,
-        ):
-            try:
-                deadline = time.monotonic() + 30
-                while not Path(folder, ".s.PGSQL.5432.lock").exists():
-                    assert server.poll() is None, log.read_text()
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)
-                yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-            finally:
-                server.send_signal(signal.SIGINT)  # without waiting for its clients
+        initdb = [program("initdb"), "-D", "data", "-U", "postgres", "-A", "trust", "-N"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **self._user)
+
+    def start(self) -> None:
+        options = ["listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off"]
+        command = [program("postgres"), "-D", "data", *(w for o in options for w in ("-c", o))]
+        log = self._folder / "log"
+        with log.open("ab") as lines:
+            self._server = subprocess.Popen(command, stderr=lines, **self._user)
+        deadline = time.monotonic() + 30
+        while not (self._folder / ".s.PGSQL.5432.lock").exists():
+            assert self._server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)  # without waiting for its clients
+            self._server.wait(30)
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        server = Postgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

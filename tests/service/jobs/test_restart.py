@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from service.jobs.database import sqlite_url
 from service.jobs.store import Store
-from tests.service.jobs.asked import Document, asked, ended, files_in, folders_in, result, seen
+from tests.service.calls import refused
+from tests.service.jobs.asked import (
+    ASYNC,
+    Document,
+    asked,
+    ended,
+    files_in,
+    folders_in,
+    result,
+    seen,
+)
+from tests.service.jobs.postgres import is_here, postgres
 from tests.service.live import wait_for
 from tests.service.process import SERVICE, Process, started
 from tests.service.sounds import wav
@@ -164,6 +176,27 @@ def test_two_replicas_with_one_postgres(weights: Path, tmp_path: Path, empty_pos
         store = Store(empty_postgres)
         assert store.states()["done"] == 4
         store.close()
+
+
+@pytest.mark.skipif(not is_here(), reason="there is no PostgreSQL here")
+def test_a_database_that_goes_away_and_comes_back(weights: Path, tmp_path: Path) -> None:
+    with (
+        postgres() as database,
+        replica(weights, tmp_path, "--jobs-database", database.url) as (_, client),
+    ):
+        jobs = [asked(client, "/compress", wav(20, seed=seed), **LONG) for seed in range(2)]
+        database.stop()
+        answer = client.post("/compress", content=wav(0.1), headers=ASYNC)
+        refused(answer, 503, "unavailable")
+        refused(client.get(f"/jobs/{jobs[0]['id']}"), 503, "unavailable")
+        assert at_once(client, wav(0.2))
+        assert client.get("/health/ready").status_code == 200
+        wait_for(lambda: client.get("/metrics").text.count("encodec_permits_held 0.0"))
+        database.start()
+        for job in jobs:
+            ended(client, job)
+            result(client, job)
+        ended(client, asked(client, "/compress", wav(0.1)))
 
 
 def test_settings_that_cannot_be(weights: Path, tmp_path: Path) -> None:
