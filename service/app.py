@@ -99,7 +99,7 @@ def create_app(
     app.include_router(live.router)
     if settings.page:
         app.include_router(page_router())
-    errors.install(app)
+    errors.install(app, jobs.router.routes)
 
     def stopping() -> bool:
         return admission.closed

@@ -106,6 +106,7 @@ JOB_HEADERS = header("Retry-After", "integer", "Seconds after which to look agai
 _checked = [Depends(known_parameters)]
 
 
+@router.head("/jobs", include_in_schema=False)
 @router.get(
     "/jobs",
     operation_id="listJobs",
@@ -127,6 +128,7 @@ async def list_jobs(
     return JSONResponse({"jobs": documents}, headers={"Cache-Control": "no-store"})
 
 
+@router.head("/jobs/{id}", include_in_schema=False)
 @router.get(
     "/jobs/{id}",
     operation_id="getJob",

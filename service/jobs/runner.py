@@ -95,11 +95,9 @@ class Runner:
             self._attempts[id].cancel()
 
     async def _run_jobs(self) -> None:
-        job = (
-            await self._store.call(self._store.take, self._settings.job_lease)
-            if self._ready()
-            else None
-        )
+        job = None
+        if self._ready():
+            job = await self._store.call(self._store.take, self._settings.job_lease)
         if job is not None:
             await self._run(job)
             return
