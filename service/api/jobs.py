@@ -1,6 +1,6 @@
 """`/jobs`: what has become of long work, and its results."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +13,7 @@ from ..http.problems import Problem, ProblemCode, ProblemDocument
 from ..jobs.job import FINISHED, Job, State, document
 from ..jobs.jobs import Jobs
 from . import routes
+from .responses import ECDC_TYPES
 from .routes import known_parameters
 
 router = APIRouter(tags=["jobs"])
@@ -166,7 +167,7 @@ _FAILURES = (
     ProblemCode.JOB_INTERRUPTED,
 )
 """With which jobs fail."""
-_BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY = {name: {"schema": routes.binary(name)} for name in (*ECDC_TYPES, *routes.OUTPUT_TYPES)}
 
 
 @router.head("/jobs/{id}/result", include_in_schema=False)

@@ -115,11 +115,18 @@ class Runner:
         attempt = self._attempts[job.id] = create_task_apart(self._attempt(replay))
         try:
             await self._watch(job, replay, attempt)
-            if attempt.cancelled():
+            error = None if attempt.cancelled() else attempt.exception()
+            if not await self._insist(partial(self._renew, job, replay)):
                 await self._clean_up(job)
                 return
-            error = attempt.exception()
-            if error is None:
+            if await self._insist(partial(self._overflows, replay)):
+                detail = "its result and those of other jobs are larger than all may be together"
+                full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
+                await self._fail(job, replay, full.document())
+                return
+            if attempt.cancelled():  # it was too large, and others have made room
+                await self._insist(partial(self._store.put_back, job, 0.0, True))
+            elif error is None:
                 await self._done(job, replay, attempt.result())
             elif isinstance(error, JobFailedError):
                 await self._failed(job, replay, error.document)
@@ -159,25 +166,24 @@ class Runner:
 
     async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
         """Until it ends; ends it where it no longer counts, or takes too much room."""
-        lease = self._settings.job_lease
         while not (await asyncio.wait([attempt], timeout=self._beat))[0]:
-            size = replay.stored.size + replay.written
             try:
-                counts = await self._store.call(
-                    self._store.renew, job, replay.progress(), size, lease
-                )
-                _, used = await self._store.call(self._store.usage)
+                counts = await self._store.call(self._renew, job, replay)
+                if not counts or await self._store.call(self._overflows, replay):
+                    attempt.cancel()
             except StoreError as error:
                 logger.error("the database of jobs cannot be used", error=str(error))
-                continue
-            if not counts:
-                attempt.cancel()
-            elif used > self._settings.max_job_bytes and replay.written > replay.stored.size:
-                attempt.cancel()
-                await asyncio.gather(attempt, return_exceptions=True)
-                detail = "its result and those of other jobs are larger than all may be together"
-                full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
-                await self._fail(job, replay, full.document())
+
+    def _renew(self, job: Job, replay: Replay) -> bool:
+        """Whether the attempt still counts; in a thread."""
+        size = replay.stored.size + replay.written
+        return self._store.renew(job, replay.progress(), size, self._settings.job_lease)
+
+    def _overflows(self, replay: Replay) -> bool:
+        """Whether a result that is larger than its input is what makes all take too much room; in a
+        thread, after `_renew`."""
+        _, used = self._store.usage()
+        return used > self._settings.max_job_bytes and replay.written > replay.stored.size
 
     async def _done(self, job: Job, replay: Replay, result: Result) -> None:
         progress = Progress(replay.progress().seconds, 1.0)
