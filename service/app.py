@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from model_core import __version__
 
-from .api import codec, errors, inspect, models, operations, weights
+from .api import codec, errors, inspect, jobs, models, operations, weights
 from .api.page import page_router
 from .api.quotas import QuotaHeaders
 from .decoder.pool import DecoderPool
@@ -27,6 +27,7 @@ from .inference.device_watch import device_probe
 from .inference.model_pool import ModelPool, choose_device
 from .inference.scheduler import PATIENCE, Scheduler
 from .inference.shares import Limits
+from .jobs.jobs import open_jobs
 from .live import routes as live
 from .live.relay import Relays
 from .metrics import Metrics
@@ -47,8 +48,8 @@ def create_app(
 
     `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
     be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
-    a CUDA device that is not here, a spool folder that cannot be written, a file of API keys that
-    is wrong, and traces without the packages for them.
+    a CUDA device that is not here, for a spool folder, a file of API keys and a store of jobs that
+    cannot be used, and for traces without the packages for them.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
@@ -104,15 +105,18 @@ def create_app(
     app.state.results = None
     if settings.result_cache_bytes:
         app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)
+    app.state.jobs = open_jobs(
+        app, settings, metrics, lambda: pool.state == "ready" and not admission.closed
+    )
 
     documentation.install(app)
     app.include_router(operations.router)
-    for calls in (codec, inspect, models, weights):
+    for calls in (codec, inspect, models, weights, jobs):
         app.include_router(calls.router, dependencies=[Depends(require_key)])
     app.include_router(live.router)
     if settings.page:
         app.include_router(page_router())
-    errors.install(app)
+    errors.install(app, jobs.router.routes)
 
     def stopping() -> bool:
         return admission.closed
@@ -146,10 +150,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.scheduler.start()
     app.state.models.start()
     decoders = asyncio.create_task(_start_decoders(app))
+    if app.state.jobs is not None:
+        app.state.jobs.start()
     try:
         yield
     finally:
         app.state.admission.close()
+        if app.state.jobs is not None:
+            await app.state.jobs.stop()
         app.state.models.stop()
         await asyncio.wait([decoders], timeout=PATIENCE)
         await app.state.decoders.close()

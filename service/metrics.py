@@ -1,6 +1,6 @@
 """What the service measures, for Prometheus. Each app has its own registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 
@@ -85,6 +85,9 @@ class Metrics:
             "encodec_results_looked_up", "Requests that may have a kept result", ["state"]
         )
         self.result_bytes = gauge("encodec_result_bytes", "Memory of kept results")
+
+        self._jobs_ended = counter("encodec_jobs_ended", "Jobs that ended here", ["state"])
+        self._jobs = gauge("encodec_jobs", "Jobs of all replicas that are kept", ["state"])
 
         self._queue_depth = gauge("encodec_queue_depth", "Blocks that wait for a worker")
         self._queue_wait = histogram(
@@ -173,6 +176,15 @@ class Metrics:
     def result_looked_up(self, state: str) -> None:
         """A result was found (`hit`) or not (`miss`)."""
         self._results.labels(state).inc()
+
+    def job_ended(self, state: str) -> None:
+        """A job ended in this state."""
+        self._jobs_ended.labels(state).inc()
+
+    def jobs_kept(self, states: Mapping[str, int]) -> None:
+        """How many jobs there are in each state."""
+        for state, count in states.items():
+            self._jobs.labels(state).set(count)
 
     def model_ready(self, name: str, ready: bool = True) -> None:
         """Whether the model of this plain name is warm."""

@@ -6,10 +6,11 @@ Every field is the environment variable `ENCODEC_<NAME>` and the flag `--<name>`
 
 import argparse
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core.checkpoints.registry import WORDS
@@ -20,6 +21,10 @@ from model_core.engine import EncodePrecision, Precision
 
 ENV_PREFIX = "ENCODEC_"
 
+_URL_BEGINNING = re.compile(
+    r"(?P<scheme>https?|s3|gs|gcs|az|abfs|abfss|hf|oci|memory)"
+    r"://(?P<host>\*|[A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/([^?#\\\s]*/)?"
+)
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -89,6 +94,43 @@ class Settings(BaseSettings):
     work; 0 for none."""
     result_cache_seconds: Seconds = 600
     """How long such a result is kept at most, in seconds."""
+
+    jobs_dir: Path | None = None
+    """Folder for long work (`Prefer: respond-async`): its uploads and results, which all replicas
+    share. Without one there is no such work."""
+    jobs_database: SecretStr | None = None
+    """Database of that work, which all replicas share, as SQLAlchemy names it
+    (`postgresql+psycopg://user:password@host/name`); by default an SQLite file in the folder, for
+    one replica."""
+    max_jobs: Annotated[int, Field(ge=1)] = 1000
+    """Jobs that are kept, finished ones too; further ones are answered 429."""
+    max_job_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(64 * 2**30)
+    """Most bytes of the uploads and results of all jobs; further ones are answered 429."""
+    max_running_jobs: Annotated[int, Field(ge=1)] = 2
+    """Jobs that run at the same time here, always fewer than `max_requests`, if that is not 1."""
+    job_seconds: Seconds = 86_400
+    """How long a job and its result are kept after its end, in seconds."""
+    job_lease: Seconds = 15
+    """Seconds after which a job whose replica has not been heard of is begun again."""
+    input_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Beginnings of URLs, separated by commas, from which jobs may take their input (`source=`):
+    `https://host/folder/`, `https://*/` for any host, `s3://bucket/folder/` and the like."""
+    output_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Beginnings of URLs of buckets, separated by commas, where jobs may put their results
+    (`destination=`): `s3://bucket/folder/` and the like."""
+    webhook_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Beginnings of URLs, separated by commas, that may be told of a job's end (`webhook=`):
+    `https://host/folder/`, `https://*/` for any host."""
+    webhook_secret: SecretStr | None = None
+    """What webhooks are signed with: `whsec_` and base64 of 24 to 64 bytes."""
+    webhook_retry: Seconds = 5
+    """Seconds until a webhook that failed is tried again; four times as long after each try."""
+    url_timeout: Seconds = 3600
+    """Longest time in which a job's input must have come from its URL, in seconds; as long for its
+    result."""
+    private_urls: bool = False
+    """Whether such URLs over HTTP may lead into private networks and to this machine: for internal
+    networks where every client is trusted."""
 
     decoder_timeout: Seconds = 10
     """Seconds without progress after which an audio decoder is replaced."""
@@ -169,7 +211,10 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of {', '.join(WORDS)} and no folder")
         return value
 
-    @field_validator("models", "api_keys", "cors_origins", mode="before")
+    @field_validator(
+        *("models", "api_keys", "cors_origins", "input_urls", "output_urls", "webhook_urls"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`a, b` -> `[a, b]`."""
@@ -196,12 +241,39 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin, such as https://example.org")
         return value
 
+    @field_validator("input_urls", "output_urls", "webhook_urls")
+    @classmethod
+    def _url_beginnings(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for url in value:
+            found = _URL_BEGINNING.fullmatch(url)
+            is_web = found is not None and found["scheme"] in ("http", "https")
+            if found is None or (found["host"] == "*" and not is_web):
+                raise ValueError(f"{url!r} is no beginning such as https://host/folder/")
+            if is_web and info.field_name == "output_urls":
+                raise ValueError(f"{url!r} is no bucket")
+            if not is_web and info.field_name == "webhook_urls":
+                raise ValueError(f"{url!r} is not of the web")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return value
+        try:
+            key = b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not 24 <= len(key) <= 64:
+            raise ValueError("it is not whsec_ and base64 of 24 to 64 bytes")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("cache_dir", "spool_dir", "api_keys_file", mode="before")
+    @field_validator("cache_dir", "spool_dir", "jobs_dir", "api_keys_file", mode="before")
     @classmethod
     def _no_folder(cls, value: Any) -> Any:
         return None if value == "" else value

@@ -50,6 +50,8 @@ class SourceInfo:
     channels: int
     layout: str
     tags: Tags = ()
+    seconds: float | None = None  # as the container says, which need not be true
+    bit_rate: int | None = None  # bits a second; the same
 
 
 @cache
@@ -187,7 +189,24 @@ class MediaReader:
             raise InvalidAudioError(f"{channels} channels; 1…{MAX_CHANNELS} are supported")
         container, layout = self._container.format.name, context.layout.name
         tags = tags_of(self._container.metadata, self._stream.metadata)
-        return SourceInfo(container, context.codec.name, rate, channels, layout, tags)
+        return SourceInfo(
+            container,
+            context.codec.name,
+            rate,
+            channels,
+            layout,
+            tags,
+            self._seconds(),
+            context.bit_rate or None,
+        )
+
+    def _seconds(self) -> float | None:
+        """How long the audio is, if the container says it."""
+        duration, base = self._stream.duration, self._stream.time_base
+        if duration is not None and base is not None:
+            return float(duration * base)
+        whole = self._container.duration
+        return None if whole is None else whole / av.time_base
 
     def _open_ended(self) -> bool:
         """Whether the container gives no sizes: a short last packet is then a regular end."""

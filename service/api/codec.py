@@ -20,6 +20,7 @@ from ..pipeline.result_cache import Result
 from ..pipeline.salvage import receive_damaged
 from ..pipeline.transcode import recode
 from . import routes
+from .respond_async import RequestWish, respond_async
 from .responses import (
     ECDC_TYPES,
     attachment,
@@ -70,10 +71,12 @@ router = APIRouter(tags=["codec"])
         ProblemCode.VERIFICATION_FAILED,
     ),
     headers=routes.COMPRESSED_HEADERS | routes.CACHE,
+    may_be_a_job=True,
 )
 async def compress_file(
     call: OpenCall,
     claims: RequestClaims,
+    wish: RequestWish,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
@@ -85,6 +88,8 @@ async def compress_file(
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
     coding = Coding(model, bandwidth, lm, format, effort, verify)
     codec = await codec_for(call, coding)
+    if (job := await respond_async(call, wish, live)) is not None:
+        return job
     call.claim.passes = 1 + lm * (1 + verify)
     upload = await call.upload(live)
     known = await look_up(call, upload, claims, ("compress", coding, codec.name, codec.lm_name))
@@ -119,9 +124,11 @@ def _file(call: Call, data: AsyncIterator[bytes], headers: dict[str, str]) -> Re
     media_types=routes.OUTPUT_TYPES,
     problems=(*routes.ECDC_PROBLEMS, ProblemCode.NOT_ACCEPTABLE),
     headers=routes.DECOMPRESSED_HEADERS,
+    may_be_a_job=True,
 )
 async def decompress_file(
     call: OpenCall,
+    wish: RequestWish,
     start: Start = 0.0,
     end: End = None,
     rescale: Rescale = False,
@@ -134,6 +141,8 @@ async def decompress_file(
     answer short: of its Content-Length, where it has one. A part has the samples that the whole has
     there (before another rate is made of them); only of a file of version 1 is that quick."""
     format = choose_format(call.request.headers.get("accept", ""), output)
+    if (job := await respond_async(call, wish)) is not None:
+        return job
     if salvage:
         compressed = await receive_damaged(call, await call.upload())
     else:
@@ -191,9 +200,11 @@ async def transcode_file(
     media_types=routes.OUTPUT_TYPES,
     problems=(*routes.AUDIO_PROBLEMS, ProblemCode.LM_UNAVAILABLE, ProblemCode.NOT_ACCEPTABLE),
     headers=routes.COMPRESSED_HEADERS,
+    may_be_a_job=True,
 )
 async def roundtrip(
     call: OpenCall,
+    wish: RequestWish,
     model: Model = DEFAULT_MODEL,
     bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
     lm: LanguageModel = False,
@@ -208,6 +219,8 @@ async def roundtrip(
     audio = choose_format(call.request.headers.get("accept", ""), output)
     coding = Coding(model, bandwidth, lm, format, effort)
     codec = await codec_for(call, coding)
+    if (job := await respond_async(call, wish, live)) is not None:
+        return job
     call.claim.passes = 2 * (1 + lm)
     compressed = await compress(call, codec, coding, await call.upload(live))
     return await audio_response(call, compressed, audio, sample_rate, channels)

@@ -2,7 +2,8 @@
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_core import errors as codec_errors
@@ -105,10 +107,10 @@ class ErrorMiddleware:
                 raise
             logger.warning("cut short, as the service stops", cut_off=started)
             problem = Problem(ProblemCode.SHUTTING_DOWN)
+            request_stats(HTTPConnection(scope)).problem = problem
         except Exception as error:
             problem = to_problem(error)
-            if problem.status == 429:
-                request_stats(HTTPConnection(scope)).refused = problem.detail
+            request_stats(HTTPConnection(scope)).problem = problem
             if problem.code is ProblemCode.INTERNAL_ERROR:
                 logger.exception("unexpected error", path=shortened(scope["path"]), cut_off=started)
                 if started:
@@ -120,10 +122,12 @@ class ErrorMiddleware:
             await problem_response(problem)(scope, receive, send)
 
 
-def install(app: FastAPI) -> None:
-    """Answer what the framework refuses by itself with problem documents too."""
+def install(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:
+    """Answer what the framework refuses by itself with problem documents too; `routes` are those of
+    its calls."""
     app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
-    app.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]
+    on_http = partial(_on_http, routes=routes)
+    app.add_exception_handler(HTTPException, on_http)
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
@@ -140,7 +144,9 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
     return problem_response(Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors))
 
 
-async def _on_http(request: Request, error: HTTPException) -> Response:
+async def _on_http(
+    request: Request, error: HTTPException, routes: Sequence[BaseRoute] = ()
+) -> Response:
     """No such path, no such method, an unreadable form."""
     status = error.status_code
     # The first code of a status is the most general one.
@@ -150,7 +156,10 @@ async def _on_http(request: Request, error: HTTPException) -> Response:
     detail = place if has_no_detail else shortened(error.detail)
     headers = dict(error.headers or {})
     if "Allow" in headers:
-        # The router lists the methods of one route of the path; HEAD may have a route of its own.
+        # The router lists the methods of one route; other methods may have routes of their own.
         methods = set(headers["Allow"].split(", "))
+        for route in routes:
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+                methods |= route.methods or set()
         headers["Allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
     return problem_response(Problem(code, detail, headers=headers))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import Field
 
@@ -197,6 +198,14 @@ TRANSCODED_HEADERS = _FILE_HEADERS | CACHE
 """Of another `.ecdc` file."""
 DECOMPRESSED_HEADERS = _FILE_HEADERS | SALVAGED
 """Of decompressed audio."""
+_JOB: dict[str, Any] = {
+    "description": "With `Prefer: respond-async`: the job that works on it.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDocument"}}},
+    "headers": header("Location", "string", "Path of the job.")
+    | header("Preference-Applied", "string", "`respond-async`.")
+    | header("Retry-After", "integer", "Seconds after which to look at it."),
+}
+_JOB_PROBLEMS = (*KEPT_PROBLEMS, ProblemCode.URL_FORBIDDEN)
 
 
 def binary(media_type: str) -> dict[str, Any]:
@@ -220,7 +229,7 @@ async def known_parameters(request: Request) -> None:
     be taken for its default; and for one that is there more than once, of which only one would
     count."""
     route: APIRoute = request.scope["route"]
-    known = {field.alias for field in route.dependant.query_params}
+    known = _parameters(route.dependant)
     unknown = sorted({name[:100] for name in request.query_params} - known)
     if unknown:
         there_are = f"there {'are' if len(known) > 1 else 'is'} {', '.join(sorted(known))}"
@@ -233,6 +242,12 @@ async def known_parameters(request: Request) -> None:
         message = "it is given more than once"
         messages = dict.fromkeys(repeated, message)
         raise wrong_parameters(messages, detail=f"{repeated[0]}: {message}")
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    """The names of those of a call and of what it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*map(_parameters, dependant.dependencies))
 
 
 Handler = Callable[..., Any]
@@ -248,17 +263,23 @@ def file_route(
     media_types: Sequence[str],
     problems: Sequence[ProblemCode],
     headers: dict[str, Any] = _FILE_HEADERS,
+    may_be_a_job: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Register the function below it for `path` and `path`/upload.
 
     `path` takes the bare bytes as well as multipart/form-data. `path`/upload takes only the
     latter, so that a generated client has one operation for each body.
-    `body`, `answer` and `headers` describe the files; `problems` are what may be answered instead.
+    `body`, `answer` and `headers` describe the files; `problems` are what may be answered instead,
+    and a job, where it `may_be_a_job`.
     """
     name = path.removeprefix("/")
     content = {name: {"schema": binary(name)} for name in media_types}
     found = {"description": answer, "content": content, "headers": headers}
-    responses: dict[int | str, dict[str, Any]] = {200: found, **problem_responses(*problems)}
+    responses: dict[int | str, dict[str, Any]] = {200: found}
+    if may_be_a_job:
+        responses[202] = _JOB
+        problems = (*problems, *_JOB_PROBLEMS)
+    responses |= problem_responses(*problems)
 
     def add(handler: Handler) -> Handler:
         router.post(

@@ -100,7 +100,10 @@ def decode(
             request.live,
         ) as blocks:
             info = blocks.info
-            send(SOURCE, Source(info.sample_rate, info.channels, info.tags).to_bytes())
+            seconds = info.seconds
+            if seconds is None and request.size and info.bit_rate:
+                seconds = request.size * 8 / info.bit_rate
+            send(SOURCE, Source(info.sample_rate, info.channels, info.tags, seconds).to_bytes())
             for block in blocks:
                 send(AUDIO, np.ascontiguousarray(block, "<f4").data.cast("B"))
                 samples += block.shape[1]

@@ -39,6 +39,7 @@ REQUEST, SOURCE, AUDIO, END = b"J", b"S", b"A", b"Z"
 ERROR, TOO_LONG, NO_MEMORY = b"E", b"L", b"M"
 MAX_SOURCE = 64 * 1024  # bytes of `SOURCE`
 LENGTH = struct.Struct("<Q")  # what `END` says
+_MOST_SECONDS = 1e9
 MAX_TEXT = 1000  # bytes of an error
 MORE, ALL = b".", b"$"
 CANNOT_WORK = 1  # exit status of a child that could not read its upload, say, whatever is in it
@@ -71,30 +72,33 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class Source:
-    """What a recording was before it was decoded, as far as it is known: its rate in Hz, channels
-    and tags."""
+    """What a recording was before it was decoded, as far as it is known: its rate in Hz, channels,
+    tags, and about how many seconds it is long."""
 
     rate: int | None = None
     channels: int | None = None
     tags: Tags = ()
+    seconds: float | None = None
 
     def to_bytes(self) -> bytes:
         """As a child sends it."""
-        fields = [self.rate, self.channels, self.tags]
+        fields = [self.rate, self.channels, self.tags, self.seconds]
         return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def parse_source(data: bytes) -> Source:
     """What a child says, who is not trusted. Raises `ValueError` for what no child would say."""
     try:
-        rate, channels, tags = json.loads(data)
+        rate, channels, tags, *rest = json.loads(data)
         pairs = [(str(key), str(value)) for key, value in tags]
     except (RecursionError, TypeError, ValueError) as error:
         raise ValueError("it describes no recording") from error
     for number, least, most in ((rate, MIN_RATE, MAX_RATE), (channels, 1, MAX_CHANNELS)):
         if type(number) is not int or not least <= number <= most:
             raise ValueError("it describes no recording")
-    return Source(rate, channels, clean_tags(pairs))
+    claimed = rest[0] if rest else None
+    seconds = claimed if type(claimed) is float and 0 < claimed < _MOST_SECONDS else None
+    return Source(rate, channels, clean_tags(pairs), seconds)
 
 
 def send_request(connection: socket.socket, request: DecodeRequest, upload: int) -> None:

@@ -12,6 +12,8 @@ from .keys import ANONYMOUS, ApiKey, Keys
 from .middleware import request_stats
 
 _API_KEY = "api_key"  # in the state of a request's scope
+OWNER = "encodec.owner"
+"""What the scope of a request has that the service itself makes: whose it is (`ApiKey.owner`)."""
 _NEEDED = "Needed where the service has API keys"
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description=_NEEDED)
 _header = APIKeyHeader(
@@ -25,10 +27,13 @@ async def require_key(
     header: Annotated[str | None, Depends(_header)],
 ) -> None:
     """Notes whose request it is. Raises `Problem` 401 where keys are set and the call carries none
-    of them."""
-    given = (header, bearer.credentials if bearer else None)
+    of them. A request that the service itself makes needs none."""
     keys: Keys = request.app.state.keys
-    key = keys.require([secret for secret in given if secret is not None])
+    if OWNER in request.scope:
+        key = keys.owned_by(request.scope[OWNER])
+    else:
+        given = (header, bearer.credentials if bearer else None)
+        key = keys.require([secret for secret in given if secret is not None])
     request.scope.setdefault("state", {})[_API_KEY] = key
     if key is not ANONYMOUS:
         request_stats(request).key = key.name

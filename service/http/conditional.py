@@ -1,9 +1,14 @@
 """Answers that clients keep and ask for again: `ETag`, `If-None-Match` and `Range` (RFC 9110)."""
 
 import re
+from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 
 from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+_PIECE = 1 << 18  # bytes of a file that are read at once
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
@@ -34,15 +39,43 @@ def whole_or_part(
 
     A `Range` of several parts, or one that does not fit, is ignored, as section 14.2 allows.
     """
+    status, headers, (first, last) = _part(request, len(data), headers)
+    return Response(data[first : last + 1], status, headers, media_type)
+
+
+def file_or_part(request: Request, path: Path, headers: dict[str, str], size: int) -> Response:
+    """The same of a file of `size` bytes, read while it is sent; `headers` have its type too.
+    Raises `OSError` where it is not there."""
+    path.stat()
+    status, headers, (first, last) = _part(request, size, headers)
+    left = last + 1 - first
+    headers["Content-Length"] = str(left)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal left
+        with path.open("rb") as file:
+            file.seek(first)
+            while left and (piece := file.read(min(_PIECE, left))):
+                left -= len(piece)
+                yield piece
+
+    return StreamingResponse(pieces(), status, headers)
+
+
+def _part(
+    request: Request, size: int, headers: dict[str, str]
+) -> tuple[int, dict[str, str], tuple[int, int]]:
+    """Status and headers of the answer of `size` bytes or a part of it; its first and last byte."""
     headers = headers | {"Accept-Ranges": "bytes"}
     unchanged = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
     if request.method == "GET" and unchanged:
-        wanted = _range(request.headers.get("range", ""), len(data))
+        wanted = _range(request.headers.get("range", ""), size)
         if wanted is not None:
-            first, last = wanted
-            headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-            return Response(data[first : last + 1], 206, headers, media_type)
-    return Response(data, headers=headers, media_type=media_type)
+            headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[1]}/{size}"
+            return 206, headers, wanted
+    return 200, headers, (0, size - 1)
 
 
 def _range(field: str, size: int) -> tuple[int, int] | None:

@@ -23,6 +23,8 @@ EXPOSED = (
     "Retry-After",
     "RateLimit-Policy",
     "RateLimit",
+    "Location",
+    "Preference-Applied",
     "ETag",
     "Accept-Ranges",
     "Content-Range",

@@ -14,6 +14,7 @@ from .problems import PROBLEM_JSON, ProblemCode, ProblemDocument
 
 TAGS = [
     {"name": "codec", "description": "Audio to `.ecdc` and back"},
+    {"name": "jobs", "description": "Long work, answered later"},
     {"name": "models", "description": "What the service can do"},
     {"name": "health", "description": "Whether it can do it now"},
     {"name": "metrics", "description": "How much it does"},

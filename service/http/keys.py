@@ -36,6 +36,11 @@ class ApiKey:
     per_hour: float | None = None
     """Audio-seconds of work."""
 
+    @property
+    def owner(self) -> str:
+        """An id of whoever has this secret, which does not tell it; empty for anybody."""
+        return self.digest.hex()[:32]
+
 
 ANONYMOUS = ApiKey("anonymous")
 """All callers of a service without keys together: behind a proxy they share an address, and
@@ -92,6 +97,10 @@ class Keys:
         if not found:
             raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known")
         return found[0]
+
+    def owned_by(self, owner: str) -> ApiKey:
+        """The key with this `owner`; `ANONYMOUS` where there is none any longer."""
+        return next((key for key in self._keys if key.owner == owner), ANONYMOUS)
 
 
 def read_keys(settings: Settings) -> Keys:

@@ -18,6 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from ..metrics import Metrics
 from ..timings import SERVER_TIMING, Timings
+from .problems import Problem
 
 if TYPE_CHECKING:
     from ..telemetry import RequestTrace, Telemetry
@@ -54,13 +55,19 @@ class RequestStats:
     """As headers name it."""
     audio_seconds: float | None = None
     """Of the audio received or sent."""
+    seconds_to_encode: float | None = None
+    """Of the audio received, as it says itself."""
+    seconds_to_decode: float = 0.0
+    """Of the audio that the answer is made of."""
+    seconds_decoded: float = 0.0
+    """Of them, those that are done."""
+    problem: Problem | None = None
+    """What ended it, whether or not an answer had begun."""
     bytes_in: int = 0
     bytes_out: int = 0
     status: int | None = None
     key: str | None = None
     """The name of the API key, where there are any."""
-    refused: str | None = None
-    """Why it was, where there was no room for it."""
     complete: bool = False
     """Whether the whole answer was sent."""
 
@@ -168,8 +175,8 @@ class RequestLog:
         }
         if stats.key is not None:
             fields["key"] = stats.key
-        if stats.refused is not None:
-            fields["refused"] = stats.refused
+        if stats.problem is not None and stats.problem.status == 429:
+            fields["refused"] = stats.problem.detail
         if stats.model is not None:
             fields["model"] = stats.model
         if stats.audio_seconds is not None:

@@ -29,7 +29,7 @@ from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Stream
 from ..inference.tenants import Claim
 from ..settings import Settings
-from .upload import Limits, Upload, open_upload
+from .upload import STORED, Limits, StoredUpload, Upload, open_upload
 
 MEMORY_BYTES = 1 << 20  # of a spool that is not yet on disk
 _CHUNK = 1 << 16  # bytes
@@ -57,6 +57,9 @@ class Call:
         among the open requests. Raises `Problem` and `ClientDisconnect`."""
         client = self.request.scope.get("state", {}).get(CONNECTION)
         place = self.stack.enter_context(self.admission.place(live, client, self.claim.tenant))
+        stored: StoredUpload | None = self.request.scope.get(STORED)
+        if stored is not None:
+            return stored.upload()
         settings = self.settings
         limits = Limits(
             settings.max_upload_bytes,
@@ -102,6 +105,16 @@ class Call:
         seconds = samples / codec.config.sample_rate
         stats.audio_seconds = (stats.audio_seconds or 0) + seconds
         self.claim.came(seconds)
+
+    def note_length(self, seconds: float | None) -> None:
+        """How long the audio says that it is."""
+        request_stats(self.request).seconds_to_encode = seconds
+
+    def note_decoding(self, codec: Codec, samples: int, done: int = 0) -> None:
+        """So many samples are to be decoded, or so many are done."""
+        stats = request_stats(self.request)
+        stats.seconds_to_decode += samples / codec.config.sample_rate
+        stats.seconds_decoded += done / codec.config.sample_rate
 
     def spool(self) -> BinaryIO:
         """An empty temporary file, in memory up to 1 MB and on disk beyond.

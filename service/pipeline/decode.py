@@ -192,12 +192,13 @@ async def decode_to_file(
     config = compressed.codec.config
 
     def decode() -> AsyncIterator[np.ndarray]:
-        stored = compressed.stored
-        blocks = _in_turns(stored.audio(compressed.codec, call.runner, part.start, part.end))
+        audio = compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
+        blocks = _in_turns(call, compressed.codec, audio)
         if (output.rate, output.channels) == (config.sample_rate, config.channels):
             return blocks
         return _converted(blocks, config.sample_rate, config.channels, output)
 
+    call.note_decoding(compressed.codec, part.samples * (2 if rescale else 1))
     async with call.while_connected():
         factor = 1.0
         if rescale:
@@ -223,11 +224,14 @@ async def decode_to_file(
     return data()
 
 
-async def _in_turns(blocks: AsyncIterator[np.ndarray]) -> AsyncGenerator[np.ndarray]:
+async def _in_turns(
+    call: Call, codec: Codec, blocks: AsyncIterator[np.ndarray]
+) -> AsyncGenerator[np.ndarray]:
     """`blocks`; other requests get a turn after each. The silence of a damaged file, which may be
     hours, waits for nothing else."""
     async for samples in blocks:
         yield samples
+        call.note_decoding(codec, 0, done=samples.shape[1])
         await asyncio.sleep(0)
 
 

@@ -96,10 +96,11 @@ async def compress(call: Call, codec: Codec, coding: Coding, upload: Upload) -> 
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as (blocks, decoder):
         first = await anext(blocks, None)
+        source = decoder.source or Source()
+        call.note_length(source.seconds)
         arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
         compressor: Compressor | ChunkCompressor
         if coding.version == 1:
-            source = decoder.source or Source()
             name = file_name(upload.filename)
             recording = Recording(source.rate, source.channels, name, source.tags)
             compressor = ChunkCompressor(*arguments, recording, verify=coding.verify)

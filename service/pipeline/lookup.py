@@ -59,7 +59,7 @@ class Claims:
                 raise Problem(ProblemCode.BAD_REQUEST, detail)
             found.add(b64decode(match[1]))
         if len(found) > 1:
-            raise _digest_mismatch("Content-Digest and Repr-Digest say different things")
+            raise digest_mismatch("Content-Digest and Repr-Digest say different things")
         return next(iter(found), None)
 
 
@@ -67,15 +67,15 @@ async def _claims(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Where the service keeps results: a name for this request, with which it "
-            "can be sent again and is not worked on twice."
+            description="Where the service keeps results or jobs: a name for this request, with "
+            "which it can be sent again and is not worked on twice."
         ),
     ] = None,
     content_digest: Annotated[
         str | None,
         Header(
-            description="Where the service keeps results: `sha-256=:…:` of the body (RFC 9530), "
-            "which is then verified."
+            description="Where the service keeps results or jobs: `sha-256=:…:` of the body "
+            "(RFC 9530), which is then verified."
         ),
     ] = None,
     repr_digest: Annotated[str | None, Header(description="The same.")] = None,
@@ -135,7 +135,7 @@ async def look_up(call: Call, upload: Upload, claims: Claims, parameters: Questi
     name = None if key is None else (key, *who)
     named = None if name is None else cache.named(name)
     if named is not None and (named.question != question or said not in (None, named.digest)):
-        raise _idempotency_mismatch()
+        raise idempotency_mismatch()
     if name is not None and named is None:
         call.stack.enter_context(cache.using(name))
     found, expected = named, said if named is None else named.digest
@@ -152,7 +152,7 @@ async def look_up(call: Call, upload: Upload, claims: Claims, parameters: Questi
     async for _ in upload.chunks:
         pass
     if body.digest != found.digest:
-        raise _idempotency_mismatch()
+        raise idempotency_mismatch()
     if name is not None:
         cache.add_name(found, name)
     return Lookup(upload, found, cache)
@@ -175,7 +175,7 @@ class _Hashed:
             yield chunk
         self.digest = digest.digest()
         if self._said not in (None, self.digest):
-            raise _digest_mismatch("the body is not what its digest says")
+            raise digest_mismatch("the body is not what its digest says")
 
 
 async def _small(upload: Upload) -> tuple[Upload, bytes | None]:
@@ -197,10 +197,12 @@ async def _small(upload: Upload) -> tuple[Upload, bytes | None]:
     return replace(upload, chunks=chunks()), digest
 
 
-def _digest_mismatch(detail: str) -> Problem:
+def digest_mismatch(detail: str) -> Problem:
+    """The problem of a body that is not what was said."""
     return Problem(ProblemCode.DIGEST_MISMATCH, detail)
 
 
-def _idempotency_mismatch() -> Problem:
+def idempotency_mismatch() -> Problem:
+    """The problem of a key that names another request."""
     detail = "this Idempotency-Key was used for another body or other parameters"
     return Problem(ProblemCode.IDEMPOTENCY_MISMATCH, detail)

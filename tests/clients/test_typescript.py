@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.live import Live
+from tests.service.live import Live, live
 
 FOLDER = Path(__file__).parents[2] / "clients" / "typescript"
 
@@ -18,10 +18,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_typescript_client_against_the_service(server: Live) -> None:
-    environment = {**os.environ, "ENCODEC_URL": server.url}
-    done = subprocess.run(
-        ["npm", "test"], cwd=FOLDER, env=environment, capture_output=True, text=True, timeout=120
-    )
+def test_the_typescript_client_against_the_service(
+    server: Live, weights: Path, tmp_path: Path
+) -> None:
+    with live(weights, jobs_dir=tmp_path) as working:
+        urls = {"ENCODEC_URL": server.url, "ENCODEC_JOBS_URL": working.url}
+        done = subprocess.run(
+            ["npm", "test"],
+            cwd=FOLDER,
+            env=os.environ | urls,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout

@@ -1,6 +1,6 @@
 /** The client. */
 import { Answer, connectionFailed, type Progress } from './answer.js';
-import { problemOf } from './errors.js';
+import { NoJobsError, problemOf } from './errors.js';
 import { DEFAULT_RETRIES, sleep, waitAfter, type Retries } from './retries.js';
 import type { components, operations } from './schema.js';
 
@@ -11,6 +11,7 @@ export type Source = Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8
 
 export type Codes = components['schemas']['Codes'];
 export type Inspection = components['schemas']['Inspection'];
+export type Job = components['schemas']['JobDocument'];
 export type ModelInfo = components['schemas']['ModelInfo'];
 
 /** Of every call. */
@@ -82,7 +83,7 @@ export class EncodecClient {
 
   /** The same as a file for `numpy.load`. */
   codesNpz(audio: Source, options: Query<'codes'> & AudioOptions = {}): Promise<Answer> {
-    return this.#call('/codes', audio, options, 'application/x-npz');
+    return this.#call('/codes', audio, options, { headers: { Accept: 'application/x-npz' } });
   }
 
   /** What an `.ecdc` file says, and whether it is all there. */
@@ -94,6 +95,49 @@ export class EncodecClient {
   async models(options: CallOptions = {}): Promise<ModelInfo[]> {
     const list: components['schemas']['ModelList'] = await this.#json('/models', null, options);
     return list.models;
+  }
+
+  /**
+   * Have a call done as a job, which goes on without this client; with `source: null`, its input is
+   * at the URL `options.source`. Fails with `NoJobsError` where the service keeps none.
+   */
+  async submit<Name extends 'compress' | 'decompress' | 'roundtrip'>(
+    call: Name,
+    source: Source | null,
+    options: Query<Name> & AudioOptions = {} as Query<Name> & AudioOptions,
+  ): Promise<Job> {
+    const headers = { Prefer: 'respond-async', 'Idempotency-Key': randomKey() };
+    const answer = await this.#call(`/${call}`, source ?? new Uint8Array(), options, { headers });
+    if (!answer.headers.has('preference-applied')) {
+      await answer.cancel();
+      throw new NoJobsError('the service keeps no jobs');
+    }
+    return JSON.parse(new TextDecoder().decode(await answer.bytes())) as Job;
+  }
+
+  /** What has become of a job. */
+  job(id: string, options: CallOptions = {}): Promise<Job> {
+    return this.#json(`/jobs/${id}`, null, options);
+  }
+
+  /** A job, once it is done, failed or cancelled; asks `every` so many seconds. */
+  async wait(id: string, options: CallOptions & { every?: number } = {}): Promise<Job> {
+    const { every = 2, ...rest } = options;
+    for (;;) {
+      const job = await this.job(id, rest);
+      if (job.state !== 'queued' && job.state !== 'running') return job;
+      await sleep(every, rest.signal);
+    }
+  }
+
+  /** What a job has made; fails with the `ProblemError` with which it failed. */
+  result(id: string, options: CallOptions = {}): Promise<Answer> {
+    return this.#call(`/jobs/${id}/result`, null, options);
+  }
+
+  /** Cancel a job, or forget it where it has ended. */
+  async deleteJob(id: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`/jobs/${id}`, null, options, { method: 'DELETE' });
   }
 
   /** Whether the service takes calls; false too where it cannot be reached. */
@@ -114,7 +158,7 @@ export class EncodecClient {
     path: string,
     source: Source | null,
     options: AudioOptions,
-    accept = '*/*',
+    own: { headers?: Record<string, string>; method?: string } = {},
   ): Promise<Answer> {
     const { signal = null, progress, contentType, ...parameters } = options;
     const query = new URLSearchParams();
@@ -122,10 +166,10 @@ export class EncodecClient {
       if (value !== undefined && value !== null) query.set(name, String(value));
     }
     const url = `${this.#url}${path}${query.size ? `?${query}` : ''}`;
-    const headers: Record<string, string> = { ...this.#headers, Accept: accept };
+    const headers: Record<string, string> = { ...this.#headers, Accept: '*/*', ...own.headers };
     if (source) headers['Content-Type'] = contentType ?? 'application/octet-stream';
     const once = source instanceof ReadableStream;
-    const init: RequestInit = { method: source ? 'POST' : 'GET', headers, signal, body: source as BodyInit | null };
+    const init: RequestInit = { method: own.method ?? (source ? 'POST' : 'GET'), headers, signal, body: source as BodyInit | null };
     if (once) Object.assign(init, { duplex: 'half' });
     for (let tried = 1; ; tried++) {
       try {
@@ -150,3 +194,8 @@ export class EncodecClient {
   }
 }
 
+/** A name for a request that may be sent again. (`randomUUID` is not there in pages over HTTP.) */
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -13,6 +13,11 @@ export class ConnectionFailedError extends EncodecClientError {
   override name = 'ConnectionFailedError';
 }
 
+/** A job was asked for, and the service keeps none: it has answered at once. */
+export class NoJobsError extends EncodecClientError {
+  override name = 'NoJobsError';
+}
+
 /** An error that the service answered with (RFC 9457). */
 export class ProblemError extends EncodecClientError {
   override name = 'ProblemError';

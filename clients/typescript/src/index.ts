@@ -7,12 +7,14 @@ export {
   type ClientOptions,
   type Codes,
   type Inspection,
+  type Job,
   type ModelInfo,
   type Source,
 } from './client.js';
 export {
   ConnectionFailedError,
   EncodecClientError,
+  NoJobsError,
   ProblemError,
   type ProblemDocument,
 } from './errors.js';

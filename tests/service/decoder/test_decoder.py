@@ -144,7 +144,7 @@ async def test_a_decoder_says_what_the_recording_had(pool: DecoderPool) -> None:
         await feed(decoder, data)
         blocks = decoder.blocks()
         assert (await anext(blocks)).shape == (1, 24_000)
-        assert decoder.source == Source(44_100, 2, (("TITLE", "é"),))
+        assert decoder.source == Source(44_100, 2, (("TITLE", "é"),), 1.2)
         assert [block.shape async for block in blocks] == [(1, 4_800)]
         assert decoder.source_samples == 52_920
 

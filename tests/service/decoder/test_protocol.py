@@ -13,7 +13,7 @@ TAGS = (("TITLE", "Ünder"), ("ARTIST", "A"), ("ARTIST", "B"))
 
 
 def test_a_source_comes_back() -> None:
-    source = Source(44_100, 6, TAGS)
+    source = Source(44_100, 6, TAGS, 1.5)
     assert parse_source(source.to_bytes()) == source
 
 
@@ -31,6 +31,11 @@ def test_tags_are_cleaned_again() -> None:
     claimed = [["title", "a\x1b"], ["PLACE", "here"], [1, 2], *[["GENRE", "x" * 10**4]] * 99]
     source = parse_source(json.dumps([8_000, 1, claimed]).encode())
     assert source.tags == (("TITLE", "a"), *[("GENRE", "x" * 1000)] * 23)
+
+
+@pytest.mark.parametrize("claimed", ["-1.0", "1e99", "NaN", "Infinity", '"1"', "null", "[]", "7"])
+def test_a_length_that_cannot_be_is_none(claimed: str) -> None:
+    assert parse_source(f"[8000, 1, [], {claimed}]".encode()).seconds is None
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from .answers import Answer, AsyncStreamedAnswer, Facts, StreamedAnswer, Target
 from .async_client import AsyncClient
 from .client import Client
-from .errors import ConnectionFailedError, EncodecClientError, ProblemError
+from .errors import ConnectionFailedError, EncodecClientError, NoJobsError, ProblemError
 from .options import Model, Output
 from .retries import Retries
 from .sources import AsyncSource, Progress, Source, Transferred
-from .types import Codes, CodesSegment, Inspection, ModelInfo
+from .types import Codes, CodesSegment, Inspection, Job, JobProgress, ModelInfo
 
 __all__ = [
     "Answer",
@@ -21,8 +21,11 @@ __all__ = [
     "EncodecClientError",
     "Facts",
     "Inspection",
+    "Job",
+    "JobProgress",
     "Model",
     "ModelInfo",
+    "NoJobsError",
     "Output",
     "ProblemError",
     "Progress",

@@ -1,17 +1,19 @@
 """What comes back: a file, and what the service says of it."""
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 import httpx
 
-from .errors import ConnectionFailedError
+from .errors import ConnectionFailedError, NoJobsError
 from .sources import Transfer
+from .types import Job
 
 Target = str | os.PathLike[str] | BinaryIO
 """Where an answer is written: a path, which then holds the whole answer or what it held before, or
@@ -134,6 +136,13 @@ class AsyncStreamedAnswer(_Streamed):
 
     async def __aexit__(self, *exc: object) -> None:
         await self._response.aclose()
+
+
+def job_of(answer: Answer) -> Job:
+    """The job in the answer to a request for one. Raises `NoJobsError` where it is none."""
+    if "preference-applied" not in answer.headers:
+        raise NoJobsError("the service keeps no jobs")
+    return cast(Job, json.loads(answer.content))
 
 
 def replaceable(target: Target | None) -> bool:

@@ -2,26 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any, Self, TypeVar, Unpack, cast
 
 import httpx
 
-from .answers import Answer, AsyncStreamedAnswer, Target, connection, replaceable
-from .client import SENDING
+from .answers import Answer, AsyncStreamedAnswer, Target, connection, job_of, replaceable
+from .client import NO_HEADERS, SENDING
 from .errors import EncodecClientError, problem_of
 from .options import (
     CodesOptions,
     CompressOptions,
     DecompressOptions,
+    JobCall,
+    JobOptions,
     RoundtripOptions,
     TranscodeOptions,
+    job_headers,
     request_parts,
 )
 from .retries import DEFAULT_RETRIES, Retries
 from .sources import AsyncSource, Body, Progress, Transfer
-from .types import Codes, Inspection, ModelInfo
+from .types import Codes, Inspection, Job, ModelInfo
 
 T = TypeVar("T")
 
@@ -141,7 +144,9 @@ class AsyncClient:
         **options: Unpack[CodesOptions],
     ) -> Answer:
         """The same as a file for `numpy.load`."""
-        return await self._file("/codes", audio, options, to, progress, accept="application/x-npz")
+        return await self._file(
+            "/codes", audio, options, to, progress, headers={"Accept": "application/x-npz"}
+        )
 
     async def inspect(self, ecdc: AsyncSource, *, progress: Progress | None = None) -> Inspection:
         """What an `.ecdc` file says, and whether it is all there."""
@@ -150,6 +155,46 @@ class AsyncClient:
     async def models(self) -> list[ModelInfo]:
         """The service's models."""
         return cast(list[ModelInfo], (await self._json("/models", None, {}, None))["models"])
+
+    async def submit(
+        self,
+        call: JobCall,
+        file: AsyncSource | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Job:
+        """Have a call done as a job, which goes on without this client; without a `file`,
+        its input is at the URL `source=`. Raises `NoJobsError` where the service keeps none."""
+        body = b"" if file is None else file
+        headers = job_headers()
+        return job_of(await self._file(f"/{call}", body, options, None, progress, headers))
+
+    async def job(self, id: str) -> Job:
+        """What has become of a job."""
+        return cast(Job, await self._json(f"/jobs/{id}", None, {}, None))
+
+    async def jobs(self, limit: int = 20) -> list[Job]:
+        """The latest jobs of this API key."""
+        return cast(list[Job], (await self._json("/jobs", None, {"limit": limit}, None))["jobs"])
+
+    async def wait(self, id: str, *, every: float = 2.0) -> Job:
+        """A job, once it is done, failed or cancelled; asks `every` so many seconds."""
+        while True:
+            job = await self.job(id)
+            if job["state"] not in ("queued", "running"):
+                return job
+            await asyncio.sleep(every)
+
+    async def result(
+        self, id: str, *, to: Target | None = None, progress: Progress | None = None
+    ) -> Answer:
+        """What a job has made; raises the `ProblemError` with which it failed."""
+        return await self._file(f"/jobs/{id}/result", None, {}, to, progress)
+
+    async def delete_job(self, id: str) -> None:
+        """Cancel a job, or forget it where it has ended."""
+        await self._file(f"/jobs/{id}", None, {}, None, None, method="DELETE")
 
     async def ready(self) -> bool:
         """Whether the service takes calls; False too where it cannot be reached."""
@@ -170,12 +215,13 @@ class AsyncClient:
         options: Any,
         to: Target | None,
         progress: Progress | None,
-        accept: str = "*/*",
+        headers: Mapping[str, str] = NO_HEADERS,
+        method: str | None = None,
     ) -> Answer:
         with Body(source) as body:
 
             async def begin() -> AsyncStreamedAnswer:
-                return await self._begin(path, body, options, progress, accept)
+                return await self._begin(path, body, options, progress, headers, method)
 
             async def whole() -> Answer:
                 async with await begin() as answer:
@@ -204,13 +250,19 @@ class AsyncClient:
         raise AssertionError("count has no end")
 
     async def _begin(
-        self, path: str, body: Body, options: Any, progress: Progress | None, accept: str = "*/*"
+        self,
+        path: str,
+        body: Body,
+        options: Any,
+        progress: Progress | None,
+        own: Mapping[str, str] = NO_HEADERS,
+        method: str | None = None,
     ) -> AsyncStreamedAnswer:
         """An answer of which only the headers have been read."""
         transfer = Transfer(progress, body.size)
-        query, headers = request_parts(options, body, accept)
+        query, headers = request_parts(options, body, own)
         request = self._http.build_request(
-            "POST" if body.exists else "GET",
+            method or ("POST" if body.exists else "GET"),
             self._url + path,
             params=query,
             headers=self._headers | headers,

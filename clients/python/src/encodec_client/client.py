@@ -2,27 +2,31 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Self, TypeVar, Unpack, cast
 
 import httpx
 
-from .answers import Answer, StreamedAnswer, Target, connection, replaceable
+from .answers import Answer, StreamedAnswer, Target, connection, job_of, replaceable
 from .errors import EncodecClientError, problem_of
 from .options import (
     CodesOptions,
     CompressOptions,
     DecompressOptions,
+    JobCall,
+    JobOptions,
     RoundtripOptions,
     TranscodeOptions,
+    job_headers,
     request_parts,
 )
 from .retries import DEFAULT_RETRIES, Retries
 from .sources import Body, Progress, Source, Transfer
-from .types import Codes, Inspection, ModelInfo
+from .types import Codes, Inspection, Job, ModelInfo
 
 T = TypeVar("T")
+NO_HEADERS: Mapping[str, str] = {}
 SENDING = 30.0
 """s; the longest that connecting and sending a piece may take."""
 
@@ -143,7 +147,9 @@ class Client:
         **options: Unpack[CodesOptions],
     ) -> Answer:
         """The same as a file for `numpy.load`."""
-        return self._file("/codes", audio, options, to, progress, accept="application/x-npz")
+        return self._file(
+            "/codes", audio, options, to, progress, headers={"Accept": "application/x-npz"}
+        )
 
     def inspect(self, ecdc: Source, *, progress: Progress | None = None) -> Inspection:
         """What an `.ecdc` file says, and whether it is all there."""
@@ -152,6 +158,46 @@ class Client:
     def models(self) -> list[ModelInfo]:
         """The service's models."""
         return cast(list[ModelInfo], self._json("/models", None, {}, None)["models"])
+
+    def submit(
+        self,
+        call: JobCall,
+        file: Source | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Job:
+        """Have a call done as a job, which goes on without this client; without a `file`,
+        its input is at the URL `source=`. Raises `NoJobsError` where the service keeps none."""
+        body = b"" if file is None else file
+        headers = job_headers()
+        return job_of(self._file(f"/{call}", body, options, None, progress, headers))
+
+    def job(self, id: str) -> Job:
+        """What has become of a job."""
+        return cast(Job, self._json(f"/jobs/{id}", None, {}, None))
+
+    def jobs(self, limit: int = 20) -> list[Job]:
+        """The latest jobs of this API key."""
+        return cast(list[Job], self._json("/jobs", None, {"limit": limit}, None)["jobs"])
+
+    def wait(self, id: str, *, every: float = 2.0) -> Job:
+        """A job, once it is done, failed or cancelled; asks `every` so many seconds."""
+        while True:
+            job = self.job(id)
+            if job["state"] not in ("queued", "running"):
+                return job
+            time.sleep(every)
+
+    def result(
+        self, id: str, *, to: Target | None = None, progress: Progress | None = None
+    ) -> Answer:
+        """What a job has made; raises the `ProblemError` with which it failed."""
+        return self._file(f"/jobs/{id}/result", None, {}, to, progress)
+
+    def delete_job(self, id: str) -> None:
+        """Cancel a job, or forget it where it has ended."""
+        self._file(f"/jobs/{id}", None, {}, None, None, method="DELETE")
 
     def ready(self) -> bool:
         """Whether the service takes calls; False too where it cannot be reached."""
@@ -172,12 +218,13 @@ class Client:
         options: Any,
         to: Target | None,
         progress: Progress | None,
-        accept: str = "*/*",
+        headers: Mapping[str, str] = NO_HEADERS,
+        method: str | None = None,
     ) -> Answer:
         with Body(source) as body:
 
             def begin() -> StreamedAnswer:
-                return self._begin(path, body, options, progress, accept)
+                return self._begin(path, body, options, progress, headers, method)
 
             def whole() -> Answer:
                 with begin() as answer:
@@ -206,13 +253,19 @@ class Client:
         raise AssertionError("count has no end")
 
     def _begin(
-        self, path: str, body: Body, options: Any, progress: Progress | None, accept: str = "*/*"
+        self,
+        path: str,
+        body: Body,
+        options: Any,
+        progress: Progress | None,
+        own: Mapping[str, str] = NO_HEADERS,
+        method: str | None = None,
     ) -> StreamedAnswer:
         """An answer of which only the headers have been read."""
         transfer = Transfer(progress, body.size)
-        query, headers = request_parts(options, body, accept)
+        query, headers = request_parts(options, body, own)
         request = self._http.build_request(
-            "POST" if body.exists else "GET",
+            method or ("POST" if body.exists else "GET"),
             self._url + path,
             params=query,
             headers=self._headers | headers,

@@ -14,6 +14,10 @@ class ConnectionFailedError(EncodecClientError):
     """The service could not be reached, or the connection broke before the answer was whole."""
 
 
+class NoJobsError(EncodecClientError):
+    """A job was asked for, and the service keeps none: it has answered at once."""
+
+
 class ProblemError(EncodecClientError):
     """An error that the service answered with (RFC 9457)."""
 

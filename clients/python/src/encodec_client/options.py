@@ -1,6 +1,8 @@
 """The parameters of the calls. What is not given is left to the service."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
+from uuid import uuid4
 
 from .sources import Body
 
@@ -63,6 +65,17 @@ class DecompressOptions(OutputOptions, total=False):
     """Decode what is intact of a damaged file."""
 
 
+class JobOptions(CompressOptions, DecompressOptions, total=False):
+    """Of `submit`: those of the call, and the job's own."""
+
+    source: str
+    """The URL of the input, in place of a body."""
+    destination: str
+    """A URL in a bucket where the result is put too."""
+    webhook: str
+    """The URL that is told of the end."""
+
+
 class TranscodeOptions(TypedDict, total=False):
     """Of `transcode`."""
 
@@ -73,9 +86,19 @@ class TranscodeOptions(TypedDict, total=False):
     verify: bool
 
 
-def request_parts(options: Any, body: Body, accept: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The query and the headers of a call."""
-    headers = {"Accept": accept}
+JobCall = Literal["compress", "decompress", "roundtrip"]
+
+
+def job_headers() -> dict[str, str]:
+    """Of a request for a new job, which may be sent again."""
+    return {"Prefer": "respond-async", "Idempotency-Key": uuid4().hex}
+
+
+def request_parts(
+    options: Any, body: Body, own: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The query and the headers of a call; `own`: headers of its own."""
+    headers = {"Accept": "*/*", **own}
     if body.exists:
         headers["Content-Type"] = options.get("content_type", "application/octet-stream")
     if body.size is not None:

@@ -55,6 +55,35 @@ class Inspection(TypedDict):
     tags: Any
 
 
+class JobProgress(TypedDict):
+    """How far a job is."""
+
+    seconds: float
+    """Of audio."""
+    share: float | None
+    """0 to 1; None where it cannot be told."""
+
+
+class Job(TypedDict):
+    """What `/jobs/{id}` answers."""
+
+    id: str
+    call: Literal["compress", "decompress", "roundtrip"]
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: JobProgress
+    created: str
+    started: str | None
+    finished: str | None
+    expires: str | None
+    input_bytes: int | None
+    result_bytes: int | None
+    destination: str | None
+    webhook: Literal["pending", "delivered", "failed"] | None
+    problem: dict[str, Any] | None
+    """Why it failed."""
+    links: dict[str, str]
+
+
 class ModelInfo(TypedDict):
     """A model of `/models`."""
 

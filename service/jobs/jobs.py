@@ -1,0 +1,214 @@
+"""The jobs of the service: taken in, found and deleted."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import structlog
+from starlette.types import ASGIApp
+
+from ..cancellation import alongside
+from ..http.problems import Problem, ProblemCode
+from ..metrics import Metrics
+from ..pipeline.lookup import digest_mismatch, idempotency_mismatch
+from ..pipeline.upload import Upload
+from ..settings import Settings
+from .files import JobFiles, is_id, new_id
+from .job import FINISHED, Input, Job, Order, State
+
+if TYPE_CHECKING:
+    from .runner import Runner
+    from .store import Store
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_BUFFER = 1 << 20  # bytes of an upload that are written at once
+_LONGEST_WAIT = 3600  # s that a client is asked to wait at most
+_WAIT = 10  # s, where nobody knows when there is room
+
+
+class Jobs:
+    """All methods raise `Problem` 503 while the database cannot be used."""
+
+    def __init__(self, settings: Settings, store: "Store", files: JobFiles, runner: "Runner"):
+        self._settings = settings
+        self._store = store
+        self._files = files
+        self._runner = runner
+
+    def start(self) -> None:
+        """On the event loop."""
+        self._runner.start()
+
+    async def stop(self) -> None:
+        """Puts back what is running."""
+        await self._runner.stop()
+        self._store.close()
+
+    async def submit(self, order: Order, upload: Upload | None, said: bytes | None) -> Job:
+        """A new job, once its upload is there, or the one that has this `Idempotency-Key`; without
+        an upload, its order names a source. `said`: what the client says is the upload's SHA-256.
+
+        Raises `Problem`: 429 where there are too many, 409 and 422 for an `Idempotency-Key` in use
+        and of another request, 400 for another digest; and as reading `upload`.
+        """
+        size = 0 if upload is None else upload.size or 0
+        await self._require_room(jobs=1, size=size)
+        id, lease = new_id(), self._settings.job_lease
+        if not await self._do(self._store.reserve, id, order, size, lease):
+            return await self._repeated(order, upload, said)
+        try:
+            await asyncio.to_thread(self._files.make, id)
+            received = await self._receive(id, upload, said)
+            if not await self._do(self._store.enqueue, id, received):
+                raise Problem(
+                    ProblemCode.UNAVAILABLE, "the upload was taken for one that broke off"
+                )
+        except BaseException:
+            await asyncio.shield(self._drop(id))
+            raise
+        self._runner.wake()
+        logger.info("a job was taken in", job=id, path=order.path, bytes=received.size)
+        job = await self._do(self._store.get, id)
+        if job is None:
+            raise Problem(ProblemCode.UNAVAILABLE, "the job was deleted at once")
+        return job
+
+    async def find(self, owner: str, id: str) -> Job:
+        """Raises `Problem` 404 where an owner has no such job."""
+        job = await self._do(self._store.get, id) if is_id(id) else None
+        if job is None or job.order.owner != owner or job.state is State.RECEIVING:
+            raise Problem(ProblemCode.NOT_FOUND, "there is no such job, or no longer")
+        return job
+
+    async def owned(self, owner: str, limit: int) -> Sequence[Job]:
+        """The latest jobs of an owner, the latest first."""
+        return await self._do(self._store.owned, owner, limit)
+
+    async def delete(self, job: Job) -> None:
+        """Cancel it, or forget it where it has ended."""
+        if job.state in FINISHED or not await self._do(
+            self._store.cancel, job.id, self._settings.job_seconds
+        ):
+            await self._do(self._store.forget, job.id, *FINISHED)
+        self._runner.cancel(job.id)
+        await asyncio.to_thread(self._files.remove, job.id)
+
+    def result(self, job: Job) -> Path:
+        """The file of a job that is done."""
+        return self._files.result(job)
+
+    async def _require_room(self, jobs: int, size: int) -> None:
+        count, used = await self._do(self._store.usage)
+        most, most_bytes = self._settings.max_jobs, self._settings.max_job_bytes
+        if count + jobs <= most and used + size <= most_bytes:
+            return
+        expiry = await self._do(self._store.next_expiry)
+        wait = _WAIT if expiry is None else round(expiry - time.time())
+        raise Problem(
+            ProblemCode.BUSY,
+            f"{count} jobs of {used} bytes are kept; {most} of {int(most_bytes)} may be",
+            retry_after=max(1, min(wait, _LONGEST_WAIT)),
+        )
+
+    async def _receive(self, id: str, upload: Upload | None, said: bytes | None) -> Input:
+        if upload is None:
+            return Input("", None, None, 0, "")
+        digest, size, buffer = sha256(), 0, bytearray()
+
+        async def keep() -> None:
+            while True:
+                await asyncio.sleep(self._settings.job_lease / 4)
+                kept = max(size, upload.size or 0)
+                await self._do(self._store.keep_receiving, id, kept, self._settings.job_lease)
+                await self._require_room(jobs=0, size=0)
+
+        with await asyncio.to_thread(self._files.input(id).open, "wb") as file:
+
+            def write(data: bytes) -> None:
+                digest.update(data)
+                file.write(data)
+
+            async with alongside(keep()):
+                async for chunk in upload.chunks:
+                    size += len(chunk)
+                    buffer += chunk
+                    if len(buffer) >= _BUFFER:
+                        await asyncio.to_thread(write, bytes(buffer))
+                        buffer.clear()
+                await asyncio.to_thread(write, bytes(buffer))
+                await asyncio.to_thread(file.flush)
+                await asyncio.to_thread(os.fsync, file.fileno())
+        if said not in (None, digest.digest()):
+            raise digest_mismatch("the body is not what its digest says")
+        return Input(upload.content_type, upload.filename, upload.size, size, digest.hexdigest())
+
+    async def _repeated(self, order: Order, upload: Upload | None, said: bytes | None) -> Job:
+        """The job that has the `Idempotency-Key` of an order already."""
+        name = order.idempotency_key or ""
+        job = await self._do(self._store.named, order.owner, name)
+        if job is None or job.state is State.RECEIVING or job.input is None:
+            detail = "a request with this Idempotency-Key is being received"
+            raise Problem(ProblemCode.IDEMPOTENCY_IN_USE, detail, retry_after=1)
+        if job.order != order:
+            raise idempotency_mismatch()
+        if upload is not None:
+            digest = sha256()
+            async for chunk in upload.chunks:
+                digest.update(chunk)
+            if said not in (None, digest.digest()):
+                raise digest_mismatch("the body is not what its digest says")
+            same = upload.content_type, upload.filename, digest.hexdigest()
+            if same != (job.input.content_type, job.input.filename, job.input.digest):
+                raise idempotency_mismatch()
+        return job
+
+    async def _drop(self, id: str) -> None:
+        """A job whose upload broke off."""
+        try:
+            await self._do(self._store.forget, id, State.RECEIVING)
+        except Problem:
+            logger.error("a job that was not received is forgotten later", job=id)
+        await asyncio.to_thread(self._files.remove, id)
+
+    async def _do(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        from .store import StoreError
+
+        try:
+            return await self._store.call(work, *arguments, **named)
+        except StoreError as error:
+            logger.error("the database of jobs cannot be used", error=str(error))
+            detail = "the database of jobs cannot be used"
+            raise Problem(ProblemCode.UNAVAILABLE, detail) from error
+
+
+def open_jobs(
+    app: ASGIApp, settings: Settings, metrics: Metrics, ready: Callable[[], bool]
+) -> Jobs | None:
+    """The jobs of an app, which answers them while it is `ready`; None where there are none. Raises
+    `ValueError` where they cannot be kept."""
+    if settings.jobs_dir is None:
+        return None
+    try:
+        from .database import sqlite_url
+        from .runner import Runner
+        from .store import Store, StoreError
+    except ImportError as error:
+        raise ValueError(f"jobs need the extra `jobs` ({error})") from error
+    if settings.webhook_urls and settings.webhook_secret is None:
+        raise ValueError("webhooks need a secret to be signed with: ENCODEC_WEBHOOK_SECRET")
+    database = settings.jobs_database
+    try:
+        files = JobFiles(settings.jobs_dir)
+        url = sqlite_url(str(settings.jobs_dir / "jobs.sqlite3"))
+        store = Store(url if database is None else database.get_secret_value())
+    except (OSError, *StoreError, ImportError, ValueError) as error:
+        raise ValueError(f"jobs cannot be kept: {error}") from error
+    return Jobs(settings, store, files, Runner(app, settings, store, files, metrics, ready))

@@ -1,0 +1,158 @@
+"""A job's request, made to the app as a client would make it and answered into a file: so a job has
+the parameters, the permits, the bytes, the headers and the errors of the call that it stands for.
+"""
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message
+
+from ..http.auth import OWNER
+from ..http.middleware import REQUEST_ID, RequestStats
+from ..http.problems import Problem, ProblemCode, ProblemDocument
+from ..pipeline.upload import STORED, StoredUpload
+from .job import Job, Progress
+
+_BUFFER = 1 << 20  # bytes of the answer that are written at once
+_OF_THE_CONNECTION = ("content-length", "connection", "transfer-encoding", REQUEST_ID.lower())
+
+
+@dataclass(frozen=True)
+class Result:
+    """A good answer."""
+
+    headers: dict[str, str]
+    etag: str
+    size: int
+
+
+class JobFailedError(Exception):
+    """The answer was a problem."""
+
+    def __init__(self, document: ProblemDocument):
+        super().__init__(document.detail)
+        self.document = document
+
+
+@dataclass
+class Replay:
+    """One attempt at a job."""
+
+    job: Job
+    stored: StoredUpload
+    stats: RequestStats = field(default_factory=RequestStats)
+    written: int = 0
+    """Bytes of the answer."""
+
+    async def run(self, app: ASGIApp, result: Path) -> Result:
+        """Raises `JobFailedError`."""
+        answer = _Answer()
+        with await asyncio.to_thread(result.open, "wb") as file:
+            await app(
+                self._scope(), _Nothing().receive, lambda message: self._take(message, answer, file)
+            )
+            if self.stats.problem is not None:
+                raise JobFailedError(self.stats.problem.document())
+            await self._flush(answer, file)
+            if answer.status != 200 or not answer.complete:
+                raise JobFailedError(await asyncio.to_thread(_problem_in, result))
+            await asyncio.to_thread(os.fsync, file.fileno())
+        return Result(answer.headers, f'"{answer.digest.hexdigest()[:32]}"', self.written)
+
+    def progress(self) -> Progress:
+        """How far it is; a round trip has two halves."""
+        stats = self.stats
+        decoded = stats.seconds_decoded
+        decoding = decoded / stats.seconds_to_decode if stats.seconds_to_decode else 0.0
+        if self.job.order.path == "/decompress":
+            return Progress(decoded, min(1.0, decoding))
+        encoded = stats.audio_seconds or 0.0
+        whole = stats.seconds_to_encode
+        encoding = None if whole is None else min(1.0, encoded / whole)
+        if self.job.order.path == "/compress":
+            return Progress(encoded, encoding)
+        if stats.seconds_to_decode:
+            encoding = 1.0
+        share = None if encoding is None else (encoding + min(1.0, decoding)) / 2
+        return Progress((encoded + decoded) / 2, share)
+
+    def _scope(self) -> dict[str, Any]:
+        order = self.job.order
+        headers = {
+            "host": "job",
+            "accept": order.accept,
+            "content-type": self.stored.content_type,
+            REQUEST_ID.lower(): self.job.id,
+        }
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": order.path,
+            "raw_path": order.path.encode(),
+            "query_string": order.query.encode(),
+            "root_path": "",
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()],
+            "client": None,
+            "server": None,
+            "state": {"request_stats": self.stats},
+            STORED: self.stored,
+            OWNER: order.owner,
+        }
+
+    async def _take(self, message: Message, answer: "_Answer", file: BinaryIO) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            found = Headers(raw=message["headers"])
+            answer.headers = {n: v for n, v in found.items() if n not in _OF_THE_CONNECTION}
+            return
+        answer.buffer += message.get("body", b"")
+        answer.complete = not message.get("more_body", False)
+        if len(answer.buffer) >= _BUFFER:
+            await self._flush(answer, file)
+
+    async def _flush(self, answer: "_Answer", file: BinaryIO) -> None:
+        data = bytes(answer.buffer)
+        answer.buffer.clear()
+        await asyncio.to_thread(answer.digest.update, data)
+        await asyncio.to_thread(file.write, data)
+        await asyncio.to_thread(file.flush)
+        self.written += len(data)
+
+
+@dataclass
+class _Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+    buffer: bytearray = field(default_factory=bytearray)
+    digest: Any = field(default_factory=sha256)
+
+
+class _Nothing:
+    """The body of a request that has none, from a client that stays."""
+
+    def __init__(self) -> None:
+        self._ended = False
+
+    async def receive(self) -> Message:
+        if self._ended:
+            await asyncio.Event().wait()
+        self._ended = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _problem_in(file: Path) -> ProblemDocument:
+    """The problem that was answered."""
+    try:
+        return ProblemDocument.model_validate(json.loads(file.read_bytes()))
+    except ValueError:
+        return Problem(ProblemCode.INTERNAL_ERROR, "the answer broke off").document()

@@ -1,0 +1,294 @@
+"""What works on jobs: takes them, begins them again where their replica died, forgets them when
+they have expired, and tells their webhooks.
+
+A replica says every second that it is alive and how far its jobs are. Where it has not been heard
+of for the lease, another one, or the same after a restart, begins its jobs again from their inputs.
+What was asked to stop puts them back at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+from starlette.types import ASGIApp
+
+from ..cancellation import create_task_apart
+from ..http.problems import Problem, ProblemCode, ProblemDocument
+from ..metrics import Metrics
+from ..pipeline.upload import StoredUpload
+from ..settings import Settings
+from .files import JobFiles
+from .job import Input, Job, Progress, State, running_at_once
+from .replay import JobFailedError, Replay, Result
+from .store import Store, StoreError
+from .transfer import fetch, put
+from .webhooks import LEASE, deliver
+
+logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_BEAT = 1.0  # s between two signs of life
+_SWEEP = 60.0  # s
+_MOST_TRIES = 3
+_WEBHOOKS = 4  # told at the same time
+_LATER = {
+    ProblemCode.BUSY: 2.0,
+    ProblemCode.QUOTA_EXCEEDED: 10.0,
+    ProblemCode.WAITED_TOO_LONG: 2.0,
+    ProblemCode.STARTING: 1.0,
+    ProblemCode.SHUTTING_DOWN: 1.0,
+}
+"""What may be tried again without end, and after how many seconds."""
+_SOME_TIMES = 10.0
+"""s after which a job is tried again that could not be worked on, `_MOST_TRIES` times."""
+
+
+class Runner:
+    """The jobs of one replica."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        store: Store,
+        files: JobFiles,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+    ):
+        """`app` answers the requests; `ready`: whether it does so now."""
+        self._app = app
+        self._settings = settings
+        self._store = store
+        self._files = files
+        self._metrics = metrics
+        self._ready = ready
+        self._beat = min(_BEAT, settings.job_lease / 4)
+        self._work = asyncio.Event()
+        self._attempts: dict[str, asyncio.Task[Result]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """On the event loop."""
+        loops = [self._run_jobs] * running_at_once(self._settings) + [self._sweep]
+        if self._settings.webhook_urls:
+            loops += [self._tell_webhooks] * _WEBHOOKS
+        self._loops = [create_task_apart(_forever(loop)) for loop in loops]
+
+    async def stop(self) -> None:
+        """Puts the jobs back that are running."""
+        for loop in self._loops:
+            loop.cancel()
+        if self._loops:
+            await asyncio.wait(self._loops)
+
+    def wake(self) -> None:
+        """There is a new job."""
+        self._work.set()
+
+    def cancel(self, id: str) -> None:
+        """End a job that is running here; the store knows already that it is no longer."""
+        if id in self._attempts:
+            self._attempts[id].cancel()
+
+    async def _run_jobs(self) -> None:
+        job = None
+        if self._ready():
+            job = await self._store.call(self._store.take, self._settings.job_lease)
+        if job is not None:
+            await self._run(job)
+            return
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._beat):
+                await self._work.wait()
+
+    async def _run(self, job: Job) -> None:
+        replay = Replay(job, _stored(job, self._files))
+        if job.tries > _MOST_TRIES:
+            detail = f"it was begun {_MOST_TRIES} times, and the service ended each time"
+            await self._fail(job, replay, Problem(ProblemCode.JOB_INTERRUPTED, detail).document())
+            return
+        attempt = self._attempts[job.id] = create_task_apart(self._attempt(replay))
+        try:
+            await self._watch(job, replay, attempt)
+            error = None if attempt.cancelled() else attempt.exception()
+            if not await self._insist(partial(self._renew, job, replay)):
+                await self._clean_up(job)
+                return
+            if await self._insist(partial(self._overflows, replay)):
+                detail = "its result and those of other jobs are larger than all may be together"
+                full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
+                await self._fail(job, replay, full.document())
+                return
+            if attempt.cancelled():  # it was too large, and others have made room
+                await self._insist(partial(self._store.put_back, job, 0.0, True))
+            elif error is None:
+                await self._done(job, replay, attempt.result())
+            elif isinstance(error, JobFailedError):
+                await self._failed(job, replay, error.document)
+            else:
+                logger.error("a job failed", job=job.id, exc_info=error)
+                detail = "an unexpected error; the service's log says more"
+                await self._fail(
+                    job, replay, Problem(ProblemCode.INTERNAL_ERROR, detail).document()
+                )
+        except asyncio.CancelledError:  # the service stops
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            with suppress(*StoreError):
+                self._store.put_back(job, 0.0, good=True)
+            raise
+        finally:
+            del self._attempts[job.id]
+
+    async def _attempt(self, replay: Replay) -> Result:
+        job, order = replay.job, replay.job.order
+        result = self._files.result(job)
+        try:
+            if order.source is not None:
+                stored = replay.stored
+                found = await fetch(order.source, stored.path, self._settings)
+                stored.content_type, stored.filename = found.content_type, found.filename
+                stored.declared = stored.size = found.size
+            answer = await replay.run(self._app, result)
+            if order.destination is not None:
+                await put(result, order.destination, self._settings)
+        except Problem as problem:
+            raise JobFailedError(problem.document()) from problem
+        except OSError as error:
+            full = Problem(ProblemCode.INSUFFICIENT_STORAGE, "the disk of jobs cannot be used")
+            raise JobFailedError(full.document()) from error
+        return answer
+
+    async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
+        """Until it ends; ends it where it no longer counts, or takes too much room."""
+        while not (await asyncio.wait([attempt], timeout=self._beat))[0]:
+            try:
+                counts = await self._store.call(self._renew, job, replay)
+                if not counts or await self._store.call(self._overflows, replay):
+                    attempt.cancel()
+            except StoreError as error:
+                logger.error("the database of jobs cannot be used", error=str(error))
+
+    def _renew(self, job: Job, replay: Replay) -> bool:
+        """Whether the attempt still counts; in a thread."""
+        size = replay.stored.size + replay.written
+        return self._store.renew(job, replay.progress(), size, self._settings.job_lease)
+
+    def _overflows(self, replay: Replay) -> bool:
+        """Whether a result that is larger than its input is what makes all take too much room; in a
+        thread, after `_renew`."""
+        _, used = self._store.usage()
+        return used > self._settings.max_job_bytes and replay.written > replay.stored.size
+
+    async def _done(self, job: Job, replay: Replay, result: Result) -> None:
+        progress = Progress(replay.progress().seconds, 1.0)
+        counts = await self._insist(
+            partial(
+                self._store.finish,
+                job,
+                self._settings.job_seconds,
+                progress=progress,
+                result_bytes=result.size,
+                headers=result.headers,
+                etag=result.etag,
+            )
+        )
+        if counts:
+            await asyncio.to_thread(self._files.keep_only, self._files.result(job))
+            self._metrics.job_ended(State.DONE)
+            logger.info("a job is done", job=job.id, seconds=round(progress.seconds, 3))
+        else:
+            await self._clean_up(job)
+
+    async def _failed(self, job: Job, replay: Replay, problem: ProblemDocument) -> None:
+        """Where it may go better later, it is put back."""
+        after = _LATER.get(problem.code)
+        if after is None and problem.code is ProblemCode.UNAVAILABLE and job.tries < _MOST_TRIES:
+            after = _SOME_TIMES
+        if after is None:
+            await self._fail(job, replay, problem)
+            return
+        good = problem.code in _LATER
+        await self._insist(partial(self._store.put_back, job, after, good))
+        with suppress(OSError):
+            self._files.result(job).unlink(missing_ok=True)
+
+    async def _fail(self, job: Job, replay: Replay, problem: ProblemDocument) -> None:
+        document = problem.model_dump(mode="json", exclude_none=True)
+        counts = await self._insist(
+            partial(
+                self._store.finish,
+                job,
+                self._settings.job_seconds,
+                progress=replay.progress(),
+                problem=document,
+            )
+        )
+        if counts:
+            await asyncio.to_thread(self._files.remove, job.id)
+            self._metrics.job_ended(State.FAILED)
+            logger.info("a job failed", job=job.id, code=problem.code, detail=problem.detail)
+        else:
+            await self._clean_up(job)
+
+    async def _clean_up(self, job: Job) -> None:
+        """After an attempt that no longer counts."""
+        now = await self._insist(partial(self._store.get, job.id))
+        if now is None or now.state in (State.CANCELLED, State.FAILED):
+            await asyncio.to_thread(self._files.remove, job.id)
+        else:
+            with suppress(OSError):
+                self._files.result(job).unlink(missing_ok=True)
+
+    async def _insist(self, work: Callable[[], T]) -> T:
+        """`work` on the store, again while the database cannot be used."""
+        while True:
+            try:
+                return await self._store.call(work)
+            except StoreError as error:
+                logger.error("the database of jobs cannot be used", error=str(error))
+                await asyncio.sleep(self._beat)
+
+    async def _sweep(self) -> None:
+        for id in await self._store.call(self._store.overdue):
+            if await self._store.call(self._store.forget_overdue, id):
+                await asyncio.to_thread(self._files.remove, id)
+        self._metrics.jobs_kept(await self._store.call(self._store.states))
+        ids = await self._store.call(self._store.ids)
+        await asyncio.to_thread(self._files.remove_orphans, ids)
+        await asyncio.sleep(min(_SWEEP, self._settings.job_lease, self._settings.job_seconds))
+
+    async def _tell_webhooks(self) -> None:
+        job = await self._store.call(self._store.take_webhook, LEASE)
+        if job is None:
+            await asyncio.sleep(self._beat)
+            return
+        state, after = await deliver(job, self._settings)
+        await self._insist(partial(self._store.webhook_tried, job, state, after))
+
+
+def _stored(job: Job, files: JobFiles) -> StoredUpload:
+    received = job.input or Input("", None, None, 0, "")
+    path = files.input(job.id)
+    return StoredUpload(
+        path, received.content_type, received.filename, received.declared, received.size
+    )
+
+
+async def _forever(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """`work` again and again, whatever fails."""
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            logger.error("the database of jobs cannot be used", error=str(error))
+            await asyncio.sleep(_BEAT)
+        except Exception:
+            logger.exception("unexpected error", work=work.__name__)
+            await asyncio.sleep(_BEAT)

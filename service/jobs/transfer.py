@@ -1,0 +1,131 @@
+"""A job's input from a URL, and its result to one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import structlog
+
+from ..http.problems import Problem, ProblemCode
+from ..settings import Settings
+from .urls import AllowedUrls, checked_client, failed, is_web
+
+logger = structlog.get_logger(__name__)
+
+_PIECE = 1 << 20  # bytes
+_NO_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was found at a URL."""
+
+    content_type: str
+    filename: str | None
+    size: int
+
+
+async def fetch(url: str, path: Path, settings: Settings) -> Fetched:
+    """What is at `url`, as the file `path`. Raises `Problem`: 403 for what is not allowed, 413 for
+    what is too large, 502 for what cannot be read or takes too long."""
+    allowed = AllowedUrls(settings.input_urls)
+    allowed.check(url)
+    read = _from_web if is_web(url) else _from_bucket
+    try:
+        async with asyncio.timeout(settings.url_timeout):
+            content_type, size = await read(url, path, settings, allowed)
+    except TimeoutError:
+        raise failed(f"it was not there within {settings.url_timeout:g} s") from None
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return Fetched(content_type, name or None, size)
+
+
+async def _from_web(
+    url: str, path: Path, settings: Settings, allowed: AllowedUrls
+) -> tuple[str, int]:
+    """Its type and size."""
+    async with checked_client(allowed, settings.private_urls, settings.read_timeout, True) as web:
+        try:
+            async with web.stream("GET", url) as answer:
+                if answer.status_code != 200:
+                    raise failed(f"it is answered with status {answer.status_code}")
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise failed("it is answered in a Content-Encoding")
+                size = await _write(answer.aiter_raw(_PIECE), path, settings.max_upload_bytes)
+                return answer.headers.get("content-type", _NO_TYPE), size
+        except httpx.HTTPError as error:
+            raise failed(f"it cannot be read: {type(error).__name__}") from error
+
+
+async def _from_bucket(
+    url: str, path: Path, settings: Settings, allowed: AllowedUrls
+) -> tuple[str, int]:
+    filesystem, name = await asyncio.to_thread(_filesystem, url)
+    with _bucket_errors("read"):
+        file = await asyncio.to_thread(filesystem.open, name, "rb")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := await asyncio.to_thread(file.read, _PIECE):
+                yield piece
+
+        try:
+            async with aclosing(pieces()) as found:  # type: ignore[type-var]
+                size = await _write(found, path, settings.max_upload_bytes)
+        finally:
+            await asyncio.to_thread(file.close)
+    return _NO_TYPE, size
+
+
+async def _write(pieces: AsyncIterator[bytes], path: Path, most: int) -> int:
+    size = 0
+    with path.open("wb") as file:
+        async for piece in pieces:
+            size += len(piece)
+            if size > most:
+                raise Problem(ProblemCode.TOO_LARGE, f"the file is larger than {most} bytes")
+            await asyncio.to_thread(file.write, piece)
+    if size == 0:
+        raise Problem(ProblemCode.EMPTY_BODY, "the file has no bytes")
+    return size
+
+
+async def put(path: Path, url: str, settings: Settings) -> None:
+    """A file into a bucket. Raises `Problem` 403 and 502."""
+    AllowedUrls(settings.output_urls).check(url)
+    filesystem, name = await asyncio.to_thread(_filesystem, url)
+    try:
+        with _bucket_errors("written"):
+            async with asyncio.timeout(settings.url_timeout):
+                await asyncio.to_thread(filesystem.put_file, str(path), name)
+    except TimeoutError:
+        raise failed(f"it was not written within {settings.url_timeout:g} s") from None
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    """That of a bucket, and the name in it."""
+    import fsspec  # only where there are buckets: it is slow to load
+
+    with _bucket_errors("reached"):
+        filesystem, name = fsspec.core.url_to_fs(url)
+    return filesystem, name
+
+
+class _bucket_errors:  # noqa: N801 - a context manager that reads like a function
+    """A block in which an error of a bucket's library, which may be any, is a `Problem` 502."""
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, Problem | TimeoutError):
+            logger.warning("a bucket failed", error=str(error), kind=type(error).__name__)
+            reason = f"it cannot be {self._what}: {type(error).__name__}"
+            raise failed(reason) from error

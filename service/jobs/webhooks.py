@@ -1,0 +1,71 @@
+"""Telling a client's server that its job has ended, signed (standardwebhooks.com)."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import random
+import time
+
+import httpx
+import structlog
+
+from ..http.problems import Problem
+from ..settings import Settings
+from .job import Job, document, timestamp
+from .urls import AllowedUrls, checked_client
+
+logger = structlog.get_logger(__name__)
+
+_TIMEOUT = 20.0  # s for the answer
+LEASE = 60.0
+"""s that one try may take."""
+_TRIES = 8  # with five seconds at first, the last is eight hours after the end
+_GONE = 410
+
+
+def signature(secret: str, id: str, sent: int, body: bytes) -> str:
+    """The header `webhook-signature`: of the id, the time (s since 1970) and the body."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"{id}.{sent}.".encode() + body, hashlib.sha256)
+    return "v1," + base64.b64encode(digest).decode()
+
+
+async def deliver(job: Job, settings: Settings) -> tuple[str, float]:
+    """Tell the webhook of a job that has ended; returns the state of the webhook, and where it is
+    `pending` in how many seconds to try again."""
+    url, secret = job.order.webhook, settings.webhook_secret
+    if url is None or secret is None:
+        return "failed", 0.0
+    event = {
+        "type": f"job.{job.state}",
+        "timestamp": timestamp(job.finished),
+        "data": document(job),
+    }
+    body = json.dumps(event, ensure_ascii=False).encode()
+    id, sent = f"msg_{job.id}", int(time.time())
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": id,
+        "webhook-timestamp": str(sent),
+        "webhook-signature": signature(secret.get_secret_value(), id, sent, body),
+    }
+    allowed = AllowedUrls(settings.webhook_urls)
+    reason: object
+    try:
+        async with (
+            asyncio.timeout(LEASE / 2),
+            checked_client(allowed, settings.private_urls, _TIMEOUT, False) as client,
+            client.stream("POST", url, content=body, headers=headers) as answer,
+        ):
+            reason = answer.status_code
+            if answer.is_success:
+                return "delivered", 0.0
+            given_up = answer.status_code == _GONE
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, Problem) as error:
+        reason, given_up = type(error).__name__, False
+    given_up = given_up or job.webhook_tries + 1 >= _TRIES
+    logger.warning("a webhook failed", job=job.id, reason=reason, given_up=given_up)
+    wait = settings.webhook_retry * 4**job.webhook_tries
+    return ("failed" if given_up else "pending"), wait * random.uniform(1.0, 1.2)
