@@ -1,5 +1,6 @@
 """Hands jobs to workers, and those of a worker that is lost to others."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -99,12 +100,15 @@ class Dispatcher:
 
     def run(self) -> None:
         """Until all jobs are done. Raises `EngineError` where no worker can do any."""
+        looked = time.monotonic()
         while self._left:
             for number, worker in self._workers.items():
                 self._fill(number, worker)
             for event in self._engine.wait(_LOOK):
                 self._take(event)
-            self._on_progress(self._engine.audio_seconds())
+            if time.monotonic() - looked >= _LOOK:
+                looked = time.monotonic()
+                self._on_progress(self._engine.audio_seconds())
 
     def _fill(self, number: int, worker: _Worker) -> None:
         if any(job.number in self._tries for job in worker.jobs.values()):
