@@ -124,7 +124,7 @@ def _work(setup: Setup, arguments: Arguments, jobs: Sequence[Job], report: Repor
     def on_done(job: Job, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             _record(report, outcome, progress)
-        progress.done(job.size)
+        progress.done(job.size, sum(outcome.duration or 0 for outcome in outcomes))
 
     def on_lost(why: str) -> None:
         progress.say(f"{why}; others do its work again")

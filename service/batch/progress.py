@@ -20,7 +20,7 @@ class Progress:
         """`size`: bytes of all."""
         self._jobs, self._size = jobs, size
         self._done = self._done_bytes = 0
-        self._audio = 0.0
+        self._audio = self._done_audio = 0.0
         self._began = self._said = time.monotonic()
         shown = sys.stderr is not None and sys.stderr.isatty()
         colour = "green" if coloured(sys.stderr) else None
@@ -30,8 +30,9 @@ class Progress:
             else None
         )
 
-    def done(self, size: int) -> None:
-        """A job of so many bytes is done."""
+    def done(self, size: int, audio: float) -> None:
+        """A job of so many bytes and seconds of audio is done."""
+        self._done_audio += audio
         self._done += 1
         self._done_bytes += size
 
@@ -63,9 +64,10 @@ class Progress:
         spent = max(now - self._began, 1e-9)
         rate = self._audio / spent
         left = "?"
-        if self._done_bytes:
-            seconds = spent * (self._size - self._done_bytes) / self._done_bytes
-            left = tqdm.format_interval(seconds)
+        if self._done_audio and self._done_bytes:
+            # as if the rest had as much audio in its bytes as what is done
+            whole = self._done_audio * self._size / self._done_bytes
+            left = tqdm.format_interval(max(0.0, whole - self._audio) / max(rate, 1e-9))
         return {
             "done": f"{self._done:,}/{self._jobs:,}",
             "speed": f"{rate / 3600:.3g} audio hours/s ({rate:.3g} x real time)",

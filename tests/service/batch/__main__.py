@@ -99,7 +99,9 @@ def check(folder: Path, short: int, long: int, processes: bool) -> int:
         "LD_PRELOAD": build_crash(folder),
         "CRASH_NAME": "/10/",
         "CRASH_ONCE": str(folder / "crashed"),
+        "RAY_LD_PRELOAD_ON_WORKERS": "1",
     }
+    crash["RAY_USAGE_STATS_ENABLED"] = os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     batch = Batch(folder, Path("bundled"))
     cluster = None if processes else Cluster(crash)
     try:

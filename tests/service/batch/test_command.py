@@ -158,9 +158,9 @@ def test_a_writer_that_dies_between_write_and_rename(
     assert once.exists()
     expect_all_but_the_corrupt(run)
     found = files(tmp_path / "out")
-    (left,) = set(found) - ecdc(*GOOD)
-    assert left.startswith("one/.encodec-batch-")
-    assert found[left] == found["one/b.ecdc"]
+    left = set(found) - ecdc(*GOOD)  # of what the dead one did beside it, too
+    assert all(Path(name).name.startswith(".encodec-batch-") for name in left)
+    assert found["one/b.ecdc"] in [found[name] for name in left]
     assert batch(source, tmp_path / "out").count == {"skipped": 5, "failed": 1}
     assert set(files(tmp_path / "out")) == ecdc(*GOOD)
 
