@@ -1,9 +1,9 @@
 """`python -m benchmarks.batch`: what the engine on Ray costs beside plain processes.
 
 The same recordings are compressed by `encodec-batch` with the same number of workers, in turns, on
-processes and on a Ray cluster of one node that runs already. Other load changes how long that takes,
-so the figure is processor time: of the command, its workers and their decoders, and, for Ray, of the
-cluster's own processes too, while the command runs. Needs the extra `ray`.
+processes and on a Ray cluster of one node that runs already. Other load changes how long that
+takes, so the figure is processor time: of the command, its workers and their decoders, and, for
+Ray, of the cluster's own processes too, while the command runs. Needs the extra `ray`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,10 @@ class ProcessorTime:
         """Since the start."""
         return sum(used - self._first.get(pid, 0.0) for pid, used in self._last.items())
 
+    def of_older(self) -> float:
+        """That of processes that there were at the start."""
+        return sum(self._last[pid] - used for pid, used in self._first.items())
+
 
 def _stat(process: Path) -> list[str]:
     """The fields from the state on (proc(5)); empty where the process has ended."""
@@ -79,8 +84,18 @@ def _below(pid: int, parents: dict[int, int]) -> list[int]:
     return [found for child in children for found in (child, *_below(child, parents))]
 
 
-def run(source: Path, workers: int, *flags: str) -> tuple[float, float]:
-    """Processor seconds and seconds of one run to a fresh folder."""
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of one run: of the clock and of the processor, and how many of these were spent by
+    what runs anyway (a cluster)."""
+
+    clock: float
+    processor: float
+    cluster: float
+
+
+def run(source: Path, workers: int, *flags: str) -> Spent:
+    """To a fresh folder."""
     with tempfile.TemporaryDirectory(prefix="encodec-batch-") as out:
         command = [sys.executable, "-m", "service.batch", "--workers", str(workers)]
         command += ["--weights", "bundled", str(source), out, *flags]
@@ -94,7 +109,7 @@ def run(source: Path, workers: int, *flags: str) -> tuple[float, float]:
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
         used.sample()
-        return used.seconds(), time.monotonic() - began
+        return Spent(time.monotonic() - began, used.seconds(), used.of_older())
 
 
 def make(folder: Path, short: int, long: int) -> None:
@@ -126,12 +141,13 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="encodec-batch-") as folder:
             make(Path(folder), given.short, given.long)
             for _ in range(given.rounds):
-                plain, plain_wall = run(Path(folder), given.workers)
-                ray, ray_wall = run(Path(folder), given.workers, f"--ray={cluster.address}")
-                ratios.append(ray / plain)
+                plain = run(Path(folder), given.workers)
+                ray = run(Path(folder), given.workers, f"--ray={cluster.address}")
+                ratios.append(ray.processor / plain.processor)
                 print(
-                    f"processes {plain:.1f} s of processor ({plain_wall:.0f} s), "
-                    f"Ray {ray:.1f} s ({ray_wall:.0f} s): {ray / plain:.3f}",
+                    f"processes {plain.processor:.1f} s of processor in {plain.clock:.0f} s, "
+                    f"Ray {ray.processor:.1f} s ({ray.cluster:.1f} s of the cluster's own "
+                    f"processes) in {ray.clock:.0f} s: {ratios[-1]:.3f}",
                     flush=True,
                 )
     finally:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -51,12 +50,17 @@ class Cluster:
     def __init__(self, environment: dict[str, str]):
         import ray.cluster_utils
 
-        options: dict[str, Any] = {"num_cpus": 1, "env_vars": environment}
-        self._cluster = ray.cluster_utils.Cluster(
-            initialize_head=True, head_node_args={**options, "include_dashboard": False}
-        )
-        self._node = self._cluster.add_node(**options)
-        self._cluster.wait_for_nodes()
+        before = dict(os.environ)
+        os.environ |= environment  # Ray replaces LD_PRELOAD unless it finds one here
+        try:
+            self._cluster = ray.cluster_utils.Cluster(
+                initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+            )
+            self._node = self._cluster.add_node(num_cpus=1)
+            self._cluster.wait_for_nodes()
+        finally:
+            os.environ.clear()
+            os.environ |= before
         self.flag = f"--ray={self._cluster.address}"
 
     def kill_node(self) -> None:
