@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> int:
     began = time.monotonic()
     destination = destination_of(full_url(arguments.destination))
-    items = find_items(arguments.source, arguments.path_column, arguments.split_column)
+    items = find_items(
+        arguments.source, arguments.path_column, arguments.split_column, destination.url
+    )
     coding = _coding(arguments, items)
     plan = _plan(arguments, destination, items, coding)
     with Report(arguments.report) as report:
@@ -94,7 +96,7 @@ def _plan(
     store = Store(destination.url)
     there = store.names()
     if destination.kind == "files":
-        return plan_files(items, there, coding, arguments.overwrite)
+        return plan_files(items, there, store.place, coding, arguments.overwrite)
     if destination.kind == "parquet":
         import_parquet()
     size = PartSize(arguments.part_items, arguments.part_bytes)

@@ -13,7 +13,7 @@ from .report import Outcome
 
 _LOOK = 0.5  # s between two looks at the progress
 _MOST_TRIES = 3
-_MOST_LOST = 5  # workers one after another, none of which has done a job
+_MOST_LOST = 5  # workers one after another, none of which has become ready
 
 
 class EngineError(EncodecError):
@@ -127,9 +127,9 @@ class Dispatcher:
     def _take(self, event: Event) -> None:
         if isinstance(event, Ready):
             self._workers[event.worker] = _Worker(event.streams)
+            self._lost = 0
         elif isinstance(event, Done):
             del self._workers[event.worker].jobs[event.job.number]
-            self._lost = 0
             self._finish(event.job, event.outcomes)
         else:
             self._lose(event)
@@ -137,10 +137,12 @@ class Dispatcher:
     def _lose(self, event: Lost) -> None:
         self._on_lost(event.reason)
         worker = self._workers.pop(event.worker, None)
-        self._lost += 1
-        if self._lost >= _MOST_LOST * (1 + len(self._workers)):
-            raise EngineError(f"workers do not work: {event.reason}")
-        for job in () if worker is None else worker.jobs.values():
+        if worker is None:
+            self._lost += 1
+            if self._lost == _MOST_LOST:
+                raise EngineError(f"workers do not start: {event.reason}")
+            return
+        for job in worker.jobs.values():
             tries = self._tries[job.number] = self._tries.get(job.number, 0) + 1
             if tries < _MOST_TRIES:
                 self._again.append(job)

@@ -77,18 +77,28 @@ def destination_of(url: str) -> Destination:
     return Destination(url, "files")
 
 
-def plan_files(items: Sequence[Item], there: set[str], coding: Coding, overwrite: bool) -> Plan:
-    """A file for each item, named after it. An item whose output another one has, or that is listed
-    again, is not done."""
+def plan_files(
+    items: Sequence[Item],
+    there: set[str],
+    place: Callable[[str], str],
+    coding: Coding,
+    overwrite: bool,
+) -> Plan:
+    """A file for each item, named after it. An item whose output another one has, or is, or that is
+    listed again, is not done. `place` says where an output lies."""
 
     def target_of(item: Item) -> str:
         return stem(item.name) + (FORMATS[coding.output].suffix if item.compressed else ECDC)
 
     jobs: list[Job] = []
     kept, outcomes = _distinct(items, target_of)
+    inputs = {item.url for item in items}
     for item in kept:
         target = target_of(item)
-        if target in there and not overwrite:
+        if place(target) in inputs:
+            reason = f"its output {target} is also an input"
+            outcomes.append(Outcome(item.path, "failed", reason))
+        elif target in there and not overwrite:
             outcomes.append(Outcome(item.path, "skipped", f"{target} is there", target=target))
         else:
             jobs.append(Job(len(jobs), target, (item,)))

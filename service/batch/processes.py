@@ -147,18 +147,16 @@ async def _serve_with(worker: Worker, connection: Connection) -> None:
         return
     connection.send((_READY, streams))
     async with asyncio.TaskGroup() as group:
-        running: set[asyncio.Task[None]] = set()
         ended = asyncio.Event()
 
         async def do(job: Job) -> None:
-            connection.send((_DONE, (job.number, await worker.do(job))))
+            with suppress(asyncio.CancelledError):  # by `abandon`
+                connection.send((_DONE, (job.number, await worker.do(job))))
 
         def hear() -> None:
             try:
                 while connection.poll():
-                    task = group.create_task(do(connection.recv()))
-                    running.add(task)
-                    task.add_done_callback(running.discard)
+                    group.create_task(do(connection.recv()))
             except (EOFError, OSError):
                 loop.remove_reader(connection.fileno())
                 ended.set()
@@ -168,8 +166,7 @@ async def _serve_with(worker: Worker, connection: Connection) -> None:
         telling = group.create_task(_tell(worker, connection))
         await ended.wait()
         telling.cancel()
-        for task in running:
-            task.cancel()
+        await worker.abandon()
 
 
 async def _tell(worker: Worker, connection: Connection) -> None:

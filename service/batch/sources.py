@@ -53,13 +53,17 @@ class Item:
 
 
 def find_items(
-    source: str, path_column: str | None = None, split_column: str | None = None
+    source: str,
+    path_column: str | None = None,
+    split_column: str | None = None,
+    left_out: str | None = None,
 ) -> list[Item]:
     """The recordings that `source` stands for, in a fixed order.
 
     A folder stands for the audio in it and its subfolders or, if there is none, the `.ecdc` files
     or else the tar files there; hidden ones are left out. `path_column` and `split_column`: of a
-    manifest, see `read_manifest`. Raises `SourceError`, `OSError`, and what a remote file system
+    manifest, see `read_manifest`. `left_out`: the URL of a folder in that folder that is none of
+    it. Raises `SourceError`, `OSError`, and what a remote file system
     raises.
     """
     url = full_url(source)
@@ -70,7 +74,9 @@ def find_items(
         chosen = [item for item in items if not _hidden(item.name)]
     elif fs.isdir(place):
         found = fs.find(place, detail=True)
-        chosen = _of_folder(_files(fs, found.values(), place))
+        below = None if left_out in (None, url) else f"{left_out}/"
+        files = _files(fs, found.values(), place)
+        chosen = _of_folder(f for f in files if below is None or not f.url.startswith(below))
     elif not fs.exists(place):
         raise SourceError(f"{source}: there is no such file or folder")
     elif _suffix(place) in MANIFESTS:

@@ -62,6 +62,7 @@ class Worker:
         self._codecs: dict[tuple[str, str | None], asyncio.Task[Codec]] = {}
         memory = max(_LEAST_MEMORY, default_budget() // setup.workers)
         self._decoders = DecoderPool(max_memory=memory)
+        self._running: set[asyncio.Task[Any]] = set()
         self.audio_seconds = 0.0
         """Done so far, of unfinished jobs too."""
 
@@ -86,24 +87,38 @@ class Worker:
         return self._streams
 
     async def close(self) -> None:
-        """End the decoders and the queue."""
+        """End the decoders and the queue, and what is being done."""
+        await self.abandon()
         await self._decoders.close()
         if hasattr(self, "_scheduler"):
             await self._scheduler.stop()
+
+    async def abandon(self) -> None:
+        """Leave what is being done, without a trace; who waits for it gets `CancelledError`."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def do(self, job: Job) -> list[Outcome]:
         """Make the job's output; an outcome for each item. Raises `SchedulerError` where this
         worker cannot go on."""
         began = time.monotonic()
+        task = asyncio.create_task(self._output(job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         try:
-            if self._setup.destination.kind == "files":
-                return [await self._file(job)]
-            return await self._part(job)
+            return await task
         except SchedulerError:
             raise
         except Exception as error:  # noqa: BLE001  of one job, whatever a file system raises
             spent = time.monotonic() - began
             return [Outcome(i.path, "failed", reason(error), spent) for i in job.items]
+
+    async def _output(self, job: Job) -> list[Outcome]:
+        if self._setup.destination.kind == "files":
+            return [await self._file(job)]
+        return await self._part(job)
 
     async def _file(self, job: Job) -> Outcome:
         (item,) = job.items

@@ -1,5 +1,6 @@
 """Which output is made of what."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -38,21 +39,37 @@ def test_destinations(url: str, destination: Destination) -> None:
     assert destination_of(url) == destination
 
 
+def files_of(
+    items: list[Item],
+    there: Collection[str] = (),
+    *,
+    folder: str = "/out",
+    overwrite: bool = False,
+) -> Plan:
+    return plan_files(items, set(there), Store(folder).place, CODING, overwrite)
+
+
 def test_files_mirror_names_and_the_largest_come_first() -> None:
     items = [item("a.b.wav", 1), item("sub/c.ecdc", 3), item("d", 2), item("sub/there.mp3")]
-    plan = plan_files(items, {"sub/there.ecdc", "other"}, CODING, overwrite=False)
+    plan = files_of(items, {"sub/there.ecdc", "other"})
     assert [job.target for job in plan.jobs] == ["sub/c.flac", "d.ecdc", "a.b.ecdc"]
     assert [(o.path, o.outcome) for o in plan.outcomes] == [("/in/sub/there.mp3", "skipped")]
-    again = plan_files(items, {"sub/there.ecdc"}, CODING, overwrite=True)
+    again = files_of(items, {"sub/there.ecdc"}, overwrite=True)
     assert len(again.jobs) == 4
 
 
 def test_an_output_belongs_to_the_first() -> None:
     items = [item("x.wav"), item("x.mp3"), item("x.wav")]
-    plan = plan_files(items, set(), CODING, overwrite=False)
+    plan = files_of(items)
     assert [job.items for job in plan.jobs] == [(items[0],)]
     (outcome,) = plan.outcomes
     assert (outcome.path, outcome.outcome) == ("/in/x.mp3", "failed")
+
+
+def test_an_output_is_never_an_input() -> None:
+    plan = files_of([item("x.wav"), item("x.ecdc"), item("y.wav")], folder="/in", overwrite=True)
+    assert [job.target for job in plan.jobs] == ["x.flac", "y.ecdc"]
+    assert [o.reason for o in plan.outcomes] == ["its output x.ecdc is also an input"]
 
 
 def parts(

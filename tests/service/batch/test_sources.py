@@ -55,6 +55,12 @@ def test_a_folder_without_audio_is_its_ecdc_files(folder: Path) -> None:
     assert names(find_items(str(folder))) == ["h.ecdc"]
 
 
+def test_a_destination_in_the_source_is_no_part_of_it(folder: Path) -> None:
+    items = find_items(str(folder), left_out=str(folder / "sub"))
+    assert names(items) == ["a.FLAC", "b.wav"]
+    assert len(find_items(str(folder), left_out=str(folder))) == 3
+
+
 def test_a_glob_is_named_from_its_fixed_folder(folder: Path) -> None:
     assert names(find_items(f"{folder}/*/*.mp3")) == ["sub/c.mp3"]
     assert names(find_items(f"{folder}/sub/*.mp3")) == ["c.mp3"]
