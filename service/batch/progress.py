@@ -38,7 +38,7 @@ class Progress:
 
     def show(self, audio: float) -> None:
         """Seconds of audio done, unfinished jobs included."""
-        self._audio = max(self._audio, audio)
+        self._audio = max(self._audio, self._done_audio, audio)
         now = time.monotonic()
         if self._bar is not None:
             self._bar.texts = self._texts(now)
