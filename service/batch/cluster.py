@@ -18,7 +18,7 @@ from .processes import log_to_stderr
 from .report import Outcome
 from .worker import Setup, Worker
 
-_LOOK = 2.0  # s between two looks at what the cluster has
+_LOOK = 2.0  # s between two looks at what the cluster has, and at what its actors have done
 _STOPPING = 10.0  # s that actors get to stop
 
 
@@ -82,7 +82,7 @@ class RayEngine:
         """What is awaited: of which actor, and for which job; None for its start."""
         self._asked: dict[Any, int] = {}
         self._audio: dict[int, float] = {}
-        self._looked = float("-inf")
+        self._looked = self._told = float("-inf")
 
     def submit(self, worker: int, job: Job) -> None:
         """As `Engine`."""
@@ -144,6 +144,10 @@ class RayEngine:
                 self._audio[worker] = self._ray.get(call)
             except self._ray.exceptions.RayError:
                 continue
+        now = time.monotonic()
+        if now - self._told < _LOOK:
+            return sum(self._audio.values())
+        self._told = now
         waiting = set(self._asked.values())
         for number, actor in self._actors.items():
             if number not in waiting:
