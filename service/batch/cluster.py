@@ -7,6 +7,7 @@ too.
 """
 
 import os
+import socket
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from .report import Outcome
 from .worker import Setup, Worker
 
 _LOOK = 2.0  # s between two looks at what the cluster has, and at what its actors have done
+_CONNECTING = 10.0  # s
 _STOPPING = 10.0  # s that actors get to stop
 
 
@@ -63,6 +65,8 @@ class RayEngine:
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:
+            if address is not None:
+                _require_listener(address)
             try:
                 ray.init(address, log_to_driver=False, logging_level="error")
             except (ConnectionError, RuntimeError, ValueError) as error:
@@ -163,3 +167,14 @@ class RayEngine:
             self._ray.kill(actor)
         if self._ours:
             self._ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Somebody listens at `host:port`: Ray itself would try for minutes. Raises `EngineError`."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        return  # `auto`, which Ray answers at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECTING).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"no Ray cluster at {address}: {reason(error)}") from error

@@ -57,5 +57,5 @@ def test_what_a_lost_node_did_is_done_by_others(
 def test_no_cluster_at_an_address(batch: Batch, source: Path, tmp_path: Path) -> None:
     run = batch(source, tmp_path / "out", "--ray=127.0.0.1:9199")
     assert run.code == 1
-    assert "no Ray cluster" in run.err
+    assert "no Ray cluster at 127.0.0.1:9199" in run.err
     assert "Traceback" not in run.err
