@@ -60,7 +60,7 @@ web:
 # The native engine is compiled while the package is installed, where there is a compiler.
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)
 # PESQ is built from source.
-DEV      := .[dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc),$(COMMA)pesq)]
+DEV      := .[batch,dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc),$(COMMA)pesq)]
 
 $(VENV)/.serve: $(SOURCES)
 	$(MAKE_VENV)

@@ -65,18 +65,30 @@ exit codes:
 """
 
 
-class Arguments(argparse.Namespace):
-    """The command line, parsed. `bandwidth` in kbps, `start` and `end` in seconds."""
+class CodingArguments(argparse.Namespace):
+    """What `add_coding` and `add_machine` add. `bandwidth` in kbps."""
 
-    paths: list[str]
-    play: bool
-    output_dir: Path | None
     bandwidth: float
     hq: bool
     lm: bool
     effort: int
     format: int
     verify: bool
+    device: str
+    weights: str | None
+
+    @property
+    def model(self) -> str:
+        """The model to compress with."""
+        return "encodec_48khz" if self.hq else "encodec_24khz"
+
+
+class Arguments(CodingArguments):
+    """The command line, parsed. `start` and `end` in seconds."""
+
+    paths: list[str]
+    play: bool
+    output_dir: Path | None
     force: bool
     rescale: bool
     info: bool
@@ -86,13 +98,6 @@ class Arguments(argparse.Namespace):
     sample_rate: int | str | None
     channels: int | str | None
     decompress_suffix: str
-    device: str
-    weights: str | None
-
-    @property
-    def model(self) -> str:
-        """The model to compress with."""
-        return "encodec_48khz" if self.hq else "encodec_24khz"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,6 +112,37 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     paths_help = "audio or .ecdc file, folder, or - (see below)"
     completes(add("paths", nargs="*", metavar="INPUT", help=paths_help), {ECDC, *AUDIO})
+    add_coding(parser, format=0)
+    add("-f", "--force", action="store_true", help="overwrite outputs that exist")
+    suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
+    add(
+        "-s",
+        "--decompress_suffix",
+        type=_suffix,
+        default="_decompressed",
+        metavar="SUFFIX",
+        help=suffix_help,
+    )
+    add_rescale(parser)
+    info_help = "say what .ecdc files are and whether they are intact; makes no files"
+    add("--info", action="store_true", help=info_help)
+    start_help = "where decompressed audio begins, in seconds; quick in format 1 alone"
+    add("--start", type=_seconds, default=0.0, metavar="S", help=start_help)
+    add("--end", type=_seconds, metavar="S", help="where it ends, by default with the audio")
+    salvage_help = "decompress what is intact of a damaged file; the rest is silent"
+    add("--salvage", action="store_true", help=salvage_help)
+    add_rate_and_channels(parser)
+    folder_help = "folder to write all outputs to; made if need be"
+    add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
+    add_machine(parser)
+    add_completion(parser)
+    add("--version", action="version", version=f"encodec {__version__}")
+    return parser
+
+
+def add_coding(parser: argparse.ArgumentParser, format: int) -> None:
+    """Add how to compress; `format` is the default."""
+    add = parser.add_argument
     kbps_help = "1.5, 3, 6, 12 or 24 kbps, 6 by default; 1.5 is not supported with --hq"
     add(
         "-b",
@@ -125,47 +161,57 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--effort", type=int, default=0, choices=range(4), metavar="N", help=effort_help)
     format_help = (
-        "0 (default), the reference's, or 1: damage is found, parts can be decoded, and --lm is "
-        "the same on all machines"
+        "0, the reference's, or 1: damage is found, parts can be decoded, and --lm is "
+        f"the same on all machines; {format} by default"
     )
-    add("--format", type=int, default=0, choices=(0, 1), metavar="N", help=format_help)
+    add("--format", type=int, default=format, choices=(0, 1), metavar="N", help=format_help)
     verify_help = "with --lm, decode what was coded again before it is written"
     add("--verify", action="store_true", help=verify_help)
-    add("-f", "--force", action="store_true", help="overwrite outputs that exist")
-    suffix_help = "what to add to the name of a decompressed file without OUTPUT (_decompressed)"
-    add(
-        "-s",
-        "--decompress_suffix",
-        type=_suffix,
-        default="_decompressed",
-        metavar="SUFFIX",
-        help=suffix_help,
-    )
-    add("-r", "--rescale", action="store_true", help="make the output quieter rather than clip it")
-    info_help = "say what .ecdc files are and whether they are intact; makes no files"
-    add("--info", action="store_true", help=info_help)
-    start_help = "where decompressed audio begins, in seconds; quick in format 1 alone"
-    add("--start", type=_seconds, default=0.0, metavar="S", help=start_help)
-    add("--end", type=_seconds, metavar="S", help="where it ends, by default with the audio")
-    salvage_help = "decompress what is intact of a damaged file; the rest is silent"
-    add("--salvage", action="store_true", help=salvage_help)
+
+
+def add_rescale(parser: argparse.ArgumentParser) -> None:
+    """Add `--rescale`."""
+    rescale_help = "make the output quieter rather than clip it"
+    parser.add_argument("-r", "--rescale", action="store_true", help=rescale_help)
+
+
+def add_rate_and_channels(parser: argparse.ArgumentParser) -> None:
+    """Add those of decompressed audio."""
+    add = parser.add_argument
     rate_help = (
         "of decompressed audio: 4000 to 768000, or original: the recording's (files of --format 1)"
     )
     add("--sample-rate", type=_number, metavar="HZ", help=rate_help)
     channels_help = "of decompressed audio: 1, 2 or original"
     add("--channels", type=_number, metavar="N", help=channels_help)
-    folder_help = "folder to write all outputs to; made if need be"
-    add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Add where the networks run, and their weights."""
+    add = parser.add_argument
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
     weights_help = (
         "auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default); "
         "an .ecdc file is decoded with the weights it names, wherever they are found"
     )
     add("--weights", metavar="SOURCE", help=weights_help)
-    add_completion(parser)
-    add("--version", action="version", version=f"encodec {__version__}")
-    return parser
+
+
+def check_coding(parser: argparse.ArgumentParser, arguments: CodingArguments) -> None:
+    """Exits with code 2 for a bandwidth that the model does not have."""
+    if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
+        parser.error(
+            f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
+            f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
+        )
+
+
+def check_rate_and_channels(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exits with code 2 for those that audio cannot have."""
+    if isinstance(arguments.sample_rate, int) and not 4000 <= arguments.sample_rate <= 768_000:
+        parser.error("argument --sample-rate: not in 4000…768000")
+    if isinstance(arguments.channels, int) and arguments.channels not in (1, 2):
+        parser.error("argument --channels: neither 1 nor 2")
 
 
 def parse(argv: Sequence[str] | None) -> Arguments:
@@ -183,15 +229,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
             ours.error("play makes no files: it goes neither with -o nor with --info")
     if not arguments.paths:
         ours.error(f"the following arguments are required: {'FILE' if arguments.play else 'INPUT'}")
-    if isinstance(arguments.sample_rate, int) and not 4000 <= arguments.sample_rate <= 768_000:
-        ours.error("argument --sample-rate: not in 4000…768000")
-    if isinstance(arguments.channels, int) and arguments.channels not in (1, 2):
-        ours.error("argument --channels: neither 1 nor 2")
-    if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
-        ours.error(
-            f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
-            f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
-        )
+    check_rate_and_channels(ours, arguments)
+    check_coding(ours, arguments)
     if arguments.end is not None and arguments.end <= arguments.start:
         ours.error(f"--end {arguments.end:g} is not after --start {arguments.start:g}")
     return arguments

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         parser().error(str(error))
     except _FAILURES as error:
-        say(_reason(error))
+        say(reason(error))
         return FAILED
     except KeyboardInterrupt:
         say("interrupted")
@@ -53,9 +53,9 @@ def _run(arguments: Arguments) -> int:
             runner.run(conversion)
         except _FAILURES as error:
             if conversion.folder is not None and isinstance(error, OutputExistsError):
-                say(f"{name}: skipped: {_reason(error)}")
+                say(f"{name}: skipped: {reason(error)}")
             else:
-                say(f"{name}: {_reason(error)}")
+                say(f"{name}: {reason(error)}")
                 code = FAILED
         progress.next()
     return code
@@ -74,7 +74,7 @@ def _play(arguments: Arguments) -> int:
         try:
             runner.play(source)
         except _FAILURES as error:
-            say(f"{_name(source)}: {_reason(error)}")
+            say(f"{_name(source)}: {reason(error)}")
             code = FAILED
     return code
 
@@ -91,7 +91,7 @@ def _info(arguments: Arguments) -> int:
             except BrokenPipeError:
                 raise  # for `open_stdout`
             except _FAILURES as error:
-                say(f"{_name(source)}: {_reason(error)}")
+                say(f"{_name(source)}: {reason(error)}")
                 intact = False
             if not intact:
                 code = FAILED
@@ -102,7 +102,8 @@ def _name(source: str) -> str:
     return "stdin" if source == STDIO else source
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why something failed, in a line."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, EncodecError):
         return text

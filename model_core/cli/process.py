@@ -17,10 +17,10 @@ _LEVELS = {"TORCH_CPP_LOG_LEVEL": "ERROR", "HF_HUB_VERBOSITY": "error"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def say(text: str) -> None:
-    """One line on stderr."""
+def say(text: str, command: str = "encodec") -> None:
+    """One line on stderr, which begins with the name of the command."""
     if sys.stderr is not None:
-        sys.stderr.write(f"encodec: {' '.join(text.splitlines())}\n")
+        sys.stderr.write(f"{command}: {' '.join(text.splitlines())}\n")
 
 
 def coloured(stream: TextIO | None) -> bool:

@@ -11,6 +11,7 @@ from model_core.completion import SHELLS
 
 MODULES = {
     "encodec": "model_core.cli",
+    "encodec-batch": "service.batch.command",
     "encodec-eval": "model_core.evaluation.command",
     "encodec-serve": "service.__main__",
     "encodec-train": "model_core.training.cli",

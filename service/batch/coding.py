@@ -1,0 +1,260 @@
+"""One recording: to `.ecdc`, to codes, or back to audio. Streams, in memory that does not grow with
+the length (of codes for a table: 2 bytes each)."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from model_core.audio import (
+    FORMATS,
+    Converter,
+    choose_channels,
+    choose_rate,
+    converted_length,
+    encoder,
+    rescale_factor,
+)
+from model_core.audio import Encoder as AudioEncoder
+from model_core.codec import (
+    ChunkCompressor,
+    Codec,
+    Compressor,
+    Encoder,
+    InputWarning,
+    Recording,
+    Runner,
+    Stored,
+    open_stored,
+)
+from model_core.ecdc.v1 import file_name
+from model_core.engine import EncodedBlock
+
+from ..cancellation import alongside
+from ..decoder.decoder import Decoder
+from ..decoder.pool import DecoderPool
+from ..decoder.protocol import DecodeRequest, Source
+from .sources import Item
+from .store import copy, open_range
+
+_READ = 1 << 18  # bytes
+
+Advance = Callable[[float], None]
+"""Is told of seconds of audio that are done."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the command line asks of a conversion; see `model_core.cli.arguments`."""
+
+    model: str | None
+    """To compress with, as headers call it with its weights and language model; None where all is
+    decompressed."""
+    bandwidth: float
+    """kbps."""
+    lm: bool = False
+    effort: int = 0
+    format: int = 1
+    verify: bool = False
+    output: str = "wav"
+    """Of decompressed audio, one of `audio.FORMATS`."""
+    rescale: bool = False
+    sample_rate: int | str | None = None
+    channels: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a recording."""
+
+    samples: int
+    """At the model's rate."""
+    rate: int
+    """The model's, in Hz."""
+    warnings: Sequence[InputWarning] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Of audio."""
+        return self.samples / self.rate
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of a recording, all segments one after the other."""
+
+    made: Made
+    codes: np.ndarray
+    """int16 `[K, T]`."""
+    scales: list[float]
+    """Of segments; empty for a model that does not normalise."""
+
+
+async def compress(
+    item: Item,
+    codec: Codec,
+    coding: Coding,
+    decoders: DecoderPool,
+    runner: Runner,
+    out: BinaryIO,
+    advance: Advance,
+) -> Made:
+    """Audio to an `.ecdc` file, the one that the command `encodec` makes. Raises
+    `InvalidAudioError`, `OSError`, and as `Compressor`."""
+    rate = codec.config.sample_rate
+    arguments = codec, coding.bandwidth, coding.lm, runner, coding.effort
+    async with _audio(item, codec, decoders) as (blocks, decoder):
+        first = await anext(blocks, None)
+        if coding.format == 0:
+            compressor = Compressor(*arguments, coding.verify)
+            with tempfile.TemporaryFile() as payload:
+                async for samples in _with_first(first, blocks):
+                    payload.write(await compressor.push(samples))
+                    advance(samples.shape[1] / rate)
+                payload.write(await compressor.finish())
+                out.write(compressor.header.to_bytes())
+                copy(cast(BinaryIO, payload), out)
+            return Made(compressor.header.audio_length, rate, compressor.warnings)
+        source = decoder.source or Source()
+        recording = Recording(source.rate, source.channels, file_name(item.base), source.tags)
+        chunks = ChunkCompressor(*arguments, recording, verify=coding.verify)
+        async for samples in _with_first(first, blocks):
+            out.write(await chunks.push(samples))
+            advance(samples.shape[1] / rate)
+        out.write(await chunks.finish(decoder.source_samples))
+        return Made(chunks.samples, rate, chunks.warnings)
+
+
+async def encode(
+    item: Item,
+    codec: Codec,
+    coding: Coding,
+    decoders: DecoderPool,
+    runner: Runner,
+    advance: Advance,
+) -> Codes:
+    """Audio to codes. Raises as `compress`."""
+    books = codec.config.codebooks_for(coding.bandwidth)
+    made = Encoder(codec, books, runner, coding.effort)
+    rate = codec.config.sample_rate
+    found: list[EncodedBlock] = []
+    async with _audio(item, codec, decoders) as (blocks, _):
+        async for samples in blocks:
+            found += _narrow(await made.push(samples))
+            advance(samples.shape[1] / rate)
+        found += _narrow(await made.finish())
+    return _joined(Made(made.samples, rate, made.warnings), found)
+
+
+async def decode(stored: Stored, codec: Codec, runner: Runner, advance: Advance) -> Codes:
+    """An `.ecdc` file to its codes. Raises `BitstreamError`."""
+    found: list[EncodedBlock] = []
+    async with aclosing(stored.codes(codec, runner)) as blocks:
+        async for block in blocks:
+            found += _narrow([block])
+    made = Made(stored.samples, codec.config.sample_rate)
+    advance(made.seconds)
+    return _joined(made, found)
+
+
+async def decompress(
+    stored: Stored, codec: Codec, coding: Coding, runner: Runner, out: BinaryIO, advance: Advance
+) -> Made:
+    """An `.ecdc` file to audio. Raises `BitstreamError`, and `ValueError` for a rate or number of
+    channels that cannot be."""
+    config, format = codec.config, FORMATS[coding.output]
+    rate = choose_rate(coding.sample_rate, stored.original_rate, config.sample_rate)
+    channels = choose_channels(coding.channels, stored.original_channels, config.channels)
+    rate = format.rate(rate)
+    length = converted_length(stored.samples, config.sample_rate, rate)
+    file = encoder(format, rate, channels, length, stored.tags)
+
+    async def blocks() -> AsyncGenerator[np.ndarray]:
+        convert = Converter(config.sample_rate, config.channels, rate, channels)
+        async with aclosing(stored.audio(codec, runner)) as decoded:
+            async for samples in decoded:
+                advance(samples.shape[1] / config.sample_rate)
+                yield await asyncio.to_thread(convert.push, samples)
+        yield await asyncio.to_thread(convert.finish)
+
+    async with aclosing(blocks()) as converted:
+        if coding.rescale:
+            await _write_rescaled(file, converted, channels, out)
+        else:
+            async for samples in converted:
+                out.write(await asyncio.to_thread(file.push, samples))
+    out.write(await asyncio.to_thread(file.finish))
+    return Made(stored.samples, config.sample_rate)
+
+
+@asynccontextmanager
+async def opened(item: Item) -> AsyncIterator[Stored]:
+    """An `.ecdc` file, in a local copy. Raises `BitstreamError` and `OSError`."""
+    with tempfile.TemporaryFile() as file:
+        await asyncio.to_thread(_fetch, item, cast(BinaryIO, file))
+        yield open_stored(cast(BinaryIO, file))
+
+
+def _fetch(item: Item, file: BinaryIO) -> None:
+    with open_range(item.url, item.offset, item.size) as (source, _):
+        while data := source.read(_READ):
+            file.write(data)
+
+
+@asynccontextmanager
+async def _audio(
+    item: Item, codec: Codec, decoders: DecoderPool
+) -> AsyncIterator[tuple[AsyncIterator[np.ndarray], Decoder]]:
+    """Blocks float32 `[C, n]` at the codec's rate, decoded in a confined process while the file is
+    read, and its decoder. Raises `InvalidAudioError`, `DecoderError` and `OSError`."""
+    config = codec.config
+    with open_range(item.url, item.offset, item.size) as (file, size):
+        request = DecodeRequest(config.sample_rate, config.channels, size=size)
+        async with decoders.open(request) as decoder:
+
+            async def feed() -> None:
+                while data := await asyncio.to_thread(file.read, _READ):
+                    await decoder.feed(data)
+                await decoder.end_of_input()
+
+            async with alongside(feed()), aclosing(decoder.blocks()) as blocks:  # type: ignore[type-var]
+                yield blocks, decoder
+
+
+async def _with_first(
+    first: np.ndarray | None, rest: AsyncIterator[np.ndarray]
+) -> AsyncIterator[np.ndarray]:
+    if first is not None:
+        yield first
+    async for samples in rest:
+        yield samples
+
+
+async def _write_rescaled(
+    file: AudioEncoder, blocks: AsyncIterator[np.ndarray], channels: int, out: BinaryIO
+) -> None:
+    """The peak is known only at the end: until then the samples wait in a file without a name."""
+    peak = 0.0
+    with tempfile.TemporaryFile() as waiting:
+        async for samples in blocks:
+            peak = max(peak, float(np.abs(samples).max(initial=0)))
+            waiting.write(samples.T.astype(np.float32).tobytes())
+        waiting.seek(0)
+        factor = rescale_factor(peak)
+        while data := waiting.read(channels * 4 << 16):
+            samples = np.frombuffer(data, np.float32).reshape(-1, channels).T
+            out.write(await asyncio.to_thread(file.push, samples, factor))
+
+
+def _narrow(blocks: Sequence[EncodedBlock]) -> list[EncodedBlock]:
+    """The same, 2 bytes for each code: there are at most 1024 (`bins`)."""
+    return [EncodedBlock(block.codes.astype(np.int16), block.scale) for block in blocks]
+
+
+def _joined(made: Made, blocks: Sequence[EncodedBlock]) -> Codes:
+    codes = np.concatenate([block.codes for block in blocks], axis=1)
+    return Codes(made, codes, [block.scale for block in blocks if block.scale is not None])

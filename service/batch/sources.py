@@ -1,0 +1,170 @@
+"""Which recordings there are: a file, a folder, a glob, a manifest, tar shards; by fsspec.
+
+A URL (`s3://bucket/folder`) works as a path does. Nothing is read but listings, manifests and the
+headers in tar files.
+"""
+
+import fnmatch
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from model_core.cli.suffixes import AUDIO, ECDC
+from model_core.errors import EncodecError
+
+from .manifest import MANIFESTS, Row, read_manifest
+from .store import filesystem, full_url
+
+TAR = ".tar"
+_WILD = "*?["
+
+
+class SourceError(EncodecError):
+    """SRC cannot be listed or has nothing in it."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording, or one `.ecdc` file."""
+
+    path: str
+    """What the report and tables call it: as SRC and the manifest name it."""
+    url: str
+    """Where a worker finds it."""
+    name: str
+    """Relative to the source, with `/`: the output mirrors it."""
+    size: int | None
+    """Bytes, if the listing says so."""
+    split: str | None = None
+    offset: int | None = None
+    """Of the first byte in the tar file `url`; None for a file of its own."""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it is to be decompressed: by its name."""
+        return _suffix(self.name) == ECDC
+
+    @property
+    def base(self) -> str:
+        """The file's own name, without folders."""
+        return PurePosixPath(self.name).name
+
+
+def find_items(
+    source: str,
+    path_column: str | None = None,
+    split_column: str | None = None,
+    left_out: str | None = None,
+) -> list[Item]:
+    """The recordings that `source` stands for, in a fixed order.
+
+    A folder stands for the audio in it and its subfolders or, if there is none, the `.ecdc` files
+    or else the tar files there; hidden ones are left out. `path_column` and `split_column`: of a
+    manifest, see `read_manifest`. `left_out`: the URL of a folder in that folder that is none of
+    it. Raises `SourceError`, `OSError`, and what a remote file system
+    raises.
+    """
+    url = full_url(source)
+    fs, place = filesystem(url)
+    if any(c in place for c in _WILD) and not fs.exists(place):
+        found = fs.glob(place, detail=True)
+        items = list(_files(fs, found.values(), _fixed_part(place)))
+        chosen = [item for item in items if not _hidden(item.name)]
+    elif fs.isdir(place):
+        found = fs.find(place, detail=True)
+        below = None if left_out in (None, url) else f"{left_out}/"
+        files = _files(fs, found.values(), place)
+        chosen = _of_folder(f for f in files if below is None or not f.url.startswith(below))
+    elif not fs.exists(place):
+        raise SourceError(f"{source}: there is no such file or folder")
+    elif _suffix(place) in MANIFESTS:
+        rows = read_manifest(fs, place, path_column, split_column)
+        chosen = [_row_item(row, url) for row in rows]
+    else:
+        base = PurePosixPath(place).name
+        chosen = [Item(source, url, base, fs.info(place).get("size"))]
+    items = list(_opened(chosen))
+    if not items:
+        raise SourceError(f"{source} holds no audio, no {ECDC} and no {TAR} files")
+    return items
+
+
+def _files(fs: Any, infos: Iterable[dict[str, Any]], folder: str) -> Iterator[Item]:
+    """Those of a listing, sorted, named relative to `folder`."""
+    root = folder.rstrip("/")
+    for info in sorted(infos, key=lambda info: str(info["name"])):
+        if info.get("type") == "directory":
+            continue
+        name = str(info["name"])
+        url = fs.unstrip_protocol(name) if "file" not in _protocols(fs) else name
+        relative = name.removeprefix(root).lstrip("/")
+        yield Item(url, url, relative, info.get("size"))
+
+
+def _of_folder(files: Iterable[Item]) -> list[Item]:
+    shown = [item for item in files if not _hidden(item.name)]
+    for wanted in (AUDIO, {ECDC}, {TAR}):
+        chosen = [item for item in shown if _suffix(item.name) in wanted]
+        if chosen:
+            return chosen
+    return []
+
+
+def _row_item(row: Row, manifest: str) -> Item:
+    """A path of a manifest is relative to the manifest's folder, unless it is absolute or a URL."""
+    given = row.path
+    if "://" in given or given.startswith("/"):
+        url = full_url(given)
+        name = given.split("://", 1)[-1]
+    else:
+        url = f"{manifest.rpartition('/')[0]}/{given}"
+        name = given
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return Item(given, url, "/".join(parts), row.size, row.split)
+
+
+def _opened(items: list[Item]) -> Iterator[Item]:
+    """The same with what is in tar files in place of these."""
+    tars = sum(_suffix(item.name) == TAR for item in items)
+    for item in items:
+        if _suffix(item.name) != TAR:
+            yield item
+            continue
+        folder = "" if tars == 1 else item.name.removesuffix(TAR) + "/"
+        fs, place = filesystem(item.url)
+        try:
+            with fs.open(place, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+                for member in tar:
+                    base = PurePosixPath(member.name)
+                    if member.isfile() and base.suffix.lower() in {*AUDIO, ECDC}:
+                        parts = [part for part in base.parts if part not in ("/", "..")]
+                        yield replace(
+                            item,
+                            path=f"{item.path}/{member.name}",
+                            name=folder + "/".join(parts),
+                            size=member.size,
+                            offset=member.offset_data,
+                        )
+        except tarfile.TarError as error:
+            raise SourceError(f"{item.path}: {error}") from error
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder before the first wildcard."""
+    parts = pattern.split("/")
+    first = next(number for number, part in enumerate(parts) if any(c in part for c in _WILD))
+    return "/".join(parts[:first])
+
+
+def _hidden(name: str) -> bool:
+    return any(fnmatch.fnmatch(part, ".*") for part in name.split("/"))
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
