@@ -121,7 +121,8 @@ def parser() -> argparse.ArgumentParser:
     add("-l", "--lm", action="store_true", help="smaller files by a language model (see --format)")
     effort_help = (
         "0 (default) to 3: search longer for codes; from 1 on also remove a constant offset and "
-        "keep stereo in opposite phase"
+        "keep stereo in opposite phase; from 2 on, with --lm and --format 1, choose codes that "
+        "cost few bits"
     )
     add("--effort", type=int, default=0, choices=range(4), metavar="N", help=effort_help)
     format_help = (

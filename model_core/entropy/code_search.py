@@ -16,10 +16,9 @@ from .fixed import MOST_FRAMES
 from .native_lm import NativeLM
 from .native_search import NativeSearch
 
-RATE = 0.05
+RATES = {"encodec_24khz": 0.05, "encodec_48khz": 0.025}
 """Lambda is this by the root of the number of codebooks, times the squared error that the nearest
-entries leave: the geometric mean of that of the frame and the mean over the chunk. Measured:
-`docs/exact-lm.md`."""
+entries leave in the frame. Measured: `docs/exact-lm.md`."""
 
 
 class _Search(Protocol):
@@ -43,6 +42,7 @@ class CodeSearch:
         if entries.shape[:2] != (config.num_codebooks, config.bins):
             raise ValueError(f"the model has no codes of codebooks {list(entries.shape)}")
         self._most, _, self._dimension = entries.shape
+        self._rate = RATES[config.name]
         self._search: _Search
         if isinstance(lm.coder, NativeLM):
             self._search = NativeSearch(lm.coder, entries)
@@ -56,14 +56,16 @@ class CodeSearch:
         latents: Sequence[np.ndarray],
         books: int,
         beam: int,
-        rate: float = RATE,
+        rate: float | None = None,
         threads: int = 1,
     ) -> list[np.ndarray]:
         """Codes int64 `[books, T]` of chunks of latents, float32 `[D, T]` each, T up to 1024.
 
-        After each codebook `beam` paths are kept, two or more. Where `rate` is 0, bits cost nothing
-        and the codes are those of the search without them. Raises `ValueError` for other shapes.
+        After each codebook `beam` paths are kept, two or more. `rate`: as in `RATES`, by default
+        the model's; where it is 0, bits cost nothing and the codes are those of the search without
+        them. Raises `ValueError` for other shapes.
         """
+        rate = self._rate if rate is None else rate
         for latent in latents:
             if latent.ndim != 2 or len(latent) != self._dimension:
                 raise ValueError(f"latents are [{self._dimension}, T], not {list(latent.shape)}")

@@ -39,8 +39,7 @@ class TorchSearch:
     @torch.inference_mode()
     def _found(self, latent: np.ndarray, books: int, beam: int, rate: float) -> np.ndarray:
         rows = torch.from_numpy(np.asarray(latent.T, np.float64))
-        error = self._nearest_errors(rows, books)
-        prices = rate * (error * error.mean()).sqrt()
+        prices = rate * self._nearest_errors(rows, books)
         past = Past(self._integers, 1)
         chosen = torch.zeros((books, len(rows)), dtype=torch.int64)
         inputs = torch.zeros((1, books, 1), dtype=torch.int64)

@@ -19,8 +19,8 @@ struct EncodecLatents {
 // For one thread.
 class RateSearch {
   public:
-    // `beam` paths are kept. Lambda is `rate` of the error that the nearest entries leave: of its
-    // geometric mean over the frame and the chunk.
+    // `beam` paths are kept. Lambda is `rate` of the error that the nearest entries leave in the
+    // frame.
     RateSearch(const LanguageModel& lm, const Quantizer& quantizer, int beam, float rate)
         : lm_(lm), quantizer_(quantizer), beam_(beam), rate_(rate) {}
 
@@ -69,15 +69,12 @@ class RateSearch {
         std::memcpy(rest, chunk.latents, sizeof(float) * frames * dimension);
         quantizer_.choose_nearest(rest, chunk.frames, chunk.books, chunk.codes, chunk.frames,
                                   scores_);
-        std::vector<double> errors(frames);
-        double total = 0;
-        for (size_t t = 0; t < frames; t++, rest += dimension) {
-            for (size_t k = 0; k < dimension; k++) errors[t] += double{rest[k]} * rest[k];
-            total += errors[t];
-        }
         std::vector<float> found;
-        for (const double error : errors)
-            found.push_back(rate_ * static_cast<float>(std::sqrt(error * (total / chunk.frames))));
+        for (size_t t = 0; t < frames; t++, rest += dimension) {
+            float error = 0;
+            for (size_t k = 0; k < dimension; k++) error += rest[k] * rest[k];
+            found.push_back(rate_ * error);
+        }
         return found;
     }
 
