@@ -4,7 +4,9 @@ python -m benchmarks.effort FOLDER [--model NAME] [--bandwidths KBPS ...] [--cli
 
 Each clip is coded at each bandwidth with each effort; all take turns. Means over the clips of a
 kind: the error of the latent (dB below the latent), SI-SNR, log-mel distance and, for speech, STOI
-and PESQ. Times are of encoding on one thread, medians over the clips, relative to effort 0.
+and PESQ; and the kbps that the language model codes the codes with. `2 lm` and `3 lm` are the codes
+that are chosen with it. Times are of encoding on one thread, without entropy coding, medians over
+the clips, relative to effort 0.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 
 from model_core.codec import Codec, Encoder, run_now
+from model_core.codec.chunked import SEARCHED
 from model_core.codec.corrections import OffsetFilter
 from model_core.config import CONFIGS
 from model_core.ecdc import segments
@@ -33,13 +36,15 @@ from .results import Row
 from .table import Column, Table
 from .timing import paired_ratio, take_turns
 
-EFFORTS = tuple(range(len(BEAMS)))
+EFFORTS = tuple(map(str, range(len(BEAMS))))
+WITH_LM = tuple(f"{effort} lm" for effort in range(SEARCHED, len(BEAMS)))
 TABLE = Table(
     [
         Column("kind", 11),
         Column("clips", 5, 0),
         Column("kbps", 4, 1),
-        Column("effort", 6, 0),
+        Column("effort", 6),
+        Column("with LM", 7, 2),
         Column("latent dB", 9, 2),
         Column("SI-SNR dB", 9, 2),
         Column("mel dB", 6, 2),
@@ -48,7 +53,8 @@ TABLE = Table(
         Column("times as long", 13, 2),
     ]
 )
-_SCORES = ("latent_db", "si_snr_db", "mel_db", "stoi", "pesq")
+_SCORES = ("coded_kbps", "latent_db", "si_snr_db", "mel_db", "stoi", "pesq")
+_CHUNK_SECONDS = 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Measured:
 
     kind: str
     bandwidth: float
-    effort: int
+    effort: str
+    coded_kbps: float
     latent_db: float
     scores: Scores
     times_as_long: float
@@ -67,7 +74,7 @@ class Measurer:
     """The codec and its network."""
 
     def __init__(self, model: str, weights: str, runs: int):
-        self._codec = Codec.load(model, weights, lm=False)
+        self._codec = Codec.load(model, weights)
         self._network: EncodecModel = load_model(model, weights)
         self._runs = runs
         self.config = self._codec.config
@@ -78,7 +85,8 @@ class Measurer:
         for bandwidth in bandwidths:
             books = self.config.codebooks_for(bandwidth)
             jobs = {
-                str(effort): partial(self._encoded, samples, books, effort) for effort in EFFORTS
+                effort: partial(self._encoded, samples, books, effort)
+                for effort in (*EFFORTS, *WITH_LM)
             }
             coded = {effort: job() for effort, job in jobs.items()}
             times = take_turns(jobs, self._runs, budget=60)
@@ -88,15 +96,39 @@ class Measurer:
                 yield Measured(
                     clip.category,
                     bandwidth,
-                    int(effort),
-                    self._latent_db(samples, blocks, int(effort)),
+                    effort,
+                    self._coded_kbps(blocks),
+                    self._latent_db(samples, blocks, effort != "0"),
                     scores(samples, estimate, rate, speech=clip.category == SPEECH),
                     paired_ratio(times[effort], times["0"]),
                 )
 
-    def _encoded(self, samples: np.ndarray, books: int, effort: int) -> list[EncodedBlock]:
-        encoder = Encoder(self._codec, books, effort=effort)
-        return [*run_now(encoder.push(samples)), *run_now(encoder.finish())]
+    def _encoded(self, samples: np.ndarray, books: int, effort: str) -> list[EncodedBlock]:
+        number, searches = int(effort[0]), effort in WITH_LM
+        encoder = Encoder(self._codec, books, effort=number, latents=searches)
+        blocks = [*run_now(encoder.push(samples)), *run_now(encoder.finish())]
+        if not searches:
+            return blocks
+        chunks = self._chunks([block.content for block in blocks])
+        codes = self._codec.code_search().find(chunks, books, BEAMS[number])
+        if self.config.causal:
+            return [EncodedBlock(np.concatenate(codes, axis=1))]
+        return [EncodedBlock(some, block.scale) for some, block in zip(codes, blocks, strict=True)]
+
+    def _chunks(self, contents: list[np.ndarray]) -> list[np.ndarray]:
+        """Codes or latents of blocks, as the chunks of a file have them."""
+        if not self.config.causal:
+            return contents
+        whole = np.concatenate(contents, axis=1)
+        frames = round(_CHUNK_SECONDS * self.config.frame_rate)
+        return np.split(whole, range(frames, whole.shape[1], frames), axis=1)
+
+    def _coded_kbps(self, blocks: list[EncodedBlock]) -> float:
+        coded = self._codec.require_lm().encode_chunks(
+            self._chunks([block.codes for block in blocks])
+        )
+        frames = sum(block.frames for block in blocks)
+        return 8 * sum(map(len, coded)) * self.config.frame_rate / frames / 1000
 
     def _decoded(self, blocks: list[EncodedBlock]) -> np.ndarray:
         state, join = StreamState(), OverlapAdd(self.config.segment_stride or 1)
@@ -110,9 +142,9 @@ class Measurer:
         return np.concatenate(audio, axis=1)
 
     @torch.inference_mode()
-    def _latent_db(self, samples: np.ndarray, blocks: list[EncodedBlock], effort: int) -> float:
+    def _latent_db(self, samples: np.ndarray, blocks: list[EncodedBlock], filtered: bool) -> float:
         """The power of the error by that of the latent of what was coded."""
-        if effort:
+        if filtered:
             offset = OffsetFilter(self.config.channels, self.config.sample_rate)
             samples = np.concatenate([offset.push(samples), offset.finish()], axis=1)
         if self.config.causal:
@@ -131,16 +163,17 @@ class Measurer:
 def summary(measured: Sequence[Measured]) -> Iterator[Row]:
     """A row for each kind, bandwidth and effort."""
 
-    def place(one: Measured) -> tuple[str, float, int]:
+    def place(one: Measured) -> tuple[str, float, str]:
         return one.kind, one.bandwidth, one.effort
 
     for (kind, bandwidth, effort), group in groupby(sorted(measured, key=place), place):
         some = list(group)
         found = {
+            "coded_kbps": [one.coded_kbps for one in some],
             "latent_db": [one.latent_db for one in some],
             **{
                 name: [v for one in some if (v := getattr(one.scores, name)) is not None]
-                for name in _SCORES[1:]
+                for name in _SCORES[2:]
             },
         }
         yield {

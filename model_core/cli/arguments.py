@@ -157,7 +157,8 @@ def add_coding(parser: argparse.ArgumentParser, format: int) -> None:
     add("-l", "--lm", action="store_true", help="smaller files by a language model (see --format)")
     effort_help = (
         "0 (default) to 3: search longer for codes; from 1 on also remove a constant offset and "
-        "keep stereo in opposite phase"
+        "keep stereo in opposite phase; from 2 on, with --lm and --format 1, choose codes that "
+        "cost few bits"
     )
     add("--effort", type=int, default=0, choices=range(4), metavar="N", help=effort_help)
     format_help = (

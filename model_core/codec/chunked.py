@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..ecdc.v1 import Header, Writer, default_chunk, pack_codes
-from ..engine import EncodedBlock
+from ..engine import BEAMS, EncodedBlock
 from ..entropy import ARITHMETIC
 from .codec import Codec, LanguageModel
 from .compressing import Encoder
@@ -19,6 +19,9 @@ from .work import INLINE, Runner, Work
 
 _LM_CHUNK_SECONDS = 4
 """Of a causal model's chunk: a language model begins anew in each, and codes longer ones better."""
+
+SEARCHED = 2
+"""The effort from which on codes are searched that cost the language model few bits."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,21 @@ class Recording:
 class ChunkPacker:
     """Encoded blocks in, the bytes of a version 1 file out."""
 
-    def __init__(self, codec: Codec, header: Header, runner: Runner = INLINE, verify: bool = False):
+    def __init__(
+        self,
+        codec: Codec,
+        header: Header,
+        runner: Runner = INLINE,
+        verify: bool = False,
+        beam: int = 0,
+    ):
         """With `verify`, what the language model coded is decoded again before it is returned, and
-        `push` and `finish` raise `VerificationError`. Raises `WeightsUnavailableError` for want of
-        the language model that the header names."""
+        `push` and `finish` raise `VerificationError`. With a `beam`, blocks have latents, whose
+        codes are searched here: see `CodeSearch`. Raises `WeightsUnavailableError` for want of the
+        language model that the header names."""
         self._codec = codec
+        self._beam = beam
+        self._books = header.num_codebooks
         self._encode = encode_verified if verify else LanguageModel.encode_chunks
         self._lm = codec.lm_of(header.model) if header.lm else None
         self._runner = runner
@@ -47,8 +60,8 @@ class ChunkPacker:
         self._begun = False
 
     async def push(self, blocks: Sequence[EncodedBlock]) -> bytes:
-        """Take whole blocks: segments, or codes of any number of frames of a causal model; returns
-        the bytes that are ready."""
+        """Take whole blocks: segments, or any number of frames of a causal model; returns the bytes
+        that are ready."""
         self._blocks += blocks
         return await self._write(None)
 
@@ -69,11 +82,11 @@ class ChunkPacker:
         while self._blocks:
             samples = layout.full if total is None else layout.samples(number, total)
             frames = layout.frames(samples)
-            if sum(block.codes.shape[1] for block in self._blocks) < frames:
+            if sum(block.frames for block in self._blocks) < frames:
                 break
             chunks.append((samples, *self._take(frames)))
             number += 1
-        coded = await self._code([codes for _, codes, _ in chunks])
+        coded = await self._code([taken for _, taken, _ in chunks])
         data = [] if self._begun else [self._writer.header()]
         self._begun = True
         for (samples, _, scales), some in zip(chunks, coded, strict=True):
@@ -81,30 +94,40 @@ class ChunkPacker:
         return b"".join(data)
 
     def _take(self, frames: int) -> tuple[np.ndarray, list[float]]:
-        """The next codes `[K, frames]` of all segments, and the segments' scales."""
-        codes: list[np.ndarray] = []
+        """The next codes `[K, frames]`, or latents `[D, frames]`, of all segments, and the scales
+        of these."""
+        taken: list[np.ndarray] = []
         scales: list[float] = []
         while frames:
             block = self._blocks.pop(0)
-            some = min(frames, block.codes.shape[1])
-            codes.append(block.codes[:, :some])
+            some = min(frames, block.frames)
+            taken.append(block.content[:, :some])
             if block.scale is not None:
                 scales.append(block.scale)
-            if some < block.codes.shape[1]:
-                self._blocks.insert(0, EncodedBlock(block.codes[:, some:]))
+            if some < block.frames:
+                self._blocks.insert(0, block.after(some))
             frames -= some
-        return np.concatenate(codes, axis=1), scales
+        return np.concatenate(taken, axis=1), scales
 
     async def _code(self, chunks: Sequence[np.ndarray]) -> list[bytes]:
         config = self._codec.config
         if self._lm is None or not chunks:
             return [pack_codes(codes, config.bits_per_codebook) for codes in chunks]
-        cost = sum(codes.shape[1] for codes in chunks) / config.frame_rate
-        item = partial(self._encode, self._lm, chunks)
+        cost = sum(chunk.shape[1] for chunk in chunks) / config.frame_rate
+        encode = self._search_and_encode if self._beam else self._encode
+        item = partial(encode, self._lm, chunks)
         coded: list[list[bytes]] = await self._runner.run(
             [Work(self._codec.lm_encode_task, item, cost)]
         )
         return coded[0]
+
+    def _search_and_encode(
+        self, lm: LanguageModel, latents: Sequence[np.ndarray], threads: int
+    ) -> list[bytes]:
+        search = self._codec.code_search()
+        return self._encode(
+            lm, search.find(latents, self._books, self._beam, threads=threads), threads
+        )
 
 
 class ChunkCompressor:
@@ -122,16 +145,19 @@ class ChunkCompressor:
         verify: bool = False,
         step: int | None = None,
     ):
-        """`effort`, `step`: as of `Encoder`. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
+        """`effort`, `step`: as of `Encoder`. From effort 2 on (`SEARCHED`) a language model has a
+        say in the choice of codes. `chunk`: as in `ecdc.v1.Header`; see `new_header`.
         `verify`: as of `ChunkPacker`.
 
         Raises `UnsupportedBandwidthError`, `BitstreamError` for a recording or a chunk that no
         header can hold, and `WeightsUnavailableError` for want of a language model.
         """
         books = codec.config.codebooks_for(bandwidth)
+        searches = lm and effort >= SEARCHED
         self.header = new_header(codec, books, lm, recording, chunk)
-        self._packer = ChunkPacker(codec, self.header, runner, verify)
-        self._encoder = Encoder(codec, books, runner, effort, step)
+        self._encoder = Encoder(codec, books, runner, effort, step, searches)
+        beam = BEAMS[effort] if searches else 0
+        self._packer = ChunkPacker(codec, self.header, runner, verify, beam)
 
     @property
     def warnings(self) -> list[InputWarning]:

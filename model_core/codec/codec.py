@@ -16,7 +16,7 @@ from ..config import ModelConfig
 from ..ecdc import parse_model_name
 from ..engine import DecodeItem, EncodeItem, EngineOptions, NetworkWeights, make_engine
 from ..engine.choose import lm_build
-from ..entropy import ExactLM
+from ..entropy import CodeSearch, ExactLM
 from ..errors import BitstreamError, EncodecError, WeightsUnavailableError
 from .work import Task
 
@@ -102,6 +102,8 @@ class Codec:
         self.device = device
         self.engine = engine = make_engine(network, device, options)
         self.lm = lm
+        self._search: CodeSearch | None = None
+        self._searching = threading.Lock()
         self.encode_task = Task("encode", self.name, engine.max_batch, engine.encode, device)
         self.decode_task = Task("decode", self.name, engine.max_batch, engine.decode, device)
         call_each = partial(_call_each, options.threads)
@@ -153,7 +155,7 @@ class Codec:
     def with_lm(self, lm: LanguageModel) -> Self:
         """The same codec, engine and all, with a language model."""
         codec = copy.copy(self)
-        codec.lm = lm
+        codec.lm, codec._search, codec._searching = lm, None, threading.Lock()
         return codec
 
     @property
@@ -181,6 +183,15 @@ class Codec:
         if parse_model_name(model).lm is None and model != lm.name:
             raise WeightsUnavailableError(f"the language model of {model} is not here")
         return lm
+
+    def code_search(self) -> CodeSearch:
+        """The search for codes that cost the language model few bits, made when it is first used.
+        Raises as `require_lm` and `LanguageModel.exact`."""
+        exact = self.require_lm().exact()
+        with self._searching:
+            if self._search is None:
+                self._search = CodeSearch(exact, self.engine.codebooks())
+            return self._search
 
     def warm_up(self) -> None:
         """Run encoder and decoder once on their device. Raises `EncodecError` if the result is no

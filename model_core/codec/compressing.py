@@ -39,14 +39,17 @@ class Encoder:
         runner: Runner = INLINE,
         effort: int = 0,
         step: int | None = None,
+        latents: bool = False,
     ):
         """`effort` 0 is the reference's; from 1 on the audio is corrected (`corrections`), and the
-        codes are searched with a beam (`BEAMS`). `step`: for live audio of a causal model on a CPU,
+        codes are searched with a beam (`BEAMS`). With `latents` the blocks have these in place of
+        codes. `step`: for live audio of a causal model on a CPU,
         the frames of a block; each is encoded as soon as it is whole, the first ones together
         (`FIRST_STEP`). Raises `ValueError` for another effort or a step that cannot be."""
         check_effort(effort)
         self._codec = codec
         self._effort = effort
+        self._latents = latents
         self._runner = runner
         self._num_codebooks = num_codebooks
         engine, causal = codec.engine, codec.config.causal
@@ -110,7 +113,9 @@ class Encoder:
             last = count is None and waiting.shape[1] <= size
             samples = np.ascontiguousarray(waiting[:, :size])
             state = self._state if config.causal else StreamState()
-            item = EncodeItem(samples, self._num_codebooks, last, state, self._effort)
+            item = EncodeItem(
+                samples, self._num_codebooks, last, state, self._effort, self._latents
+            )
             if config.normalize and self._effort:
                 item.least_scale = least_scale(samples)
             works.append(Work(task, item, samples.shape[1] / config.sample_rate))

@@ -107,20 +107,39 @@ class EncodeItem:
     effort: int = 0
     """An index of `BEAMS`. What is searched with a beam depends on `num_codebooks`: fewer are not
     the first of more."""
+    latent: bool = False
+    """Wanted in place of codes: see `EncodedBlock`."""
     least_scale: float = 0.0
     """Of a normalising model: the scale is not below it."""
 
     @property
     def beam(self) -> int:
-        return BEAMS[self.effort]
+        """Paths that the search keeps; 0 where none is made, but the latent is wanted."""
+        return 0 if self.latent else BEAMS[self.effort]
 
 
 @dataclass(frozen=True)
 class EncodedBlock:
-    """Codes int64 `[K, T]` and, for a normalising model, the scale they were taken at."""
+    """Codes int64 `[K, T]` and, for a normalising model, the scale they were taken at. In place of
+    the codes (K is then 0) the latent float32 `[D, T]` that they are to be found for."""
 
     codes: np.ndarray
     scale: float | None = None
+    latent: np.ndarray | None = None
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def content(self) -> np.ndarray:
+        """The codes, or the latent in their place."""
+        return self.codes if self.latent is None else self.latent
+
+    def after(self, frames: int) -> EncodedBlock:
+        """What follows so many frames."""
+        latent = None if self.latent is None else self.latent[:, frames:]
+        return EncodedBlock(self.codes[:, frames:], latent=latent)
 
 
 @dataclass
@@ -161,6 +180,9 @@ class Engine(Protocol):
 
     def prepare(self) -> None:
         """Do now what would otherwise delay the first calls."""
+
+    def codebooks(self) -> np.ndarray:
+        """A copy of the entries that codes stand for, float32 `[K, bins, D]`."""
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """On so many threads at most, where the backend has any to choose; the result is the same.

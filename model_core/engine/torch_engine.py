@@ -69,6 +69,10 @@ class TorchEngine:
     def prepare(self) -> None:
         """As `Engine`: there is nothing."""
 
+    def codebooks(self) -> np.ndarray:
+        """As `Engine`."""
+        return self.model.quantizer.entries()
+
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`."""
         with self._threads(), arithmetic(self._device), states_kept(items):
@@ -79,8 +83,12 @@ class TorchEngine:
         x = torch.from_numpy(item.samples).to(self._device, self.dtype)[None]
         x, scale = self.model.normalised(x, item.least_scale)
         latent = self._encoder(x, item)
+        number = None if scale is None else float(scale)
+        if item.latent:
+            rows = latent[0].float().cpu().numpy()
+            return EncodedBlock(np.empty((0, rows.shape[1]), np.int64), number, rows)
         codes = self.model.quantizer.encode_with(latent, item.num_codebooks, item.beam)
-        return EncodedBlock(codes[:, 0].cpu().numpy(), None if scale is None else float(scale))
+        return EncodedBlock(codes[:, 0].cpu().numpy(), number)
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`."""

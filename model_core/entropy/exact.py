@@ -25,10 +25,10 @@ class ExactLM:
 
     def __init__(self, lm: IntegerLM, build: str | None = None):
         """`build`: of the native engine, or `torch`; by default the best that there is."""
-        self._lm = lm
+        self.integers = lm
         library = None if build == "torch" else find_library(build)
-        self._coder: _TorchChunks | NativeLM
-        self._coder = _TorchChunks(lm) if library is None else NativeLM(library, lm)
+        self.coder: _TorchChunks | NativeLM
+        self.coder = _TorchChunks(lm) if library is None else NativeLM(library, lm)
 
     @classmethod
     def from_state(cls, state: StateDict, config: LMConfig, build: str | None = None) -> "ExactLM":
@@ -40,14 +40,14 @@ class ExactLM:
 
         Raises `ValueError` for other shapes and for what are no codes.
         """
-        config = self._lm.config
+        config = self.integers.config
         for codes in chunks:
             self._check(codes.shape[1], codes.shape[0])
             if codes.size and not 0 <= codes.min() <= codes.max() < config.bins:
                 raise ValueError(f"codes are not in 0..{config.bins - 1}")
         if len({len(codes) for codes in chunks}) > 1:
             raise ValueError("the chunks differ in their number of codebooks")
-        return self._coder.encode(chunks, threads) if chunks else []
+        return self.coder.encode(chunks, threads) if chunks else []
 
     def decode(
         self, chunks: Sequence[tuple[bytes, int]], books: int, threads: int = 1
@@ -57,13 +57,13 @@ class ExactLM:
         for _, frames in chunks:
             self._check(frames, books)
         together = min(TOGETHER, -(-len(chunks) // threads))
-        return self._coder.decode(chunks, books, together, threads) if chunks else []
+        return self.coder.decode(chunks, books, together, threads) if chunks else []
 
     def _check(self, frames: int, books: int) -> None:
         if not 1 <= frames <= MOST_FRAMES:
             raise ValueError(f"a chunk has 1 to {MOST_FRAMES} frames, not {frames}")
-        if not 1 <= books <= self._lm.config.num_codebooks:
-            raise ValueError(f"the model has {self._lm.config.num_codebooks} codebooks")
+        if not 1 <= books <= self.integers.config.num_codebooks:
+            raise ValueError(f"the model has {self.integers.config.num_codebooks} codebooks")
 
 
 class _TorchChunks:

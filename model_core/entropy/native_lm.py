@@ -29,20 +29,20 @@ class _Chunk(ctypes.Structure):
 class NativeLM:
     """A language model in the library's memory, until this object goes."""
 
-    _handle: int | None = None
+    handle: int | None = None
 
     def __init__(self, library: NativeLibrary, lm: IntegerLM):
         """Raises `EncodecError` for a library that has no language model."""
-        self._functions = functions = library.functions
+        self.functions = functions = library.functions
         _declare(functions)
         numbers, weights, tables = flat_arrays(lm)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
-        self._handle = functions.encodec_lm(
+        self.handle = functions.encodec_lm(
             *(x for array in (numbers, weights, tables) for x in (array.ctypes.data, array.size)),
             message,
             MESSAGE_SIZE,
         )
-        if not self._handle:
+        if not self.handle:
             raise EncodecError(f"the native engine refuses the language model: {text_of(message)}")
 
     def encode(self, chunks: Sequence[np.ndarray], threads: int) -> list[bytes]:
@@ -73,15 +73,15 @@ class NativeLM:
     def _run(self, encode: bool, chunks: list[_Chunk], together: int, threads: int) -> list[_Chunk]:
         array = (_Chunk * len(chunks))(*chunks)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
-        if self._functions.encodec_lm_run(
-            self._handle, encode, array, len(chunks), together, threads, message, MESSAGE_SIZE
+        if self.functions.encodec_lm_run(
+            self.handle, encode, array, len(chunks), together, threads, message, MESSAGE_SIZE
         ):
             raise EncodecError(f"the native engine failed: {text_of(message)}")
         return list(array)
 
     def __del__(self) -> None:
-        if self._handle:
-            self._functions.encodec_lm_free(self._handle)
+        if self.handle:
+            self.functions.encodec_lm_free(self.handle)
 
 
 def _chunk(codes: np.ndarray, buffer: np.ndarray, size: int) -> _Chunk:

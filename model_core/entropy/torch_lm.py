@@ -74,7 +74,12 @@ class TorchLM:
         return h, x
 
     def weights(self, h: Tensor, x: Tensor, k: int, earlier: Tensor) -> Tensor:
-        """What codebook `k`'s symbols weigh, for `cumulative`: int64 `[..., card]`.
+        """What codebook `k`'s symbols weigh by their `logits`, for `cumulative`: int64
+        `[..., card]`."""
+        return self.exponentials(self.logits(h, x, k, earlier))
+
+    def logits(self, h: Tensor, x: Tensor, k: int, earlier: Tensor) -> Tensor:
+        """Of codebook `k`'s symbols, in 1/1024 octaves: int64 `[..., card]`.
 
         `h` and `x` are `[..., dim]` of `trunk`, `earlier` `[k, ...]` are the codes of the codebooks
         before it in the same frame, which a model with a depth head needs.
@@ -86,8 +91,7 @@ class TorchLM:
             seen = hidden.clamp(0, activation_limit(DEPTH_WIDTH))
             y = (x + self._product(seen, depth.back)).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
             h = normal(normalize(y, depth.epsilon))
-        logits = self._product(h, self._lm.heads[k])
-        return self._exponentials(logits)
+        return self._product(h, self._lm.heads[k])
 
     def _layer(
         self, layer: Layer, index: int, h: Tensor, x: Tensor, past: Past
@@ -117,7 +121,7 @@ class TorchLM:
         distance = places[count - steps :, None] - places
         visible = (distance >= 0) & (distance <= self._lm.config.past_context)
         scaled = scaled.masked_fill(~visible, -(2**40))
-        weights = self._exponentials(scaled) >> 8
+        weights = self.exponentials(scaled) >> 8
         total = weights.sum(dim=-1, keepdim=True)
         share = (weights * ((32767 << 36) // total) + (1 << 35)) >> 36
         seen = (share.double() @ v).long()
@@ -138,7 +142,7 @@ class TorchLM:
         lacking = torch.where(place < GELU_SIZE, lacking, 0)
         return hidden.clamp(min=0) - round_shift(lacking, 16 - bits)
 
-    def _exponentials(self, x: Tensor) -> Tensor:
+    def exponentials(self, x: Tensor) -> Tensor:
         """`2**28 * 2**((x - max) / 1024)` along the last dimension."""
         below = x.amax(dim=-1, keepdim=True) - x
         octaves = (below // OCTAVE).clamp(max=40)

@@ -7,6 +7,7 @@ K codebooks code a latent `[B, D, T]` in turn, each the residual of the ones bef
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,16 +49,26 @@ def extend_paths(
     `residual` `[N, P, D]` is what the paths leave, `codes` `[k, N, P]` how they came there; both
     are returned for the `kept` best (or for all, if there are fewer), best first.
     """
+    parent, code = best_extensions(residual, centres, kept)
+    origin = residual.gather(1, parent[..., None].expand(-1, -1, residual.shape[2]))
+    before = codes.gather(2, parent.expand(len(codes), -1, -1))
+    return origin - F.embedding(code, centres), torch.cat([before, code[None]])
+
+
+def best_extensions(
+    residual: Tensor, centres: Tensor, kept: int, prices: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The best of all P x C extensions of `extend_paths`, best first: which path and which entry of
+    `centres`, `[N, kept]` each. `prices` `[N, P, C]` are added to the squared errors."""
     count, dimension = len(residual), residual.shape[2]
     rows = residual.reshape(-1, dimension)
     error = (
         rows.square().sum(1, keepdim=True) - 2 * rows @ centres.t() + centres.square().sum(1)
     ).view(count, -1)
+    if prices is not None:
+        error = error + prices.reshape(count, -1)
     best = error.topk(min(kept, error.shape[1]), dim=1, largest=False)
-    parent, code = best.indices // len(centres), best.indices % len(centres)
-    origin = residual.gather(1, parent[..., None].expand(-1, -1, dimension))
-    before = codes.gather(2, parent.expand(len(codes), -1, -1))
-    return origin - F.embedding(code, centres), torch.cat([before, code[None]])
+    return best.indices // len(centres), best.indices % len(centres)
 
 
 class EuclideanCodebook(nn.Module):
@@ -120,6 +131,11 @@ class ResidualVectorQuantizer(nn.Module):
     def codebooks(self) -> list[VectorQuantization]:
         layers = self.vq["layers"].children()
         return [layer for layer in layers if isinstance(layer, VectorQuantization)]
+
+    def entries(self) -> np.ndarray:
+        """A copy of all entries, float32 `[K, bins, D]`."""
+        entries = torch.stack(self._entries(self.n_q)).float().cpu().numpy()
+        return np.array(entries)
 
     def get_bandwidth_per_quantizer(self, frame_rate: int) -> float:
         """kbps of one codebook at `frame_rate` frames/s."""

@@ -45,7 +45,8 @@ Effort = Annotated[
     int,
     Query(
         description="0 is the reference's search. 1, 2 and 3 search longer for codes that are "
-        "nearer to the audio, remove a constant offset, and keep stereo in opposite phase.",
+        "nearer to the audio, remove a constant offset, and keep stereo in opposite phase. With "
+        "`lm=true` and `format=1`, 2 and 3 choose codes that also cost few bits.",
         ge=0,
         le=MOST_EFFORT,
     ),

@@ -24,9 +24,15 @@ def test_more_effort_comes_nearer_to_the_latent(
     saved = tmp_path / "table.json"
     assert effort.main([str(tmp_path), *arguments, "--save", str(saved)]) == 0
     rows = json.loads(saved.read_text())
-    assert [(row["kind"], row["effort"]) for row in rows] == [("music", n) for n in range(4)]
-    latent = [row["latent_db"] for row in rows]
+    assert {row["kind"] for row in rows} == {"music"}
+    by_effort = {row["effort"]: row for row in rows}
+    assert list(by_effort) == ["0", "1", "2", "2 lm", "3", "3 lm"]
+    latent = [by_effort[str(n)]["latent_db"] for n in range(4)]
     assert latent == sorted(latent, reverse=True)
     assert latent[0] > latent[-1]
+    for number in ("2", "3"):
+        plain, chosen = by_effort[number], by_effort[f"{number} lm"]
+        assert chosen["coded_kbps"] < plain["coded_kbps"]
+        assert chosen["latent_db"] > plain["latent_db"]
     assert rows[0]["times_as_long"] == 1
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 7

@@ -96,6 +96,11 @@ class CudaEngine:
             for searched in self._searches:
                 self._encoder.prepare(Variant(whole, searched))
 
+    def codebooks(self) -> np.ndarray:
+        """See `Engine`."""
+        with handover.in_a_gap():
+            return self.model.quantizer.entries()
+
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """See `Engine`. Raises `InvalidAudioError` for no or too many samples, `ValueError` for a
         short block that is not the last, and what `check_encode_item` raises."""
@@ -109,7 +114,7 @@ class CudaEngine:
     @torch.inference_mode()
     def _encode(self, items: Sequence[EncodeItem]) -> list[EncodedBlock]:
         most = max(item.num_codebooks for item in items)
-        searched = min(n for n in self._searches if n >= most)
+        searched = min(n for n in self._searches if n >= most) if items[0].beam else 0
         lengths = [item.samples.shape[1] for item in items]
         with self._encoder.stage() as stage:
             given = {name: x.numpy() for name, x in stage.inputs.items()}
@@ -122,12 +127,8 @@ class CudaEngine:
                     given["least_scale"][row] = item.least_scale
             whole = min(lengths) == self.block_samples
             self._run(self._encoder, stage, items, whole, searched, items[0].beam)
-            codes, scales = stage.outputs["codes"].numpy(), stage.outputs.get("scale")
             return [
-                EncodedBlock(
-                    codes[row, : item.num_codebooks, : self.config.frames(length)].astype(np.int64),
-                    None if scales is None else float(scales[row]),
-                )
+                _block(stage, row, item, self.config.frames(length))
                 for row, (item, length) in enumerate(zip(items, lengths, strict=True))
             ]
 
@@ -206,3 +207,14 @@ class CudaEngine:
                         done = run([some[place] for place in batch])
                         results.update(zip((numbers[place] for place in batch), done, strict=True))
         return [results[number] for number in range(len(items))]
+
+
+def _block(stage: Stage, row: int, item: EncodeItem, frames: int) -> EncodedBlock:
+    """A row of the outputs."""
+    scales = stage.outputs.get("scale")
+    scale = None if scales is None else float(scales[row])
+    if item.latent:
+        latent = stage.outputs["latent"][row, :, :frames].numpy().copy()
+        return EncodedBlock(np.empty((0, frames), np.int64), scale, latent)
+    codes = stage.outputs["codes"].numpy()[row, : item.num_codebooks, :frames]
+    return EncodedBlock(codes.astype(np.int64), scale)

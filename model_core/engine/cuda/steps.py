@@ -40,7 +40,7 @@ class Variant:
     """For encoding: the most codebooks of a row."""
 
     beam: int = 1
-    """For encoding: the paths that the search keeps."""
+    """For encoding: the paths that the search keeps; 0 for latents in place of codes."""
 
 
 class Step(ABC):
@@ -137,7 +137,7 @@ class Step(ABC):
 class EncodeStep(Step):
     """Samples `[B, C, T]`, of which `length` `[B]` are valid, to codes `[B, K, frames]` and, for a
     normalising model, scales `[B]`, not below `least_scale` `[B]`. Of the codes of a row, the first
-    `num_codebooks` `[B]` count."""
+    `num_codebooks` `[B]` count. In place of codes, latents `[B, D, frames]`."""
 
     def __init__(self, model: EncodecNetwork):
         config = model.config
@@ -150,7 +150,10 @@ class EncodeStep(Step):
             "continues": torch.zeros(1, dtype=torch.bool),
         }
         frames = config.frames(samples)
-        self.outputs = {"codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE)}
+        self.outputs = {
+            "codes": torch.zeros(1, config.num_codebooks, frames, dtype=CODE),
+            "latent": torch.zeros(1, config.dimension, frames, dtype=self._dtype),
+        }
         if config.normalize:
             self.inputs["least_scale"] = torch.zeros(1, dtype=self._dtype)
             self.outputs["scale"] = torch.zeros(1, dtype=self._dtype)
@@ -165,16 +168,19 @@ class EncodeStep(Step):
         return x / scale[:, None, None], held | {"scale": scale}
 
     def _write(self, x: Tensor, held: Tensors, variant: Variant) -> Tensors:
-        if variant.beam == 1:
-            codes = self._codebooks.search(x, variant.num_codebooks)
+        if not variant.beam:
+            outputs = {"latent": x.to(self._dtype, memory_format=torch.contiguous_format)}
         else:
-            codes = self._codebooks.search_paths(
-                x, held["books"], variant.num_codebooks, variant.beam
-            )
-        outputs = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
+            codes = self._codes(x, held["books"], variant)
+            outputs = {"codes": codes.to(CODE, memory_format=torch.contiguous_format)}
         if self._config.normalize:
             outputs["scale"] = held["scale"]
         return outputs
+
+    def _codes(self, x: Tensor, books: Tensor, variant: Variant) -> Tensor:
+        if variant.beam == 1:
+            return self._codebooks.search(x, variant.num_codebooks)
+        return self._codebooks.search_paths(x, books, variant.num_codebooks, variant.beam)
 
 
 class DecodeStep(Step):

@@ -1,6 +1,7 @@
 """The native backend as an `Engine`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -96,6 +97,14 @@ class NativeEngine:
     def prepare(self) -> None:
         """As `Engine`: there is nothing."""
 
+    def codebooks(self) -> np.ndarray:
+        """As `Engine`."""
+        entries = np.empty(
+            (self.config.num_codebooks, self.config.bins, self.config.dimension), np.float32
+        )
+        self._native.copy_entries(entries)
+        return entries
+
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
         """As `Engine`. Raises as `check_encode_item`."""
         for item in items:
@@ -117,13 +126,19 @@ class NativeEngine:
         samples, scale = _contiguous([item.samples for item in stream], np.float32), None
         if self.config.normalize:
             samples, scale = _normalised(samples, stream[0].least_scale, self._root)
-        books = max(item.num_codebooks for item in stream)
-        codes = np.empty((books, self.config.frames(samples.shape[1])), np.int64)
+        frames, beam = self.config.frames(samples.shape[1]), stream[0].beam
+        latent = None if beam else np.empty((frames, self.config.dimension), np.float32)
+        books = max(item.num_codebooks for item in stream) if beam else 0
+        codes = np.empty((books, frames), np.int64)
         first, state = self._state(stream[0].state, self._native.encoder_state)
-        piece = Piece(samples, codes, state, first, stream[-1].last, beam=stream[0].beam)
+        piece = Piece(samples, codes, state, first, stream[-1].last, beam=beam, latent=latent)
         sizes = [self.config.frames(item.samples.shape[1]) for item in stream]
         parts = zip(stream, _cut(codes, sizes), strict=True)
-        return piece, [EncodedBlock(part[: item.num_codebooks], scale) for item, part in parts]
+        blocks = [EncodedBlock(part[: item.num_codebooks], scale) for item, part in parts]
+        if latent is not None:
+            whole = zip(blocks, _cut(latent.T, sizes), strict=True)
+            blocks = [replace(block, latent=part) for block, part in whole]
+        return piece, blocks
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
         """As `Engine`. Raises as `check_decode_item`."""

@@ -78,6 +78,7 @@ class Piece(ctypes.Structure):
         ("last", ctypes.c_int32),
         ("sample_count", ctypes.c_int64),
         ("frames", ctypes.c_int64),
+        ("latent", ctypes.c_void_p),
     )
 
     def __init__(
@@ -89,8 +90,10 @@ class Piece(ctypes.Structure):
         last: bool,
         scale: float = 1.0,
         beam: int = 1,
+        latent: np.ndarray | None = None,
     ):
-        """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32; all contiguous."""
+        """`samples` float32 `[C, n]`, `codes` int64 `[K, T]`, `state` float32, `latent` float32
+        `[T, D]`, to be written in place of the codes; all contiguous."""
         super().__init__(
             samples=samples.ctypes.data,
             codes=codes.ctypes.data,
@@ -102,8 +105,9 @@ class Piece(ctypes.Structure):
             last=last,
             sample_count=samples.shape[1],
             frames=codes.shape[1],
+            latent=None if latent is None else latent.ctypes.data,
         )
-        self._arrays = (samples, codes, state)
+        self._arrays = (samples, codes, state, latent)
 
 
 class NativeLibrary:
@@ -141,6 +145,7 @@ class NativeLibrary:
         function("model", pointer, ctypes.POINTER(Spec), pointer, size, *message)
         function("free", None, pointer)
         function("state_size", size, pointer, number)
+        function("entries", None, pointer, pointer)
         function("run", number, pointer, number, ctypes.POINTER(Piece), number, number, *message)
 
     @property
@@ -182,6 +187,10 @@ class NativeModel:
         self.encoder_state: int = functions.encodec_state_size(self._handle, True)
         """Floats that a causal stream carries while it is encoded; 0 for the other model."""
         self.decoder_state: int = functions.encodec_state_size(self._handle, False)
+
+    def copy_entries(self, to: np.ndarray) -> None:
+        """Those of the codebooks to `to`, float32 `[K, bins, D]`, contiguous."""
+        self._functions.encodec_entries(self._handle, to.ctypes.data)
 
     def encode(self, pieces: Sequence[Piece], threads: int) -> None:
         """Pieces of different streams; what they share of a result is nothing."""

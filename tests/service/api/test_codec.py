@@ -103,6 +103,21 @@ def test_effort_changes_the_codes_not_their_number(client: httpx.Client) -> None
     assert document.segments[0].codes == codes.tolist()
 
 
+def test_with_the_language_model_effort_2_chooses_codes_that_cost_fewer_bits(
+    client: httpx.Client,
+) -> None:
+    """Than those of effort 2 without it, which `/transcode` then codes with it."""
+    audio = wav(2.2)
+    chosen = compressed(client, audio, effort=2, format=1, lm="true", verify="true")
+    plain = compressed(client, audio, effort=2, format=1)
+    answer = client.post("/transcode?lm=true", content=plain)
+    assert answer.status_code == 200, answer.text
+    assert len(chosen) < len(answer.content)
+    back = client.post("/decompress", content=chosen)
+    assert back.status_code == 200, back.text
+    assert len(back.content) == len(client.post("/decompress", content=plain).content)
+
+
 @pytest.mark.parametrize("effort", ["4", "-1", "1.5", "high"])
 @pytest.mark.parametrize("call", ["/compress", "/roundtrip", "/codes", "/compress/upload"])
 def test_an_effort_that_there_is_not_is_refused(

@@ -4,7 +4,7 @@
 //   network.h      jobs in blocks, through convolutions and LSTM
 //     causal.h       the 24 kHz networks, made of chains of convolutions (chain.h)
 //     segments.h     the 48 kHz networks, with norms
-//     lstm.h  rvq.h  threads.h
+//     lstm.h  rvq.h  path_search.h  threads.h
 //   gemm.h         the product that all of them come down to; convolution.h makes it of a convolution
 //   simd.h  storage.h  root.h   vectors, float or bfloat16, the square root
 #include <chrono>
@@ -85,6 +85,13 @@ EXPORT void encodec_free(EncodecModel* model) { delete model; }
 // The number of floats that a causal stream carries from block to block; 0 for the other model.
 EXPORT size_t encodec_state_size(const EncodecModel* model, int32_t encoder) {
     return (encoder ? model->encoder : model->decoder)->state_size;
+}
+
+// The entries of all codebooks, `[codebooks, bins, dimension]`.
+EXPORT void encodec_entries(const EncodecModel* model, float* to) {
+    const EncodecSpec& spec = model->spec;
+    std::memcpy(to, model->quantizer.entry(0, 0),
+                sizeof(float) * spec.codebooks * spec.bins * spec.dimension);
 }
 
 // Run jobs of different streams; 0, or 1 and the reason (the streams' states are then invalid).

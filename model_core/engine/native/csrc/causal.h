@@ -171,8 +171,7 @@ class StreamWorker : public BlockWorker<T> {
         frames.finish(net_.width, back_.input(block.frames));
         run(net_.back, back_, job.state + net_.front.state_size + net_.lstm_state, block, turn);
         if (net_.encoder)
-            net_.quantizer.encode(back_.output(), block.frames, job.books, job.beam,
-                                  job.codes + block.begin, job.frames, search_);
+            give(net_.quantizer, back_.output(), block.frames, block.begin, job, search_);
         else
             from_rows(job, job.frames * net_.hop, block.begin * net_.hop, back_.output_rows(),
                       net_.spec.channels, back_.output());
@@ -187,5 +186,5 @@ class StreamWorker : public BlockWorker<T> {
 
     const CausalNetwork<T>& net_;
     ChainRunner<T> front_, back_;
-    SearchMemory search_;
+    PathSearch search_;
 };

@@ -36,6 +36,7 @@ struct EncodecJob {
     int32_t first, last;
     int64_t sample_count;  // encode
     int64_t frames;
+    float* latent;         // [frames, dimension], to write in place of the codes, or null (encode)
 };
 }
 

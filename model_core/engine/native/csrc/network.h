@@ -6,7 +6,7 @@
 
 #include "interface.h"
 #include "lstm.h"
-#include "rvq.h"
+#include "path_search.h"
 #include "threads.h"
 
 // For a stream shared by threads: every block reads the deep layers' weights again.
@@ -18,6 +18,18 @@ struct Block {
     int frames;
     bool first, last;  // of the stream
 };
+
+// What a job wants of latents, `[frames, dimension]`, which are overwritten, from frame `begin` on:
+// their codes, or themselves.
+static inline void give(const Quantizer& quantizer, float* latent, int frames, int64_t begin,
+                        const EncodecJob& job, PathSearch& search) {
+    const auto dimension = static_cast<size_t>(quantizer.dimension());
+    if (job.latent)
+        std::memcpy(job.latent + static_cast<size_t>(begin) * dimension, latent,
+                    sizeof(float) * dimension * static_cast<size_t>(frames));
+    else
+        search.run(quantizer, latent, frames, job.books, job.beam, job.codes + begin, job.frames);
+}
 
 // Encoder or decoder.
 class Network {

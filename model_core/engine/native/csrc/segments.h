@@ -181,8 +181,7 @@ class SegmentWorker : public BlockWorker<T> {
         rows_.resize(static_cast<size_t>(x_.rows) * x_.channels + LANES);
         x_.copy(0, x_.rows, rows_.get());
         if (net_.encoder)
-            net_.quantizer.encode(rows_.get(), x_.rows, job.books, job.beam, job.codes, job.frames,
-                                  search_);
+            give(net_.quantizer, rows_.get(), x_.rows, 0, job, search_);
         else
             from_rows(job, x_.rows, 0, x_.rows, x_.channels, rows_.get());
     }
@@ -283,5 +282,5 @@ class SegmentWorker : public BlockWorker<T> {
     Activations x_, hidden_, skip_, back_;
     Buffer<T> scratch_, row_;
     Floats rows_;
-    SearchMemory search_;
+    PathSearch search_;
 };

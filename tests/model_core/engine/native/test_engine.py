@@ -231,6 +231,55 @@ def test_company_cuts_and_threads_change_no_bit_with_a_beam(
             np.testing.assert_array_equal(block.codes, codes[:, frames])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_latent_in_place_of_codes_is_that_of_the_network(
+    peers: Peers, library: NativeLibrary, name: str
+) -> None:
+    """From every backend; its nearest entries are the codes."""
+    model = peers.pair(name).ours
+    x = signal(model.config.channels, 20_000, model.config.sample_rate, seed=3)
+    normalised, _ = model.normalised(x[None])
+    with torch.no_grad():
+        expected = model.encoder(normalised)[0].numpy()
+    for engine in (
+        NativeEngine(weights_of(model), library),
+        TorchEngine(model),
+        CudaEngine(model, "cpu", EngineOptions(max_batch=2)),
+    ):
+        items = [EncodeItem(x.numpy(), 4, True, latent=latent) for latent in (True, False)]
+        found, coded = engine.encode(items)
+        assert found.latent is not None
+        assert (found.codes.shape, found.frames) == ((0, coded.frames), expected.shape[1])
+        assert found.scale == coded.scale
+        np.testing.assert_allclose(found.latent, expected, rtol=0, atol=2e-3 * expected.std())
+        entries = engine.codebooks()
+        np.testing.assert_array_equal(entries, model.quantizer.entries())
+        distances = np.square(found.latent.T[:, None] - entries[0]).sum(axis=2)
+        assert (distances.argmin(axis=1) != coded.codes[0]).mean() <= 0.02
+
+
+def test_latents_of_blocks_are_those_of_the_whole(peers: Peers, library: NativeLibrary) -> None:
+    """Beside codes in the same stream, on any number of threads."""
+    model = peers.pair("encodec_24khz").ours
+    x = signal(1, 3 * 24_000 + 77, 24_000, seed=5).numpy()
+    cuts = list(itertools.pairwise([0, 24_000, 48_000, 70_400, x.shape[1]]))
+    whole = NativeEngine(weights_of(model), library).encode([EncodeItem(x, 1, True, latent=True)])
+    assert whole[0].latent is not None
+    for threads, coded in ((1, 1), (2, 2), (2, 4)):
+        engine = NativeEngine(weights_of(model), library, EngineOptions(threads=threads))
+        state = StreamState()
+        items = [
+            EncodeItem(x[:, a:b], 4, b == x.shape[1], state, latent=number != coded)
+            for number, (a, b) in enumerate(cuts)
+        ]
+        for number, ((a, _), block) in enumerate(zip(cuts, engine.encode(items), strict=True)):
+            expected = whole[0].latent[:, a // 320 : a // 320 + block.frames]
+            if number == coded:
+                assert block.latent is None
+            else:
+                np.testing.assert_array_equal(block.latent, expected)
+
+
 def test_what_is_not_finite_still_has_codes(best: NativeLibrary) -> None:
     """Samples that overflow the network."""
     engine = NativeEngine(weights_of(narrow("encodec_24khz", 4)), best)
