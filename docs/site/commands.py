@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from model_core.cli.arguments import parser as encodec
 from model_core.evaluation.arguments import parser as encodec_eval
 from model_core.training.cli import parser as encodec_train
+from service.batch.arguments import parser as encodec_batch
 
 from .markdown import anchor, code, escaped
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "encodec": encodec,
+    "encodec-batch": encodec_batch,
     "encodec-train": encodec_train,
     "encodec-eval": encodec_eval,
 }

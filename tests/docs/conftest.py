@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.signals import signal
 def service_url() -> Iterator[str]:
     """A service of its own process with the bundled weights."""
     with (
-        started(SERVICE, Path("bundled"), "--threads", "2") as process,
+        TemporaryDirectory() as jobs,
+        started(SERVICE, Path("bundled"), "--threads", "2", "--jobs-dir", jobs) as process,
         process.ready() as client,
     ):
         yield str(client.base_url).rstrip("/")
@@ -31,6 +33,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_audio(signal(2, 44_100, 44_100), folder / "speech.wav", 44_100)
     (folder / "speech.mp3").write_bytes(encode(tone(2.5, 44_100), 44_100, "mp3", "libmp3lame"))
     (folder / "music.flac").write_bytes(encode(tone(2, 48_000, 2), 48_000, "flac", "flac"))
+    shutil.copyfile(folder / "music.flac", folder / "lecture.flac")
     (folder / "talk.mkv").write_bytes(encode(tone(76, 48_000), 48_000, "matroska", "libopus"))
     (folder / "speech.pcm").write_bytes(bytes(2 * 24_000))
     for name in ("a.wav", "more/b.wav", "../more_recordings/c.wav"):

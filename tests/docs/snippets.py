@@ -19,7 +19,7 @@ PAGES = sorted(
 )
 EXAMPLES = ("bash", "python", "js", "ts")
 """Languages of blocks that are run."""
-TEXTS = ("", "go", "hex", "json", "magic", "nginx", "text", "yaml")
+TEXTS = ("", "go", "hex", "json", "magic", "nginx", "text", "toml", "yaml")
 """Other kinds of blocks. The one in Go is run by tests/clients/test_go.py."""
 
 _BLOCK = re.compile(

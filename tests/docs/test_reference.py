@@ -34,10 +34,8 @@ def test_every_page_is_in_the_navigation_and_the_other_way_round(site: Path) -> 
 def test_a_page_that_the_navigation_forgets_is_found(tmp_path: Path) -> None:
     (tmp_path / "new.md").write_text("# New\n")
     found = forgotten(tmp_path)
-    assert found[:2] == [
-        "new.md is not in the navigation of mkdocs.yml",
-        "mkdocs.yml names changelog.md, which is not there",
-    ]
+    assert found[0] == "new.md is not in the navigation of mkdocs.yml"
+    assert "mkdocs.yml names changelog.md, which is not there" in found
 
 
 def test_every_call_and_parameter_is_described(site: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_the_client_has_read_is_acknowledged(
 def test_a_client_that_only_connects_holds_no_place(server: Live) -> None:
     server.wait_until_idle()
     with server.connect(HEAD.replace("relay/pings", "nothing")) as connection:
-        assert connection.recv(1000).startswith(b"HTTP/1.1 403")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 404")
     assert server.app.state.admission.live == 0
 
 
