@@ -19,8 +19,9 @@ from .decoder.protocol import DecoderError
 from .http import documentation
 from .http.auth import require_key
 from .http.cors import add_cors
+from .http.drain_body import DrainBody
 from .http.keys import read_keys
-from .http.middleware import DrainBody, RequestLog
+from .http.request_log import RequestLog
 from .http.request_target import CheckRequest
 from .inference.admission import Admission
 from .inference.device_watch import device_probe

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
-from ..http.middleware import request_stats, shortened
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
+from ..http.request_stats import request_stats, shortened
 from ..inference.scheduler import SchedulerError
 
 logger = structlog.get_logger(__name__)

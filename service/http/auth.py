@@ -9,7 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.requests import HTTPConnection
 
 from .keys import ANONYMOUS, ApiKey, Keys
-from .middleware import request_stats
+from .request_stats import request_stats
 
 _API_KEY = "api_key"  # in the state of a request's scope
 OWNER = "encodec.owner"

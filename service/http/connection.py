@@ -15,8 +15,8 @@ import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .middleware import REQUEST_ID
 from .problems import Problem, ProblemCode, problem_response
+from .request_stats import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 
 from ..timings import SERVER_TIMING
-from .middleware import REQUEST_ID
+from .request_stats import REQUEST_ID
 
 EXPOSED = (
     REQUEST_ID,

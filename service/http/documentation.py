@@ -9,8 +9,8 @@ from starlette.routing import Route
 
 from ..timings import SERVER_TIMING
 from .conditional import conditional
-from .middleware import REQUEST_ID
 from .problems import PROBLEM_JSON, ProblemCode, ProblemDocument
+from .request_stats import REQUEST_ID
 
 TAGS = [
     {"name": "codec", "description": "Audio to `.ecdc` and back"},

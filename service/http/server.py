@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
                 ws_per_message_deflate=False,  # codes do not become smaller
                 lifespan="on",
                 log_config=None,
-                access_log=False,  # `middleware.RequestLog` writes a better one
+                access_log=False,  # `request_log.RequestLog` writes a better one
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_timeout,
                 timeout_graceful_shutdown=settings.shutdown_grace,

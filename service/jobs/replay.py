@@ -14,8 +14,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 from ..http.auth import OWNER
-from ..http.middleware import REQUEST_ID, RequestStats
 from ..http.problems import Problem, ProblemCode, ProblemDocument
+from ..http.request_stats import REQUEST_ID, RequestStats
 from ..pipeline.upload import STORED, StoredUpload
 from .job import Job, Progress
 

@@ -17,8 +17,8 @@ from ..cancellation import alongside
 from ..http.auth import websocket_keys
 from ..http.connection import CONNECTION, CONNECTION_LOST
 from ..http.keys import ANONYMOUS
-from ..http.middleware import REQUEST_ID, request_id_of, shortened
 from ..http.problems import Problem, ProblemCode
+from ..http.request_stats import REQUEST_ID, request_id_of, shortened
 from ..http.websocket import WebSocketConnection
 from ..inference.places import Place
 from ..inference.tenants import Tenant

@@ -23,7 +23,7 @@ from ..cancellation import alongside
 from ..decoder.pool import DecoderPool
 from ..http.auth import key_of
 from ..http.connection import CONNECTION, CONNECTION_LOST
-from ..http.middleware import request_stats
+from ..http.request_stats import request_stats
 from ..inference.admission import Admission, Permit
 from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Stream

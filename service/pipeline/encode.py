@@ -25,8 +25,8 @@ from model_core.errors import InvalidAudioError
 from ..cancellation import alongside
 from ..decoder.decoder import Decoder
 from ..decoder.protocol import DecodeRequest, Source
-from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
+from ..http.request_stats import request_stats
 from .call import Call, contents
 from .cost import estimated_seconds
 from .upload import Upload

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from ..http.middleware import request_stats
 from ..http.problems import Problem, ProblemCode
+from ..http.request_stats import request_stats
 from ..inference.places import Place
 from .multipart import FRAMING_BYTES, FilePart
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from model_core.errors import BitstreamError
 from service.app import create_app
-from service.http.middleware import request_stats
+from service.http.request_stats import request_stats
 from service.settings import Settings
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.http.cors import EXPOSED
-from service.http.middleware import REQUEST_ID
+from service.http.request_stats import REQUEST_ID
 from tests.service.in_process import app_with_calls, get, request
 
 ORIGIN = "https://example.org"

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 
 from service.http.connection import CONNECTION_LOST
-from service.http.middleware import request_stats
+from service.http.request_stats import request_stats
 from service.pipeline.call import MEMORY_BYTES, Call, check_spool, contents, in_chunks, new_call
 from tests.service.decoder.processes import names
 from tests.service.in_process import app_with_calls

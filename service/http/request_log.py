@@ -1,89 +1,29 @@
 """What surrounds every call, as plain ASGI: the request's id, its log line, metrics, timings and
-trace, and the rest of a body whose answer came early."""
+trace."""
 
-import asyncio
-import re
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from ..metrics import Metrics
-from ..timings import SERVER_TIMING, Timings
-from .problems import Problem
+from ..timings import SERVER_TIMING
+from .request_stats import REQUEST_ID, RequestStats, request_id_of, request_stats, shortened
 
 if TYPE_CHECKING:
     from ..telemetry import RequestTrace, Telemetry
 
 logger = structlog.get_logger(__name__)
 
-REQUEST_ID = "X-Request-ID"
 CLIENT_GONE = 499
 """The status counted for a request whose client left before the answer began."""
 
-DRAIN_SECONDS = 30.0
-"""The longest time that the rest of a body is waited for."""
-_SMALL_REST = 1 << 20  # bytes of a body that are read so that the connection can be kept
-_DRAIN_BYTES = 1 << 26  # read at most before the connection is closed
-_DRAIN_BYTES_401 = 1 << 20
-
-_MOST_LOGGED = 200
-
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def shortened(text: str) -> str:
-    """What a client has sent, as it is logged and echoed: not at any length."""
-    return text if len(text) <= _MOST_LOGGED else f"{text[:_MOST_LOGGED]}... ({len(text)})"
-
-
-@dataclass
-class RequestStats:
-    """What is known of a request while it runs. Calls fill in `model` and `audio_seconds`."""
-
-    timings: Timings = field(default_factory=Timings)
-    model: str | None = None
-    """As headers name it."""
-    audio_seconds: float | None = None
-    """Of the audio received or sent."""
-    seconds_to_encode: float | None = None
-    """Of the audio received, as it says itself."""
-    seconds_to_decode: float = 0.0
-    """Of the audio that the answer is made of."""
-    seconds_decoded: float = 0.0
-    """Of them, those that are done."""
-    problem: Problem | None = None
-    """What ended it, whether or not an answer had begun."""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    status: int | None = None
-    key: str | None = None
-    """The name of the API key, where there are any."""
-    complete: bool = False
-    """Whether the whole answer was sent."""
-
-
-def request_stats(request: HTTPConnection) -> RequestStats:
-    """The statistics of a request, to be filled in by its call."""
-    stats: RequestStats = request.scope.setdefault("state", {}).setdefault(
-        "request_stats", RequestStats()
-    )
-    return stats
-
-
-def request_id_of(scope: Scope) -> str:
-    """The client's where that is short and plain, else a new one."""
-    given = Headers(scope=scope).get(REQUEST_ID, "")
-    return given if _SANE_ID.fullmatch(given) else uuid4().hex
 
 
 class RequestLog:
@@ -216,84 +156,3 @@ def _route(scope: Scope) -> str:
     if isinstance(path, str):
         return path
     return "documentation" if "endpoint" in scope else "unmatched"
-
-
-class DrainBody:
-    """Reads the rest of a body whose answer came early, where the connection is closed afterwards.
-
-    Closing a socket that has unread bytes resets the connection, and a client that sends its whole
-    body before it reads would never see the answer, most likely an error. So the end of the answer
-    waits for the rest of the body, up to `DRAIN_SECONDS` and 64 MiB (1 MiB of a client without a
-    key). Where less than 1 MiB is left, the connection stays open, and the server reads it.
-    """
-
-    def __init__(self, app: ASGIApp, stopping: Callable[[], bool], metrics: Metrics):
-        """`stopping`: whether the server stops, and so closes every connection."""
-        self._app = app
-        self._stopping = stopping
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        # A client that expects 100-continue sends no body before it is asked for.
-        body_begun = headers.get("expect", "").lower() != "100-continue"
-        body_ended = False
-        received = 0
-        most = _DRAIN_BYTES
-        closes = _closes(scope, headers)
-
-        async def watched_receive() -> Message:
-            nonlocal body_begun, body_ended, received
-            message = await receive()
-            body_begun = True
-            body_ended = message["type"] != "http.request" or not message.get("more_body", False)
-            received += len(message.get("body", b""))
-            return message
-
-        async def drain() -> None:
-            before = received
-            try:
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    while not body_ended and received - before < most:
-                        await watched_receive()
-            except TimeoutError:
-                pass
-            except asyncio.CancelledError:
-                if not self._stopping():
-                    raise
-            finally:
-                self._metrics.bodies(received - before, 0)
-
-        async def draining_send(message: Message) -> None:
-            nonlocal most, closes
-            unread = body_begun and not body_ended
-            if message["type"] == "http.response.start":
-                if message["status"] == 401:
-                    most = _DRAIN_BYTES_401
-                if unread and _rest(headers, received) > _SMALL_REST:
-                    MutableHeaders(scope=message)["Connection"] = "close"
-                    closes = True
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if last and unread and (self._stopping() or closes):
-                await send({**message, "more_body": True})
-                await drain()
-                message = {"type": "http.response.body"}
-            await send(message)
-
-        await self._app(scope, watched_receive, draining_send)
-
-
-def _rest(headers: Headers, received: int) -> float:
-    """Bytes of the body that are still to come; 0 where there is none."""
-    if "transfer-encoding" in headers:
-        return float("inf")
-    return int(headers.get("content-length", 0)) - received
-
-
-def _closes(scope: Scope, headers: Headers) -> bool:
-    """Whether the client has the connection closed after the answer."""
-    tokens = {token.strip().lower() for token in headers.get("connection", "").split(",")}
-    return scope["http_version"] == "1.0" or "close" in tokens

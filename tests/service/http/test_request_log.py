@@ -1,4 +1,4 @@
-"""What surrounds every call: request ids, the count of requests, early answers."""
+"""What surrounds every call: request ids, the count of requests, log lines."""
 
 from typing import Any
 
@@ -7,10 +7,6 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from tests.service.in_process import app_with_calls, get, request
-from tests.service.live import Live, read_to_end
-
-UPLOAD = "POST /compress?bandwidth=5 HTTP/{}\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n"
-"""Of a bandwidth that no model has: refused before the body is read."""
 
 
 @pytest.mark.anyio
@@ -74,25 +70,3 @@ async def test_a_request_is_one_log_line() -> None:
         "complete": True,
         "model": "encodec_24khz",
     }
-
-
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_an_early_answer_reaches_a_client_that_sends_its_whole_body_first(
-    server: Live, version: str
-) -> None:
-    """On a connection that closes afterwards, as urllib and some proxies ask for."""
-    head = UPLOAD.format(version, 20_000_000, "Connection: close\r\n")
-    with server.connect(head) as connection:
-        connection.sendall(bytes(20_000_000))
-        answer = read_to_end(connection)
-    assert b" 422 " in answer[:20]
-    assert answer.endswith(b'"code":"unsupported_bandwidth"}')
-
-
-def test_expect_100_continue_is_not_drained(server: Live) -> None:
-    """The client never sends the body of a request that is refused."""
-    head = UPLOAD.format("1.1", 1000, "Connection: close\r\nExpect: 100-continue\r\n")
-    with server.connect(head) as connection:
-        answer = read_to_end(connection)
-    assert answer.startswith(b"HTTP/1.1 422 ")
-    assert answer.endswith(b'"code":"unsupported_bandwidth"}')
