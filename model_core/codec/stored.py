@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..audio import converted_length
 from ..ecdc import Header, read_header, segments
 from ..ecdc.header import version_of
 from ..ecdc.v1 import ChunkFile
@@ -66,6 +65,8 @@ class Described:
         """How many samples the part from `start` to `end` has at `rate` Hz. All of it at the
         original's rate has as many as the original: up to one of the model's fewer than resampling
         back would give."""
+        from ..audio import converted_length  # needs FFmpeg, which training does without
+
         count = converted_length(end - start, model_rate, rate)
         whole = start == 0 and end == self.samples and rate == self.original_rate
         if not whole or not self.original_samples:

@@ -15,7 +15,6 @@ from model_core.audio import (
     Converter,
     choose_channels,
     choose_rate,
-    converted_length,
     encoder,
     rescale_factor,
 )
@@ -170,11 +169,11 @@ async def decompress(
     rate = choose_rate(coding.sample_rate, stored.original_rate, config.sample_rate)
     channels = choose_channels(coding.channels, stored.original_channels, config.channels)
     rate = format.rate(rate)
-    length = converted_length(stored.samples, config.sample_rate, rate)
+    length = stored.samples_at(rate, config.sample_rate, 0, stored.samples)
     file = encoder(format, rate, channels, length, stored.tags)
 
     async def blocks() -> AsyncGenerator[np.ndarray]:
-        convert = Converter(config.sample_rate, config.channels, rate, channels)
+        convert = Converter(config.sample_rate, config.channels, rate, channels, samples=length)
         async with aclosing(stored.audio(codec, runner)) as decoded:
             async for samples in decoded:
                 advance(samples.shape[1] / config.sample_rate)
