@@ -15,6 +15,10 @@ from pydantic import ByteSize
 from service.doctor.choices import check_settings
 from service.doctor.findings import Finding, size, worst
 from service.doctor.machine import check_cache_folder, check_port, check_spool_folder
+from service.jobs.database import sqlite_url
+from service.jobs.files import JobFiles, new_id
+from service.jobs.job import Input, Order, State
+from service.jobs.store import Store
 from service.settings import Settings
 from tests.service.process import SERVICE
 
@@ -179,6 +183,40 @@ def test_api_keys_do_not_stand_in_its_way_nor_in_its_report(weights: Path) -> No
     assert status == 0
     assert statuses(found["pass"]) == {"ok"}
     assert "a-secret" not in json.dumps(found)
+
+
+def test_a_wrong_file_of_keys_and_a_wrong_store_of_jobs_hide_nothing_else(
+    weights: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text("[studio]\nsecrt = 'x'\n")
+    environment = {
+        "ENCODEC_API_KEYS_FILE": str(keys),
+        "ENCODEC_JOBS_DIR": str(tmp_path / "jobs"),
+        "ENCODEC_JOBS_DATABASE": "postgresql+psycopg://nobody@127.0.0.1:9/none",
+    }
+    status, found = doctor(weights, environment=environment)
+    assert status == 1
+    assert "secrt" in found["keys"][0]["found"]
+    assert statuses(found["keys"]) == statuses(found["jobs"]) == {"fail"}
+    assert statuses(found["pass"]) == {"ok"}
+
+
+def test_jobs_of_a_service_are_left_to_it(weights: Path, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    files = JobFiles(jobs)
+    store = Store(sqlite_url(str(jobs / "jobs.sqlite3")))
+    order = Order("", "/compress", "", "")
+    id = new_id()
+    assert store.reserve(id, order, 4, 60)
+    files.make(id)
+    files.input(id).write_bytes(b"RIFF")
+    assert store.enqueue(id, Input("", None, None, 4, ""))
+    _, found = doctor(weights, environment={"ENCODEC_JOBS_DIR": str(jobs)})
+    assert statuses(found["jobs"]) == statuses(found["pass"]) == {"ok"}
+    job = store.get(id)
+    assert job is not None
+    assert job.state is State.QUEUED
 
 
 @pytest.mark.parametrize(
