@@ -19,7 +19,22 @@ from ..serve import is_loopback
 from ..settings import ENV_PREFIX, Settings, variable
 from .findings import Finding, fail, ok, warn
 
-_OF_COMPOSE = {"ENCODEC_STOP_GRACE", "ENCODEC_CUDA_PORT"}
+_OF_OTHERS = {
+    # Compose and HAProxy
+    "ENCODEC_CUDA_PORT",
+    "ENCODEC_PROXY_ADMIN_PORT",
+    "ENCODEC_REPLICAS",
+    "ENCODEC_REPLICAS_AT",
+    "ENCODEC_REPLICA_CPUS",
+    "ENCODEC_STOP_GRACE",
+    # `service.cluster`
+    "ENCODEC_MAX_REPLICAS",
+    "ENCODEC_MIN_REPLICAS",
+    "ENCODEC_RAY_ADDRESS",
+    "ENCODEC_REPLICA_AUDIO_SECONDS",
+    "ENCODEC_REPLICA_GPUS",
+    "ENCODEC_REPLICA_REQUESTS",
+}
 _COLLECTOR = "http://localhost:4318"  # the default of OpenTelemetry
 _PATIENCE = 2.0  # s
 
@@ -91,7 +106,7 @@ def _contradiction(text: str, advice: str) -> Finding:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    known = {variable(name) for name in Settings.model_fields} | _OF_COMPOSE
+    known = {variable(name) for name in Settings.model_fields} | _OF_OTHERS
     for name in sorted(environment):
         if not name.startswith(ENV_PREFIX) or name in known:
             continue

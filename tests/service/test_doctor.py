@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -19,10 +20,11 @@ from service.jobs.database import sqlite_url
 from service.jobs.files import JobFiles, new_id
 from service.jobs.job import Input, Order, State
 from service.jobs.store import Store
-from service.settings import Settings
+from service.settings import Settings, variable
 from tests.service.process import SERVICE
 
 PATIENCE = 120  # s
+ROOT = Path(__file__).parents[2]
 
 
 def doctor(
@@ -249,6 +251,21 @@ def test_variables_that_are_no_settings(name: str, advice: str) -> None:
     assert finding.status == "warn"
     assert name in finding.found
     assert advice in finding.advice
+
+
+def test_variables_of_compose_the_proxy_and_the_cluster_are_known() -> None:
+    named = set(cluster_names())
+    for file in ("docker-compose.yml", "docker-compose.replicas.yml", "deploy/proxy/haproxy.cfg"):
+        named |= set(re.findall(r"\$\{(ENCODEC_\w+)", (ROOT / file).read_text()))
+    (finding,) = check_settings(Settings(), dict.fromkeys(named, "1"))
+    assert finding.status == "ok", finding
+
+
+def cluster_names() -> list[str]:
+    pytest.importorskip("ray")
+    from service.cluster import ClusterSettings
+
+    return [variable(name) for name in ClusterSettings.model_fields]
 
 
 def test_the_defaults_contradict_nothing() -> None:
