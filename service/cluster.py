@@ -29,7 +29,11 @@ from .settings import Seconds, Settings, parse_flags_of
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
 
-import ray
+try:
+    import ray
+except ImportError as error:
+    hint = "pip install 'encodec-service[ray]'"
+    raise ImportError(f"service.cluster needs Ray ({hint}): {error}") from None
 from ray import serve
 from ray.serve.config import (
     AutoscalingConfig,

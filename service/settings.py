@@ -317,7 +317,8 @@ def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None =
         lines = []
         for item in error.errors(include_input=False, include_url=False):
             name = str(item["loc"][0])
-            lines.append(f"{flag(name) if name in given else variable(name)}: {item['msg']}")
+            reason = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{flag(name) if name in given else variable(name)}: {reason}")
         parser.error("; ".join(lines))
 
 

@@ -61,7 +61,8 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise EngineError("--ray needs the extra encodec-service[ray]") from error
+            hint = "pip install 'encodec-service[ray]'"
+            raise EngineError(f"--ray needs Ray ({hint}): {error}") from error
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:

@@ -97,5 +97,6 @@ def import_parquet() -> Any:
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise EncodecError("Parquet needs the extra encodec-service[batch]") from error
+        hint = "pip install 'encodec-service[batch]'"
+        raise EncodecError(f"Parquet needs pyarrow ({hint}): {error}") from error
     return parquet

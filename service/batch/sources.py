@@ -62,9 +62,8 @@ def find_items(
 
     A folder stands for the audio in it and its subfolders or, if there is none, the `.ecdc` files
     or else the tar files there; hidden ones are left out. `path_column` and `split_column`: of a
-    manifest, see `read_manifest`. `left_out`: the URL of a folder in that folder that is none of
-    it. Raises `SourceError`, `OSError`, and what a remote file system
-    raises.
+    manifest, see `read_manifest`. `left_out`: the URL of a folder; where it lies in that folder, it
+    is none of it. Raises `SourceError`, `OSError`, and what a remote file system raises.
     """
     url = full_url(source)
     fs, place = filesystem(url)
@@ -74,9 +73,10 @@ def find_items(
         chosen = [item for item in items if not _hidden(item.name)]
     elif fs.isdir(place):
         found = fs.find(place, detail=True)
-        below = None if left_out in (None, url) else f"{left_out}/"
         files = _files(fs, found.values(), place)
-        chosen = _of_folder(f for f in files if below is None or not f.url.startswith(below))
+        if left_out is not None and left_out.startswith(f"{url.rstrip('/')}/"):
+            files = (file for file in files if not file.url.startswith(f"{left_out}/"))
+        chosen = _of_folder(files)
     elif not fs.exists(place):
         raise SourceError(f"{source}: there is no such file or folder")
     elif _suffix(place) in MANIFESTS:

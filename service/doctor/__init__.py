@@ -2,7 +2,8 @@
 
     command    the command line: which checks there are, what is printed, the exit status
     findings   what a check says
-    choices    settings that contradict each other, and variables that are none
+    choices    settings that contradict each other, variables that are none, and what settings
+               name: the file of API keys, the store of jobs, the collector
     machine    system, port, folders, limits, memory, clock
     trial      the service itself without a socket: device, weights, backend, decoder, a real pass
 

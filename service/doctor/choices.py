@@ -1,4 +1,5 @@
-"""Settings that contradict each other or do nothing, and variables that are no settings."""
+"""Settings that contradict each other or do nothing, variables that are no settings, and what
+settings name: the file of API keys, the store of jobs, the collector of traces."""
 
 import importlib.util
 import re
@@ -7,13 +8,33 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
+from starlette.types import Receive, Scope, Send
+
 from model_core.cores import usable_cores
 
+from ..http.keys import read_keys
+from ..jobs.jobs import open_jobs
+from ..metrics import Metrics
 from ..serve import is_loopback
 from ..settings import ENV_PREFIX, Settings, variable
 from .findings import Finding, fail, ok, warn
 
-_OF_COMPOSE = {"ENCODEC_STOP_GRACE", "ENCODEC_CUDA_PORT"}
+_OF_OTHERS = {
+    # Compose and HAProxy
+    "ENCODEC_CUDA_PORT",
+    "ENCODEC_PROXY_ADMIN_PORT",
+    "ENCODEC_REPLICAS",
+    "ENCODEC_REPLICAS_AT",
+    "ENCODEC_REPLICA_CPUS",
+    "ENCODEC_STOP_GRACE",
+    # `service.cluster`
+    "ENCODEC_MAX_REPLICAS",
+    "ENCODEC_MIN_REPLICAS",
+    "ENCODEC_RAY_ADDRESS",
+    "ENCODEC_REPLICA_AUDIO_SECONDS",
+    "ENCODEC_REPLICA_GPUS",
+    "ENCODEC_REPLICA_REQUESTS",
+}
 _COLLECTOR = "http://localhost:4318"  # the default of OpenTelemetry
 _PATIENCE = 2.0  # s
 
@@ -23,6 +44,37 @@ def check_settings(settings: Settings, environment: Mapping[str, str]) -> Iterat
     found = [*_contradictions(settings), *_variables(environment)]
     yield from found or [ok("settings", "no contradictions")]
     yield from _tracing(settings, environment)
+
+
+def check_keys(settings: Settings) -> Iterator[Finding]:
+    """Whether the API keys can be read, where a file has any."""
+    if settings.api_keys_file is None:
+        return
+    try:
+        count = len(read_keys(settings))
+    except ValueError as error:
+        yield fail("keys", str(error), "correct the file, or unset ENCODEC_API_KEYS_FILE")
+    else:
+        yield ok("keys", f"{count}, with those of {settings.api_keys_file}")
+
+
+def check_jobs(settings: Settings) -> Iterator[Finding]:
+    """Whether jobs can be kept. Those that are there are left alone."""
+    if settings.jobs_dir is None:
+        return
+    try:
+        jobs = open_jobs(_no_app, settings, Metrics(), lambda: False)
+    except ValueError as error:
+        advice = "correct ENCODEC_JOBS_DIR and ENCODEC_JOBS_DATABASE, or unset them"
+        yield fail("jobs", str(error), advice)
+        return
+    if jobs is not None:
+        jobs.close()
+    yield ok("jobs", f"they can be kept in {settings.jobs_dir}")
+
+
+async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands for the service, which the doctor does not let work on jobs."""
 
 
 def _contradictions(settings: Settings) -> Iterator[Finding]:
@@ -54,7 +106,7 @@ def _contradiction(text: str, advice: str) -> Finding:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    known = {variable(name) for name in Settings.model_fields} | _OF_COMPOSE
+    known = {variable(name) for name in Settings.model_fields} | _OF_OTHERS
     for name in sorted(environment):
         if not name.startswith(ENV_PREFIX) or name in known:
             continue

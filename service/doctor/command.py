@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from ..serve import configure_logs
 from ..settings import Settings, parse_flags
-from .choices import check_settings
+from .choices import check_jobs, check_keys, check_settings
 from .findings import Finding, fail, worst
 from .machine import (
     check_cache_folder,
@@ -34,6 +34,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Everything, in the order in which it is printed."""
     for check in (
         lambda: check_settings(settings, os.environ),
+        lambda: check_keys(settings),
+        lambda: check_jobs(settings),
         check_system,
         lambda: check_port(settings),
         lambda: check_spool_folder(settings),

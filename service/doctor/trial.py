@@ -30,7 +30,13 @@ _REINSTALL = "install the package where there is a C++ compiler (g++ 11 or later
 
 
 async def try_service(settings: Settings) -> AsyncIterator[Finding]:
-    """Load the models, decode, and compress and decompress a second of sound with each model."""
+    """Load the models, decode, and compress and decompress a second of sound with each model.
+
+    Without what has checks of its own (keys, jobs, traces): a fault there hides nothing else, and
+    the jobs of a service that runs beside it are left to that.
+    """
+    without = {"api_keys_file": None, "jobs_dir": None, "tracing": False}
+    settings = settings.model_copy(update=without)
     try:
         app = create_app(settings)
     except ValueError as error:

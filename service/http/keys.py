@@ -133,7 +133,10 @@ def _from_file(path: Path) -> list[ApiKey]:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{path}: {name}: {field}: {first['msg']}") from None
+            reason = first["msg"].removeprefix("Value error, ")
+            raise ValueError(
+                f"{path}: {name}: {field}: {reason}" if field else f"{path}: {name}: {reason}"
+            ) from None
         except ValueError as error:
             raise ValueError(f"{path}: {name}: {error}") from None
     if not keys:

@@ -50,6 +50,10 @@ class Jobs:
     async def stop(self) -> None:
         """Puts back what is running."""
         await self._runner.stop()
+        self.close()
+
+    def close(self) -> None:
+        """For jobs that were never started."""
         self._store.close()
 
     async def submit(self, order: Order, upload: Upload | None, said: bytes | None) -> Job:
@@ -201,7 +205,8 @@ def open_jobs(
         from .runner import Runner
         from .store import Store, StoreError
     except ImportError as error:
-        raise ValueError(f"jobs need the extra `jobs` ({error})") from error
+        hint = "pip install 'encodec-service[jobs]'"
+        raise ValueError(f"jobs need packages that are not installed ({hint}): {error}") from error
     if settings.webhook_urls and settings.webhook_secret is None:
         raise ValueError("webhooks need a secret to be signed with: ENCODEC_WEBHOOK_SECRET")
     database = settings.jobs_database

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -15,10 +16,15 @@ from pydantic import ByteSize
 from service.doctor.choices import check_settings
 from service.doctor.findings import Finding, size, worst
 from service.doctor.machine import check_cache_folder, check_port, check_spool_folder
-from service.settings import Settings
+from service.jobs.database import sqlite_url
+from service.jobs.files import JobFiles, new_id
+from service.jobs.job import Input, Order, State
+from service.jobs.store import Store
+from service.settings import Settings, variable
 from tests.service.process import SERVICE
 
 PATIENCE = 120  # s
+ROOT = Path(__file__).parents[2]
 
 
 def doctor(
@@ -181,6 +187,40 @@ def test_api_keys_do_not_stand_in_its_way_nor_in_its_report(weights: Path) -> No
     assert "a-secret" not in json.dumps(found)
 
 
+def test_a_wrong_file_of_keys_and_a_wrong_store_of_jobs_hide_nothing_else(
+    weights: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text("[studio]\nsecrt = 'x'\n")
+    environment = {
+        "ENCODEC_API_KEYS_FILE": str(keys),
+        "ENCODEC_JOBS_DIR": str(tmp_path / "jobs"),
+        "ENCODEC_JOBS_DATABASE": "postgresql+psycopg://nobody@127.0.0.1:9/none",
+    }
+    status, found = doctor(weights, environment=environment)
+    assert status == 1
+    assert "secrt" in found["keys"][0]["found"]
+    assert statuses(found["keys"]) == statuses(found["jobs"]) == {"fail"}
+    assert statuses(found["pass"]) == {"ok"}
+
+
+def test_jobs_of_a_service_are_left_to_it(weights: Path, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    files = JobFiles(jobs)
+    store = Store(sqlite_url(str(jobs / "jobs.sqlite3")))
+    order = Order("", "/compress", "", "")
+    id = new_id()
+    assert store.reserve(id, order, 4, 60)
+    files.make(id)
+    files.input(id).write_bytes(b"RIFF")
+    assert store.enqueue(id, Input("", None, None, 4, ""))
+    _, found = doctor(weights, environment={"ENCODEC_JOBS_DIR": str(jobs)})
+    assert statuses(found["jobs"]) == statuses(found["pass"]) == {"ok"}
+    job = store.get(id)
+    assert job is not None
+    assert job.state is State.QUEUED
+
+
 @pytest.mark.parametrize(
     ("choices", "named"),
     [
@@ -211,6 +251,21 @@ def test_variables_that_are_no_settings(name: str, advice: str) -> None:
     assert finding.status == "warn"
     assert name in finding.found
     assert advice in finding.advice
+
+
+def test_variables_of_compose_the_proxy_and_the_cluster_are_known() -> None:
+    named = set(cluster_names())
+    for file in ("docker-compose.yml", "docker-compose.replicas.yml", "deploy/proxy/haproxy.cfg"):
+        named |= set(re.findall(r"\$\{(ENCODEC_\w+)", (ROOT / file).read_text()))
+    (finding,) = check_settings(Settings(), dict.fromkeys(named, "1"))
+    assert finding.status == "ok", finding
+
+
+def cluster_names() -> list[str]:
+    pytest.importorskip("ray")
+    from service.cluster import ClusterSettings
+
+    return [variable(name) for name in ClusterSettings.model_fields]
 
 
 def test_the_defaults_contradict_nothing() -> None:

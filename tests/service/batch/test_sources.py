@@ -61,6 +61,11 @@ def test_a_destination_in_the_source_is_no_part_of_it(folder: Path) -> None:
     assert len(find_items(str(folder), left_out=str(folder))) == 3
 
 
+def test_a_source_in_the_destination_is_whole(folder: Path) -> None:
+    """`encodec-batch recordings codes.parquet`: the table lies beside the recordings."""
+    assert len(find_items(str(folder), left_out=str(folder.parent))) == 3
+
+
 def test_a_glob_is_named_from_its_fixed_folder(folder: Path) -> None:
     assert names(find_items(f"{folder}/*/*.mp3")) == ["sub/c.mp3"]
     assert names(find_items(f"{folder}/sub/*.mp3")) == ["c.mp3"]
