@@ -61,7 +61,7 @@ class AllowedUrls:
     def check(self, url: str) -> None:
         """Raises `Problem` 403."""
         odd = any(not "!" <= character <= "~" or character in '\\"<>' for character in url)
-        if len(url) > _LONGEST or odd or _climbs(url):
+        if len(url) > _LONGEST or odd or _climbs(url if not is_web(url) else url.partition("?")[0]):
             raise _forbidden("it is too long, or has characters or steps that it must not have")
         if is_web(url):
             try:
@@ -73,7 +73,7 @@ class AllowedUrls:
 
     def check_web(self, url: httpx.URL) -> None:
         """The same of one that a client is about to connect to."""
-        if url.userinfo or _climbs(url.raw_path.decode("ascii")):
+        if url.userinfo or _climbs(url.raw_path.decode("ascii").partition("?")[0]):
             raise _forbidden("it has a user, or steps that it must not have")
         for one, any_host in zip(self._web, self._any_host, strict=True):
             same_host = any_host or one.host == url.host
@@ -146,12 +146,13 @@ def _port(url: httpx.URL) -> int:
     return url.port or _PORTS.get(url.scheme, 0)
 
 
-def _climbs(url: str) -> bool:
-    """Whether a folder in it is `.` or `..`, however often encoded."""
-    path = url.partition("?")[0]
+def _climbs(path: str) -> bool:
+    """Whether a folder in it is `.` or `..`, however often encoded, and whatever parameters it has
+    (`..;x`, which some servers take for `..`)."""
     while (decoded := unquote(path)) != path:
         path = decoded
-    return any(step in (".", "..") for step in path.replace("\\", "/").split("/"))
+    steps = path.replace("\\", "/").split("/")
+    return any(step.partition(";")[0] in (".", "..") for step in steps)
 
 
 def _forbidden(reason: str) -> Problem:

@@ -92,6 +92,8 @@ FORBIDDEN = [
     *("s3://bucket/in/", "s3://bucket/out/x", "s3://bucket/in/../out/x", "S3://bucket/in/x"),
     *("s3://other/in/x", "simplecache::s3://bucket/in/x", "s3://bucket/in/x::file:///etc/passwd"),
     "local://bucket/in/x",
+    *("https://a.example/in/..;/out/x", "https://a.example/in/%2e%2e;a=b/out/x"),
+    *("s3://bucket/in/?/../../out/x", "s3://bucket/in/x?/%2e%2e/../out/x"),
 ]
 
 
