@@ -42,6 +42,7 @@ class Jobs:
         self._store = store
         self._files = files
         self._runner = runner
+        self._one_by_one = asyncio.Lock()
 
     def start(self) -> None:
         """On the event loop."""
@@ -60,9 +61,15 @@ class Jobs:
         and of another request, 400 for another digest; and as reading `upload`.
         """
         size = 0 if upload is None else upload.size or 0
-        await self._require_room(jobs=1, size=size)
+        name = order.idempotency_key
+        known = None if name is None else await self._do(self._store.named, order.owner, name)
+        if known is not None:
+            return await self._repeated(order, upload, said)  # also where there is no room
         id, lease = new_id(), self._settings.job_lease
-        if not await self._do(self._store.reserve, id, order, size, lease):
+        async with self._one_by_one:  # or many at once would all find the last room
+            await self._require_room(jobs=1, size=size)
+            is_new = await self._do(self._store.reserve, id, order, size, lease)
+        if not is_new:
             return await self._repeated(order, upload, said)
         try:
             await asyncio.to_thread(self._files.make, id)
