@@ -137,6 +137,10 @@ class Store:
         }
         return self._changed(self._attempt(job).values(values)) == 1
 
+    def fetched(self, job: Job, found: Input) -> bool:
+        """The input that its order names is there, for this and further attempts."""
+        return self._changed(self._attempt(job).values(input=asdict(found))) == 1
+
     def put_back(self, job: Job, after: float, good: bool) -> bool:
         """To be begun again in `after` seconds; `good` where the attempt is not to be counted."""
         due = time.time() + after
@@ -144,6 +148,12 @@ class Store:
         if good:
             values["tries"] = _jobs.tries - 1
         return self._changed(self._attempt(job).values(values)) == 1
+
+    def postpone(self, owner: str, after: float) -> None:
+        """No job of an owner is begun for so many seconds."""
+        due = time.time() + after
+        waiting = (_jobs.owner == owner) & (_jobs.state == State.QUEUED) & (_jobs.due < due)
+        self._changed(table.update().where(waiting).values(due=due))
 
     def finish(
         self,

@@ -1,6 +1,7 @@
 """A job's input from a URL, and its result to one."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ async def _from_web(
                     raise failed(f"it is answered with status {answer.status_code}")
                 if answer.headers.get("content-encoding", "identity") != "identity":
                     raise failed("it is answered in a Content-Encoding")
+                answer.headers.encoding = "latin-1"  # as those of our own requests
                 size = await _write(answer.aiter_raw(_PIECE), path, settings.max_upload_bytes)
                 return answer.headers.get("content-type", _NO_TYPE), size
         except httpx.HTTPError as error:
@@ -89,6 +91,8 @@ async def _write(pieces: AsyncIterator[bytes], path: Path, most: int) -> int:
             if size > most:
                 raise Problem(ProblemCode.TOO_LARGE, f"the file is larger than {most} bytes")
             await asyncio.to_thread(file.write, piece)
+        await asyncio.to_thread(file.flush)
+        await asyncio.to_thread(os.fsync, file.fileno())
     if size == 0:
         raise Problem(ProblemCode.EMPTY_BODY, "the file has no bytes")
     return size

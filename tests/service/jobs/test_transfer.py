@@ -90,6 +90,15 @@ def test_sources_that_fail(client: httpx.Client, working: Live, place: Web) -> N
     assert all(list((folder / "files" / name).iterdir()) for name in folders_in(folder))
 
 
+@pytest.mark.parametrize("kind", ["audio/ü".encode(), b"audio/\xff", b"multipart/form-data"])
+def test_what_a_server_calls_a_source_breaks_nothing(
+    client: httpx.Client, place: Web, kind: bytes
+) -> None:
+    place.files["/in/odd"] = wav(0.2)
+    place.types["/in/odd"] = kind
+    ended(client, asked(client, "/compress", source=f"{place.url}/in/odd"))
+
+
 def test_buckets(client: httpx.Client) -> None:
     bucket = fsspec.filesystem("memory")
     body = wav(0.6)
