@@ -110,6 +110,7 @@ def create_app(
         settings,
         metrics,
         lambda: pool.state == "ready" and not (app.state.leaving or admission.closed),
+        len(keys),
     )
 
     documentation.install(app)

@@ -58,12 +58,24 @@ class Replay:
     """Bytes of the answer."""
 
     async def run(self, app: ASGIApp, result: Path) -> Result:
-        """Raises `JobFailedError`."""
+        """Raises `JobFailedError`, and `OSError` where the answer cannot be written."""
         answer = _Answer()
         with await asyncio.to_thread(result.open, "wb") as file:
-            await app(
-                self._scope(), _Nothing().receive, lambda message: self._take(message, answer, file)
-            )
+
+            async def send(message: Message) -> None:
+                try:
+                    await self._take(message, answer, file)
+                except OSError as error:
+                    answer.error = error
+                    raise
+
+            try:
+                await app(self._scope(), _Nothing().receive, send)
+            except Exception:
+                if answer.error is None:
+                    raise
+            if answer.error is not None:  # which the app may have wrapped
+                raise answer.error
             if self.stats.problem is not None:
                 problem = self.stats.problem
                 wait = int(problem.headers.get("Retry-After", 0))
@@ -142,6 +154,8 @@ class _Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     complete: bool = False
+    error: OSError | None = None
+    """It could not be written."""
     buffer: bytearray = field(default_factory=bytearray)
     digest: Any = field(default_factory=sha256)
 

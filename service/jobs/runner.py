@@ -159,7 +159,12 @@ class Runner:
         try:
             if order.source is not None and not replay.stored.size:
                 await self._fetch(order.source, replay)
-            answer = await replay.run(self._app, result)
+            try:
+                answer = await replay.run(self._app, result)
+            except BaseException:
+                # at once: the database may need the room to say that the job has failed
+                result.unlink(missing_ok=True)
+                raise
             if order.destination is not None:
                 await put(result, order.destination, self._settings)
         except Problem as problem:

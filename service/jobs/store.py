@@ -77,6 +77,12 @@ class Store:
             count, size = connection.execute(sa.select(sa.func.count(), total)).one()
             return int(count), int(size)
 
+    def held(self, owner: str) -> int:
+        """How many of them are an owner's."""
+        with self._engine.connect() as connection:
+            own = sa.select(sa.func.count()).where(_jobs.owner == owner)
+            return int(connection.scalar(own) or 0)
+
     def next_expiry(self) -> float | None:
         """When the first job is forgotten."""
         with self._engine.connect() as connection:

@@ -97,3 +97,14 @@ def test_jobs_of_a_key_that_is_gone_fail(weights: Path, tmp_path: Path) -> None:
         assert (problem() or {})["code"] == "unauthorized"
         refused = client.post("/compress", content=wav(0.1), headers=ASYNC | OTHER)
         assert refused.status_code == 401
+
+
+def test_one_key_does_not_take_all_jobs_that_may_be_kept(weights: Path, tmp_path: Path) -> None:
+    settings = {"api_keys": "l,o", "max_jobs": 10}
+    with live(weights, jobs_dir=tmp_path, **settings) as running, running.client() as client:
+
+        def ask(headers: dict[str, str]) -> int:
+            return client.post("/compress", content=wav(0.1), headers=ASYNC | headers).status_code
+
+        assert [ask(LIMITED) for _ in range(10)] == [202] * 8 + [429] * 2
+        assert ask(OTHER) == 202
