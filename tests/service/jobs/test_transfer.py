@@ -99,6 +99,15 @@ def test_what_a_server_calls_a_source_breaks_nothing(
     ended(client, asked(client, "/compress", source=f"{place.url}/in/odd"))
 
 
+def test_a_source_that_never_ends_is_given_up(weights: Path, tmp_path: Path, place: Web) -> None:
+    settings: dict[str, Any] = {"input_urls": f"{place.url}/in/", "private_urls": True}
+    settings |= {"min_rate": 1000, "rate_window": 1, "jobs_dir": tmp_path}
+    with live(weights, **settings) as running, running.client() as client:
+        source = f"{place.url}/in/slow"
+        job = ended(client, asked(client, "/compress", source=source), "failed")
+        assert job["problem"]["code"] == "url_failed"
+
+
 def test_buckets(client: httpx.Client) -> None:
     bucket = fsspec.filesystem("memory")
     body = wav(0.6)
