@@ -61,7 +61,7 @@ async def _from_web(
                 answer.headers.encoding = "latin-1"  # as those of our own requests
                 size = await _write(answer.aiter_raw(), path, settings)
                 return answer.headers.get("content-type", _NO_TYPE), size
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:  # which a redirect's host may be
             raise failed(f"it cannot be read: {type(error).__name__}") from error
 
 

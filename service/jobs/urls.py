@@ -73,10 +73,14 @@ class AllowedUrls:
 
     def check_web(self, url: httpx.URL) -> None:
         """The same of one that a client is about to connect to."""
+        try:
+            host = url.host
+        except UnicodeError:  # Punycode that is none
+            raise _forbidden("it is no URL") from None
         if url.userinfo or _climbs(url.raw_path.decode("ascii").partition("?")[0]):
             raise _forbidden("it has a user, or steps that it must not have")
         for one, any_host in zip(self._web, self._any_host, strict=True):
-            same_host = any_host or one.host == url.host
+            same_host = any_host or one.host == host
             same = same_host and one.scheme == url.scheme and _port(one) == _port(url)
             if same and url.raw_path.startswith(one.raw_path):
                 return

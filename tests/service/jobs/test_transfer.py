@@ -79,6 +79,10 @@ def test_sources_that_fail(client: httpx.Client, working: Live, place: Web) -> N
     assert failed(client, f"{place.url}/in/slow") == "url_failed"
     for to in (f"{place.url}/out/x.wav", "/out/x.wav", "file:///etc/passwd", "http://localhost/"):
         assert failed(client, f"{place.url}/in/to?url={to}") == "url_forbidden"
+    assert failed(client, f"{place.url}/in/to?url=http://xn--/in/x") in (
+        "url_failed",
+        "url_forbidden",
+    )
     assert failed(client, f"{place.url}/in/to?url=/in/to?url=/in/to") in (
         "url_failed",
         "url_forbidden",
