@@ -107,7 +107,11 @@ def create_app(
     if settings.result_cache_bytes:
         app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)
     app.state.jobs = open_jobs(
-        app, settings, metrics, lambda: pool.state == "ready" and not admission.closed
+        app,
+        settings,
+        metrics,
+        lambda: pool.state == "ready" and not (app.state.leaving or admission.closed),
+        len(keys),
     )
 
     documentation.install(app)

@@ -102,8 +102,10 @@ async def respond_async(call: Call, wish: Wish, live: bool = False) -> Response 
         upload = await call.upload(live)
         is_multipart = "multipart/" in request.headers.get("content-type", "").lower()
         said = None if is_multipart else wish.claims.digest()
-    elif await _has_body(request):
-        raise Problem(ProblemCode.BAD_REQUEST, "with `source`, the body must be empty")
+    else:
+        call.take_place()
+        if await _has_body(request):
+            raise Problem(ProblemCode.BAD_REQUEST, "with `source`, the body must be empty")
     job = await wish.jobs.submit(order, upload, said)
     headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": _PREFERENCE}
     return job_response(job, 202, headers)

@@ -99,8 +99,14 @@ class Keys:
         return found[0]
 
     def owned_by(self, owner: str) -> ApiKey:
-        """The key with this `owner`; `ANONYMOUS` where there is none any longer."""
-        return next((key for key in self._keys if key.owner == owner), ANONYMOUS)
+        """The key with this `owner`; `ANONYMOUS` for nobody's, and where the service has no keys.
+        Raises `Problem` 401 where there is none any longer."""
+        if not owner or not self._keys:
+            return ANONYMOUS
+        for key in self._keys:
+            if key.owner == owner:
+                return key
+        raise Problem(ProblemCode.UNAUTHORIZED, "the key that it was asked for with is gone")
 
 
 def read_keys(settings: Settings) -> Keys:

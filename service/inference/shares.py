@@ -33,6 +33,12 @@ class Limits:
     """How long that may take."""
 
 
+def leaves_a_share(held: int, free: int) -> bool:
+    """Whether a key that holds so many may have one more of those that are free, and others still
+    have their share."""
+    return held < _GREED * free
+
+
 class Shares:
     """Who may have how much.
 
@@ -88,7 +94,7 @@ class Shares:
         """Whether a key that holds `held` of `limit`, of which so many are taken, may have one
         more."""
         free = limit - taken
-        return free > 0 and (not self._shared or held < _GREED * free)
+        return free > 0 and (not self._shared or leaves_a_share(held, free))
 
     def permit_for(self, tenant: Tenant) -> bool:
         """Whether it may have another permit."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from ..cancellation import alongside
 from ..http.problems import Problem, ProblemCode
+from ..inference.shares import leaves_a_share
 from ..metrics import Metrics
 from ..pipeline.lookup import digest_mismatch, idempotency_mismatch
 from ..pipeline.upload import Upload
@@ -37,11 +38,16 @@ _WAIT = 10  # s, where nobody knows when there is room
 class Jobs:
     """All methods raise `Problem` 503 while the database cannot be used."""
 
-    def __init__(self, settings: Settings, store: "Store", files: JobFiles, runner: "Runner"):
+    def __init__(
+        self, settings: Settings, store: "Store", files: JobFiles, runner: "Runner", keys: int
+    ):
+        """`keys`: how many API keys there are, which share the room."""
         self._settings = settings
         self._store = store
         self._files = files
         self._runner = runner
+        self._shared = keys > 1
+        self._one_by_one = asyncio.Lock()
 
     def start(self) -> None:
         """On the event loop."""
@@ -64,9 +70,15 @@ class Jobs:
         and of another request, 400 for another digest; and as reading `upload`.
         """
         size = 0 if upload is None else upload.size or 0
-        await self._require_room(jobs=1, size=size)
+        name = order.idempotency_key
+        known = None if name is None else await self._do(self._store.named, order.owner, name)
+        if known is not None:
+            return await self._repeated(order, upload, said)  # also where there is no room
         id, lease = new_id(), self._settings.job_lease
-        if not await self._do(self._store.reserve, id, order, size, lease):
+        async with self._one_by_one:  # or many at once would all find the last room
+            await self._require_room(size, order.owner)
+            is_new = await self._do(self._store.reserve, id, order, size, lease)
+        if not is_new:
             return await self._repeated(order, upload, said)
         try:
             await asyncio.to_thread(self._files.make, id)
@@ -109,11 +121,17 @@ class Jobs:
         """The file of a job that is done."""
         return self._files.result(job)
 
-    async def _require_room(self, jobs: int, size: int) -> None:
+    async def _require_room(self, size: int = 0, owner: str | None = None) -> None:
+        """For so many more bytes and, with an `owner`, for a new job of theirs."""
         count, used = await self._do(self._store.usage)
         most, most_bytes = self._settings.max_jobs, self._settings.max_job_bytes
-        if count + jobs <= most and used + size <= most_bytes:
+        room = used + size <= most_bytes
+        if room and owner is None:
             return
+        if room and owner is not None and count < most:
+            held = await self._do(self._store.held, owner) if self._shared else 0
+            if leaves_a_share(held, most - count):
+                return
         expiry = await self._do(self._store.next_expiry)
         wait = _WAIT if expiry is None else round(expiry - time.time())
         raise Problem(
@@ -132,7 +150,7 @@ class Jobs:
                 await asyncio.sleep(self._settings.job_lease / 4)
                 kept = max(size, upload.size or 0)
                 await self._do(self._store.keep_receiving, id, kept, self._settings.job_lease)
-                await self._require_room(jobs=0, size=0)
+                await self._require_room()
 
         with await asyncio.to_thread(self._files.input(id).open, "wb") as file:
 
@@ -194,10 +212,10 @@ class Jobs:
 
 
 def open_jobs(
-    app: ASGIApp, settings: Settings, metrics: Metrics, ready: Callable[[], bool]
+    app: ASGIApp, settings: Settings, metrics: Metrics, ready: Callable[[], bool], keys: int
 ) -> Jobs | None:
-    """The jobs of an app, which answers them while it is `ready`; None where there are none. Raises
-    `ValueError` where they cannot be kept."""
+    """The jobs of an app with so many API keys, which answers while it is `ready`; None where there
+    are none. Raises `ValueError` where they cannot be kept."""
     if settings.jobs_dir is None:
         return None
     try:
@@ -216,4 +234,4 @@ def open_jobs(
         store = Store(url if database is None else database.get_secret_value())
     except (OSError, *StoreError, ImportError, ValueError) as error:
         raise ValueError(f"jobs cannot be kept: {error}") from error
-    return Jobs(settings, store, files, Runner(app, settings, store, files, metrics, ready))
+    return Jobs(settings, store, files, Runner(app, settings, store, files, metrics, ready), keys)

@@ -17,10 +17,15 @@ from ..http.auth import OWNER
 from ..http.problems import Problem, ProblemCode, ProblemDocument
 from ..http.request_stats import REQUEST_ID, RequestStats
 from ..pipeline.upload import STORED, StoredUpload
+from ..timings import SERVER_TIMING
 from .job import Job, Progress
 
 _BUFFER = 1 << 20  # bytes of the answer that are written at once
-_OF_THE_CONNECTION = ("content-length", "connection", "transfer-encoding", REQUEST_ID.lower())
+_OF_THE_ANSWER = (
+    *("content-length", "connection", "transfer-encoding", REQUEST_ID.lower()),
+    *(SERVER_TIMING.lower(), "traceresponse", "ratelimit", "ratelimit-policy"),
+)
+"""Headers that say nothing of the file: whoever gets it later has their own."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,11 @@ class Result:
 class JobFailedError(Exception):
     """The answer was a problem."""
 
-    def __init__(self, document: ProblemDocument):
+    def __init__(self, document: ProblemDocument, retry_after: int = 0):
+        """`retry_after`: s until it may go better."""
         super().__init__(document.detail)
         self.document = document
+        self.retry_after = retry_after
 
 
 @dataclass
@@ -51,14 +58,28 @@ class Replay:
     """Bytes of the answer."""
 
     async def run(self, app: ASGIApp, result: Path) -> Result:
-        """Raises `JobFailedError`."""
+        """Raises `JobFailedError`, and `OSError` where the answer cannot be written."""
         answer = _Answer()
         with await asyncio.to_thread(result.open, "wb") as file:
-            await app(
-                self._scope(), _Nothing().receive, lambda message: self._take(message, answer, file)
-            )
+
+            async def send(message: Message) -> None:
+                try:
+                    await self._take(message, answer, file)
+                except OSError as error:
+                    answer.error = error
+                    raise
+
+            try:
+                await app(self._scope(), _Nothing().receive, send)
+            except Exception:
+                if answer.error is None:
+                    raise
+            if answer.error is not None:  # which the app may have wrapped
+                raise answer.error
             if self.stats.problem is not None:
-                raise JobFailedError(self.stats.problem.document())
+                problem = self.stats.problem
+                wait = int(problem.headers.get("Retry-After", 0))
+                raise JobFailedError(problem.document(), wait)
             await self._flush(answer, file)
             if answer.status != 200 or not answer.complete:
                 raise JobFailedError(await asyncio.to_thread(_problem_in, result))
@@ -112,7 +133,7 @@ class Replay:
         if message["type"] == "http.response.start":
             answer.status = message["status"]
             found = Headers(raw=message["headers"])
-            answer.headers = {n: v for n, v in found.items() if n not in _OF_THE_CONNECTION}
+            answer.headers = {n: v for n, v in found.items() if n not in _OF_THE_ANSWER}
             return
         answer.buffer += message.get("body", b"")
         answer.complete = not message.get("more_body", False)
@@ -133,6 +154,8 @@ class _Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     complete: bool = False
+    error: OSError | None = None
+    """It could not be written."""
     buffer: bytearray = field(default_factory=bytearray)
     digest: Any = field(default_factory=sha256)
 

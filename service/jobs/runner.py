@@ -38,14 +38,21 @@ _MOST_TRIES = 3
 _WEBHOOKS = 4  # told at the same time
 _LATER = {
     ProblemCode.BUSY: 2.0,
-    ProblemCode.QUOTA_EXCEEDED: 10.0,
+    ProblemCode.QUOTA_EXCEEDED: 2.0,
     ProblemCode.WAITED_TOO_LONG: 2.0,
     ProblemCode.STARTING: 1.0,
     ProblemCode.SHUTTING_DOWN: 1.0,
 }
-"""What may be tried again without end, and after how many seconds."""
+"""What may be tried again without end, and after how many seconds; the owner's other jobs wait as
+long, which would most likely be answered the same."""
+_LONGEST_WAIT = 60.0
+"""s, where the answer says that it takes so long."""
 _SOME_TIMES = 10.0
 """s after which a job is tried again that could not be worked on, `_MOST_TRIES` times."""
+_MAY_CHANGE = (
+    ProblemCode.UNAVAILABLE,
+    ProblemCode.UNAUTHORIZED,  # a replica that started before the key was added
+)
 
 
 class Runner:
@@ -130,7 +137,7 @@ class Runner:
             elif error is None:
                 await self._done(job, replay, attempt.result())
             elif isinstance(error, JobFailedError):
-                await self._failed(job, replay, error.document)
+                await self._failed(job, replay, error)
             else:
                 logger.error("a job failed", job=job.id, exc_info=error)
                 detail = "an unexpected error; the service's log says more"
@@ -150,12 +157,14 @@ class Runner:
         job, order = replay.job, replay.job.order
         result = self._files.result(job)
         try:
-            if order.source is not None:
-                stored = replay.stored
-                found = await fetch(order.source, stored.path, self._settings)
-                stored.content_type, stored.filename = found.content_type, found.filename
-                stored.declared = stored.size = found.size
-            answer = await replay.run(self._app, result)
+            if order.source is not None and not replay.stored.size:
+                await self._fetch(order.source, replay)
+            try:
+                answer = await replay.run(self._app, result)
+            except BaseException:
+                # at once: the database may need the room to say that the job has failed
+                result.unlink(missing_ok=True)
+                raise
             if order.destination is not None:
                 await put(result, order.destination, self._settings)
         except Problem as problem:
@@ -164,6 +173,17 @@ class Runner:
             full = Problem(ProblemCode.INSUFFICIENT_STORAGE, "the disk of jobs cannot be used")
             raise JobFailedError(full.document()) from error
         return answer
+
+    async def _fetch(self, source: str, replay: Replay) -> None:
+        """Its input, which is then kept for further attempts."""
+        job, stored = replay.job, replay.stored
+        part = stored.path.with_name(f"input-{job.attempt}")
+        found = await fetch(source, part, self._settings)
+        await asyncio.to_thread(part.replace, stored.path)
+        stored.content_type, stored.filename = found.content_type, found.filename
+        stored.declared = stored.size = found.size
+        kept = Input(found.content_type, found.filename, found.size, found.size, "")
+        await self._insist(partial(self._store.fetched, job, kept))
 
     async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
         """Until it ends; ends it where it no longer counts, or takes too much room."""
@@ -206,16 +226,21 @@ class Runner:
         else:
             await self._clean_up(job)
 
-    async def _failed(self, job: Job, replay: Replay, problem: ProblemDocument) -> None:
+    async def _failed(self, job: Job, replay: Replay, error: JobFailedError) -> None:
         """Where it may go better later, it is put back."""
+        problem = error.document
         after = _LATER.get(problem.code)
-        if after is None and problem.code is ProblemCode.UNAVAILABLE and job.tries < _MOST_TRIES:
+        good = after is not None
+        if after is None and problem.code in _MAY_CHANGE and job.tries < _MOST_TRIES:
             after = _SOME_TIMES
         if after is None:
             await self._fail(job, replay, problem)
             return
-        good = problem.code in _LATER
+        if problem.code is ProblemCode.QUOTA_EXCEEDED:
+            after = min(max(after, error.retry_after), _LONGEST_WAIT)
         await self._insist(partial(self._store.put_back, job, after, good))
+        if good:
+            await self._insist(partial(self._store.postpone, job.order.owner, after))
         with suppress(OSError):
             self._files.result(job).unlink(missing_ok=True)
 

@@ -77,6 +77,12 @@ class Store:
             count, size = connection.execute(sa.select(sa.func.count(), total)).one()
             return int(count), int(size)
 
+    def held(self, owner: str) -> int:
+        """How many of them are an owner's."""
+        with self._engine.connect() as connection:
+            own = sa.select(sa.func.count()).where(_jobs.owner == owner)
+            return int(connection.scalar(own) or 0)
+
     def next_expiry(self) -> float | None:
         """When the first job is forgotten."""
         with self._engine.connect() as connection:
@@ -137,6 +143,10 @@ class Store:
         }
         return self._changed(self._attempt(job).values(values)) == 1
 
+    def fetched(self, job: Job, found: Input) -> bool:
+        """The input that its order names is there, for this and further attempts."""
+        return self._changed(self._attempt(job).values(input=asdict(found))) == 1
+
     def put_back(self, job: Job, after: float, good: bool) -> bool:
         """To be begun again in `after` seconds; `good` where the attempt is not to be counted."""
         due = time.time() + after
@@ -144,6 +154,12 @@ class Store:
         if good:
             values["tries"] = _jobs.tries - 1
         return self._changed(self._attempt(job).values(values)) == 1
+
+    def postpone(self, owner: str, after: float) -> None:
+        """No job of an owner is begun for so many seconds."""
+        due = time.time() + after
+        waiting = (_jobs.owner == owner) & (_jobs.state == State.QUEUED) & (_jobs.due < due)
+        self._changed(table.update().where(waiting).values(due=due))
 
     def finish(
         self,

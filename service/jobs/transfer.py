@@ -1,6 +1,8 @@
 """A job's input from a URL, and its result to one."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -56,9 +58,10 @@ async def _from_web(
                     raise failed(f"it is answered with status {answer.status_code}")
                 if answer.headers.get("content-encoding", "identity") != "identity":
                     raise failed("it is answered in a Content-Encoding")
-                size = await _write(answer.aiter_raw(_PIECE), path, settings.max_upload_bytes)
+                answer.headers.encoding = "latin-1"  # as those of our own requests
+                size = await _write(answer.aiter_raw(), path, settings)
                 return answer.headers.get("content-type", _NO_TYPE), size
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:  # which a redirect's host may be
             raise failed(f"it cannot be read: {type(error).__name__}") from error
 
 
@@ -75,20 +78,30 @@ async def _from_bucket(
 
         try:
             async with aclosing(pieces()) as found:  # type: ignore[type-var]
-                size = await _write(found, path, settings.max_upload_bytes)
+                size = await _write(found, path, settings)
         finally:
             await asyncio.to_thread(file.close)
     return _NO_TYPE, size
 
 
-async def _write(pieces: AsyncIterator[bytes], path: Path, most: int) -> int:
-    size = 0
+async def _write(pieces: AsyncIterator[bytes], path: Path, settings: Settings) -> int:
+    """As fast as an upload must come at least: few sources are fetched at a time."""
+    size, buffer, most = 0, bytearray(), settings.max_upload_bytes
+    rate, began = settings.min_rate, time.monotonic()
     with path.open("wb") as file:
         async for piece in pieces:
             size += len(piece)
             if size > most:
                 raise Problem(ProblemCode.TOO_LARGE, f"the file is larger than {most} bytes")
-            await asyncio.to_thread(file.write, piece)
+            if rate and time.monotonic() - began - size / rate > settings.rate_window:
+                raise failed(f"it comes slower than {rate} bytes a second")
+            buffer += piece
+            if len(buffer) >= _PIECE:
+                await asyncio.to_thread(file.write, bytes(buffer))
+                buffer.clear()
+        await asyncio.to_thread(file.write, bytes(buffer))
+        await asyncio.to_thread(file.flush)
+        await asyncio.to_thread(os.fsync, file.fileno())
     if size == 0:
         raise Problem(ProblemCode.EMPTY_BODY, "the file has no bytes")
     return size

@@ -61,7 +61,7 @@ class AllowedUrls:
     def check(self, url: str) -> None:
         """Raises `Problem` 403."""
         odd = any(not "!" <= character <= "~" or character in '\\"<>' for character in url)
-        if len(url) > _LONGEST or odd or _climbs(url):
+        if len(url) > _LONGEST or odd or _climbs(url if not is_web(url) else url.partition("?")[0]):
             raise _forbidden("it is too long, or has characters or steps that it must not have")
         if is_web(url):
             try:
@@ -73,10 +73,14 @@ class AllowedUrls:
 
     def check_web(self, url: httpx.URL) -> None:
         """The same of one that a client is about to connect to."""
-        if url.userinfo or _climbs(url.raw_path.decode("ascii")):
+        try:
+            host = url.host
+        except UnicodeError:  # Punycode that is none
+            raise _forbidden("it is no URL") from None
+        if url.userinfo or _climbs(url.raw_path.decode("ascii").partition("?")[0]):
             raise _forbidden("it has a user, or steps that it must not have")
         for one, any_host in zip(self._web, self._any_host, strict=True):
-            same_host = any_host or one.host == url.host
+            same_host = any_host or one.host == host
             same = same_host and one.scheme == url.scheme and _port(one) == _port(url)
             if same and url.raw_path.startswith(one.raw_path):
                 return
@@ -146,12 +150,13 @@ def _port(url: httpx.URL) -> int:
     return url.port or _PORTS.get(url.scheme, 0)
 
 
-def _climbs(url: str) -> bool:
-    """Whether a folder in it is `.` or `..`, however often encoded."""
-    path = url.partition("?")[0]
+def _climbs(path: str) -> bool:
+    """Whether a folder in it is `.` or `..`, however often encoded, and whatever parameters it has
+    (`..;x`, which some servers take for `..`)."""
     while (decoded := unquote(path)) != path:
         path = decoded
-    return any(step in (".", "..") for step in path.replace("\\", "/").split("/"))
+    steps = path.replace("\\", "/").split("/")
+    return any(step.partition(";")[0] in (".", "..") for step in steps)
 
 
 def _forbidden(reason: str) -> Problem:

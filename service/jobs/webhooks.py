@@ -63,7 +63,7 @@ async def deliver(job: Job, settings: Settings) -> tuple[str, float]:
             if answer.is_success:
                 return "delivered", 0.0
             given_up = answer.status_code == _GONE
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, Problem) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError, Problem) as error:
         reason, given_up = type(error).__name__, False
     given_up = given_up or job.webhook_tries + 1 >= _TRIES
     logger.warning("a webhook failed", job=job.id, reason=reason, given_up=given_up)

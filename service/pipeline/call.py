@@ -26,6 +26,7 @@ from ..http.connection import CONNECTION, CONNECTION_LOST
 from ..http.request_stats import request_stats
 from ..inference.admission import Admission, Permit
 from ..inference.model_pool import ModelPool
+from ..inference.places import Place
 from ..inference.scheduler import Stream
 from ..inference.tenants import Claim
 from ..settings import Settings
@@ -53,10 +54,9 @@ class Call:
     permit: Permit | None = None
 
     async def upload(self, live: bool = False) -> Upload:
-        """The file in the request's body, which may come slowly if it is `live`. Takes a place
-        among the open requests. Raises `Problem` and `ClientDisconnect`."""
-        client = self.request.scope.get("state", {}).get(CONNECTION)
-        place = self.stack.enter_context(self.admission.place(live, client, self.claim.tenant))
+        """The file in the request's body, which may come slowly if it is `live`. Takes a place.
+        Raises `Problem` and `ClientDisconnect`."""
+        place = self.take_place(live)
         stored: StoredUpload | None = self.request.scope.get(STORED)
         if stored is not None:
             return stored.upload()
@@ -68,6 +68,11 @@ class Call:
             rate_window=settings.rate_window,
         )
         return replace(await open_upload(self.request, limits, place), live=live)
+
+    def take_place(self, live: bool = False) -> Place:
+        """One among the open requests, until the request ends. Raises `Problem`."""
+        client = self.request.scope.get("state", {}).get(CONNECTION)
+        return self.stack.enter_context(self.admission.place(live, client, self.claim.tenant))
 
     async def admit(self) -> None:
         """Take a permit for the rest of the request, once it is estimated what it costs. Raises

@@ -2,7 +2,9 @@
 
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -249,6 +251,23 @@ def test_a_job_belongs_to_its_key(weights: Path, tmp_path: Path) -> None:
         key = {"idempotency-key": "same"}
         mine = asked(client, "/compress", wav(0.1), one | key)
         assert asked(client, "/compress", wav(0.1), two | key)["id"] != mine["id"]
+
+
+def test_many_at_once_are_no_more_than_may_be(weights: Path, tmp_path: Path) -> None:
+    limits = {"max_jobs": 5, "max_open": 100}
+    with live(weights, jobs_dir=tmp_path, **limits) as running, running.client() as client:
+        key = ASYNC | {"idempotency-key": "one"}
+        first = client.post("/compress", content=wav(0.1), headers=key).json()
+
+        def ask(number: int) -> int:
+            with running.client() as other:
+                return other.post("/compress", content=wav(0.1), headers=ASYNC).status_code
+
+        with ThreadPoolExecutor(40) as threads:
+            statuses = Counter(threads.map(ask, range(40)))
+        assert statuses == {202: 4, 429: 36}
+        again = client.post("/compress", content=wav(0.1), headers=key)
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
 
 
 def test_jobs_are_bounded_and_expire(weights: Path, tmp_path: Path) -> None:

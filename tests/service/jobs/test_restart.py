@@ -1,6 +1,7 @@
 """Jobs whose service is killed, stopped, or has others beside it: real processes."""
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +198,29 @@ def test_a_database_that_goes_away_and_comes_back(weights: Path, tmp_path: Path)
             ended(client, job)
             result(client, job)
         ended(client, asked(client, "/compress", wav(0.1)))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for five MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_result_that_fills_the_disk_of_its_database_too(weights: Path, small_disk: Path) -> None:
+    with replica(weights, small_disk) as (_, client):
+        ecdc = client.post("/compress", content=wav(60), params={"bandwidth": 1.5}).content
+        job = ended(client, asked(client, "/decompress", ecdc, output="f32"), "failed")
+        assert job["problem"]["code"] == "insufficient_storage"
+        large = client.post("/compress", content=wav(120), headers=ASYNC)
+        refused(large, 507, "insufficient_storage")
+        assert files_in(small_disk / "jobs") == []
+        ended(client, asked(client, "/compress", wav(0.5)))
 
 
 def test_settings_that_cannot_be(weights: Path, tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ def test_sources_that_fail(client: httpx.Client, working: Live, place: Web) -> N
     assert failed(client, f"{place.url}/in/slow") == "url_failed"
     for to in (f"{place.url}/out/x.wav", "/out/x.wav", "file:///etc/passwd", "http://localhost/"):
         assert failed(client, f"{place.url}/in/to?url={to}") == "url_forbidden"
+    assert failed(client, f"{place.url}/in/to?url=http://xn--/in/x") in (
+        "url_failed",
+        "url_forbidden",
+    )
     assert failed(client, f"{place.url}/in/to?url=/in/to?url=/in/to") in (
         "url_failed",
         "url_forbidden",
@@ -88,6 +92,24 @@ def test_sources_that_fail(client: httpx.Client, working: Live, place: Web) -> N
     refused(answer, 400, "bad_request")
     folder = working.app.state.settings.jobs_dir
     assert all(list((folder / "files" / name).iterdir()) for name in folders_in(folder))
+
+
+@pytest.mark.parametrize("kind", ["audio/ü".encode(), b"audio/\xff", b"multipart/form-data"])
+def test_what_a_server_calls_a_source_breaks_nothing(
+    client: httpx.Client, place: Web, kind: bytes
+) -> None:
+    place.files["/in/odd"] = wav(0.2)
+    place.types["/in/odd"] = kind
+    ended(client, asked(client, "/compress", source=f"{place.url}/in/odd"))
+
+
+def test_a_source_that_never_ends_is_given_up(weights: Path, tmp_path: Path, place: Web) -> None:
+    settings: dict[str, Any] = {"input_urls": f"{place.url}/in/", "private_urls": True}
+    settings |= {"min_rate": 1000, "rate_window": 1, "jobs_dir": tmp_path}
+    with live(weights, **settings) as running, running.client() as client:
+        source = f"{place.url}/in/slow"
+        job = ended(client, asked(client, "/compress", source=source), "failed")
+        assert job["problem"]["code"] == "url_failed"
 
 
 def test_buckets(client: httpx.Client) -> None:

@@ -91,7 +91,9 @@ FORBIDDEN = [
     *("https://a.example:99999/in/x", "https://[::1/in/x", "https://a.example/in/" + "x" * 5000),
     *("s3://bucket/in/", "s3://bucket/out/x", "s3://bucket/in/../out/x", "S3://bucket/in/x"),
     *("s3://other/in/x", "simplecache::s3://bucket/in/x", "s3://bucket/in/x::file:///etc/passwd"),
-    "local://bucket/in/x",
+    *("local://bucket/in/x", "https://xn--/in/x"),
+    *("https://a.example/in/..;/out/x", "https://a.example/in/%2e%2e;a=b/out/x"),
+    *("s3://bucket/in/?/../../out/x", "s3://bucket/in/x?/%2e%2e/../out/x"),
 ]
 
 
@@ -111,6 +113,11 @@ def test_everything_else_is_forbidden(url: str, beginnings: list[str]) -> None:
 def test_any_host_is_any_host_of_the_scheme() -> None:
     allowed = AllowedUrls(["https://*/in/"])
     allowed.check("https://b.example/in/x")
-    for url in ("http://b.example/in/x", "https://b.example/x", "https://b.example:444/in/x"):
+    for url in (
+        "http://b.example/in/x",
+        "https://b.example/x",
+        "https://b.example:444/in/x",
+        "https://xn--/in/x",
+    ):
         with pytest.raises(Problem):
             allowed.check(url)

@@ -16,6 +16,10 @@ class Web:
     url: str
     files: dict[str, bytes] = field(default_factory=dict)
     """By path, for GET; others are 404."""
+    types: dict[str, bytes] = field(default_factory=dict)
+    """Their `Content-Type`, where it is not `audio/wav`."""
+    asked: list[str] = field(default_factory=list)
+    """The path of each GET."""
     told: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     """Headers and body of each POST."""
     answers: list[int] = field(default_factory=list)
@@ -30,6 +34,7 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             path = unquote(path)
+            found.asked.append(path)
             if path.endswith("/to"):
                 self.answer(302, b"", {"Location": parse_qs(query)["url"][0]})
             elif path.endswith("/slow"):
@@ -41,7 +46,8 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
                         time.sleep(0.05)
             elif path in found.files:
                 coding = {"Content-Encoding": "gzip"} if path.endswith(".gz") else {}
-                self.answer(200, found.files[path], {"Content-Type": "audio/wav"} | coding)
+                kind = found.types.get(path, b"audio/wav").decode("latin-1")
+                self.answer(200, found.files[path], {"Content-Type": kind} | coding)
             else:
                 self.answer(404, b"", {})
 

@@ -1,0 +1,110 @@
+"""Jobs of API keys that have limits, and of keys that are gone: the real server."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.service.jobs.asked import ASYNC, asked, ended, result, seen
+from tests.service.jobs.web import web
+from tests.service.live import live, wait_for
+from tests.service.sounds import wav
+
+KEYS = """
+[limited]
+secret = "l"
+audio_seconds_per_minute = 60
+[other]
+secret = "o"
+"""
+LIMITED, OTHER = {"x-api-key": "l"}, {"x-api-key": "o"}
+
+
+def refusals(client: httpx.Client, key: str) -> float:
+    """Requests of a key that were, by its limits."""
+    found = re.findall(
+        rf'^encodec_key_refused_total{{key="{key}".*}} (\S+)$', client.get("/metrics").text, re.M
+    )
+    return sum(map(float, found))
+
+
+def test_jobs_wait_for_a_quota_without_asking_again_and_again(
+    weights: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(KEYS)
+    with web() as place:
+        place.files = {"/in/long": wav(68), "/in/short": wav(0.1)}
+        settings: dict[str, Any] = {
+            "api_keys_file": str(file),
+            "max_requests": 1,
+            "input_urls": f"{place.url}/in/",
+        }
+        with (
+            live(weights, jobs_dir=tmp_path / "jobs", private_urls=True, **settings) as running,
+            running.client() as client,
+        ):
+            with running.permit_held():
+                sources = [f"{place.url}/in/{name}" for name in ("long", *["short"] * 20)]
+                long, *jobs = [
+                    asked(client, "/compress", headers=LIMITED, source=url) for url in sources
+                ]
+            ended(client, long, **LIMITED)  # that takes more than there is
+            answer = client.post(
+                "/compress", params={"source": sources[1]}, headers=ASYNC | LIMITED
+            )
+            assert answer.status_code == 429
+            wait_for(lambda: refusals(client, "limited") > 0)
+            ended(client, asked(client, "/compress", wav(0.1), OTHER), **OTHER)
+            assert {seen(client, job, **LIMITED)["state"] for job in jobs} <= {"queued", "running"}
+            for job in jobs[:3]:
+                ended(client, job, **LIMITED)
+            assert refusals(client, "limited") <= 10
+            # what was fetched before the refusal is not fetched again
+            started = [seen(client, job, **LIMITED)["started"] for job in jobs]
+            assert place.asked.count("/in/short") <= sum(at is not None for at in started)
+
+
+def test_jobs_of_a_key_that_is_gone_fail(weights: Path, tmp_path: Path) -> None:
+    file, jobs_dir = tmp_path / "keys.toml", tmp_path / "jobs"
+    file.write_text(KEYS)
+    with (
+        live(weights, jobs_dir=jobs_dir, api_keys_file=str(file)) as running,
+        running.client() as client,
+    ):
+        done = asked(client, "/compress", wav(0.1), LIMITED)
+        ended(client, done, **LIMITED)
+        assert "ratelimit" in result(client, done, **LIMITED).headers
+        long = {"effort": 3, "lm": True, "format": 1}
+        waiting = asked(client, "/compress", wav(60), OTHER, **long)
+        wait_for(lambda: seen(client, waiting, **OTHER)["state"] == "running")
+    file.write_text('[limited]\nsecret = "l"\n')
+    with (
+        live(weights, jobs_dir=jobs_dir, api_keys_file=str(file)) as running,
+        running.client() as client,
+    ):
+        headers = result(client, done, **LIMITED).headers
+        assert not [name for name in headers if name.startswith("ratelimit")]
+        store = running.app.state.jobs._store
+
+        def problem() -> dict[str, object] | None:
+            found = store.get(waiting["id"])
+            assert found is not None
+            return found.problem
+
+        wait_for(problem, 60)
+        assert (problem() or {})["code"] == "unauthorized"
+        refused = client.post("/compress", content=wav(0.1), headers=ASYNC | OTHER)
+        assert refused.status_code == 401
+
+
+def test_one_key_does_not_take_all_jobs_that_may_be_kept(weights: Path, tmp_path: Path) -> None:
+    settings = {"api_keys": "l,o", "max_jobs": 10}
+    with live(weights, jobs_dir=tmp_path, **settings) as running, running.client() as client:
+
+        def ask(headers: dict[str, str]) -> int:
+            return client.post("/compress", content=wav(0.1), headers=ASYNC | headers).status_code
+
+        assert [ask(LIMITED) for _ in range(10)] == [202] * 8 + [429] * 2
+        assert ask(OTHER) == 202
