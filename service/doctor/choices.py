@@ -63,7 +63,7 @@ def check_jobs(settings: Settings) -> Iterator[Finding]:
     if settings.jobs_dir is None:
         return
     try:
-        jobs = open_jobs(_no_app, settings, Metrics(), lambda: False)
+        jobs = open_jobs(_no_app, settings, Metrics(), lambda: False, keys=0)
     except ValueError as error:
         advice = "correct ENCODEC_JOBS_DIR and ENCODEC_JOBS_DATABASE, or unset them"
         yield fail("jobs", str(error), advice)
