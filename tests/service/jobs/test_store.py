@@ -124,8 +124,11 @@ def test_a_heartbeat_keeps_a_job(stores: list[Store]) -> None:
 def test_what_is_put_back_is_taken_again_when_it_is_due(stores: list[Store]) -> None:
     queued(stores[0])
     job = taken(stores[0])
-    assert stores[0].put_back(job, 0.2, good=True)
+    assert stores[0].put_back(job, 3600, good=True)
     assert stores[1].take(LEASE) is None
+    queued(stores[0])
+    job = taken(stores[0])
+    assert stores[0].put_back(job, 0.2, good=True)
     time.sleep(0.3)
     job = taken(stores[1])
     assert (job.attempt, job.tries) == (2, 1)
