@@ -16,8 +16,6 @@ from .tenants import Claim, KeyObserver, Tenant
 
 _IDLE = 0.5  # s that a request waits for its client before its permit is lent
 _LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
-_LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
-_GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
 _SURE = 0.5  # share of the longest wait that a turn may be expected to take
 _PATIENT = 0.25  # share of it for which a request lets shorter ones of its key go first
 _LONGEST_RETRY = 3600  # s
