@@ -1,16 +1,22 @@
 """The files of jobs: a folder for each, which all replicas share."""
 
+import asyncio
+import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from .job import Job
 
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
 _ORPHAN_AGE = 3600  # s that a folder of no job is left alone
+_BUFFER = 1 << 20  # bytes that are written at once
 
 
 def new_id() -> str:
@@ -20,6 +26,53 @@ def new_id() -> str:
 
 def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
+
+
+class PieceWriter:
+    """A file that comes in pieces: many are written at once, in a thread, and hashed there."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._buffer = bytearray()
+        self.digest = sha256()
+        """Of what is written."""
+        self.written = 0
+        """Bytes that others can read by now."""
+
+    @property
+    def size(self) -> int:
+        """Bytes given."""
+        return self.written + len(self._buffer)
+
+    async def add(self, piece: bytes) -> None:
+        """The next bytes. Raises `OSError`."""
+        self._buffer += piece
+        if len(self._buffer) >= _BUFFER:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits. Raises `OSError`."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        await asyncio.to_thread(self._write, data)
+        self.written += len(data)
+
+    def _write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self._file.write(data)
+        self._file.flush()
+
+    async def sync(self) -> None:
+        """Write what waits, and have the disk keep all of it. Raises `OSError`."""
+        await self.flush()
+        await asyncio.to_thread(os.fsync, self._file.fileno())
+
+
+@asynccontextmanager
+async def writing(path: Path) -> AsyncIterator[PieceWriter]:
+    """A new file. Raises `OSError`."""
+    with await asyncio.to_thread(path.open, "wb") as file:
+        yield PieceWriter(file)
 
 
 class JobFiles:

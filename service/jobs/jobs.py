@@ -1,7 +1,6 @@
 """The jobs of the service: taken in, found and deleted."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -18,7 +17,7 @@ from ..metrics import Metrics
 from ..pipeline.lookup import digest_mismatch, idempotency_mismatch
 from ..pipeline.upload import Upload
 from ..settings import Settings
-from .files import JobFiles, is_id, new_id
+from .files import JobFiles, is_id, new_id, writing
 from .job import FINISHED, Input, Job, Order, State
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_BUFFER = 1 << 20  # bytes of an upload that are written at once
 _LONGEST_WAIT = 3600  # s that a client is asked to wait at most
 _WAIT = 10  # s, where nobody knows when there is room
 
@@ -73,13 +71,14 @@ class Jobs:
         name = order.idempotency_key
         known = None if name is None else await self._do(self._store.named, order.owner, name)
         if known is not None:
-            return await self._repeated(order, upload, said)  # also where there is no room
+            return await self._repeated(known, order, upload, said)  # also where there is no room
         id, lease = new_id(), self._settings.job_lease
         async with self._one_by_one:  # or many at once would all find the last room
             await self._require_room(size, order.owner)
             is_new = await self._do(self._store.reserve, id, order, size, lease)
         if not is_new:
-            return await self._repeated(order, upload, said)
+            known = await self._do(self._store.named, order.owner, name or "")
+            return await self._repeated(known, order, upload, said)
         try:
             await asyncio.to_thread(self._files.make, id)
             received = await self._receive(id, upload, said)
@@ -143,39 +142,28 @@ class Jobs:
     async def _receive(self, id: str, upload: Upload | None, said: bytes | None) -> Input:
         if upload is None:
             return Input("", None, None, 0, "")
-        digest, size, buffer = sha256(), 0, bytearray()
+        async with writing(self._files.input(id)) as file:
 
-        async def keep() -> None:
-            while True:
-                await asyncio.sleep(self._settings.job_lease / 4)
-                kept = max(size, upload.size or 0)
-                await self._do(self._store.keep_receiving, id, kept, self._settings.job_lease)
-                await self._require_room()
-
-        with await asyncio.to_thread(self._files.input(id).open, "wb") as file:
-
-            def write(data: bytes) -> None:
-                digest.update(data)
-                file.write(data)
+            async def keep() -> None:
+                while True:
+                    await asyncio.sleep(self._settings.job_lease / 4)
+                    kept = max(file.size, upload.size or 0)
+                    await self._do(self._store.keep_receiving, id, kept, self._settings.job_lease)
+                    await self._require_room()
 
             async with alongside(keep()):
                 async for chunk in upload.chunks:
-                    size += len(chunk)
-                    buffer += chunk
-                    if len(buffer) >= _BUFFER:
-                        await asyncio.to_thread(write, bytes(buffer))
-                        buffer.clear()
-                await asyncio.to_thread(write, bytes(buffer))
-                await asyncio.to_thread(file.flush)
-                await asyncio.to_thread(os.fsync, file.fileno())
-        if said not in (None, digest.digest()):
+                    await file.add(chunk)
+                await file.sync()
+        if said not in (None, file.digest.digest()):
             raise digest_mismatch("the body is not what its digest says")
-        return Input(upload.content_type, upload.filename, upload.size, size, digest.hexdigest())
+        received = file.written, file.digest.hexdigest()
+        return Input(upload.content_type, upload.filename, upload.size, *received)
 
-    async def _repeated(self, order: Order, upload: Upload | None, said: bytes | None) -> Job:
-        """The job that has the `Idempotency-Key` of an order already."""
-        name = order.idempotency_key or ""
-        job = await self._do(self._store.named, order.owner, name)
+    async def _repeated(
+        self, job: Job | None, order: Order, upload: Upload | None, said: bytes | None
+    ) -> Job:
+        """The job that has the `Idempotency-Key` of an order already, if that is the same one."""
         if job is None or job.state is State.RECEIVING or job.input is None:
             detail = "a request with this Idempotency-Key is being received"
             raise Problem(ProblemCode.IDEMPOTENCY_IN_USE, detail, retry_after=1)

@@ -4,11 +4,9 @@ the parameters, the permits, the bytes, the headers and the errors of the call t
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
@@ -18,9 +16,9 @@ from ..http.problems import Problem, ProblemCode, ProblemDocument
 from ..http.request_stats import REQUEST_ID, RequestStats
 from ..pipeline.upload import STORED, StoredUpload
 from ..timings import SERVER_TIMING
+from .files import PieceWriter, writing
 from .job import Job, Progress
 
-_BUFFER = 1 << 20  # bytes of the answer that are written at once
 _OF_THE_ANSWER = (
     *("content-length", "connection", "transfer-encoding", REQUEST_ID.lower()),
     *(SERVER_TIMING.lower(), "traceresponse", "ratelimit", "ratelimit-policy"),
@@ -54,13 +52,18 @@ class Replay:
     job: Job
     stored: StoredUpload
     stats: RequestStats = field(default_factory=RequestStats)
-    written: int = 0
-    """Bytes of the answer."""
+    _file: PieceWriter | None = None  # of the answer, once it is begun
+
+    @property
+    def written(self) -> int:
+        """Bytes of the answer."""
+        return 0 if self._file is None else self._file.written
 
     async def run(self, app: ASGIApp, result: Path) -> Result:
         """Raises `JobFailedError`, and `OSError` where the answer cannot be written."""
         answer = _Answer()
-        with await asyncio.to_thread(result.open, "wb") as file:
+        async with writing(result) as file:
+            self._file = file
 
             async def send(message: Message) -> None:
                 try:
@@ -80,11 +83,11 @@ class Replay:
                 problem = self.stats.problem
                 wait = int(problem.headers.get("Retry-After", 0))
                 raise JobFailedError(problem.document(), wait)
-            await self._flush(answer, file)
+            await file.flush()
             if answer.status != 200 or not answer.complete:
                 raise JobFailedError(await asyncio.to_thread(_problem_in, result))
-            await asyncio.to_thread(os.fsync, file.fileno())
-        return Result(answer.headers, f'"{answer.digest.hexdigest()[:32]}"', self.written)
+            await file.sync()
+        return Result(answer.headers, f'"{file.digest.hexdigest()[:32]}"', file.written)
 
     def progress(self) -> Progress:
         """How far it is; a round trip has two halves."""
@@ -129,24 +132,14 @@ class Replay:
             OWNER: order.owner,
         }
 
-    async def _take(self, message: Message, answer: "_Answer", file: BinaryIO) -> None:
+    async def _take(self, message: Message, answer: "_Answer", file: PieceWriter) -> None:
         if message["type"] == "http.response.start":
             answer.status = message["status"]
             found = Headers(raw=message["headers"])
             answer.headers = {n: v for n, v in found.items() if n not in _OF_THE_ANSWER}
             return
-        answer.buffer += message.get("body", b"")
+        await file.add(message.get("body", b""))
         answer.complete = not message.get("more_body", False)
-        if len(answer.buffer) >= _BUFFER:
-            await self._flush(answer, file)
-
-    async def _flush(self, answer: "_Answer", file: BinaryIO) -> None:
-        data = bytes(answer.buffer)
-        answer.buffer.clear()
-        await asyncio.to_thread(answer.digest.update, data)
-        await asyncio.to_thread(file.write, data)
-        await asyncio.to_thread(file.flush)
-        self.written += len(data)
 
 
 @dataclass
@@ -156,8 +149,6 @@ class _Answer:
     complete: bool = False
     error: OSError | None = None
     """It could not be written."""
-    buffer: bytearray = field(default_factory=bytearray)
-    digest: Any = field(default_factory=sha256)
 
 
 class _Nothing:

@@ -1,7 +1,6 @@
 """A job's input from a URL, and its result to one."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -15,6 +14,7 @@ import structlog
 
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
+from .files import writing
 from .urls import AllowedUrls, checked_client, failed, is_web
 
 logger = structlog.get_logger(__name__)
@@ -86,25 +86,19 @@ async def _from_bucket(
 
 async def _write(pieces: AsyncIterator[bytes], path: Path, settings: Settings) -> int:
     """As fast as an upload must come at least: few sources are fetched at a time."""
-    size, buffer, most = 0, bytearray(), settings.max_upload_bytes
-    rate, began = settings.min_rate, time.monotonic()
-    with path.open("wb") as file:
+    most, rate, began = settings.max_upload_bytes, settings.min_rate, time.monotonic()
+    async with writing(path) as file:
         async for piece in pieces:
-            size += len(piece)
+            size = file.size + len(piece)
             if size > most:
                 raise Problem(ProblemCode.TOO_LARGE, f"the file is larger than {most} bytes")
             if rate and time.monotonic() - began - size / rate > settings.rate_window:
                 raise failed(f"it comes slower than {rate} bytes a second")
-            buffer += piece
-            if len(buffer) >= _PIECE:
-                await asyncio.to_thread(file.write, bytes(buffer))
-                buffer.clear()
-        await asyncio.to_thread(file.write, bytes(buffer))
-        await asyncio.to_thread(file.flush)
-        await asyncio.to_thread(os.fsync, file.fileno())
-    if size == 0:
+            await file.add(piece)
+        await file.sync()
+    if file.written == 0:
         raise Problem(ProblemCode.EMPTY_BODY, "the file has no bytes")
-    return size
+    return file.written
 
 
 async def put(path: Path, url: str, settings: Settings) -> None:
