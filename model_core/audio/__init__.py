@@ -2,7 +2,7 @@
 
 `source` is the whole way in. It uses `reader` (FFmpeg, over the bytes of `input`, and whether they
 are all there: `completeness`) or `raw`, then `samples` (formats and channels) and `resample`. The
-way out is `output`, with `wav`. `tags` are for both.
+way out is `output`, with `wav` and `rescaling`. `tags` are for both.
 """
 
 from model_core.audio.output import (
@@ -18,6 +18,7 @@ from model_core.audio.output import (
 )
 from model_core.audio.raw import RawFormat, parse_content_type
 from model_core.audio.reader import SourceInfo
+from model_core.audio.rescaling import WaitingSamples
 from model_core.audio.source import AudioSource, open_audio
 from model_core.audio.tags import Tags, clean_tags
 from model_core.audio.wav import LIMIT, pcm16, rescale_factor, wav_header, wav_size
@@ -33,6 +34,7 @@ __all__ = [
     "RawFormat",
     "SourceInfo",
     "Tags",
+    "WaitingSamples",
     "choose_channels",
     "choose_rate",
     "clean_tags",

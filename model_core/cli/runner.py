@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -17,11 +17,11 @@ from ..audio import (
     AudioSource,
     Converter,
     SourceInfo,
+    WaitingSamples,
     choose_channels,
     choose_rate,
     encoder,
     open_audio,
-    rescale_factor,
 )
 from ..checkpoints import Registry, WeightSet
 from ..codec import (
@@ -353,14 +353,11 @@ def _write_rescaled(
     channels: int,
     target: Path | None,
 ) -> None:
-    """The peak is known only at the end: until then the samples wait in a file without a name."""
+    """The samples wait in a file without a name until their peak is known."""
     folder = None if target is None else target.resolve().parent
-    with tempfile.TemporaryFile(dir=folder) as waiting:
-        peak = 0.0
+    with tempfile.TemporaryFile(dir=folder) as file:
+        waiting = WaitingSamples(cast(BinaryIO, file), channels)
         for samples in blocks:
-            peak = max(peak, _peak(samples))
-            waiting.write(samples.T.astype(np.float32).tobytes())
-        waiting.seek(0)
-        factor = rescale_factor(peak)
-        while data := waiting.read(channels * 4 << 16):
-            write(np.frombuffer(data, np.float32).reshape(-1, channels).T, factor)
+            waiting.add(samples)
+        for samples in waiting.blocks():
+            write(samples, waiting.factor)

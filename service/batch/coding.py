@@ -13,10 +13,10 @@ import numpy as np
 from model_core.audio import (
     FORMATS,
     Converter,
+    WaitingSamples,
     choose_channels,
     choose_rate,
     encoder,
-    rescale_factor,
 )
 from model_core.audio import Encoder as AudioEncoder
 from model_core.codec import (
@@ -236,17 +236,13 @@ async def _with_first(
 async def _write_rescaled(
     file: AudioEncoder, blocks: AsyncIterator[np.ndarray], channels: int, out: BinaryIO
 ) -> None:
-    """The peak is known only at the end: until then the samples wait in a file without a name."""
-    peak = 0.0
-    with tempfile.TemporaryFile() as waiting:
+    """The samples wait in a file without a name until their peak is known."""
+    with tempfile.TemporaryFile() as unnamed:
+        waiting = WaitingSamples(cast(BinaryIO, unnamed), channels)
         async for samples in blocks:
-            peak = max(peak, float(np.abs(samples).max(initial=0)))
-            waiting.write(samples.T.astype(np.float32).tobytes())
-        waiting.seek(0)
-        factor = rescale_factor(peak)
-        while data := waiting.read(channels * 4 << 16):
-            samples = np.frombuffer(data, np.float32).reshape(-1, channels).T
-            out.write(await asyncio.to_thread(file.push, samples, factor))
+            waiting.add(samples)
+        for samples in waiting.blocks():
+            out.write(await asyncio.to_thread(file.push, samples, waiting.factor))
 
 
 def _narrow(blocks: Sequence[EncodedBlock]) -> list[EncodedBlock]:
