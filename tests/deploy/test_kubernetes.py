@@ -19,7 +19,11 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("cpu", "gpu")
 VERSIONS = ("1.31.0", "1.37.0")
-WHOLE = [*FOLDER.glob("base/*.yaml"), FOLDER / "autoscaling" / "autoscaler.yaml"]
+WHOLE = [
+    *FOLDER.glob("base/*.yaml"),
+    FOLDER / "autoscaling" / "autoscaler.yaml",
+    FOLDER / "jobs" / "claim.yaml",
+]
 QUEUE_METRIC = "encodec_queue_audio_seconds"
 
 Manifest = dict[str, Any]
@@ -29,9 +33,8 @@ def documents(text: str) -> list[Manifest]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def built(overlay: str) -> list[Manifest]:
+def built(path: Path) -> list[Manifest]:
     """What `kubectl apply -k` would apply."""
-    path = FOLDER / "overlays" / overlay
     for command in (["kustomize", "build"], ["kubectl", "kustomize"]):
         if shutil.which(command[0]):
             done = subprocess.run([*command, path], check=True, capture_output=True, text=True)
@@ -46,7 +49,7 @@ def one(manifests: list[Manifest], kind: str) -> Manifest:
 
 @pytest.fixture(scope="module", params=OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> list[Manifest]:
-    return built(request.param)
+    return built(FOLDER / "overlays" / request.param)
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def test_one_metric_is_named_everywhere() -> None:
 def test_a_gpu_is_for_the_pods_of_its_overlay_alone() -> None:
     images = {}
     for name in OVERLAYS:
-        (found,) = one(built(name), "Deployment")["spec"]["template"]["spec"]["containers"]
+        (found,) = one(built(FOLDER / "overlays" / name), "Deployment")["spec"]["template"]["spec"]["containers"]
         images[name] = found["image"]
         gpus = found["resources"]["limits"].get("nvidia.com/gpu")
         assert gpus == ("1" if name == "gpu" else None)
@@ -192,9 +195,32 @@ def test_a_gpu_is_for_the_pods_of_its_overlay_alone() -> None:
 
 
 def test_a_limit_on_cores_is_a_whole_number() -> None:
-    (found,) = one(built("cpu"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    (found,) = one(built(FOLDER / "overlays" / "cpu"), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert int(found["resources"]["limits"]["cpu"]) > 0
     assert found["resources"]["limits"]["cpu"] == found["resources"]["requests"]["cpu"]
+
+
+def test_pods_that_keep_jobs_share_their_folder_and_database(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "kubernetes") / "overlays" / "cpu"
+    overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    overlay["components"].append("../../jobs")
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    manifests = built(folder)
+    for document in manifests:
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    claim = one(manifests, "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    pod = one(manifests, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = [found for found in pod["volumes"] if found["name"] == "jobs"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    variables = {variable["name"]: variable for variable in container["env"]}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert variables[f"{ENV_PREFIX}JOBS_DIR"]["value"] == mounted["jobs"]
+    database = variables[f"{ENV_PREFIX}JOBS_DATABASE"]["valueFrom"]["secretKeyRef"]
+    assert not database.get("optional", False)
+    assert {"jobs_dir", "jobs_database"} <= set(Settings.model_fields)
+    assert {"spool", "cache", "tmp"} < set(mounted)  # those of the base are still there
 
 
 def test_nothing_names_a_place_to_download_from() -> None:
