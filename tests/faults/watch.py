@@ -1,14 +1,16 @@
 """What the processes of a running service use, sampled from outside while it is attacked."""
 
+import multiprocessing
 import os
 import statistics
 import threading
 import time
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
-
-import httpx
+from urllib.parse import urlsplit
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _INTERVAL = 0.05  # s
@@ -53,7 +55,8 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass
 class Watch:
-    """Samples a service in a thread: peaks of what it uses, and how long `/health/live` takes."""
+    """Samples a service: peaks of what it uses, in a thread, and how long `/health/live` takes, in a
+    process that waits for nothing else. All is there after the block."""
 
     pid: int
     url: str
@@ -63,18 +66,21 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._sample, daemon=True),
-            threading.Thread(target=self._probe, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, other = spawn.Pipe()
+        self._prober = spawn.Process(target=_probe, args=(self.url, other), daemon=True)
+        self._prober.start()
+        self._pipe.recv()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
+        self._pipe.send(None)
+        self.health, self.unanswered = self._pipe.recv()
+        self._prober.join()
 
     def health_p99(self) -> float:
         """In seconds."""
@@ -90,16 +96,24 @@ class Watch:
             self.peak.descriptors = max(self.peak.descriptors, now.descriptors)
             self.peak.processes = max(self.peak.processes, now.processes)
 
-    def _probe(self) -> None:
-        """A new connection each time, as a load balancer's probe makes."""
-        while not self._stop.wait(_INTERVAL):
-            began = time.monotonic()
-            try:
-                ok = httpx.get(f"{self.url}/health/live", timeout=30).status_code == 200
-            except httpx.TransportError:
-                ok = False
-            self.health.append(time.monotonic() - began)
-            self.unanswered += not ok
+
+def _probe(url: str, pipe: Connection) -> None:
+    """Says that it begins, and when it is asked, what seconds the probes took and how many were not
+    answered. A new connection each time, as a load balancer's probe makes."""
+    took, unanswered = [], 0
+    pipe.send(None)
+    while not took or not pipe.poll(_INTERVAL):
+        began = time.monotonic()
+        connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+        try:
+            connection.request("GET", "/health/live")
+            ok = connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            ok = False
+        connection.close()
+        took.append(time.monotonic() - began)
+        unanswered += not ok
+    pipe.send((took, unanswered))
 
 
 def _stat(pid: int) -> list[str] | None:
