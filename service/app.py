@@ -43,14 +43,17 @@ logger = structlog.get_logger(__name__)
 
 
 def create_app(
-    settings: Settings | None = None, on_fatal: Callable[[], None] = lambda: None
+    settings: Settings | None = None,
+    on_fatal: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The service as an ASGI app; nothing runs until its lifespan begins.
 
     `on_fatal` is called, on the event loop, when the service can no longer work: a model could not
-    be loaded, a worker or the device has died, or no audio can be decoded. Raises `ValueError` for
-    a CUDA device that is not here, for a spool folder, a file of API keys and a store of jobs that
-    cannot be used, and for traces without the packages for them.
+    be loaded, a worker or the device has died, or no audio can be decoded; `on_ready`, there too,
+    when all models are warm. Raises `ValueError` for a CUDA device that is not here, for a spool
+    folder, a file of API keys and a store of jobs that cannot be used, and for traces without the
+    packages for them.
     """
     settings = settings or Settings()
     device = choose_device(settings.device)
@@ -75,9 +78,13 @@ def create_app(
     app.state.on_fatal = on_fatal
     app.state.leaving = False  # told to stop, but not stopping yet
     keys = app.state.keys = read_keys(settings)
-    pool = app.state.models = ModelPool(
-        settings, device, on_fatal, metrics.model_ready, metrics.model_load
-    )
+
+    def on_model(name: str) -> None:
+        metrics.model_ready(name)
+        if pool.state == "ready":
+            on_ready()
+
+    pool = app.state.models = ModelPool(settings, device, on_fatal, on_model, metrics.model_load)
     app.state.scheduler = Scheduler(
         settings.worker_threads,
         device,

@@ -24,7 +24,7 @@ from .api.operations import require_ready
 from .app import create_app
 from .http.problems import Problem
 from .inference.admission import Admission
-from .serve import configure_logs
+from .serve import configure_logs, keep_what_is_there
 from .settings import Seconds, Settings, parse_flags_of
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
@@ -49,6 +49,7 @@ AUDIO_SECONDS = "encodec_queue_audio_seconds"
 _INGRESS = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # its 5 are too few on a node that is at work
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # its 0.1 take 3 % of a core, for nothing here
 }
 """For every process of Ray Serve: clients reach replicas through HAProxy. Its other proxy, in
 Python, keeps whole uploads in memory, where they come faster than they are read."""
@@ -95,7 +96,7 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         configure_logs(self._settings.log_level, self._settings.log_format)
-        self._service = create_app(self._settings, on_fatal=self._on_fatal)
+        self._service = create_app(self._settings, self._on_fatal, keep_what_is_there)
         begin = self._service.router.lifespan_context
 
         @asynccontextmanager

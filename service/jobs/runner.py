@@ -25,7 +25,7 @@ from .job import Input, Job, Progress, State, running_at_once
 from .replay import JobFailedError, Replay, Result
 from .store import Store, StoreError
 from .transfer import fetch, put
-from .webhooks import LEASE, deliver
+from .webhooks import AT_ONCE, Webhooks
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +35,6 @@ P = ParamSpec("P")
 _BEAT = 1.0  # s between two signs of life
 _SWEEP = 60.0  # s
 _MOST_TRIES = 3
-_WEBHOOKS = 4  # told at the same time
 _LATER = {
     ProblemCode.BUSY: 2.0,
     ProblemCode.QUOTA_EXCEEDED: 2.0,
@@ -83,7 +82,7 @@ class Runner:
         """On the event loop."""
         loops = [self._run_jobs] * running_at_once(self._settings) + [self._sweep]
         if self._settings.webhook_urls:
-            loops += [self._tell_webhooks] * _WEBHOOKS
+            loops += [Webhooks(self._store, self._settings).tell] * AT_ONCE
         self._loops = [create_task_apart(_forever(loop)) for loop in loops]
 
     async def stop(self) -> None:
@@ -124,16 +123,16 @@ class Runner:
         try:
             await self._watch(job, replay, attempt)
             error = None if attempt.cancelled() else attempt.exception()
-            if not await self._insist(partial(self._renew, job, replay)):
+            if not await self._store.insist(partial(self._renew, job, replay)):
                 await self._clean_up(job)
                 return
-            if await self._insist(partial(self._overflows, replay)):
+            if await self._store.insist(partial(self._overflows, replay)):
                 detail = "its result and those of other jobs are larger than all may be together"
                 full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
                 await self._fail(job, replay, full.document())
                 return
             if attempt.cancelled():  # it was too large, and others have made room
-                await self._insist(partial(self._store.put_back, job, 0.0, True))
+                await self._store.insist(partial(self._store.put_back, job, 0.0, True))
             elif error is None:
                 await self._done(job, replay, attempt.result())
             elif isinstance(error, JobFailedError):
@@ -183,7 +182,7 @@ class Runner:
         stored.content_type, stored.filename = found.content_type, found.filename
         stored.declared = stored.size = found.size
         kept = Input(found.content_type, found.filename, found.size, found.size, "")
-        await self._insist(partial(self._store.fetched, job, kept))
+        await self._store.insist(partial(self._store.fetched, job, kept))
 
     async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
         """Until it ends; ends it where it no longer counts, or takes too much room."""
@@ -208,7 +207,7 @@ class Runner:
 
     async def _done(self, job: Job, replay: Replay, result: Result) -> None:
         progress = Progress(replay.progress().seconds, 1.0)
-        counts = await self._insist(
+        counts = await self._store.insist(
             partial(
                 self._store.finish,
                 job,
@@ -238,15 +237,15 @@ class Runner:
             return
         if problem.code is ProblemCode.QUOTA_EXCEEDED:
             after = min(max(after, error.retry_after), _LONGEST_WAIT)
-        await self._insist(partial(self._store.put_back, job, after, good))
+        await self._store.insist(partial(self._store.put_back, job, after, good))
         if good:
-            await self._insist(partial(self._store.postpone, job.order.owner, after))
+            await self._store.insist(partial(self._store.postpone, job.order.owner, after))
         with suppress(OSError):
             self._files.result(job).unlink(missing_ok=True)
 
     async def _fail(self, job: Job, replay: Replay, problem: ProblemDocument) -> None:
         document = problem.model_dump(mode="json", exclude_none=True)
-        counts = await self._insist(
+        counts = await self._store.insist(
             partial(
                 self._store.finish,
                 job,
@@ -264,21 +263,12 @@ class Runner:
 
     async def _clean_up(self, job: Job) -> None:
         """After an attempt that no longer counts."""
-        now = await self._insist(partial(self._store.get, job.id))
+        now = await self._store.insist(partial(self._store.get, job.id))
         if now is None or now.state in (State.CANCELLED, State.FAILED):
             await asyncio.to_thread(self._files.remove, job.id)
         else:
             with suppress(OSError):
                 self._files.result(job).unlink(missing_ok=True)
-
-    async def _insist(self, work: Callable[[], T]) -> T:
-        """`work` on the store, again while the database cannot be used."""
-        while True:
-            try:
-                return await self._store.call(work)
-            except StoreError as error:
-                logger.error("the database of jobs cannot be used", error=str(error))
-                await asyncio.sleep(self._beat)
 
     async def _sweep(self) -> None:
         for id in await self._store.call(self._store.overdue):
@@ -288,14 +278,6 @@ class Runner:
         ids = await self._store.call(self._store.ids)
         await asyncio.to_thread(self._files.remove_orphans, ids)
         await asyncio.sleep(min(_SWEEP, self._settings.job_lease, self._settings.job_seconds))
-
-    async def _tell_webhooks(self) -> None:
-        job = await self._store.call(self._store.take_webhook, LEASE)
-        if job is None:
-            await asyncio.sleep(self._beat)
-            return
-        state, after = await deliver(job, self._settings)
-        await self._insist(partial(self._store.webhook_tried, job, state, after))
 
 
 def _stored(job: Job, files: JobFiles) -> StoredUpload:

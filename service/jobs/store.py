@@ -8,13 +8,14 @@ must agree to within a fraction of the lease.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
 from .database import job_of, open_database, table
@@ -23,7 +24,10 @@ from .job import Input, Job, Order, Progress, State
 T = TypeVar("T")
 P = ParamSpec("P")
 
+logger = structlog.get_logger(__name__)
+
 _THREADS = 4
+_PAUSE = 1.0  # s, before a database that failed is tried again
 _jobs = table.c
 
 StoreError = (DBAPIError, TimeoutError)
@@ -47,6 +51,15 @@ class Store:
         """`work`, a method or something that calls some, in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(work, *arguments, **named))
+
+    async def insist(self, work: Callable[[], T]) -> T:
+        """`call`, again while the database cannot be used."""
+        while True:
+            try:
+                return await self.call(work)
+            except StoreError as error:
+                logger.error("the database of jobs cannot be used", error=str(error))
+                await asyncio.sleep(_PAUSE)
 
     def reserve(self, id: str, order: Order, size: int, lease: float) -> bool:
         """A new job whose upload begins; False where its `Idempotency-Key` has one already."""
@@ -229,11 +242,14 @@ class Store:
         with self._engine.connect() as connection:
             return set(connection.scalars(sa.select(_jobs.id)))
 
-    def take_webhook(self, lease: float) -> Job | None:
-        """A finished job whose webhook is due; nobody else gets it for `lease` seconds."""
+    def take_webhook(self, lease: float, passed_over: Collection[str] = ()) -> Job | None:
+        """A finished job whose webhook is due, of none of the owners who are passed over; nobody
+        else gets it for `lease` seconds."""
         now = time.time()
         some = sa.select(_jobs.id, _jobs.webhook_due).where(
-            _jobs.webhook_state == "pending", _jobs.webhook_due <= now
+            _jobs.webhook_state == "pending",
+            _jobs.webhook_due <= now,
+            _jobs.owner.not_in(passed_over),
         )
         with self._engine.connect() as connection:
             found = connection.execute(some.order_by(_jobs.webhook_due).limit(8)).all()

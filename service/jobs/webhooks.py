@@ -7,6 +7,8 @@ import hmac
 import json
 import random
 import time
+from collections import Counter
+from functools import partial
 
 import httpx
 import structlog
@@ -14,15 +16,42 @@ import structlog
 from ..http.problems import Problem
 from ..settings import Settings
 from .job import Job, document, timestamp
+from .store import Store
 from .urls import AllowedUrls, checked_client
 
 logger = structlog.get_logger(__name__)
 
+AT_ONCE = 8
+"""Told at the same time; of one owner at most half, whose receivers may be slow."""
+_IDLE = 1.0  # s between two looks whether there are any
 _TIMEOUT = 20.0  # s for the answer
-LEASE = 60.0
-"""s that one try may take."""
+_LEASE = 60.0  # s that one try may take
 _TRIES = 8  # with five seconds at first, the last is eight hours after the end
 _GONE = 410
+
+
+class Webhooks:
+    """Those of one replica."""
+
+    def __init__(self, store: Store, settings: Settings):
+        self._store = store
+        self._settings = settings
+        self._telling: Counter[str] = Counter()  # by owner
+
+    async def tell(self) -> None:
+        """One of them, or wait for a while where none is due."""
+        busy = [owner for owner, count in self._telling.items() if count >= AT_ONCE // 2]
+        job = await self._store.call(self._store.take_webhook, _LEASE, busy)
+        if job is None:
+            await asyncio.sleep(_IDLE)
+            return
+        owner = job.order.owner
+        self._telling[owner] += 1
+        try:
+            state, after = await deliver(job, self._settings)
+        finally:
+            self._telling[owner] -= 1
+        await self._store.insist(partial(self._store.webhook_tried, job, state, after))
 
 
 def signature(secret: str, id: str, sent: int, body: bytes) -> str:
@@ -55,7 +84,7 @@ async def deliver(job: Job, settings: Settings) -> tuple[str, float]:
     reason: object
     try:
         async with (
-            asyncio.timeout(LEASE / 2),
+            asyncio.timeout(_LEASE / 2),
             checked_client(allowed, settings.private_urls, _TIMEOUT, False) as client,
             client.stream("POST", url, content=body, headers=headers) as answer,
         ):

@@ -187,7 +187,9 @@ def test_one_metric_is_named_everywhere() -> None:
 def test_a_gpu_is_for_the_pods_of_its_overlay_alone() -> None:
     images = {}
     for name in OVERLAYS:
-        (found,) = one(built(FOLDER / "overlays" / name), "Deployment")["spec"]["template"]["spec"]["containers"]
+        (found,) = one(built(FOLDER / "overlays" / name), "Deployment")["spec"]["template"]["spec"][
+            "containers"
+        ]
         images[name] = found["image"]
         gpus = found["resources"]["limits"].get("nvidia.com/gpu")
         assert gpus == ("1" if name == "gpu" else None)
@@ -195,7 +197,9 @@ def test_a_gpu_is_for_the_pods_of_its_overlay_alone() -> None:
 
 
 def test_a_limit_on_cores_is_a_whole_number() -> None:
-    (found,) = one(built(FOLDER / "overlays" / "cpu"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    (found,) = one(built(FOLDER / "overlays" / "cpu"), "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ]
     assert int(found["resources"]["limits"]["cpu"]) > 0
     assert found["resources"]["limits"]["cpu"] == found["resources"]["requests"]["cpu"]
 

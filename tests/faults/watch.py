@@ -55,8 +55,8 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass
 class Watch:
-    """Samples a service: peaks of what it uses, in a thread, and how long `/health/live` takes, in a
-    process that waits for nothing else. All is there after the block."""
+    """Samples a service: peaks of what it uses, in a thread, and how long `/health/live` takes, in
+    a process that waits for nothing else. All is there after the block."""
 
     pid: int
     url: str
@@ -100,7 +100,8 @@ class Watch:
 def _probe(url: str, pipe: Connection) -> None:
     """Says that it begins, and when it is asked, what seconds the probes took and how many were not
     answered. A new connection each time, as a load balancer's probe makes."""
-    took, unanswered = [], 0
+    took: list[float] = []
+    unanswered = 0
     pipe.send(None)
     while not took or not pipe.poll(_INTERVAL):
         began = time.monotonic()

@@ -24,8 +24,10 @@ RELEASE = signal.SIGUSR1
 CUDA = "cuda:0"  # none is used: the workers for it run its tasks
 
 
-def with_levers(settings: Settings, on_fatal: Callable[[], None]) -> FastAPI:
-    app = create_app(settings, on_fatal)
+def with_levers(
+    settings: Settings, on_fatal: Callable[[], None], on_ready: Callable[[], None]
+) -> FastAPI:
+    app = create_app(settings, on_fatal, on_ready)
     app.state.scheduler = Scheduler(
         settings.worker_threads, CUDA, app.state.metrics, on_fatal, settings.step_timeout
     )

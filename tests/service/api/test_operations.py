@@ -23,13 +23,16 @@ def die(items: list[Any]) -> list[Any]:
 
 async def test_readiness_follows_models_and_workers(weights: Path) -> None:
     fatal = asyncio.Event()
-    app = create_app(Settings(device="cpu", weights=str(weights), threads=1), fatal.set)
+    ready: list[bool] = []  # after both models, once
+    settings = Settings(device="cpu", weights=str(weights), threads=1)
+    app = create_app(settings, fatal.set, lambda: ready.append(app.state.models.state == "ready"))
     before = await get(app, "/health/ready")
     assert (before.status_code, before.json()["code"]) == (503, "starting")
     assert before.headers["Content-Type"] == PROBLEM_JSON
     assert "Retry-After" in before.headers
     async with app.router.lifespan_context(app):
         await wait_for_answer(app, "/health/ready", lambda answer: answer.status_code == 200)
+        assert ready == [True]
         task = Task("encode", "encodec_24khz", 1, lambda items, _: die(items))
         with pytest.raises(SchedulerError):
             await app.state.scheduler.submit(Work(task, None, 1.0))

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from service.jobs.webhooks import AT_ONCE
 from tests.service.jobs.asked import ASYNC, asked, ended, result, seen
 from tests.service.jobs.web import web
 from tests.service.live import live, wait_for
@@ -108,3 +109,29 @@ def test_one_key_does_not_take_all_jobs_that_may_be_kept(weights: Path, tmp_path
 
         assert [ask(LIMITED) for _ in range(10)] == [202] * 8 + [429] * 2
         assert ask(OTHER) == 202
+
+
+def test_a_slow_receiver_does_not_keep_the_webhooks_of_other_keys_waiting(
+    weights: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(KEYS)
+    with web() as place:
+        settings: dict[str, Any] = {
+            "api_keys_file": str(file),
+            "webhook_urls": f"{place.url}/",
+            "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        }
+        with (
+            live(weights, jobs_dir=tmp_path / "jobs", private_urls=True, **settings) as running,
+            running.client() as client,
+        ):
+            hang = f"{place.url}/hang"
+            for _ in range(AT_ONCE + 2):
+                asked(client, "/compress", wav(0.1), LIMITED, webhook=hang)
+            wait_for(lambda: len(place.told) == AT_ONCE // 2)
+            job = asked(client, "/compress", wav(0.1), OTHER, webhook=f"{place.url}/")
+            wait_for(lambda: seen(client, job, **OTHER)["webhook"] == "delivered")
+            assert len(place.told) == AT_ONCE // 2 + 1
+            place.released.set()
+            wait_for(lambda: len(place.told) == AT_ONCE + 3)

@@ -24,6 +24,8 @@ class Web:
     """Headers and body of each POST."""
     answers: list[int] = field(default_factory=list)
     """The statuses of the next ones; then 204."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Until then POSTs to `/hang` are not answered."""
 
 
 @contextlib.contextmanager
@@ -54,6 +56,8 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.told.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            if self.path == "/hang":
+                found.released.wait(30)
             self.answer(found.answers.pop(0) if found.answers else 204, b"", {})
 
         def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -73,5 +77,6 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
     try:
         yield found
     finally:
+        found.released.set()
         server.shutdown()
         server.server_close()
