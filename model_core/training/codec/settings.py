@@ -14,6 +14,16 @@ WEIGHT = Range(0, 1e6)
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "paper": Augmentation(),
     "level": Augmentation(two_sources=0, three_sources=0, reverberation=0),
+    "worn": Augmentation(
+        two_sources=0.1,
+        three_sources=0,
+        reverberation=0.1,
+        quiet=0.25,
+        noise=0.1,
+        band_limit=0.1,
+        clipping=0.1,
+        offset=0.05,
+    ),
     "none": None,
 }
 
@@ -62,7 +72,8 @@ class CodecSettings:
     )
     augment: str = setting(
         "paper",
-        "paper: mix, reverberate and change the level (section 4.1); level: that alone; none",
+        "paper: mix, reverberate and change the level (section 4.1); level: the level alone; "
+        "worn: a little of both, and quiet, noisy, clipped, dull and offset clips; none",
         choices=tuple(AUGMENTATIONS),
     )
     seed: int = setting(1, "seed of all random draws", Range(0))

@@ -1,4 +1,4 @@
-"""The augmentations of `augment` for a batch of clips `[B, C, T]` on any device.
+"""Augmentations for a batch of clips `[B, C, T]` on any device.
 
 Random draws are arguments. No value is read from the device, so the host does not wait for it.
 """
@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-from .augment import SMOOTH
+SMOOTH = 1024  # FFTs are fast for multiples of this
+_ORDER = 8  # of the Butterworth filter whose magnitude `band_limited` has
 
 
 def rms(clips: Tensor) -> Tensor:
@@ -66,3 +67,23 @@ def levelled(clips: Tensor, factors: Tensor) -> Tensor:
     scale = factors[:, None, None]
     peak = scale.abs() * clips.abs().amax(dim=(1, 2), keepdim=True)
     return clips * (scale / peak.clamp(min=1))
+
+
+def noisy(clips: Tensor, noise: Tensor, level_db: Tensor) -> Tensor:
+    """Each clip with `noise` of its shape, at `level_db` `[B]` relative to the clip."""
+    return mixed(clips, noise, level_db, clips)
+
+
+def band_limited(clips: Tensor, hz: Tensor, sample_rate: int) -> Tensor:
+    """Each clip without what is above `hz` `[B]`, with a slope of 48 dB an octave."""
+    length = clips.shape[-1]
+    size = length + -length % SMOOTH
+    frequency = torch.fft.rfftfreq(size, 1 / sample_rate, device=clips.device)
+    gain = (1 + (frequency / hz[:, None]) ** (2 * _ORDER)).rsqrt()
+    return torch.fft.irfft(torch.fft.rfft(clips, size) * gain[:, None], size)[..., :length]
+
+
+def clipped(clips: Tensor, limit_db: Tensor) -> Tensor:
+    """Each clip cut off at `limit_db` `[B]` relative to its peak."""
+    limit = clips.abs().amax(dim=(1, 2), keepdim=True) * factor(limit_db)
+    return clips.clamp(-limit, limit)

@@ -1,6 +1,6 @@
 """Training clips, cut and augmented on the device in batches, from samples in its memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,17 @@ from torch import Tensor
 
 from ..processes import seed_of
 from .augment import AS_IT_IS, Augmentation
-from .batched import levelled, mixed, reverberated, room_responses
+from .batched import (
+    band_limited,
+    clipped,
+    levelled,
+    mixed,
+    noisy,
+    reverberated,
+    room_responses,
+)
 from .cache import AudioCache
-from .draw import TRIES, Drawer, Rooms
+from .draw import TRIES, Drawer, Floats, Ints, Rooms, Wear
 from .sampler import AUDIBLE, weights_of
 
 
@@ -57,7 +65,24 @@ class DeviceSampler:
         if len(draw.rooms.rows):
             index = self._sent(draw.rooms.rows)
             clips[index] = reverberated(clips[index], self._responses(draw.rooms, step))
-        return levelled(clips, self._sent(draw.factors))
+        return self._worn(levelled(clips, self._sent(draw.factors)), draw.wear, step)
+
+    def _worn(self, clips: Tensor, wear: Wear, step: int) -> Tensor:
+        def noise_for(some: Tensor) -> Tensor:
+            self._noise.manual_seed(seed_of(self.seed, "noise", step, self.rank))
+            return torch.randn(some.shape, generator=self._noise, device=self.device)
+
+        changes: list[tuple[tuple[Ints, Floats], Callable[[Tensor, Tensor], Tensor]]] = [
+            (wear.noise, lambda some, db: noisy(some, noise_for(some), db)),
+            (wear.bands, lambda some, hz: band_limited(some, hz, self.sample_rate or 0)),
+            (wear.clipping, clipped),
+            (wear.offsets, lambda some, offsets: some + offsets[:, None, None]),
+        ]
+        for (rows, values), change in changes:
+            if len(rows):
+                index = self._sent(rows)
+                clips[index] = change(clips[index], self._sent(values))
+        return clips
 
     def _audible(self, starts: Tensor, lengths: Tensor) -> Tensor:
         """`[S, C, clip]`: each source at the first of its `[S, TRIES]` places with sound."""

@@ -30,6 +30,16 @@ class Rooms:
 
 
 @dataclass(frozen=True)
+class Wear:
+    """Which clips are worn, and how: see `augment`."""
+
+    noise: tuple[Ints, Floats]  # dB relative to the clip
+    bands: tuple[Ints, Floats]  # Hz
+    clipping: tuple[Ints, Floats]  # dB of the limit, relative to the peak
+    offsets: tuple[Ints, Floats]
+
+
+@dataclass(frozen=True)
 class Draw:
     """A batch of B clips made of S sources; source b < B is the first of clip b.
 
@@ -42,6 +52,7 @@ class Draw:
     further: list[tuple[Ints, Floats]]
     rooms: Rooms
     factors: Floats  # [B], of the level, negative for inverted polarity
+    wear: Wear
 
 
 class Drawer:
@@ -90,9 +101,19 @@ class Drawer:
         music_alone = (counts == 1) & np.array([self._categories[c] == MUSIC for c in first])
         in_rooms = (rng.random(size) < settings.reverberation) & ~music_alone
         rooms = self._rooms(settings, _rows(in_rooms), rng)
-        factors = 10 ** (_uniform(rng, settings.gain_db, size) / 20)
+        gain = _uniform(rng, settings.gain_db, size)
         signs = np.where(rng.random(size) < settings.inversion, -1, 1)
-        return Draw(starts, lengths, further, rooms, (factors * signs).astype(np.float32))
+        quiet, low = _some(rng, settings.quiet, settings.quiet_db, size)
+        gain[quiet] = low
+        factors = (10 ** (gain / 20) * signs).astype(np.float32)
+        band_limit = settings.band_limit if self.sample_rate is not None else 0.0
+        wear = Wear(
+            _some(rng, settings.noise, settings.noise_db, size),
+            _some(rng, band_limit, settings.band_hz, size),
+            _some(rng, settings.clipping, settings.clipping_db, size),
+            _some(rng, settings.offset, settings.offset_between, size),
+        )
+        return Draw(starts, lengths, further, rooms, factors, wear)
 
     def _category(self, rng: np.random.Generator, spoken: npt.NDArray[np.bool_]) -> Ints:
         """The index of a category for each; where `spoken`, not music if there is another one."""
@@ -125,6 +146,14 @@ class Drawer:
 
 def _uniform(rng: np.random.Generator, between: tuple[float, float], count: int) -> Floats:
     return rng.uniform(*between, count).astype(np.float32)
+
+
+def _some(
+    rng: np.random.Generator, probability: float, between: tuple[float, float], size: int
+) -> tuple[Ints, Floats]:
+    """Which of `size` clips it happens to, and with what value."""
+    rows = _rows(rng.random(size) < probability)
+    return rows, _uniform(rng, between, len(rows))
 
 
 def _rows(chosen: npt.NDArray[np.generic]) -> Ints:

@@ -73,7 +73,8 @@ class ClipSampler:
         clip = settings.mix([self._source(c, generator) for c in categories], generator)
         if categories != [MUSIC] and self.cache.sample_rate is not None:
             clip = settings.reverberate(clip, self.cache.sample_rate, generator)
-        return settings.level(clip, generator)
+        clip = settings.level(clip, generator)
+        return settings.wear(clip, self.cache.sample_rate, generator)
 
     def _category(self, generator: torch.Generator, spoken: bool = False) -> str:
         """A category by its weight; `spoken` excludes music if there is anything else."""

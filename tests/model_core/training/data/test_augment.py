@@ -31,6 +31,8 @@ def rms(x: torch.Tensor) -> float:
         {"rt60": (0.0, 1.0)},
         {"mix_db": (math.nan, 0.0)},
         {"inversion": -0.1},
+        {"clipping": 2.0},
+        {"band_hz": (0.0, 4000.0)},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
@@ -96,3 +98,46 @@ def test_reverberation_comes_at_its_probability_and_keeps_length_and_power() -> 
     assert all(rms(x) == pytest.approx(rms(clip), rel=1e-4) for x in wet)
     silence = torch.zeros(1, 4000)
     assert torch.equal(Augmentation(reverberation=1.0).reverberate(silence, 8000, source), silence)
+
+
+def worn(clip: torch.Tensor, **settings: Any) -> torch.Tensor:
+    return Augmentation(**settings).wear(clip, 8000, generator())
+
+
+def test_what_is_not_asked_for_draws_nothing() -> None:
+    clip, source = noise(), generator()
+    before = source.get_state()
+    assert torch.equal(Augmentation().wear(clip, 8000, source), clip)
+    assert torch.equal(source.get_state(), before)
+
+
+def test_quiet_clips_are_quiet() -> None:
+    settings, source = Augmentation(quiet=0.5, quiet_db=(-40.0, -30.0)), generator()
+    gains = [rms(settings.level(noise(), source)) / rms(noise()) for _ in range(200)]
+    quiet = [20 * math.log10(gain) for gain in gains if gain < 0.2]
+    assert len(quiet) == pytest.approx(100, abs=25)
+    assert min(quiet) >= -40
+    assert max(quiet) <= -30
+
+
+def test_noise_has_its_level() -> None:
+    clip = noise(2)
+    added = worn(clip, noise=1.0, noise_db=(-20.0, -20.0)) - clip
+    assert rms(added) == pytest.approx(rms(clip) / 10, rel=1e-3)
+
+
+def test_a_limited_band_ends_where_it_should() -> None:
+    time = torch.arange(8000) / 8000
+    low, high = (torch.sin(2 * math.pi * hz * time)[None] for hz in (500, 2000))
+    found = worn(low + high, band_limit=1.0, band_hz=(1000.0, 1000.0))
+    middle = slice(1000, 7000)
+    torch.testing.assert_close(found[:, middle], low[:, middle], atol=0.01, rtol=0)
+
+
+def test_clipping_and_offset() -> None:
+    clip = noise()
+    clipped = worn(clip, clipping=1.0, clipping_db=(-6.0, -6.0))
+    limit = float(clip.abs().max()) * 10 ** (-6 / 20)
+    torch.testing.assert_close(clipped, clip.clamp(-limit, limit))
+    moved = worn(clip, offset=1.0, offset_between=(0.01, 0.01))
+    torch.testing.assert_close(moved, clip + 0.01)

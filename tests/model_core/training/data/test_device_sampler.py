@@ -1,12 +1,14 @@
 """Clips cut on the device are what the cache holds, and follow from seed, rank and step alone."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from model_core.errors import SettingsError, TrainingDataError
-from model_core.training.data.augment import Augmentation
+from model_core.training.data.augment import AS_IT_IS, Augmentation
 from model_core.training.data.cache import AudioCache
 from model_core.training.data.device_sampler import DeviceSampler, fits
 from tests.model_core.training.data.fixtures import MIXED, RATE, write_cache
@@ -65,6 +67,34 @@ def test_clips_are_mixed_and_put_into_rooms(tmp_path: Path) -> None:
     assert not torch.equal(batches["rooms"], batches["none"])
     louder = power["three"] / power["none"]
     assert 1 + 2 * 10**-1.5 - 0.2 < louder.min() < louder.max() < 3.2  # each 0 to 15 dB below
+
+
+def test_clips_are_worn_as_on_a_cpu(tmp_path: Path) -> None:
+    cache = AudioCache(write_cache(tmp_path / "c", MIXED))
+
+    def batch(**changes: Any) -> torch.Tensor:
+        settings = dataclasses.replace(AS_IT_IS, **changes)
+        return DeviceSampler(cache, 2000, {"speech": 1}, 1, augmentation=settings).batch(0, 30)
+
+    plain = batch()
+    power = plain.square().mean((1, 2))
+    added = (batch(noise=1.0, noise_db=(-20.0, -20.0)) - plain).square().mean((1, 2))
+    torch.testing.assert_close(added, power / 100)
+    changes: list[dict[str, Any]] = [
+        {"quiet": 1.0, "quiet_db": (-30.0, -30.0)},
+        {"band_limit": 1.0, "band_hz": (1000.0, 1000.0)},
+        {"clipping": 1.0, "clipping_db": (-6.0, -6.0)},
+        {"offset": 1.0, "offset_between": (0.01, 0.01)},
+    ]
+    for change in changes:
+        settings = dataclasses.replace(AS_IT_IS, **change)
+        source = torch.Generator().manual_seed(1)
+        for clip, found in zip(plain, batch(**change), strict=True):
+            wanted = settings.wear(settings.level(clip, source), RATE, source)
+            torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-3)
+    some = batch(clipping=0.5, clipping_db=(-6.0, -6.0))
+    changed = (some != plain).any(dim=(1, 2)).sum()
+    assert 5 < changed < 25
 
 
 def test_silence_is_drawn_seldom(tmp_path: Path) -> None:
