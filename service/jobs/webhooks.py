@@ -37,20 +37,22 @@ class Webhooks:
         self._store = store
         self._settings = settings
         self._telling: Counter[str] = Counter()  # by owner
+        self._taking = asyncio.Lock()
 
     async def tell(self) -> None:
         """One of them, or wait for a while where none is due."""
-        busy = [owner for owner, count in self._telling.items() if count >= AT_ONCE // 2]
-        job = await self._store.call(self._store.take_webhook, _LEASE, busy)
+        async with self._taking:
+            busy = [owner for owner, count in self._telling.items() if count >= AT_ONCE // 2]
+            job = await self._store.call(self._store.take_webhook, _LEASE, busy)
+            if job is not None:
+                self._telling[job.order.owner] += 1
         if job is None:
             await asyncio.sleep(_IDLE)
             return
-        owner = job.order.owner
-        self._telling[owner] += 1
         try:
             state, after = await deliver(job, self._settings)
         finally:
-            self._telling[owner] -= 1
+            self._telling[job.order.owner] -= 1
         await self._store.insist(partial(self._store.webhook_tried, job, state, after))
 
 

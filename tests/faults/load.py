@@ -32,7 +32,7 @@ _LEAVING = 0.1  # share of the requests
 _REFUSALS = (429, 503)
 _LONGEST_PAUSE = 5.0  # s after a refusal
 _SAMPLE = 5.0  # s
-_GROWTH = 1.1  # of the memory of the second minute
+_GROWTH = 1.1  # of memory
 MB = 1_000_000
 
 
@@ -164,14 +164,18 @@ def run(service: Target, clients: int, seconds: float, seed: int, keys: Sequence
 
 
 def _flat(memory: Sequence[int]) -> bool:
-    """Whether the last minute's memory is about that of the second."""
+    """Whether the later half of the time after the first minute takes about what the earlier does:
+    a minute alone takes a tenth more or less, by what is sent in it."""
     minute = round(60 / _SAMPLE)
     minutes = [
         statistics.median(memory[start : start + minute])
         for start in range(0, len(memory) - minute + 1, minute)
     ]
     print("memory by the minute, MB:", " ".join(f"{value / MB:.0f}" for value in minutes))
-    return len(minutes) < 3 or minutes[-1] <= _GROWTH * minutes[1]
+    half = len(minutes) // 2 + 1
+    if half < 3:
+        return True
+    return statistics.median(minutes[half:]) <= _GROWTH * statistics.median(minutes[1:half])
 
 
 def _left_over(service: Target) -> float:
