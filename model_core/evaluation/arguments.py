@@ -37,6 +37,7 @@ class Arguments:
     seconds: float | None
     jobs: int
     device: str
+    intervals: bool
     json: Path | None
     csv: Path | None
     plot: Path | None
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
     add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--intervals", action="store_true", help="also print 95 %% intervals over clips")
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
     add("--csv", type=Path, metavar="FILE", help="every clip as CSV")
     add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")

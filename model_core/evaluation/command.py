@@ -18,7 +18,7 @@ from .peers import PEERS
 from .plot import require_matplotlib, write_plot
 from .report import Report
 from .scores import missing_packages
-from .table import table
+from .table import intervals_table, table
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -57,6 +57,8 @@ def _run(arguments: Arguments) -> None:
     ):
         report.add(found.measurements, found.usage, found.failures)
     sys.stdout.write(table(report))
+    if arguments.intervals:
+        sys.stdout.write(intervals_table(report))
     if arguments.json:
         write_json(report, arguments.json)
     if arguments.csv:

@@ -117,13 +117,19 @@ class Report:
             self.usage[contender] = more if known is None else known + more
 
     @property
-    def rows(self) -> list[Row]:
-        """By kind, then rate, then contender in the order of `contenders`."""
+    def groups(self) -> dict[tuple[str, float, int], list[Measurement]]:
+        """The measurements of each row, by kind, then rate, then place in `contenders`; in this
+        order."""
         groups: dict[tuple[str, float, int], list[Measurement]] = {}
         for m in self.measurements:
             key = m.category, m.kbps, self.contenders.index(m.contender)
             groups.setdefault(key, []).append(m)
-        return [Row.of(groups[key]) for key in sorted(groups)]
+        return dict(sorted(groups.items()))
+
+    @property
+    def rows(self) -> list[Row]:
+        """One for each of `groups`."""
+        return [Row.of(group) for group in self.groups.values()]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

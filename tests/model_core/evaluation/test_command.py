@@ -10,6 +10,8 @@ import pytest
 from model_core.evaluation.command import main
 from model_core.evaluation.peers import PEERS, opus
 
+from .conftest import audio, write_wav
+
 RUN = ("--bandwidths", "6", "1.5", "--no-peers")
 
 
@@ -69,9 +71,32 @@ def test_two_sets_of_weights_stand_side_by_side(
     out = tmp_path / "out.json"
     options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--json", out)
     assert _run(recordings, "--weights", weights, "--against", "bundled", *options) == 0
-    rows = json.loads(out.read_text())["rows"]
+    report = json.loads(out.read_text())
+    rows = report["rows"]
     assert len({row["contender"] for row in rows}) == 2
     assert [row["category"] for row in rows] == ["music", "music", "speech", "speech"]
+    assert [each["category"] for each in report["differences"]] == ["music", "speech"]
+    assert report["differences"][0]["other"] == rows[1]["contender"]
+
+
+def test_intervals_are_printed_and_written(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        write_wav(tmp_path / "in" / "music" / f"{i}.wav", audio(1.1, i))
+    out = tmp_path / "out.json"
+    options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--intervals", "--json", out)
+    assert _run(tmp_path / "in", "--weights", weights, "--against", "bundled", *options) == 0
+    report = json.loads(out.read_text())
+    row, _ = report["rows"]
+    low, high = row["intervals"]["mel_db"]
+    assert low < row["mel_db"] < high
+    (difference,) = report["differences"]
+    mel = difference["figures"]["mel_db"]
+    assert mel["value"] == pytest.approx(row["mel_db"] - report["rows"][1]["mel_db"])
+    text = capsys.readouterr().out
+    assert f"{low:.2f} … {high:.2f}" in text
+    assert f"{mel['low']:+.2f} … {mel['high']:+.2f}" in text
 
 
 def test_peers_alone_and_those_that_are_left_out(
