@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..completion import add_completion
 from .clips import SPEECH
+from .listening import CLIPS
 from .plot import SUFFIXES
 
 _DESCRIPTION = """\
@@ -41,6 +42,8 @@ class Arguments:
     json: Path | None
     csv: Path | None
     plot: Path | None
+    listen: Path | None
+    listen_clips: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,6 +89,14 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
     add("--csv", type=Path, metavar="FILE", help="every clip as CSV")
     add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")
+    add("--listen", type=Path, metavar="FOLDER", help="a page for listening tests, to be written")
+    add(
+        "--listen-clips",
+        type=_count,
+        default=CLIPS,
+        metavar="NUMBER",
+        help=f"clips on that page, as many of each kind ({CLIPS})",
+    )
     add_completion(parser)
     return parser
 

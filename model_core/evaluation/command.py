@@ -14,6 +14,7 @@ from .clips import Clip, clips_of_cache, clips_of_folder, usable
 from .errors import EvaluationError
 from .examine import Plan, examine_all, examiner
 from .files import write_csv, write_json
+from .listening import ListeningFolder, choose
 from .peers import PEERS
 from .plot import require_matplotlib, write_plot
 from .report import Report
@@ -45,17 +46,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> None:
     _check_outputs(arguments)
     config = config_of(arguments.model)
+    listening = None
+    if arguments.listen is not None:
+        listening = ListeningFolder(arguments.listen, arguments.model, config.sample_rate)
     plan, notes = make_plan(arguments, config)
     names = examiner(plan).names
     if not names and not plan.peers:
         raise EvaluationError("; ".join(["there is nothing to compare", *notes]))
     clips = _clips(arguments, config)
+    if listening is not None:
+        clips = choose(clips, arguments.listen_clips)
     report = Report([*names, *plan.peers], notes=notes)
     quiet = not sys.stderr.isatty()
-    for found in tqdm(
-        examine_all(plan, clips, arguments.jobs), total=len(clips), unit="clip", disable=quiet
+    examined = examine_all(plan, clips, arguments.jobs)
+    for clip, found in zip(
+        clips, tqdm(examined, total=len(clips), unit="clip", disable=quiet), strict=True
     ):
         report.add(found.measurements, found.usage, found.failures)
+        if listening is not None and found.heard:
+            listening.add(clip, found.heard)
     sys.stdout.write(table(report))
     if arguments.intervals:
         sys.stdout.write(intervals_table(report))
@@ -65,6 +74,8 @@ def _run(arguments: Arguments) -> None:
         write_csv(report, arguments.csv)
     if arguments.plot:
         write_plot(report, arguments.plot)
+    if listening is not None:
+        listening.finish()
 
 
 def _check_outputs(arguments: Arguments) -> None:
