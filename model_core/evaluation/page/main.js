@@ -154,6 +154,7 @@ function leave() {
 }
 
 function showMode() {
+  player.apart = set !== null;
   for (const id of ["clip-label", "versions", "setup"]) $(id).hidden = set !== null;
   $("test").hidden = set === null;
   $("results").hidden = set !== null || !results.sets.length;

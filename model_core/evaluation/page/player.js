@@ -9,6 +9,9 @@ const LEAD = 0.05; // s from the order to play to the first sample
 
 export class Player extends EventTarget {
   heard = "";
+  /** Fade out, then in, instead of both at once: where two tracks may be the same, the switch must
+   * not tell it. Two that differ in phase would cancel each other during a crossfade. */
+  apart = false;
   duration = 0; // s
   #tracks = new Map(); // name -> AudioBuffer
   #clip = null;
@@ -50,13 +53,15 @@ export class Player extends EventTarget {
   }
 
   select(name) {
+    const same = name === this.heard;
     this.heard = name;
     const now = this.context.currentTime;
-    for (const [other, { gain }] of this.#run?.lanes ?? []) {
+    for (const [other, { gain }] of same ? [] : (this.#run?.lanes ?? [])) {
       const level = gain.value;
       gain.cancelScheduledValues(now);
       gain.setValueAtTime(level, now);
-      gain.linearRampToValueAtTime(other === name ? 1 : 0, now + FADE);
+      if (this.apart) gain.linearRampToValueAtTime(0, now + FADE);
+      gain.linearRampToValueAtTime(other === name ? 1 : 0, now + (this.apart ? 2 : 1) * FADE);
     }
     this.dispatchEvent(new Event("change"));
   }

@@ -23,7 +23,7 @@ def test_it_is_that_of_all_equally_probable_resamples(
     all_of_them = np.sort(figure(np.array([*product(values, repeat=len(values))]), axis=1))
     found = interval(values, figure)
     assert found is not None
-    assert found.value == pytest.approx(figure(values))
+    assert found.value == pytest.approx(figure(values, axis=0))
     for place, bound in ((0.025, found.low), (0.975, found.high)):
         # 2000 draws place the bound within 0.01 of its share of the whole distribution.
         nearby = np.quantile(
@@ -61,12 +61,12 @@ def test_the_first_is_compared_with_each_other_on_the_clips_that_both_have() -> 
         report.measurements.append(_measured("ours", clip, ours, pesq=2.0 if clip != "z" else None))
         report.measurements.append(_measured("theirs", clip, theirs, pesq=1.5))
     report.measurements.append(_measured("opus", "y", 4.0))
-    theirs, opus = differences(report)
-    assert (theirs.contender, theirs.other, theirs.clips) == ("ours", "theirs", 3)
+    to_theirs, to_opus = differences(report)
+    assert (to_theirs.contender, to_theirs.other, to_theirs.clips) == ("ours", "theirs", 3)
     # Of three values, a mean of all the least (1 in 27) is more probable than 2.5 %.
-    mel = theirs.figures["mel_db"]
+    mel = to_theirs.figures["mel_db"]
     assert [mel.value, mel.low, mel.high] == pytest.approx([-1.25 / 3, -1.0, 0.25])
-    assert theirs.figures["si_snr_db"].value == 5.0 - 5.25
-    assert theirs.figures["pesq"].value == 0.5
-    assert "stoi" not in theirs.figures
-    assert (opus.other, opus.clips, opus.figures) == ("opus", 1, {})
+    assert to_theirs.figures["si_snr_db"].value == 5.0 - 5.25
+    assert to_theirs.figures["pesq"].value == 0.5
+    assert "stoi" not in to_theirs.figures
+    assert (to_opus.other, to_opus.clips, to_opus.figures) == ("opus", 1, {})
