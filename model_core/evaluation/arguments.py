@@ -33,6 +33,7 @@ class Arguments:
     peer_rates: tuple[float, ...] | None
     peers: bool
     lm: bool
+    visqol: bool
     category: str
     clip_seconds: float
     seconds: float | None
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--no-peers", dest="peers", action="store_false", help="leave the other codecs out")
     add("--no-lm", dest="lm", action="store_false", help="leave the language model out (faster)")
+    add("--no-visqol", dest="visqol", action="store_false", help="leave ViSQOL out (faster)")
     add("--category", default=SPEECH, help=f"kind of files without a known one ({SPEECH})")
     add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
     add("--seconds", type=_positive, help="of each kind of recording, at most (all)")

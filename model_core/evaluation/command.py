@@ -18,7 +18,7 @@ from .listening import ListeningFolder, choose
 from .peers import PEERS
 from .plot import require_matplotlib, write_plot
 from .report import Report
-from .scores import missing_packages
+from .scores import EXTRAS, missing_packages
 from .table import intervals_table, table
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -104,9 +104,11 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
             shown = ", ".join(f"{rate:g}" for rate in low)
             least = peer.lowest_kbps(config.channels)
             notes.append(f"{peer.name} is left out at {shown} kbps: it begins at {least:g}")
-    for package in missing_packages():
-        extra = "pesq" if package == "pesq" else "train"
-        notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
+    missing = missing_packages()
+    for package in missing:
+        if package != "visqol" or arguments.visqol:
+            extra = EXTRAS[package]
+            notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
     plan = Plan(
         arguments.model,
         (arguments.weights, *arguments.against),
@@ -115,6 +117,7 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
         rates,
         arguments.lm,
         arguments.device,
+        arguments.visqol and "visqol" not in missing,
     )
     return plan, notes
 

@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from .codec_run import coded
 from .errors import PeerError
 from .peers import PEERS
 from .report import Failure, Measurement
-from .scores import scores
+from .scores import scores, visqol
 from .usage import Usage
 
 ORIGINAL = "Original"
@@ -34,6 +34,7 @@ class Plan:
     peer_rates: tuple[float, ...] = ()
     lm: bool = True
     device: str = "cpu"
+    visqol: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ class Examiner:
         lm_sizes: tuple[int | None, int | None] = (None, None),
     ) -> None:
         rate = self.config.sample_rate
+        speech = clip.category == SPEECH
+        found_scores = scores(samples, estimate, rate, speech)
+        if self.plan.visqol:
+            perceived = visqol(samples, estimate, rate, speech)
+            found_scores = replace(found_scores, visqol=perceived)
         found.measurements.append(
             Measurement(
                 contender,
@@ -128,7 +134,7 @@ class Examiner:
                 samples.shape[1] / rate,
                 *sizes,
                 *lm_sizes,
-                scores(samples, estimate, rate, speech=clip.category == SPEECH),
+                found_scores,
             )
         )
         if clip.heard:

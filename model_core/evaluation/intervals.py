@@ -32,6 +32,7 @@ FIGURES: dict[str, Figure] = {
     "mel_db": np.mean,
     "pesq": np.mean,
     "stoi": np.mean,
+    "visqol": np.mean,
 }
 """How a row makes its figure of the scores of its clips, by the name of both."""
 

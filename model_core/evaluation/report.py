@@ -44,8 +44,8 @@ class Row:
     """One contender at one rate on all clips of a kind.
 
     SI-SNR is a median, the other measures are means over the clips for which they are defined:
-    `pesq_clips` and `stoi_clips`. `lm_saving_percent` is what the language model saves of the
-    payload's bits.
+    `pesq_clips`, `stoi_clips` and `visqol_clips`. `lm_saving_percent` is what the language model
+    saves of the payload's bits.
     """
 
     category: str
@@ -63,6 +63,8 @@ class Row:
     pesq_clips: int
     stoi: float | None
     stoi_clips: int
+    visqol: float | None
+    visqol_clips: int
 
     @classmethod
     def of(cls, measurements: Sequence[Measurement]) -> Self:
@@ -73,6 +75,7 @@ class Row:
         lm_bytes = [m.lm_bytes for m in measurements if m.lm_bytes is not None]
         lm_payload = sum(m.lm_payload_bytes or 0 for m in measurements)
         pesq = [m.scores.pesq for m in measurements if m.scores.pesq is not None]
+        visqol = [m.scores.visqol for m in measurements if m.scores.visqol is not None]
         stoi = [m.scores.stoi for m in measurements if m.scores.stoi is not None]
         return cls(
             category=first.category,
@@ -90,6 +93,8 @@ class Row:
             pesq_clips=len(pesq),
             stoi=statistics.fmean(stoi) if stoi else None,
             stoi_clips=len(stoi),
+            visqol=statistics.fmean(visqol) if visqol else None,
+            visqol_clips=len(visqol),
         )
 
 

@@ -9,12 +9,19 @@ from .report import Report, Row
 LEGEND = """\
 kbps: whole files; bare: without header or container; with LM: whole files, and the share of the
 bare bits that it saves. SI-SNR (dB) is the median over clips; log-mel distance (dB, less is
-better), PESQ (wideband) and STOI are means. Opus and MP3 are set so that whole files have the
+better), PESQ (wideband), STOI and ViSQOL (its mode for speech, else that for audio: two scales) are
+means. Opus and MP3 are set so that whole files have the
 requested rate, LC3 without its container; the delay of all three is removed."""
 
-_HEADS = {"si_snr_db": "SI-SNR", "mel_db": "mel", "pesq": "PESQ", "stoi": "STOI"}
+_HEADS = {
+    "si_snr_db": "SI-SNR",
+    "mel_db": "mel",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+    "visqol": "ViSQOL",
+}
 _KIND = 11  # characters of a kind
-_DIGITS = {"si_snr_db": 2, "mel_db": 2, "pesq": 2, "stoi": 3}
+_DIGITS = {"si_snr_db": 2, "mel_db": 2, "pesq": 2, "stoi": 3, "visqol": 2}
 
 
 def table(report: Report) -> str:
@@ -65,7 +72,7 @@ def _width(report: Report) -> int:
 def _kinds(report: Report) -> Iterator[str]:
     width = _width(report)
     heads = f"{'asked':>5} {'codec':{width}} {'kbps':>6} {'bare':>6} {'with LM':>7} {'saved':>6}"
-    heads += f" {'SI-SNR':>7} {'mel':>6} {'PESQ':>5} {'STOI':>6} {'clips':>5}"
+    heads += f" {'SI-SNR':>7} {'mel':>6} {'PESQ':>5} {'STOI':>6} {'ViSQOL':>6} {'clips':>5}"
     for kind, members in groupby(report.rows, key=lambda row: row.category):
         rows = list(members)
         seconds = max(row.seconds for row in rows)
@@ -81,7 +88,7 @@ def _line(row: Row, width: int) -> str:
         f"{row.kbps:5g} {row.contender:{width}} {row.kbps_written:6.2f} {row.kbps_payload:6.2f}"
         f" {_number(row.kbps_lm, 7, 2)} {_number(saved, 5, 1, '%')}"
         f" {row.si_snr_db:7.2f} {row.mel_db:6.2f} {_number(row.pesq, 5, 2)}"
-        f" {_number(row.stoi, 6, 3)} {row.clips:5}"
+        f" {_number(row.stoi, 6, 3)} {_number(row.visqol, 6, 2)} {row.clips:5}"
     )
 
 
@@ -104,7 +111,8 @@ def _codebooks(report: Report) -> Iterator[str]:
 def _left_out(report: Report) -> Iterator[str]:
     yield from report.notes
     for row in report.rows:
-        for measure, count in (("PESQ", row.pesq_clips), ("STOI", row.stoi_clips)):
+        counts = {"PESQ": row.pesq_clips, "STOI": row.stoi_clips, "ViSQOL": row.visqol_clips}
+        for measure, count in counts.items():
             if 0 < count < row.clips:
                 yield (
                     f"{measure} of {row.contender} at {row.kbps:g} kbps:"

@@ -42,7 +42,7 @@ def folder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wav(source / name, 0.5 * audio(2.5, len(name)))
     out = tmp_path_factory.mktemp("made") / "listening"
     options = ("--weights", weights, "--against", "bundled", "--bandwidths", 6, "--no-peers")
-    listen = ("--no-lm", "--listen", out, "--listen-clips", 4)
+    listen = ("--no-lm", "--no-visqol", "--listen", out, "--listen-clips", 4)
     assert main([str(each) for each in (source, *options, *listen)]) == 0
     return out
 
