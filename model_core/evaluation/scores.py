@@ -99,14 +99,14 @@ def visqol(
     """
     mode = "speech" if speech else "audio"
     rate = VISQOL_RATES[mode]
-    pair = [
+    first, second = (
         resample(torch.from_numpy(x.mean(0)), sample_rate, rate).numpy()
         for x in (reference, estimate)
-    ]
-    if not all(np.abs(x).max() > 0 for x in pair):
+    )
+    if not (np.abs(first).max() > 0 and np.abs(second).max() > 0):
         return None
     try:
-        return float(_visqol(mode).measure_from_arrays(*pair, rate).moslqo)
+        return float(_visqol(mode).measure_from_arrays(first, second, rate).moslqo)
     except (ValueError, IndexError):  # of clips below 0.6 s
         return None
 
