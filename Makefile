@@ -59,8 +59,8 @@ web:
 
 # The native engine is compiled while the package is installed, where there is a compiler.
 SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine/native/csrc/*)
-# PESQ is built from source.
-DEV      := .[batch,dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc),$(COMMA)pesq)]
+# PESQ and a part of ViSQOL are built from source.
+DEV      := .[batch,dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc),$(COMMA)pesq)$(if $(shell command -v c++),$(COMMA)visqol)]
 
 $(VENV)/.serve: $(SOURCES)
 	$(MAKE_VENV)

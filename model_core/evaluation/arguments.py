@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..completion import add_completion
 from .clips import SPEECH
+from .listening import CLIPS
 from .plot import SUFFIXES
 
 _DESCRIPTION = """\
@@ -32,14 +33,18 @@ class Arguments:
     peer_rates: tuple[float, ...] | None
     peers: bool
     lm: bool
+    visqol: bool
     category: str
     clip_seconds: float
     seconds: float | None
     jobs: int
     device: str
+    intervals: bool
     json: Path | None
     csv: Path | None
     plot: Path | None
+    listen: Path | None
+    listen_clips: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,14 +81,24 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--no-peers", dest="peers", action="store_false", help="leave the other codecs out")
     add("--no-lm", dest="lm", action="store_false", help="leave the language model out (faster)")
+    add("--no-visqol", dest="visqol", action="store_false", help="leave ViSQOL out (faster)")
     add("--category", default=SPEECH, help=f"kind of files without a known one ({SPEECH})")
     add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
     add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
     add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--intervals", action="store_true", help="also print 95 %% intervals over clips")
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
     add("--csv", type=Path, metavar="FILE", help="every clip as CSV")
     add("--plot", type=_picture, metavar="FILE", help=f"rate against quality, {_either()}")
+    add("--listen", type=Path, metavar="FOLDER", help="a page for listening tests, to be written")
+    add(
+        "--listen-clips",
+        type=_count,
+        default=CLIPS,
+        metavar="NUMBER",
+        help=f"clips on that page, as many of each kind ({CLIPS})",
+    )
     add_completion(parser)
     return parser
 

@@ -28,13 +28,17 @@ _ORDER = 0  # seed of the order in which clips of a kind are taken
 
 @dataclass(frozen=True)
 class Clip:
-    """The first `seconds` of a recording: of `recording` in a cache, or of the file `path`."""
+    """The first `seconds` of a recording: of `recording` in a cache, or of the file `path`.
+
+    `heard`: what it is decoded to is kept, for listening.
+    """
 
     name: str
     category: str
     path: Path
     seconds: float
     recording: Recording | None = None
+    heard: bool = False
 
     def read(self, config: ModelConfig) -> np.ndarray:
         """Samples float32 `[C, n]` at the model's rate.

@@ -14,11 +14,12 @@ from .clips import Clip, clips_of_cache, clips_of_folder, usable
 from .errors import EvaluationError
 from .examine import Plan, examine_all, examiner
 from .files import write_csv, write_json
+from .listening import ListeningFolder, choose
 from .peers import PEERS
 from .plot import require_matplotlib, write_plot
 from .report import Report
-from .scores import missing_packages
-from .table import table
+from .scores import EXTRAS, missing_packages
+from .table import intervals_table, table
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -45,24 +46,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> None:
     _check_outputs(arguments)
     config = config_of(arguments.model)
+    listening = None
+    if arguments.listen is not None:
+        listening = ListeningFolder(arguments.listen, arguments.model, config.sample_rate)
     plan, notes = make_plan(arguments, config)
     names = examiner(plan).names
     if not names and not plan.peers:
         raise EvaluationError("; ".join(["there is nothing to compare", *notes]))
     clips = _clips(arguments, config)
+    if listening is not None:
+        clips = choose(clips, arguments.listen_clips)
     report = Report([*names, *plan.peers], notes=notes)
     quiet = not sys.stderr.isatty()
-    for found in tqdm(
-        examine_all(plan, clips, arguments.jobs), total=len(clips), unit="clip", disable=quiet
+    examined = examine_all(plan, clips, arguments.jobs)
+    for clip, found in zip(
+        clips, tqdm(examined, total=len(clips), unit="clip", disable=quiet), strict=True
     ):
         report.add(found.measurements, found.usage, found.failures)
+        if listening is not None and found.heard:
+            listening.add(clip, found.heard)
     sys.stdout.write(table(report))
+    if arguments.intervals:
+        sys.stdout.write(intervals_table(report))
     if arguments.json:
         write_json(report, arguments.json)
     if arguments.csv:
         write_csv(report, arguments.csv)
     if arguments.plot:
         write_plot(report, arguments.plot)
+    if listening is not None:
+        listening.finish()
 
 
 def _check_outputs(arguments: Arguments) -> None:
@@ -91,9 +104,11 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
             shown = ", ".join(f"{rate:g}" for rate in low)
             least = peer.lowest_kbps(config.channels)
             notes.append(f"{peer.name} is left out at {shown} kbps: it begins at {least:g}")
-    for package in missing_packages():
-        extra = "pesq" if package == "pesq" else "train"
-        notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
+    missing = missing_packages()
+    for package in missing:
+        if package != "visqol" or arguments.visqol:
+            extra = EXTRAS[package]
+            notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
     plan = Plan(
         arguments.model,
         (arguments.weights, *arguments.against),
@@ -102,6 +117,7 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
         rates,
         arguments.lm,
         arguments.device,
+        arguments.visqol and "visqol" not in missing,
     )
     return plan, notes
 

@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -17,8 +17,10 @@ from .codec_run import coded
 from .errors import PeerError
 from .peers import PEERS
 from .report import Failure, Measurement
-from .scores import scores
+from .scores import scores, visqol
 from .usage import Usage
+
+ORIGINAL = "Original"
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,27 @@ class Plan:
     peer_rates: tuple[float, ...] = ()
     lm: bool = True
     device: str = "cpu"
+    visqol: bool = False
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A clip as a contender leaves it at `kbps` (None: the original), `[C, n]` in step with it."""
+
+    contender: str
+    kbps: float | None
+    samples: np.ndarray
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The results for one clip. `usage` is by contender."""
+    """The results for one clip. `usage` is by contender; `heard` begins with the original and is
+    empty for a clip that is not to be heard."""
 
     measurements: list[Measurement] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
 
 
 class Examiner:
@@ -65,6 +79,8 @@ class Examiner:
         """Code one clip with every contender at every rate. Raises `InvalidAudioError`."""
         samples = clip.read(self.config)
         found = Examination()
+        if clip.heard:
+            found.heard.append(Heard(ORIGINAL, None, samples))
         for name, codec in zip(self.names, self.codecs, strict=True):
             self._by_codec(name, codec, clip, samples, found)
         for peer in PEERS:
@@ -78,9 +94,7 @@ class Examiner:
                     continue
                 estimate = aligned(samples, result.samples, self.config.sample_rate)
                 sizes = result.file_bytes, result.payload_bytes
-                found.measurements.append(
-                    self._measurement(peer.name, kbps, clip, samples, estimate, sizes)
-                )
+                self._add(found, peer.name, kbps, clip, samples, estimate, sizes)
         return found
 
     def _by_codec(
@@ -92,12 +106,11 @@ class Examiner:
         for result in results:
             sizes = result.file_bytes, result.payload_bytes
             lm_sizes = result.lm_bytes, result.lm_payload_bytes
-            found.measurements.append(
-                self._measurement(name, result.kbps, clip, samples, result.samples, sizes, lm_sizes)
-            )
+            self._add(found, name, result.kbps, clip, samples, result.samples, sizes, lm_sizes)
 
-    def _measurement(
+    def _add(
         self,
+        found: Examination,
         contender: str,
         kbps: float,
         clip: Clip,
@@ -105,18 +118,27 @@ class Examiner:
         estimate: np.ndarray,
         sizes: tuple[int, int],
         lm_sizes: tuple[int | None, int | None] = (None, None),
-    ) -> Measurement:
+    ) -> None:
         rate = self.config.sample_rate
-        return Measurement(
-            contender,
-            kbps,
-            clip.name,
-            clip.category,
-            samples.shape[1] / rate,
-            *sizes,
-            *lm_sizes,
-            scores(samples, estimate, rate, speech=clip.category == SPEECH),
+        speech = clip.category == SPEECH
+        found_scores = scores(samples, estimate, rate, speech)
+        if self.plan.visqol:
+            perceived = visqol(samples, estimate, rate, speech)
+            found_scores = replace(found_scores, visqol=perceived)
+        found.measurements.append(
+            Measurement(
+                contender,
+                kbps,
+                clip.name,
+                clip.category,
+                samples.shape[1] / rate,
+                *sizes,
+                *lm_sizes,
+                found_scores,
+            )
         )
+        if clip.heard:
+            found.heard.append(Heard(contender, kbps, estimate))
 
 
 def examine_all(plan: Plan, clips: Sequence[Clip], jobs: int = 1) -> Iterator[Examination]:

@@ -18,6 +18,7 @@ _MEASURES = {
     "si_snr_db": "SI-SNR (dB)",
     "pesq": "PESQ",
     "stoi": "STOI",
+    "visqol": "ViSQOL",
 }
 _CELL = 3.6, 2.6  # inches
 

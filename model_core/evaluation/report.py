@@ -44,8 +44,8 @@ class Row:
     """One contender at one rate on all clips of a kind.
 
     SI-SNR is a median, the other measures are means over the clips for which they are defined:
-    `pesq_clips` and `stoi_clips`. `lm_saving_percent` is what the language model saves of the
-    payload's bits.
+    `pesq_clips`, `stoi_clips` and `visqol_clips`. `lm_saving_percent` is what the language model
+    saves of the payload's bits.
     """
 
     category: str
@@ -63,6 +63,8 @@ class Row:
     pesq_clips: int
     stoi: float | None
     stoi_clips: int
+    visqol: float | None
+    visqol_clips: int
 
     @classmethod
     def of(cls, measurements: Sequence[Measurement]) -> Self:
@@ -73,6 +75,7 @@ class Row:
         lm_bytes = [m.lm_bytes for m in measurements if m.lm_bytes is not None]
         lm_payload = sum(m.lm_payload_bytes or 0 for m in measurements)
         pesq = [m.scores.pesq for m in measurements if m.scores.pesq is not None]
+        visqol = [m.scores.visqol for m in measurements if m.scores.visqol is not None]
         stoi = [m.scores.stoi for m in measurements if m.scores.stoi is not None]
         return cls(
             category=first.category,
@@ -90,6 +93,8 @@ class Row:
             pesq_clips=len(pesq),
             stoi=statistics.fmean(stoi) if stoi else None,
             stoi_clips=len(stoi),
+            visqol=statistics.fmean(visqol) if visqol else None,
+            visqol_clips=len(visqol),
         )
 
 
@@ -117,13 +122,19 @@ class Report:
             self.usage[contender] = more if known is None else known + more
 
     @property
-    def rows(self) -> list[Row]:
-        """By kind, then rate, then contender in the order of `contenders`."""
+    def groups(self) -> dict[tuple[str, float, int], list[Measurement]]:
+        """The measurements of each row, by kind, then rate, then place in `contenders`; in this
+        order."""
         groups: dict[tuple[str, float, int], list[Measurement]] = {}
         for m in self.measurements:
             key = m.category, m.kbps, self.contenders.index(m.contender)
             groups.setdefault(key, []).append(m)
-        return [Row.of(groups[key]) for key in sorted(groups)]
+        return dict(sorted(groups.items()))
+
+    @property
+    def rows(self) -> list[Row]:
+        """One for each of `groups`."""
+        return [Row.of(group) for group in self.groups.values()]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

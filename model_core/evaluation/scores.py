@@ -2,7 +2,9 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,28 +12,37 @@ from torchaudio.functional import resample
 
 from ..metrics import log_mel_distance, si_snr
 
+if TYPE_CHECKING:
+    from visqol import VisqolApi
+
 PESQ_RATE = 16_000  # Hz, wideband
+VISQOL_RATES = {"speech": 16_000, "audio": 48_000}  # Hz, by mode
+EXTRAS = {"pesq": "pesq", "pystoi": "train", "visqol": "visqol"}
+"""The extra of this project that installs each package with a measure."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one clip. The last two are for speech; None if undefined for the clip."""
+    """Scores of one clip. PESQ and STOI are for speech; None if undefined for the clip, or not
+    measured."""
 
     si_snr_db: float
     mel_db: float
     pesq: float | None = None
     stoi: float | None = None
+    visqol: float | None = None
 
 
 def missing_packages() -> list[str]:
-    """The packages for scores of speech that are not installed."""
-    return [name for name in ("pesq", "pystoi") if find_spec(name) is None]
+    """The packages of `EXTRAS` that are not installed."""
+    return [name for name in EXTRAS if find_spec(name) is None]
 
 
 def scores(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, speech: bool) -> Scores:
     """Compare two clips `[C, n]` of the same length; channels are averaged.
 
-    For speech, the measures with an installed package are computed on the mono mix.
+    For speech, PESQ and STOI are computed on the mono mix where they are installed. ViSQOL, which
+    takes long, is not among them: `visqol`.
     """
     pair = torch.from_numpy(reference), torch.from_numpy(estimate)
     snr = float(si_snr(*pair).mean())
@@ -76,3 +87,34 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float
             return float(intelligibility(reference, estimate, sample_rate))
         except (RuntimeWarning, ValueError):
             return None
+
+
+def visqol(
+    reference: np.ndarray, estimate: np.ndarray, sample_rate: int, speech: bool
+) -> float | None:
+    """ViSQOL 3 (Chinen et al. 2020) on the mono mix of two clips `[C, n]`: MOS-LQO, 1 … 5.
+
+    Its mode for speech, with the mapping by a polynomial, or that for audio, whose top is 4.73: two
+    scales. None for a clip that is too short or silent.
+    """
+    mode = "speech" if speech else "audio"
+    rate = VISQOL_RATES[mode]
+    first, second = (
+        resample(torch.from_numpy(x.mean(0)), sample_rate, rate).numpy()
+        for x in (reference, estimate)
+    )
+    if not (np.abs(first).max() > 0 and np.abs(second).max() > 0):
+        return None
+    try:
+        return float(_visqol(mode).measure_from_arrays(first, second, rate).moslqo)
+    except (ValueError, IndexError):  # of clips below 0.6 s
+        return None
+
+
+@lru_cache
+def _visqol(mode: str) -> "VisqolApi":
+    from visqol import VisqolApi
+
+    api = VisqolApi()
+    api.create(mode=mode, use_lattice_model=False)  # else it depends on what else is installed
+    return api

@@ -10,6 +10,8 @@ import pytest
 from model_core.evaluation.command import main
 from model_core.evaluation.peers import PEERS, opus
 
+from .conftest import audio, write_wav
+
 RUN = ("--bandwidths", "6", "1.5", "--no-peers")
 
 
@@ -38,6 +40,7 @@ def test_table_and_files_say_the_same(
         assert (row["stoi"] is None) == (row["category"] != "speech")
         if find_spec("pesq") is not None:
             assert (row["pesq"] is None) == (row["category"] != "speech")
+        assert (row["visqol"] is None) == (find_spec("visqol") is None)
         shown = f"{row['kbps']:5g} {row['contender']} {row['kbps_written']:6.2f}"
         assert shown in text
     with files["csv"].open(newline="") as lines:
@@ -56,7 +59,7 @@ def test_processes_change_nothing(recordings: Path, weights: Path, tmp_path: Pat
     results = []
     for jobs in (1, 2):
         out = tmp_path / f"{jobs}.json"
-        options = ("--no-lm", "--jobs", jobs, "--json", out)
+        options = ("--no-lm", "--no-visqol", "--jobs", jobs, "--json", out)
         assert _run(recordings, "--weights", weights, *RUN, *options) == 0
         results.append(json.loads(out.read_text()))
     assert results[0] == results[1]
@@ -67,11 +70,39 @@ def test_two_sets_of_weights_stand_side_by_side(
     recordings: Path, weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.json"
-    options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--json", out)
+    options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--no-visqol", "--json", out)
     assert _run(recordings, "--weights", weights, "--against", "bundled", *options) == 0
-    rows = json.loads(out.read_text())["rows"]
+    report = json.loads(out.read_text())
+    rows = report["rows"]
     assert len({row["contender"] for row in rows}) == 2
+    assert all(row["visqol"] is None for row in rows)
+    assert not any("visqol" in note for note in report["notes"])
     assert [row["category"] for row in rows] == ["music", "music", "speech", "speech"]
+    assert [each["category"] for each in report["differences"]] == ["music", "speech"]
+    assert report["differences"][0]["other"] == rows[1]["contender"]
+
+
+def test_intervals_are_printed_and_written(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        write_wav(tmp_path / "in" / "music" / f"{i}.wav", audio(1.1, i))
+    out = tmp_path / "out.json"
+    options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--no-visqol", "--intervals")
+    assert (
+        _run(tmp_path / "in", "--weights", weights, "--against", "bundled", *options, "--json", out)
+        == 0
+    )
+    report = json.loads(out.read_text())
+    row, _ = report["rows"]
+    low, high = row["intervals"]["mel_db"]
+    assert low < row["mel_db"] < high
+    (difference,) = report["differences"]
+    mel = difference["figures"]["mel_db"]
+    assert mel["value"] == pytest.approx(row["mel_db"] - report["rows"][1]["mel_db"])
+    text = capsys.readouterr().out
+    assert f"{low:.2f} … {high:.2f}" in text
+    assert f"{mel['low']:+.2f} … {mel['high']:+.2f}" in text
 
 
 def test_peers_alone_and_those_that_are_left_out(

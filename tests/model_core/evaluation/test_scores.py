@@ -5,10 +5,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from model_core.evaluation.scores import pesq, scores, stoi
+from model_core.evaluation.scores import pesq, scores, stoi, visqol
 
-from .conftest import RATE
+from .conftest import RATE, audio
 
+needs_visqol = pytest.mark.skipif(find_spec("visqol") is None, reason="visqol is not installed")
 needs_pesq = pytest.mark.skipif(find_spec("pesq") is None, reason="pesq is not installed")
 
 
@@ -89,3 +90,31 @@ def test_pesq_of_next_to_nothing_is_none() -> None:
     x = voiced(0.2)
     assert pesq(x[0], x[0], RATE) is None
     assert pesq(voiced()[0], np.zeros(3 * RATE, np.float32), RATE) is None
+
+
+@needs_visqol
+def test_visqol_of_the_same_audio_is_that_of_the_original_program() -> None:
+    x = voiced(1.5)
+    assert visqol(x, x.copy(), RATE, speech=True) == pytest.approx(5.0, abs=1e-3)
+    # What its conformance test gives for a recording and itself.
+    assert visqol(x, x.copy(), RATE, speech=False) == pytest.approx(4.7321010, abs=1e-5)
+
+
+@needs_visqol
+@pytest.mark.parametrize("speech", [True, False])
+def test_visqol_falls_with_noise_and_knows_no_level(speech: bool) -> None:
+    x = voiced(1.5) if speech else audio(1.5)
+    worse, better = (visqol(x, with_noise(x, snr), RATE, speech) for snr in (0, 30))
+    assert worse is not None
+    assert better is not None
+    assert 1 <= worse < better - 0.5 < 4.5
+    quiet = visqol(x, 0.5 * with_noise(x, 30), RATE, speech)
+    assert quiet == pytest.approx(better, abs=0.02)
+
+
+@needs_visqol
+def test_visqol_of_next_to_nothing_is_none() -> None:
+    x = voiced(0.2)
+    assert visqol(x, x, RATE, speech=True) is None
+    assert visqol(x, x, RATE, speech=False) is None
+    assert visqol(voiced(), np.zeros_like(voiced()), RATE, speech=True) is None
