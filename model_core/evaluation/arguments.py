@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..completion import add_completion
 from .clips import SPEECH
+from .conditions import CONDITIONS
 from .listening import CLIPS
 from .plot import SUFFIXES
 
@@ -34,6 +35,7 @@ class Arguments:
     peers: bool
     lm: bool
     visqol: bool
+    condition: str | None
     category: str
     clip_seconds: float
     seconds: float | None
@@ -82,6 +84,11 @@ def parser() -> argparse.ArgumentParser:
     add("--no-peers", dest="peers", action="store_false", help="leave the other codecs out")
     add("--no-lm", dest="lm", action="store_false", help="leave the language model out (faster)")
     add("--no-visqol", dest="visqol", action="store_false", help="leave ViSQOL out (faster)")
+    add(
+        "--condition",
+        choices=tuple(CONDITIONS),
+        help="put the recordings into it: " + _conditions(),
+    )
     add("--category", default=SPEECH, help=f"kind of files without a known one ({SPEECH})")
     add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
     add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
@@ -115,6 +122,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     if arguments.bandwidths == () and not arguments.peer_rates:
         options.error("without bandwidths, give --peer-rates")
     return arguments
+
+
+def _conditions() -> str:
+    return "; ".join(f"{name}: {what}" for name, (what, _) in CONDITIONS.items())
 
 
 def _either() -> str:

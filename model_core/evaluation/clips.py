@@ -15,6 +15,7 @@ from ..config import ModelConfig
 from ..errors import InvalidAudioError
 from ..training.data.cache import AudioCache, Recording
 from ..training.data.listing import list_folders
+from .conditions import changed
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ _ORDER = 0  # seed of the order in which clips of a kind are taken
 class Clip:
     """The first `seconds` of a recording: of `recording` in a cache, or of the file `path`.
 
-    `heard`: what it is decoded to is kept, for listening.
+    `heard`: what it is decoded to is kept, for listening. `condition`: one of `CONDITIONS`, in
+    which it is put.
     """
 
     name: str
@@ -39,12 +41,19 @@ class Clip:
     seconds: float
     recording: Recording | None = None
     heard: bool = False
+    condition: str | None = None
 
     def read(self, config: ModelConfig) -> np.ndarray:
         """Samples float32 `[C, n]` at the model's rate.
 
         Raises `InvalidAudioError`, or `TrainingDataError` for a cache of another rate.
         """
+        samples = self._recorded(config)
+        if self.condition is None or not samples.any():
+            return samples
+        return changed(samples, self.condition, config.sample_rate)
+
+    def _recorded(self, config: ModelConfig) -> np.ndarray:
         wanted = round(self.seconds * config.sample_rate)
         if self.recording is not None:
             length = min(self.recording.length, wanted)

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
@@ -11,6 +12,7 @@ from ..config import ModelConfig, config_of
 from ..errors import EncodecError
 from .arguments import Arguments, parse
 from .clips import Clip, clips_of_cache, clips_of_folder, usable
+from .conditions import CONDITIONS
 from .errors import EvaluationError
 from .examine import Plan, examine_all, examiner
 from .files import write_csv, write_json
@@ -109,6 +111,9 @@ def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str
         if package != "visqol" or arguments.visqol:
             extra = EXTRAS[package]
             notes.append(f"{package} is not installed: pip install 'encodec-service[{extra}]'")
+    if arguments.condition is not None:
+        what, _ = CONDITIONS[arguments.condition]
+        notes.append(f"all recordings are {arguments.condition} ({what})")
     plan = Plan(
         arguments.model,
         (arguments.weights, *arguments.against),
@@ -128,6 +133,7 @@ def _clips(arguments: Arguments, config: ModelConfig) -> list[Clip]:
     elif arguments.folder is not None:
         found = clips_of_folder(arguments.folder, arguments.clip_seconds, arguments.category)
     clips = usable(found, config, arguments.seconds)
+    clips = [replace(clip, condition=arguments.condition) for clip in clips]
     if not clips:
         raise EvaluationError(
             f"{arguments.cache or arguments.folder} holds no recording that can be evaluated"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from model_core.config import ENCODEC_24KHZ
 from model_core.errors import TrainingDataError
 from model_core.evaluation.clips import clips_of_cache, clips_of_folder, usable
+from model_core.evaluation.conditions import CONDITIONS
 
 from .conftest import RATE, audio, write_wav
 
@@ -73,3 +75,24 @@ def test_what_is_neither_says_so(tmp_path: Path) -> None:
         clips_of_cache(tmp_path, 10)
     with pytest.raises(TrainingDataError):
         clips_of_folder(tmp_path / "nowhere", 10)
+
+
+def test_conditions(recordings: Path) -> None:
+    config = ENCODEC_24KHZ
+    (clip, *_) = usable(clips_of_folder(recordings, 2.0), config)
+    plain = clip.read(config)
+    found = {name: replace(clip, condition=name).read(config) for name in CONDITIONS}
+    assert all(x.shape == plain.shape and x.dtype == np.float32 for x in found.values())
+    assert rms(found["quiet"]) == pytest.approx(10 ** (-45 / 20), rel=1e-4)
+    assert rms(found["noisy"] - plain) == pytest.approx(rms(plain) / 10, rel=1e-2)
+    limit = np.abs(plain).max() * 10 ** (-6 / 20)
+    np.testing.assert_allclose(found["clipped"], plain.clip(-limit, limit), atol=1e-6)
+    np.testing.assert_allclose(found["offset"], plain + 0.01, atol=1e-6)
+    spectrum = np.abs(np.fft.rfft(found["dull"][0]))
+    assert spectrum[round(len(spectrum) * 5 / 12) :].max() < 1e-2 * spectrum.max()  # 5 kHz
+    again = replace(clip, condition="noisy").read(config)
+    assert np.array_equal(again, found["noisy"])
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

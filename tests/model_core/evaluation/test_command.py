@@ -66,6 +66,20 @@ def test_processes_change_nothing(recordings: Path, weights: Path, tmp_path: Pat
     assert all(row["kbps_lm"] is None for row in results[0]["rows"])
 
 
+def test_recordings_are_put_into_a_condition(
+    recordings: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--bandwidths", 3, "--no-peers", "--no-lm", "--no-visqol")
+    assert _run(recordings, "--weights", weights, *options, "--condition", "quiet") == 0
+    quiet = capsys.readouterr().out
+    assert "all recordings are quiet (-45 dBFS)" in quiet
+    assert _run(recordings, "--weights", weights, *options) == 0
+    plain = capsys.readouterr().out
+    assert [line for line in plain.splitlines() if line not in quiet.splitlines()]
+    with pytest.raises(SystemExit):
+        _run(recordings, "--condition", "loud")
+
+
 def test_two_sets_of_weights_stand_side_by_side(
     recordings: Path, weights: Path, tmp_path: Path
 ) -> None:
