@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import socket
 import time
 from collections.abc import Callable, Collection
@@ -12,6 +13,7 @@ import structlog
 logger = structlog.get_logger(__name__)
 
 _BACKLOG = 256  # connections that the system may hold ready
+_AT_ONCE = 16  # accepted in one turn of the event loop
 _PAUSE = 0.1  # s
 _LOG_INTERVAL = 60.0  # s
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -48,6 +50,7 @@ class Listener:
         self._connections = connections
         self._most = most
         self._logged = float("-inf")
+        self._beginning: dict[asyncio.Task[None], object] = {}
         listener.listen(_BACKLOG)
         listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept_all())
@@ -58,11 +61,15 @@ class Listener:
 
     async def wait_closed(self) -> None:
         """Until the last accept has ended."""
-        await asyncio.wait([self._accepting])
+        await asyncio.wait([self._accepting, *self._beginning])
 
     async def _accept_all(self) -> None:
+        """Many that come at once are all accepted before the first of them is served: each would
+        otherwise wait for a turn of the event loop in which those before it send their bodies."""
         loop = asyncio.get_running_loop()
-        while True:
+        for number in itertools.count(1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             await self._make_room()
             try:
                 connection, _ = await loop.sock_accept(self._socket)
@@ -71,13 +78,18 @@ class Listener:
                     self._evict_one()
                     await self._pause(error.strerror or "")
                 continue  # any other error is that of a client that has left already
-            try:
-                await loop.connect_accepted_socket(self._protocol, connection)
-            except OSError:
-                connection.close()
+            protocol = self._protocol()
+            task = asyncio.create_task(_begin(protocol, connection))
+            self._beginning[task] = protocol
+            task.add_done_callback(self._beginning.pop)
+
+    def _open(self) -> int:
+        """Connections, with those that are about to be among them."""
+        beginning = self._beginning.values()
+        return len(self._connections) + sum(one not in self._connections for one in beginning)
 
     async def _make_room(self) -> None:
-        while len(self._connections) >= self._most:
+        while self._open() >= self._most:
             if self._evict_one():
                 await asyncio.sleep(0)  # it ends in the next turn of the loop
             else:
@@ -97,3 +109,10 @@ class Listener:
             open_now = len(self._connections)
             logger.error("no connection can be accepted", reason=reason, connections=open_now)
         await asyncio.sleep(_PAUSE)
+
+
+async def _begin(protocol: asyncio.Protocol, connection: socket.socket) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+    except OSError:
+        connection.close()
