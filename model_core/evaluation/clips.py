@@ -32,7 +32,7 @@ class Clip:
     """The first `seconds` of a recording: of `recording` in a cache, or of the file `path`.
 
     `heard`: what it is decoded to is kept, for listening. `condition`: one of `CONDITIONS`, in
-    which it is put.
+    which it is put; it must not be silent.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Clip:
         Raises `InvalidAudioError`, or `TrainingDataError` for a cache of another rate.
         """
         samples = self._recorded(config)
-        if self.condition is None or not samples.any():
+        if self.condition is None:
             return samples
         return changed(samples, self.condition, config.sample_rate)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .report import Measurement, Report
+from .report import Measurement, Report, known_scores
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -83,8 +83,7 @@ def of_row(measurements: Sequence[Measurement]) -> dict[str, Estimate]:
     """The figures of a row that have an interval."""
     found = {}
     for name, figure in FIGURES.items():
-        scores = [getattr(m.scores, name) for m in measurements]
-        estimate = interval([score for score in scores if score is not None], figure)
+        estimate = interval(known_scores(measurements, name), figure)
         if estimate is not None:
             found[name] = estimate
     return found

@@ -74,9 +74,9 @@ class Row:
         payload = sum(m.payload_bytes for m in measurements)
         lm_bytes = [m.lm_bytes for m in measurements if m.lm_bytes is not None]
         lm_payload = sum(m.lm_payload_bytes or 0 for m in measurements)
-        pesq = [m.scores.pesq for m in measurements if m.scores.pesq is not None]
-        visqol = [m.scores.visqol for m in measurements if m.scores.visqol is not None]
-        stoi = [m.scores.stoi for m in measurements if m.scores.stoi is not None]
+        pesq = known_scores(measurements, "pesq")
+        visqol = known_scores(measurements, "visqol")
+        stoi = known_scores(measurements, "stoi")
         return cls(
             category=first.category,
             kbps=first.kbps,
@@ -96,6 +96,12 @@ class Row:
             visqol=statistics.fmean(visqol) if visqol else None,
             visqol_clips=len(visqol),
         )
+
+
+def known_scores(measurements: Sequence[Measurement], name: str) -> list[float]:
+    """The scores of that name of the clips that have one."""
+    scores = [getattr(m.scores, name) for m in measurements]
+    return [score for score in scores if score is not None]
 
 
 @dataclass

@@ -1,4 +1,5 @@
 // Chromium with a tap on what it plays, a watch on the Content-Security-Policy, and a fake microphone.
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -47,6 +48,14 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
     return true;
   }
 });`;
+
+/** Closes a page; fails where it broke its own policy or had an error. */
+export async function close(page) {
+  const violations = await page.evaluate(() => window.violations);
+  const { faults } = page;
+  await page.context().close();
+  assert.deepEqual([...violations, ...faults], []);
+}
 
 /** Options of a page whose sound is recorded: the policy does not let the recorder in. */
 export const RECORDED = { bypassCSP: true };

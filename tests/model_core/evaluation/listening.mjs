@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { RECORDED, findings, forget, heard, launch, locate, open } from "../../../clients/page/tests/browser.mjs";
+import { RECORDED, close, findings, forget, heard, launch, locate, open } from "../../../clients/page/tests/browser.mjs";
 
 const { LISTEN_FOLDER, LISTEN_URL, LISTEN_JSON } = process.env;
 const FROM_DISK = pathToFileURL(`${LISTEN_FOLDER}/index.html`).href;
@@ -17,12 +17,9 @@ let page;
 before(async () => void (browser = await launch()));
 after(async () => browser.close());
 afterEach(async () => {
-  if (!page) return;
-  const violations = await page.evaluate(() => window.violations);
-  const { faults } = page;
-  await page.context().close();
+  const shown = page;
   page = null;
-  assert.deepEqual([...violations, ...faults], []);
+  if (shown) await close(shown);
 });
 
 const loaded = () => page.waitForFunction(() => document.querySelector("#status").textContent !== "Loading …" && document.querySelector("#position").max > 0);

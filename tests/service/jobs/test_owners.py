@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from service.jobs.webhooks import AT_ONCE
 from tests.service.jobs.asked import ASYNC, asked, ended, result, seen
@@ -30,15 +31,20 @@ def refusals(client: httpx.Client, key: str) -> float:
     return sum(map(float, found))
 
 
-def test_jobs_wait_for_a_quota_without_asking_again_and_again(
-    weights: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def keys_file(tmp_path: Path) -> str:
     file = tmp_path / "keys.toml"
     file.write_text(KEYS)
+    return str(file)
+
+
+def test_jobs_wait_for_a_quota_without_asking_again_and_again(
+    weights: Path, tmp_path: Path, keys_file: str
+) -> None:
     with web() as place:
         place.files = {"/in/long": wav(68), "/in/short": wav(0.1)}
         settings: dict[str, Any] = {
-            "api_keys_file": str(file),
+            "api_keys_file": keys_file,
             "max_requests": 1,
             "input_urls": f"{place.url}/in/",
         }
@@ -112,13 +118,11 @@ def test_one_key_does_not_take_all_jobs_that_may_be_kept(weights: Path, tmp_path
 
 
 def test_a_slow_receiver_does_not_keep_the_webhooks_of_other_keys_waiting(
-    weights: Path, tmp_path: Path
+    weights: Path, tmp_path: Path, keys_file: str
 ) -> None:
-    file = tmp_path / "keys.toml"
-    file.write_text(KEYS)
     with web() as place:
         settings: dict[str, Any] = {
-            "api_keys_file": str(file),
+            "api_keys_file": keys_file,
             "webhook_urls": f"{place.url}/",
             "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         }
