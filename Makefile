@@ -1,7 +1,7 @@
 # Everything lives in .venv; it is rebuilt when pyproject.toml, constraints.txt or the C++ changes.
 #   make serve     set up and start the service on 127.0.0.1:8000. Settings come from the environment
 #                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
-#   make test      set up and run all tests (WORKERS=4: in four processes; otherwise two)
+#   make test      set up and run all tests (WORKERS=4: in four processes; otherwise three, as many tests wait)
 #   make check     formatting, lint, types (of the tests too), import rules
 #   make docs      build the documentation as a site into build/site
 #   make web       build the browser decoder and the page into service/web (needs Node and a clang for WebAssembly)
@@ -32,7 +32,7 @@ serve: $(VENV)/.serve
 	$(BIN)/encodec-serve $(SERVE_ARGS)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -74,13 +74,16 @@ def requests_of(service: Target, keys: Sequence[str]) -> list[Request]:
 class Load:
     """The clients, and what they have seen."""
 
-    def __init__(self, service: Target, requests: Sequence[Request], keys: Sequence[str]):
+    def __init__(
+        self, service: Target, requests: Sequence[Request], keys: Sequence[str], clients: int
+    ):
         self.service = service
         self.tally: collections.Counter[str] = collections.Counter()
         self.wrong: list[str] = []
         self.stop = threading.Event()
         self._requests = requests
         self._keys = keys
+        self._connect = threading.Barrier(clients)
         # Long ones are rarer.
         self._weights = [1 / (1 + len(request.body) / 200_000) for request in requests]
 
@@ -88,7 +91,9 @@ class Load:
         """One client, until it is told to stop."""
         chance = random.Random(f"{seed}-{number}")
         headers = {"X-API-Key": self._keys[number % len(self._keys)]} if self._keys else {}
-        with httpx.Client(base_url=self.service.url, timeout=600, headers=headers) as client:
+        client = httpx.Client(base_url=self.service.url, timeout=600, headers=headers, verify=False)
+        with client:
+            self._connect.wait()
             while not self.stop.is_set():
                 request = chance.choices(self._requests, self._weights)[0]
                 try:
@@ -132,7 +137,7 @@ class Load:
 
 def run(service: Target, clients: int, seconds: float, seed: int, keys: Sequence[str]) -> bool:
     """Whether everything held."""
-    load = Load(service, requests_of(service, keys), keys)
+    load = Load(service, requests_of(service, keys), keys, clients)
     threads = [
         threading.Thread(target=load.client, args=(number, seed)) for number in range(clients)
     ]
