@@ -25,10 +25,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 NUMBER='^[0-9]+(\.[0-9]+)?$'
 
-# The recipe of a new run: the paper's, with discriminators in the last third.
-RECIPE=(--start-from bundled --n-filters 32 --batch 64 --quantise-from 0 --adversary-from 0.667
-  --save-every 1000 --evaluate-every 2000)
-
 fail() {
   echo "gpu_train.sh: $1" >&2
   exit 2
@@ -48,7 +44,7 @@ main() {
   end=$((seconds / 4 < 40 ? seconds / 4 : 40))
   mkdir -p "$run"
 
-  local flags=("${RECIPE[@]}")
+  local flags=(--preset gpu)
   if ((${#carry[@]})); then
     encodec_train carry unpack "${carry[@]}" "$run"
     flags=()

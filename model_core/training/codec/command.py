@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=tuple(PRESETS),
         default="paper",
-        help="defaults of the other flags; laptop: a small network in five minutes",
+        help="defaults of the other flags; laptop: a small network in five minutes; core: the "
+        "bundled weights, on one CPU core for hours; gpu: the same, widened, for minutes of a GPU",
     )
     add_flags(parser, CodecSettings)
 

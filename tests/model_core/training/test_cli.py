@@ -1,5 +1,6 @@
 """`encodec-train` from a folder of files to weights that code, and what it says when it cannot."""
 
+import json
 import wave
 from pathlib import Path
 
@@ -57,6 +58,24 @@ def test_from_files_to_weights_that_code_with_their_language_model(
     for result in results:
         assert result.samples.shape == x.shape
         assert np.isfinite(result.samples).all()
+
+
+@pytest.mark.parametrize("preset", ["core", "gpu"])
+def test_presets_train_the_bundled_weights_on(
+    preset: str, recordings: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    short = "--batch 1 --clip-seconds 0.1 --n-filters 16 --adversary-filters 2 --device cpu"
+    words = f"codec {recordings} {run} --preset {preset} {short} --steps 6 --log-every 1"
+    assert main(words.split()) == 0
+    logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in logged if "train/time" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    assert all("train/spectrum" in line and "train/commitment" in line for line in steps[:4])
+    assert ["train/adversarial" in line for line in steps] == [
+        preset == "gpu" and step > 4 for step in range(6)
+    ]
+    assert steps[0]["train/si_snr"] > 0, "it begins with weights that were trained before"
 
 
 def test_a_folder_without_audio_is_refused(
