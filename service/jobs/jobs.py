@@ -124,13 +124,13 @@ class Jobs:
         """For so many more bytes and, with an `owner`, for a new job of theirs."""
         count, used = await self._do(self._store.usage)
         most, most_bytes = self._settings.max_jobs, self._settings.max_job_bytes
-        room = used + size <= most_bytes
-        if room and owner is None:
+        room = used + size <= most_bytes and (owner is None or count < most)
+        if room and owner is not None and self._shared:
+            own, own_used = await self._do(self._store.usage, owner)
+            room = leaves_a_share(own, most - count)
+            room &= leaves_a_share(own_used + size, most_bytes - used - size)
+        if room:
             return
-        if room and owner is not None and count < most:
-            held = await self._do(self._store.held, owner) if self._shared else 0
-            if leaves_a_share(held, most - count):
-                return
         expiry = await self._do(self._store.next_expiry)
         wait = _WAIT if expiry is None else round(expiry - time.time())
         raise Problem(

@@ -83,18 +83,15 @@ class Store:
             return False
         return True
 
-    def usage(self) -> tuple[int, int]:
-        """How many jobs there are, and the bytes of their files."""
+    def usage(self, owner: str | None = None) -> tuple[int, int]:
+        """How many jobs there are, of all or of an owner, and the bytes of their files."""
         total = sa.func.coalesce(sa.func.sum(_jobs.bytes), 0)
+        found = sa.select(sa.func.count(), total)
+        if owner is not None:
+            found = found.where(_jobs.owner == owner)
         with self._engine.connect() as connection:
-            count, size = connection.execute(sa.select(sa.func.count(), total)).one()
+            count, size = connection.execute(found).one()
             return int(count), int(size)
-
-    def held(self, owner: str) -> int:
-        """How many of them are an owner's."""
-        with self._engine.connect() as connection:
-            own = sa.select(sa.func.count()).where(_jobs.owner == owner)
-            return int(connection.scalar(own) or 0)
 
     def next_expiry(self) -> float | None:
         """When the first job is forgotten."""
