@@ -1,12 +1,13 @@
 """What `effort` gives on recordings, and what it costs.
 
-python -m benchmarks.effort FOLDER [--model NAME] [--bandwidths KBPS ...] [--clips N]
+python -m benchmarks.effort FOLDER [--model NAME] [--bandwidths KBPS ...] [--rates R ...]
 
 Each clip is coded at each bandwidth with each effort; all take turns. Means over the clips of a
 kind: the error of the latent (dB below the latent), SI-SNR, log-mel distance and, for speech, STOI
 and PESQ; and the kbps that the language model codes the codes with. `2 lm` and `3 lm` are the codes
-that are chosen with it. Times are of encoding on one thread, without entropy coding, medians over
-the clips, relative to effort 0.
+that are chosen with it; `2 r=0.1` those of effort 2 with another weight of the bits (`--rates`, in
+place of `code_search.RATES`). Times are of encoding on one thread, without entropy coding, medians
+over the clips, relative to effort 0.
 """
 
 import argparse
@@ -36,14 +37,12 @@ from .results import Row
 from .table import Column, Table
 from .timing import paired_ratio, take_turns
 
-EFFORTS = tuple(map(str, range(len(BEAMS))))
-WITH_LM = tuple(f"{effort} lm" for effort in range(SEARCHED, len(BEAMS)))
 TABLE = Table(
     [
         Column("kind", 11),
         Column("clips", 5, 0),
         Column("kbps", 4, 1),
-        Column("effort", 6),
+        Column("effort", 8),
         Column("with LM", 7, 2),
         Column("latent dB", 9, 2),
         Column("SI-SNR dB", 9, 2),
@@ -58,8 +57,29 @@ _CHUNK_SECONDS = 4
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A way to choose codes: an effort, with the language model if it `searches`, at a `rate`."""
+
+    effort: int
+    searches: bool = False
+    rate: float | None = None
+
+    def __str__(self) -> str:
+        if self.rate is not None:
+            return f"{self.effort} r={self.rate:g}"
+        return f"{self.effort} lm" if self.searches else str(self.effort)
+
+
+PLAIN = Choice(0)
+CHOICES = (
+    *map(Choice, range(len(BEAMS))),
+    *(Choice(effort, True) for effort in range(SEARCHED, len(BEAMS))),
+)
+
+
+@dataclass(frozen=True)
 class Measured:
-    """One clip at one bandwidth (kbps) and effort."""
+    """One clip at one bandwidth (kbps) with one choice."""
 
     kind: str
     bandwidth: float
@@ -73,44 +93,46 @@ class Measured:
 class Measurer:
     """The codec and its network."""
 
-    def __init__(self, model: str, weights: str, runs: int):
+    def __init__(self, model: str, weights: str, runs: int, rates: Sequence[float] = ()):
         self._codec = Codec.load(model, weights)
         self._network: EncodecModel = load_model(model, weights)
         self._runs = runs
+        choices = (*CHOICES, *(Choice(SEARCHED, True, rate) for rate in rates))
+        self._choices = {str(choice): choice for choice in choices}
         self.config = self._codec.config
 
     def measure(self, clip: Clip, bandwidths: Sequence[float]) -> Iterator[Measured]:
-        """Every bandwidth and effort."""
+        """Every bandwidth and choice."""
         samples = clip.read(self.config)
         for bandwidth in bandwidths:
             books = self.config.codebooks_for(bandwidth)
             jobs = {
-                effort: partial(self._encoded, samples, books, effort)
-                for effort in (*EFFORTS, *WITH_LM)
+                name: partial(self._encoded, samples, books, choice)
+                for name, choice in self._choices.items()
             }
-            coded = {effort: job() for effort, job in jobs.items()}
+            coded = {name: job() for name, job in jobs.items()}
             times = take_turns(jobs, self._runs, budget=60)
-            for effort, blocks in coded.items():
+            for name, blocks in coded.items():
                 estimate = self._decoded(blocks)[:, : samples.shape[1]]
                 rate = self.config.sample_rate
                 yield Measured(
                     clip.category,
                     bandwidth,
-                    effort,
+                    name,
                     self._coded_kbps(blocks),
-                    self._latent_db(samples, blocks, effort != "0"),
+                    self._latent_db(samples, blocks, self._choices[name] != PLAIN),
                     scores(samples, estimate, rate, speech=clip.category == SPEECH),
-                    paired_ratio(times[effort], times["0"]),
+                    paired_ratio(times[name], times[str(PLAIN)]),
                 )
 
-    def _encoded(self, samples: np.ndarray, books: int, effort: str) -> list[EncodedBlock]:
-        number, searches = int(effort[0]), effort in WITH_LM
-        encoder = Encoder(self._codec, books, effort=number, latents=searches)
+    def _encoded(self, samples: np.ndarray, books: int, choice: Choice) -> list[EncodedBlock]:
+        encoder = Encoder(self._codec, books, effort=choice.effort, latents=choice.searches)
         blocks = [*run_now(encoder.push(samples)), *run_now(encoder.finish())]
-        if not searches:
+        if not choice.searches:
             return blocks
         chunks = self._chunks([block.content for block in blocks])
-        codes = self._codec.code_search().find(chunks, books, BEAMS[number])
+        search = self._codec.code_search()
+        codes = search.find(chunks, books, BEAMS[choice.effort], choice.rate)
         if self.config.causal:
             return [EncodedBlock(np.concatenate(codes, axis=1))]
         return [EncodedBlock(some, block.scale) for some, block in zip(codes, blocks, strict=True)]
@@ -205,6 +227,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--category", default=SPEECH, help="of files without a known kind")
     options.add_argument("--clips", type=int, help="of each kind, at most")
     options.add_argument("--clip-seconds", type=float, default=5.0)
+    options.add_argument("--rates", type=float, nargs="+", default=(), help="of effort 2, too")
     options.add_argument("--runs", type=int, default=3, help="rounds of timing")
     options.add_argument("--save", type=Path, metavar="FILE", help="the table as JSON")
     return options
@@ -213,7 +236,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     torch.set_num_threads(1)
-    measurer = Measurer(options.model, options.weights, options.runs)
+    measurer = Measurer(options.model, options.weights, options.runs, options.rates)
     clips = clips_of_folder(options.folder, options.clip_seconds, options.category)
     seconds = None if options.clips is None else options.clips * options.clip_seconds
     measured: list[Measured] = []
