@@ -5,8 +5,9 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,26 @@ def fork_servers() -> set[int]:
         with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
             found |= {int(pid) for pid in (task / "children").read_text().split()}
     return {pid for pid in found if not is_helper(pid)}
+
+
+@contextlib.contextmanager
+def stopped_from_their_start(most: float = float("inf")) -> Iterator[list[int]]:
+    """Fork servers that are started meanwhile, or the first `most`, stop before they do anything;
+    gives their pids."""
+    pids: list[int] = []
+    start = asyncio.create_subprocess_exec
+
+    async def start_stopped(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        if len(pids) >= most:
+            return await start(*command, **options)
+        stop = "/bin/sh", "-c", 'kill -STOP $$; exec "$0" "$@"'
+        process = await start(*stop, *command, **options)
+        pids.append(process.pid)
+        return process
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asyncio.create_subprocess_exec", start_stopped)
+        yield pids
 
 
 def is_helper(pid: int) -> bool:
@@ -207,12 +228,10 @@ async def test_a_replacement_that_is_stopped_while_it_starts_is_given_up_for_ano
     failures: list[None] = []
     pool._on_failure = lambda: failures.append(None)
     old = fork_server_pid(pool)
-    before = fork_servers()
-    os.kill(old, signal.SIGKILL)
-    await until(lambda: bool(fork_servers() - before))
-    (stopped,) = fork_servers() - before
-    os.kill(stopped, signal.SIGSTOP)
-    assert all(map(same, await asyncio.gather(*(decode(pool, DATA) for _ in range(3)))))
+    with stopped_from_their_start(1) as started:
+        os.kill(old, signal.SIGKILL)
+        assert all(map(same, await asyncio.gather(*(decode(pool, DATA) for _ in range(3)))))
+    (stopped,) = started
     assert fork_server_pid(pool) not in (old, stopped)
     assert stopped not in fork_servers()
     assert not failures
@@ -226,24 +245,13 @@ async def test_uploads_do_not_wait_long_for_a_fork_server_that_never_starts(
     monkeypatch.setattr("service.decoder.pool._PATIENCE", 1.5)
     failures: list[None] = []
     pool._on_failure = lambda: failures.append(None)
-    before = fork_servers()
-    stopped = {fork_server_pid(pool)}
-
-    async def stop_all() -> None:
-        while True:
-            for pid in fork_servers() - before - stopped:
-                os.kill(pid, signal.SIGSTOP)
-                stopped.add(pid)
-            await asyncio.sleep(0.005)
-
-    stopping = asyncio.create_task(stop_all())
-    os.kill(fork_server_pid(pool), signal.SIGKILL)
-    uploads = [decode(pool, DATA) for _ in range(3)]
-    for error in await asyncio.gather(*uploads, return_exceptions=True):
-        assert isinstance(error, DecoderError)
-    assert len(stopped) < 5
+    with stopped_from_their_start() as started:
+        os.kill(fork_server_pid(pool), signal.SIGKILL)
+        uploads = [decode(pool, DATA) for _ in range(3)]
+        for error in await asyncio.gather(*uploads, return_exceptions=True):
+            assert isinstance(error, DecoderError)
+    assert len(started) < 4
     assert not failures
-    stopping.cancel()
     await until(lambda: pool.running)
     assert same(await decode(pool, DATA))
 
