@@ -27,6 +27,14 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
 }
 
+_BUNDLED_ON: dict[str, Any] = {
+    "start_from": "bundled",
+    "augment": "worn",
+    "time_weight": 2.0,
+    "spectrum_weight": 1.0,
+    "quantise_from": 0.0,
+}
+"""The bundled weights trained on."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -48,32 +56,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "save_every": 50,
         "evaluate_every": 200,
     },
-    # The bundled weights trained on, on one CPU core for hours: small steps, no discriminators.
+    # For hours of one CPU core: small steps, no discriminators.
     "core": {
+        **_BUNDLED_ON,
         "n_filters": 16,
-        "start_from": "bundled",
         "steps": 30_000,
         "batch": 4,
         "clip_seconds": 0.5,
-        "augment": "worn",
         "learning_rate": 5e-4,
-        "time_weight": 2.0,
-        "spectrum_weight": 1.0,
         "adversarial_weight": 0.0,
         "balancer_decay": 0.99,
-        "quantise_from": 0.0,
         "save_every": 500,
         "evaluate_every": 3000,
     },
-    # The bundled weights widened and trained on for minutes of a large GPU, in two stages: all of
-    # it without discriminators, then the decoder alone against them, so that codes are final early.
+    # For minutes of a large GPU, at full width, in two stages: all of it without discriminators,
+    # then the decoder alone against them, so that codes are final early.
     "gpu": {
-        "start_from": "bundled",
+        **_BUNDLED_ON,
         "batch": 64,
-        "augment": "worn",
-        "time_weight": 2.0,
-        "spectrum_weight": 1.0,
-        "quantise_from": 0.0,
         "adversary_from": 0.667,
         "freeze_from": 0.667,
         "save_every": 1000,
