@@ -96,10 +96,15 @@ def reflect_pad(x: Tensor, left: int, right: int) -> Tensor:
     Such an input is extended by zeros on the right, reflected, and then shortened by as many
     samples (reference `pad1d`).
     """
+    if left == right == 0:
+        return x
     missing = max(0, max(left, right) - x.shape[-1] + 1)
     if missing:
         x = F.pad(x, (0, missing))
-    padded = F.pad(x, (left, right), mode="reflect")
+    # What F.pad(mode="reflect") gives, several times as fast on a CPU, backwards too.
+    before = x[..., 1 : left + 1].flip(-1)
+    after = x[..., x.shape[-1] - right - 1 : x.shape[-1] - 1].flip(-1)
+    padded = torch.cat([before, x, after], dim=-1)
     return padded[..., : padded.shape[-1] - missing]
 
 

@@ -89,7 +89,10 @@ class CodecSettings:
     model: str = setting("encodec_24khz", "the codec to train", choices=tuple(CONFIGS))
     n_filters: int = setting(32, "width of the network; the published models have 32", Range(1, 64))
     start_from: str | None = setting(
-        None, "weights to start from: bundled or a folder of weights", path=True
+        None,
+        "what to start from: bundled or a folder of weights, or transform: the linear transform "
+        "that suits the recordings (24 kHz)",
+        path=True,
     )
 
     steps: int = setting(300_000, "length of the whole run", Range(1))

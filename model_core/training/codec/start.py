@@ -1,23 +1,44 @@
-"""Starting a run from finished weights."""
+"""What a run starts from."""
 
 import torch
 
 from ...config import ModelConfig
 from ...errors import WeightsError
 from ...nn.network import EncodecNetwork
+from ..data.cache import AudioCache
 from ..source import load_source
 from .codebooks import DEAD_BELOW
+from .initial import start_loud
+from .transform import TRANSFORM, require_room, start_as_transform
 from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
 """Latents in a batch of the paper (section 4.2: 64 clips of 1 s)."""
 
 
-def require_fitting(source: str, config: ModelConfig) -> None:
-    """Raises `WeightsError` if `from_weights` cannot make a network `config` of `source`.
+def start(model: EncodecNetwork, source: str | None, cache: AudioCache) -> bool:
+    """Give `model` the weights that a run on `cache` starts from; whether its codebooks are ready.
 
-    Call it before recordings are decoded. Raises what `load_source` raises, too.
+    `source` is None for random weights, `transform` (see there) or finished weights. Raises what
+    `start_as_transform` and `from_weights` raise.
     """
+    if source is None:
+        start_loud(model)
+    elif source == TRANSFORM:
+        start_as_transform(model, cache)
+    else:
+        from_weights(model, source)
+    return source not in (None, TRANSFORM)
+
+
+def require_fitting(source: str, config: ModelConfig) -> None:
+    """Raises `WeightsError` if `start` cannot make a network `config` of the weights `source`.
+
+    Call it before recordings are decoded. Raises what `require_room` and `load_source` raise, too.
+    """
+    if source == TRANSFORM:
+        require_room(config)
+        return
     found = load_source(source, config.name).model.config
     width, wanted = found.n_filters, config.n_filters
     grown = wanted // width if wanted % width == 0 else 0

@@ -31,9 +31,8 @@ from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
 from ..state import STATE, load_state, save_state
 from .codebooks import dead_code_threshold, forget
-from .initial import start_loud
 from .settings import AUGMENTATIONS, CodecSettings
-from .start import from_weights
+from .start import start
 from .step import CodecStep
 from .validation import validate
 
@@ -57,11 +56,9 @@ class CodecTrainer:
         self.model = EncodecNetwork(config_of(settings.model).with_filters(settings.n_filters))
         self.quantising = False
         resumes = (folder / STATE).exists()
-        if settings.start_from is None:
-            start_loud(self.model)
-        elif not resumes:
-            from_weights(self.model, settings.start_from)
-            self.quantising = not settings.refit
+        if not resumes:
+            finished = start(self.model, settings.start_from, cache)
+            self.quantising = finished and not settings.refit
             if settings.refit:
                 forget(self.model.quantizer)
         self.model.to(self.device).train()
