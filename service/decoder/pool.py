@@ -149,7 +149,8 @@ class DecoderPool:
     async def _begun(self, request: DecodeRequest, upload: int) -> Child:
         if self._forking is not None:
             await asyncio.wait([self._forking])
-        tries = 2 if self._ahead is None else 3
+        # Two, and one for each of the child ahead and the fork server, which may just have gone.
+        tries = 2 + (self._ahead is not None) + self.running
         while True:
             child, self._ahead = self._ahead, None
             try:

@@ -13,7 +13,7 @@ from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.calls import refused
 from tests.service.sounds import wav
 
-LIMITS = ("--max-requests", "4", "--max-waiting", "4", "--admission-timeout", "5")
+LIMITS = ("--max-requests", "4", "--max-waiting", "4", "--admission-timeout", "20")
 
 
 def test_bodies_that_trickle_do_not_keep_others_out(start: Callable[..., Target]) -> None:
