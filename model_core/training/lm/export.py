@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ...checkpoints import Registry, shared_registry, write_index
+from ...checkpoints import Registry, WeightSet, shared_registry, write_index
+from ...checkpoints.files import is_statistic
 from ...checkpoints.load import load_network
 from ...checkpoints.save import save_lm
 from ...errors import WeightsError, WeightsUnavailableError
@@ -18,8 +19,8 @@ from .settings import EARLIER, LMTrainingConfig
 from .trainer import BEST
 
 
-def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
-    """The run's settings, its language model and the header name of its codec's weights."""
+def _load(run: Path) -> tuple[WeightSet, LMModel]:
+    """The weights of the run's codec and its language model."""
     best = run / BEST
     state = load_state(best if best.exists() else run / STATE)
     if state.get("kind") != "lm":
@@ -29,31 +30,31 @@ def _load(run: Path) -> tuple[LMTrainingConfig, LMModel, str]:
         made_for = str(state["made_for"])
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
-    registry = shared_registry(settings.weights)
-    model = load_network(registry.find_exact(made_for), EncodecNetwork)
-    entries = codebook_entries(model)
+    codec = shared_registry(settings.weights).find_exact(made_for)
+    entries = codebook_entries(load_network(codec, EncodecNetwork))
     network = LMNetwork(
         LMModel.from_config(settings.lm_config),
         entries,
         torch.ones(entries.shape[:2]),
     )
     network.load_state_dict(state["average"])
-    return settings, network.merged(), made_for
+    return codec, network.merged()
 
 
 def export_lm(run: Path, folder: Path) -> Path:
     """Write the language model of a run into a folder of weights; returns its path.
 
     It has the averaged weights with the best evaluation, or the latest ones before the first
-    evaluation. The folder's index then names it beside its codec. A folder without that codec gets
-    a copy of it. Raises `WeightsError` for another kind of run, and if the folder's current codec
-    is not the language model's; and what loading that codec raises.
+    evaluation. The folder's index then names it beside its codec. A folder without a codec gets
+    a copy of the one it was trained for. A codec that differs from that one in its decoder alone
+    makes the same codes and is as good. Raises `WeightsError` for another kind of run, and if the
+    folder's current codec makes other codes; and what loading that codec raises.
     """
-    settings, lm, made_for = _load(run)
+    trained_for, lm = _load(run)
     folder.mkdir(parents=True, exist_ok=True)
-    model = _model_in(folder, settings, made_for)
-    path = save_lm(lm, made_for, folder)
-    write_index(folder, {settings.model: (model, path)})
+    codec = _codec_in(folder, trained_for)
+    path = save_lm(lm, codec.header_name, folder)
+    write_index(folder, {codec.name: (codec.path, path)})
     return path
 
 
@@ -62,14 +63,34 @@ def is_lm_run(folder: Path) -> bool:
     return (folder / STATE).is_file() and kind_of(folder / STATE) == "lm"
 
 
-def _model_in(folder: Path, settings: LMTrainingConfig, made_for: str) -> Path:
+def _codec_in(folder: Path, trained_for: WeightSet) -> WeightSet:
+    """The folder's current codec; a copy of `trained_for` if it has none."""
+    registry = Registry(str(folder.absolute()))
     try:
-        found = Registry(str(folder.absolute())).find(settings.model)
+        found = registry.find(trained_for.name)
     except WeightsUnavailableError:
-        found = shared_registry(settings.weights).find_exact(made_for)
-        if found.path.is_dir():
-            raise WeightsError(f"{folder}: put the weights of {made_for} there first") from None
-        return Path(shutil.copy2(found.path, folder))
-    if found.header_name != made_for:
-        raise WeightsError(f"{folder} holds {found.header_name}; this is made for {made_for}")
-    return found.path
+        if trained_for.path.is_dir():
+            name = trained_for.header_name
+            raise WeightsError(f"{folder}: put the weights of {name} there first") from None
+        shutil.copy2(trained_for.path, folder)
+        return registry.find(trained_for.name)
+    if found.header_name != trained_for.header_name and not _same_codes(found, trained_for):
+        raise WeightsError(
+            f"{folder} holds {found.header_name}; this is made for {trained_for.header_name}"
+        )
+    return found
+
+
+def _same_codes(first: WeightSet, second: WeightSet) -> bool:
+    """Whether two codecs have the same encoder and the same codebooks."""
+    if first.config != second.config:
+        return False
+    coding = [
+        {
+            name: tensor
+            for name, tensor in load_network(weights, EncodecNetwork).state_dict().items()
+            if not name.startswith("decoder.") and not is_statistic(name)
+        }
+        for weights in (first, second)
+    ]
+    return all(torch.equal(tensor, coding[1][name]) for name, tensor in coding[0].items())

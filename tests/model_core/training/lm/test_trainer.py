@@ -12,6 +12,7 @@ import torch
 
 from model_core.checkpoints import Registry
 from model_core.checkpoints.read import read_own_lm
+from model_core.checkpoints.save import save_weights
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
@@ -216,6 +217,28 @@ def test_the_command_makes_a_model_that_codes(
     (other / bundled.name).write_bytes(bundled.read_bytes())
     with pytest.raises(WeightsError, match="made for"):
         export_lm(run, other)
+
+
+def test_a_decoder_trained_meanwhile(place: Path, tmp_path: Path) -> None:
+    """The codes are the same, so the language model goes with the new decoder too."""
+    _trainer(place, "meanwhile", steps=2).run()
+    first = export_lm(place / "meanwhile", tmp_path / "first")
+    newer = tmp_path / "newer"
+    network = load_model(NAME, str(place / "weights"))
+    with torch.no_grad():
+        next(network.decoder.parameters()).add_(0.5)
+    save_weights(network, newer, torch.float32)
+    shown = export_lm(place / "meanwhile", newer)
+    assert shown.name == first.name  # the id of its tensors
+    found = Registry(str(newer)).find(NAME)
+    assert found.lm is not None
+    assert found.lm.made_for == found.header_name
+    assert found.header_name != Registry(str(first.parent)).find(NAME).header_name
+    with torch.no_grad():
+        network.quantizer.codebooks[3].codebook.embed[7, 0].add_(0.5)
+    save_weights(network, tmp_path / "others", torch.float32)
+    with pytest.raises(WeightsError, match="made for"):
+        export_lm(place / "meanwhile", tmp_path / "others")
 
 
 def test_bits_are_those_of_the_file(place: Path) -> None:
