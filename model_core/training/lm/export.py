@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from ...checkpoints import Registry, WeightSet, shared_registry, write_index
-from ...checkpoints.files import is_statistic
+from ...checkpoints.files import weights_id
 from ...checkpoints.load import load_network
+from ...checkpoints.read import read_checked
 from ...checkpoints.save import save_lm
 from ...errors import WeightsError, WeightsUnavailableError
 from ...nn.lm import LMModel
@@ -83,14 +84,11 @@ def _codec_in(folder: Path, trained_for: WeightSet) -> WeightSet:
 
 def _same_codes(first: WeightSet, second: WeightSet) -> bool:
     """Whether two codecs have the same encoder and the same codebooks."""
-    if first.config != second.config:
-        return False
-    coding = [
-        {
-            name: tensor
-            for name, tensor in load_network(weights, EncodecNetwork).state_dict().items()
-            if not name.startswith("decoder.") and not is_statistic(name)
-        }
-        for weights in (first, second)
-    ]
-    return all(torch.equal(tensor, coding[1][name]) for name, tensor in coding[0].items())
+    return first.config == second.config and _coding_id(first) == _coding_id(second)
+
+
+def _coding_id(weights: WeightSet) -> str:
+    """The id of all tensors but the decoder's."""
+    state, _ = read_checked(weights)
+    coding = {name: values for name, values in state.items() if not name.startswith("decoder.")}
+    return weights_id(coding)
