@@ -53,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
     with run_device(arguments) as device:
         config = config_of(settings.model)
         if settings.start_from is not None and not (arguments.run / STATE).exists():
-            require_fitting(settings.start_from, config.with_filters(settings.n_filters))
+            require_fitting(
+                settings.start_from, config.with_filters(settings.n_filters), settings.graft
+            )
         folder = cache_of(arguments.data, arguments.run, config, arguments.other_recordings)
         cache = AudioCache(folder, config.channels, config.sample_rate)
         require_same_recordings(arguments, cache)

@@ -9,6 +9,7 @@ from ..data.augment import Augmentation
 from ..processes import PRECISIONS
 from ..settings import SHARE, Range, check, setting
 from .adversary import windows_for
+from .transform import TRANSFORM
 
 WEIGHT = Range(0, 1e6)
 AUGMENTATIONS: dict[str, Augmentation | None] = {
@@ -146,6 +147,13 @@ class CodecSettings:
     refit: bool = setting(
         False, "with start_from: drop its codebooks and fit new ones at quantise_from"
     )
+    graft: bool = setting(
+        False,
+        "with start_from: make room in its network, put the transform there and fit new codebooks",
+    )
+    keep_zeros: bool = setting(
+        False, "weights that are 0 at the start stay 0, as those around a transform"
+    )
     freeze_from: float = setting(
         1.0, "share of the run after which encoder and codebooks are fixed", SHARE
     )
@@ -165,6 +173,8 @@ class CodecSettings:
     def __post_init__(self) -> None:
         check(self)
         config = config_of(self.model)
+        if self.graft and self.start_from in (None, TRANSFORM):
+            raise SettingsError("graft needs finished weights: say start_from")
         config.codebooks_for(self.usual_bandwidth)
         shortest = windows_for(config.sample_rate)[0] / config.sample_rate
         if self.adversarial > 0 and self.adversary_from < 1 and self.clip_seconds < shortest:

@@ -9,18 +9,21 @@ from ..data.cache import AudioCache
 from ..source import load_source
 from .codebooks import DEAD_BELOW
 from .initial import start_loud
-from .transform import TRANSFORM, require_room, start_as_transform
+from .transform import FREE, KEPT, TRANSFORM, graft_transform, lines_of, start_as_transform
 from .widen import doubled
 
 BATCH_FRAMES = 64 * 75
 """Latents in a batch of the paper (section 4.2: 64 clips of 1 s)."""
 
 
-def start(model: EncodecNetwork, source: str | None, cache: AudioCache) -> bool:
+def start(
+    model: EncodecNetwork, source: str | None, cache: AudioCache, graft: bool = False
+) -> bool:
     """Give `model` the weights that a run on `cache` starts from; whether its codebooks are ready.
 
-    `source` is None for random weights, `transform` (see there) or finished weights. Raises what
-    `start_as_transform` and `from_weights` raise.
+    `source` is None for random weights, `transform` (see there) or finished weights, and with
+    `graft` the transform joins these. Raises what `start_as_transform`, `from_weights` and
+    `graft_transform` raise.
     """
     if source is None:
         start_loud(model)
@@ -28,16 +31,19 @@ def start(model: EncodecNetwork, source: str | None, cache: AudioCache) -> bool:
         start_as_transform(model, cache)
     else:
         from_weights(model, source)
-    return source not in (None, TRANSFORM)
+    if graft:
+        graft_transform(model, cache)
+    return source not in (None, TRANSFORM) and not graft
 
 
-def require_fitting(source: str, config: ModelConfig) -> None:
+def require_fitting(source: str, config: ModelConfig, graft: bool = False) -> None:
     """Raises `WeightsError` if `start` cannot make a network `config` of the weights `source`.
 
-    Call it before recordings are decoded. Raises what `require_room` and `load_source` raise, too.
+    Call it before recordings are decoded. Raises what `lines_of` and `load_source` raise, too.
     """
+    if source == TRANSFORM or graft:
+        lines_of(config, KEPT if graft else FREE)
     if source == TRANSFORM:
-        require_room(config)
         return
     found = load_source(source, config.name).model.config
     width, wanted = found.n_filters, config.n_filters

@@ -35,6 +35,7 @@ from .settings import AUGMENTATIONS, CodecSettings
 from .start import start
 from .step import CodecStep
 from .validation import validate
+from .zeros import keep_zeros
 
 
 class CodecTrainer:
@@ -57,9 +58,9 @@ class CodecTrainer:
         self.quantising = False
         resumes = (folder / STATE).exists()
         if not resumes:
-            finished = start(self.model, settings.start_from, cache)
-            self.quantising = finished and not settings.refit
-            if settings.refit:
+            ready = start(self.model, settings.start_from, cache, settings.graft)
+            self.quantising = ready and not settings.refit
+            if not self.quantising:
                 forget(self.model.quantizer)
         self.model.to(self.device).train()
         self.step = 0
@@ -70,6 +71,8 @@ class CodecTrainer:
         self.sampler = self._sampler()
         if resumes:
             self._resume()
+        if settings.keep_zeros:
+            keep_zeros(self.model)
         self._set_dead_code_threshold()
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 

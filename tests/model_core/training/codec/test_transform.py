@@ -14,15 +14,19 @@ from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import SettingsError, TrainingDataError
 from model_core.metrics import si_snr
 from model_core.nn.network import EncodecNetwork
+from model_core.training.codec.room import conv_of, plain_weight, set_weight
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.start import start
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.codec.transform import (
+    FREE,
     TRANSFORM,
+    graft_transform,
+    lines_of,
     principal_components,
-    require_room,
     start_as_transform,
 )
+from model_core.training.codec.widen import doubled
 from model_core.training.data.cache import AudioCache
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -125,7 +129,7 @@ def test_a_run_starts_with_it_and_goes_on(cache: AudioCache, tmp_path: Path) -> 
 
 def test_networks_without_room_are_refused(cache: AudioCache) -> None:
     with pytest.raises(SettingsError, match="only encodec_24khz can"):
-        require_room(ENCODEC_48KHZ)
+        lines_of(ENCODEC_48KHZ, FREE)
     with pytest.raises(SettingsError, match="40 samples and more do not fit into 40"):
         start_as_transform(EncodecNetwork(ENCODEC_24KHZ.with_filters(5)), cache)
 
@@ -135,3 +139,72 @@ def test_nothing_to_learn_from(length: int, tmp_path: Path) -> None:
     silent = cache_of(np.zeros((1, length), dtype=np.int16), tmp_path / "silent")
     with pytest.raises(TrainingDataError, match="no recording has a block of 320 samples"):
         principal_components(silent, HOP, 10)
+
+
+def finished(rank: int) -> EncodecNetwork:
+    """A network with four copies of each channel, and a latent of so many dimensions."""
+    torch.manual_seed(1)
+    model = EncodecNetwork(ENCODEC_24KHZ.with_filters(2)).eval()
+    for _ in range(2):
+        model = doubled(model, torch.Generator().manual_seed(2))
+    last = conv_of(model.encoder.model[-1])
+    with torch.no_grad():
+        turn = torch.linalg.qr(torch.randn(128, rank)).Q
+        set_weight(last, torch.einsum("oik,op,qp->qik", plain_weight(last), turn, turn))
+        for layer in model.quantizer.codebooks:
+            layer.codebook.embed.normal_(std=0.01)
+            layer.codebook.inited.fill_(1)
+    return model
+
+
+@torch.no_grad()
+def test_the_transform_joins_finished_weights(cache: AudioCache) -> None:
+    model, grafted = finished(rank=20), finished(rank=20)
+    graft_transform(grafted, cache)
+    clip = rumble(1.03, seed=2)
+    before, after = (m.decoder(m.encoder(clip))[..., : clip.shape[-1]] for m in (model, grafted))
+    assert si_snr(clip, after - before) > 20
+    level = (after - before).std() / clip.std()
+    assert 0.25 < level < 0.3, "the share, less what ELU takes of it"
+    assert before.std() > 0.1 * (after - before).std(), "what it joins is there"
+
+
+@torch.no_grad()
+def test_a_latent_that_needs_its_values_is_not_cut(cache: AudioCache) -> None:
+    model = finished(rank=128)
+    powers, vectors = torch.linalg.eigh(torch.cov(model.encoder(rumble(6, seed=1))[0]))
+    last = conv_of(model.encoder.model[-1])
+    white = vectors * powers.clamp(min=1e-12).rsqrt() @ vectors.T
+    set_weight(last, torch.einsum("oik,po->pik", plain_weight(last), white))
+    with pytest.raises(SettingsError, match=r"needs more than 32 values: .+% of its power"):
+        graft_transform(model, cache)
+
+
+def zeros(model: EncodecNetwork) -> int:
+    return sum(int((parameter == 0).sum()) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_zeros_are_kept(kept: bool, cache: AudioCache, tmp_path: Path) -> None:
+    settings = CodecSettings(
+        n_filters=8,
+        start_from=TRANSFORM,
+        keep_zeros=kept,
+        steps=3,
+        batch=2,
+        clip_seconds=0.2,
+        quantise_from=1.0,
+        adversarial_weight=0.0,
+    )
+    trainer = CodecTrainer(settings, cache, tmp_path / "run")
+    before = zeros(trainer.model)
+    weights = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+    for _ in range(2):
+        trainer.train_step()
+    trainer.save()
+    again = CodecTrainer(settings, cache, tmp_path / "run")
+    again.train_step()
+    assert before > 1000
+    assert (zeros(again.model) == before) == kept
+    for name, weight in again.model.named_parameters():
+        assert not torch.equal(weight, weights[name]) or not weight.any(), name
