@@ -15,10 +15,13 @@ from ... import distrib
 from ...nn.rvq import EuclideanCodebook, ResidualVectorQuantizer, nearest
 
 DECAY = 0.99
-"""Of the moving averages, each step."""
+"""Of the moving averages, each step, where a step has as many vectors as the paper's."""
+
+SHARE = 50
+"""Vectors that an entry is the mean of at least: small steps average over more of them."""
 
 KMEANS_ROUNDS = 50
-KMEANS_SAMPLES = 16384
+_PART = 16384  # vectors whose distances to all entries are in memory at once
 
 DEAD_BELOW = 2.0
 """The reference's threshold: an entry that codes fewer vectors a step than this is dead."""
@@ -36,13 +39,20 @@ class Quantized:
 class CodebookLearning:
     """Passes latents through `quantizer`, and while that is in training mode, its codebooks learn.
 
-    Entries that code fewer than `dead_below` vectors a step (moving average) are replaced. Make a
-    new one where a state is loaded into a quantiser that has already learned.
+    Entries that code fewer than `dead_below` vectors a step (moving average) are replaced; `decay`
+    is that of the averages. Make a new one where a state is loaded into a quantiser that has
+    already learned.
     """
 
-    def __init__(self, quantizer: ResidualVectorQuantizer, dead_below: float = DEAD_BELOW):
+    def __init__(
+        self,
+        quantizer: ResidualVectorQuantizer,
+        dead_below: float = DEAD_BELOW,
+        decay: float = DECAY,
+    ):
         self.quantizer = quantizer
         self.dead_below = dead_below
+        self.decay = decay
         self._started: set[EuclideanCodebook] = set()
 
     def __call__(self, x: Tensor, num_codebooks: int | None = None) -> Quantized:
@@ -66,7 +76,7 @@ class CodebookLearning:
             index = book.encode(flat)
             entry = book.decode(index).view(len(x), -1, x.shape[1]).transpose(1, 2)
             if self.quantizer.training:
-                update(book, flat, index, self.dead_below)
+                update(book, flat, index, self.dead_below, self.decay)
             losses.append(F.mse_loss(residual, entry))
             residual = residual - entry
             quantized = quantized + entry
@@ -74,15 +84,21 @@ class CodebookLearning:
         straight_through = x + (quantized - x).detach()
         return Quantized(straight_through, torch.stack(codes), torch.stack(losses).mean())
 
-    def start(self, book: EuclideanCodebook, samples: Tensor, rounds: int = KMEANS_ROUNDS) -> None:
-        """Start a book that has no entries yet from `samples` `[N, D]`.
+    def start(
+        self,
+        book: EuclideanCodebook,
+        samples: Tensor,
+        rounds: int = KMEANS_ROUNDS,
+        weights: Tensor | None = None,
+    ) -> None:
+        """Start a book that has no entries yet from `samples` `[N, D]` with `weights` `[N]`.
 
         Whether it has any is read from the device only until it has.
         """
         if book in self._started:
             return
         if not book.inited:
-            start(book, samples, self.dead_below, rounds)
+            start(book, samples, self.dead_below, rounds, weights)
         self._started.add(book)
 
 
@@ -104,6 +120,22 @@ def dead_code_threshold(
     return min(most, share * vectors / bins)
 
 
+def average_decay(vectors: float, bins: int) -> float:
+    """The decay with which an entry is the mean of `SHARE` vectors or more.
+
+    `vectors` is the number of vectors in a step over all processes.
+    """
+    return max(DECAY, 1 - vectors / (SHARE * bins))
+
+
+def loudness_weights(latents: Tensor) -> Tensor:
+    """How much each of `latents` `[N, D]` counts when codebooks are fitted, 1 on average: less the
+    louder it is, or quiet recordings would have no entries of their own."""
+    power = latents.square().sum(dim=1)
+    weights = (power + 0.01 * power.mean()).rsqrt()
+    return weights / weights.mean()
+
+
 def sample_vectors(samples: Tensor, count: int) -> Tensor:
     """`count` rows of `samples` `[N, D]`, without repetition if there are enough.
 
@@ -114,18 +146,24 @@ def sample_vectors(samples: Tensor, count: int) -> Tensor:
     return samples[torch.randint(0, len(samples), (count,), device=samples.device)]
 
 
-def kmeans(samples: Tensor, clusters: int, rounds: int) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm: centres `[clusters, D]` and the number of samples of each."""
+def kmeans(
+    samples: Tensor, clusters: int, rounds: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm: centres `[clusters, D]` and the weight of each one's samples `[clusters]`.
+
+    Each of `samples` `[N, D]` has a weight `[N]`, by default 1.
+    """
+    if weights is None:
+        weights = samples.new_ones(len(samples))
     centres = sample_vectors(samples, clusters)
-    counts = torch.zeros(clusters, dtype=torch.long, device=samples.device)
+    sizes = weights.new_zeros(clusters)
     for _ in range(rounds):
-        index = nearest(samples, centres)
-        counts = torch.bincount(index, minlength=clusters)
-        sums = torch.zeros_like(centres).index_add_(0, index, samples)
-        centres = torch.where(
-            (counts > 0)[:, None], sums / counts.clamp(min=1)[:, None].to(sums), centres
-        )
-    return centres, counts
+        index = torch.cat([nearest(part, centres) for part in samples.split(_PART)])
+        sizes = torch.zeros_like(sizes).index_add_(0, index, weights)
+        sums = torch.zeros_like(centres).index_add_(0, index, samples * weights[:, None])
+        filled = (sizes > 0)[:, None]
+        centres = torch.where(filled, sums / sizes.clamp(min=1e-12)[:, None], centres)
+    return centres, sizes
 
 
 @torch.no_grad()
@@ -134,14 +172,15 @@ def start(
     samples: Tensor,
     dead_below: float = DEAD_BELOW,
     rounds: int = KMEANS_ROUNDS,
+    weights: Tensor | None = None,
 ) -> None:
-    """Fill `book` by k-means over `samples` `[N, D]` (a random part if there are many).
+    """Fill `book` by k-means over `samples` `[N, D]` with `weights` `[N]`, by default 1.
 
+    They should sum to the vectors of a step: then the averages of the next steps take over.
     All processes start from the entries of the first process.
     """
-    some = sample_vectors(samples, min(len(samples), KMEANS_SAMPLES))
-    centres, counts = kmeans(some, book.bins, rounds)
-    size = counts.to(centres).clamp(min=dead_below)
+    centres, sizes = kmeans(samples, book.bins, rounds, weights)
+    size = sizes.clamp(min=dead_below)
     book.embed.copy_(centres)
     book.embed_avg.copy_(centres * size[:, None])
     book.cluster_size.copy_(size)
@@ -151,7 +190,11 @@ def start(
 
 @torch.no_grad()
 def update(
-    book: EuclideanCodebook, samples: Tensor, codes: Tensor, dead_below: float = DEAD_BELOW
+    book: EuclideanCodebook,
+    samples: Tensor,
+    codes: Tensor,
+    dead_below: float = DEAD_BELOW,
+    decay: float = DECAY,
 ) -> None:
     """One step of the moving average over `samples` `[N, D]` coded as `codes` `[N]`.
 
@@ -161,8 +204,8 @@ def update(
     sums = samples.new_zeros(book.bins, samples.shape[1] + 1)
     sums.index_add_(0, codes, torch.cat([samples, ones], dim=1))
     distrib.all_reduce(sums)
-    book.cluster_size.lerp_(sums[:, -1], 1 - DECAY)
-    book.embed_avg.lerp_(sums[:, :-1], 1 - DECAY)
+    book.cluster_size.lerp_(sums[:, -1], 1 - decay)
+    book.embed_avg.lerp_(sums[:, :-1], 1 - decay)
     dead = book.cluster_size < dead_below
     # Whether there are any is not read from the device: the host would have to wait for it.
     if samples.device.type != "cpu" or dead.any():

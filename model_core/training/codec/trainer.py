@@ -30,7 +30,7 @@ from ..processes import is_first, same_shapes, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
 from ..state import STATE, load_state, save_state
-from .codebooks import dead_code_threshold, forget
+from .codebooks import average_decay, dead_code_threshold, forget, loudness_weights
 from .settings import AUGMENTATIONS, CodecSettings
 from .start import start
 from .step import CodecStep
@@ -73,7 +73,7 @@ class CodecTrainer:
             self._resume()
         if settings.keep_zeros:
             keep_zeros(self.model)
-        self._set_dead_code_threshold()
+        self._set_averages()
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
     def _sampler(self) -> ClipSampler | DeviceSampler:
@@ -166,17 +166,26 @@ class CodecTrainer:
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))
             draw += 1
         residual = torch.cat(latents)
+        weights = loudness_weights(residual) * (self._vectors / len(residual))
         for layer in self.model.quantizer.codebooks:
-            self.learn.codebooks.start(layer.codebook, residual, rounds=10)
-            residual = residual - layer.codebook.decode(layer.codebook.encode(residual))
+            book = layer.codebook
+            self.learn.codebooks.start(book, residual, rounds=10, weights=weights)
+            parts = [part - book.decode(book.encode(part)) for part in residual.split(2**14)]
+            residual = torch.cat(parts)
         self.quantising = True
         self.average.restart(self.model)
 
-    def _set_dead_code_threshold(self) -> None:
+    def _set_averages(self) -> None:
+        """Of the codebooks, for steps of this size."""
+        bins = self.model.quantizer.bins
+        self.learn.codebooks.dead_below = dead_code_threshold(self._vectors, bins)
+        self.learn.codebooks.decay = average_decay(self._vectors, bins)
+
+    @property
+    def _vectors(self) -> int:
+        """The latents in a step over all processes."""
         frames = self.settings.batch * self.sampler.clip / self.model.config.hop_length
-        vectors = round(frames) * distrib.world_size()
-        threshold = dead_code_threshold(vectors, self.model.quantizer.bins)
-        self.learn.codebooks.dead_below = threshold
+        return round(frames) * distrib.world_size()
 
     def _report(self, log: RunLog, seen: dict[str, float | Tensor]) -> None:
         log.advance(self.step)
