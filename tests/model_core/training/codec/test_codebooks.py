@@ -13,8 +13,10 @@ from model_core.nn.rvq import EuclideanCodebook, ResidualVectorQuantizer, neares
 from model_core.training.codec.codebooks import (
     DEAD_BELOW,
     CodebookLearning,
+    average_decay,
     dead_code_threshold,
     kmeans,
+    loudness_weights,
     rebuild_average,
     replace,
     sample_vectors,
@@ -125,6 +127,42 @@ def test_kmeans_ends_where_each_centre_is_the_mean_of_its_samples() -> None:
     assert torch.equal(torch.bincount(index, minlength=BINS), counts)
     for cluster in range(BINS):
         torch.testing.assert_close(centres[cluster], samples[index == cluster].mean(dim=0))
+
+
+def test_kmeans_weighs_its_samples() -> None:
+    samples = torch.randn(300, 3, dtype=torch.float64)
+    weights = torch.rand(300, dtype=torch.float64)
+    centres, sizes = kmeans(samples, BINS, 100, weights)
+    index = nearest(samples, centres)
+    for cluster in range(BINS):
+        mine = weights[index == cluster]
+        mean = (samples[index == cluster] * mine[:, None]).sum(dim=0) / mine.sum()
+        torch.testing.assert_close(centres[cluster], mean)
+        torch.testing.assert_close(sizes[cluster], mine.sum())
+
+
+def test_quiet_latents_have_entries_of_their_own() -> None:
+    """Fitted to as many loud as quiet latents, a codebook leaves less of the quiet ones."""
+    quiet, loud = 0.01 * torch.randn(2000, DIM), torch.randn(2000, DIM)
+    samples = torch.cat([quiet, loud])
+    weights = loudness_weights(samples)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:2000].min() > 3 * weights[2000:].median()
+    left = []
+    for weight in (None, weights):
+        torch.manual_seed(1)
+        centres, _ = kmeans(samples, BINS, 30, weight)
+        left.append((quiet - centres[nearest(quiet, centres)]).square().mean())
+    assert left[1] < left[0]
+
+
+def test_small_steps_average_over_more_of_them() -> None:
+    assert average_decay(vectors=4800, bins=1024) == 0.99, "the paper's"
+    few = average_decay(vectors=150, bins=1024)
+    assert 150 / 1024 / (1 - few) == pytest.approx(50), "vectors for each entry"
+    codebook = filled(EuclideanCodebook(DIM, 1), torch.zeros(1, DIM), 1.0)
+    update(codebook, torch.ones(10, DIM), torch.zeros(10, dtype=torch.long), 0.0, decay=0.9)
+    assert float(codebook.cluster_size) == pytest.approx(0.9 * 1 + 0.1 * 10)
 
 
 def _layers(quantizer: Quantizer) -> list[Any]:
