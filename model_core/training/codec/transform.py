@@ -10,8 +10,6 @@ made. They hardly hear the lines until training makes them; the lines do not hea
 `keep_zeros` never do.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -38,8 +36,7 @@ KEPT = 32
 _LEVEL = 0.3  # of the samples inside the network, relative to the audio
 _SHRUNK = 0.25  # the components, which gather the power of many samples
 _LATENT = 2.0  # their level in the latent, relative to an orthonormal transform of the audio
-_WHITER = 0.4  # 1 would give all components the same power in the latent
-_GRAFTED = 12.0  # the level beside the latent of finished weights
+_GRAFTED = 12.0  # the same beside the latent of finished weights
 _SHARE = 0.3  # of the output, beside that of finished weights
 _QUIET = 0.05  # the other values of the latent, if they are random
 _UNHEARD = 1e-4  # weights that are to be learned
@@ -74,7 +71,7 @@ def start_as_transform(model: EncodecNetwork, cache: AudioCache) -> None:
     shorter than a block or silent.
     """
     lines = lines_of(model.config, FREE)
-    transform = principal_components(cache, model.config.hop_length, max(lines.values()))
+    components = principal_components(cache, model.config.hop_length, max(lines.values()))
     start_loud(model)
     with torch.no_grad():
         for layer in model.modules():
@@ -82,7 +79,7 @@ def start_as_transform(model: EncodecNetwork, cache: AudioCache) -> None:
                 layer.bias.normal_(std=_UNHEARD)
         conv_of(model.encoder.model[-1]).weight_g.mul_(_QUIET)
         conv_of(model.decoder.model[-1]).weight_g.mul_(_UNHEARD)
-        _place_transform(model, transform, _LATENT, share=1)
+        _place_transform(model, components, _LATENT, share=1)
 
 
 @torch.no_grad()
@@ -94,12 +91,12 @@ def graft_transform(model: EncodecNetwork, cache: AudioCache) -> None:
     if the latent needs more components.
     """
     lines = lines_of(model.config, KEPT)
-    transform = principal_components(cache, model.config.hop_length, max(lines.values()))
+    components = principal_components(cache, model.config.hop_length, max(lines.values()))
     clips = _clips(cache, model.sample_rate)
     grafted = make_room(model, clips, lines)
     latent = model.encoder(clips).transpose(1, 2).flatten(0, 1)
-    _turn_latent(grafted, latent, len(transform.components))
-    _place_transform(grafted, transform, _GRAFTED, _SHARE)
+    _turn_latent(grafted, latent, len(components))
+    _place_transform(grafted, components, _GRAFTED, _SHARE)
     model.load_state_dict(grafted.state_dict())
 
 
@@ -116,26 +113,8 @@ def _clips(cache: AudioCache, length: int, count: int = 64) -> Tensor:
     )
 
 
-@dataclass(frozen=True)
-class Transform:
-    """The strongest principal components of blocks."""
-
-    components: Tensor  # [count, block], orthonormal
-    powers: Tensor  # [count], falling
-
-    def levels(self, level: float) -> Tensor:
-        """The levels `[count]` of the components in the latent, as loud together as with `level`
-        for each.
-
-        The weaker a component, the higher: what is strong has the low frequencies, and codebooks
-        would spend all their bits on it.
-        """
-        whiter = self.powers ** (-_WHITER / 2)
-        return level * whiter * (self.powers.sum() / (self.powers * whiter**2).sum()).sqrt()
-
-
-def principal_components(cache: AudioCache, size: int, count: int) -> Transform:
-    """The `count` strongest of blocks of `size` samples.
+def principal_components(cache: AudioCache, size: int, count: int) -> Tensor:
+    """The `count` strongest of blocks of `size` samples, orthonormal, `[count, size]`.
 
     Blocks count by the root of their power, so that quiet ones have a say. Raises
     `TrainingDataError` if the training recordings do not make a block.
@@ -150,12 +129,8 @@ def principal_components(cache: AudioCache, size: int, count: int) -> Transform:
         covariance += (blocks[heard] * weights[:, None]).T @ blocks[heard]
     if not covariance.any():
         raise TrainingDataError(f"no recording has a block of {size} samples with sound")
-    powers, vectors = np.linalg.eigh(covariance)
-    strongest = np.clip(powers[::-1][:count], 1e-6 * powers[-1], None)
-    return Transform(
-        torch.from_numpy(vectors[:, ::-1][:, :count].T.copy()).float(),
-        torch.from_numpy(strongest.copy()).float(),
-    )
+    _, vectors = np.linalg.eigh(covariance)
+    return torch.from_numpy(vectors[:, ::-1][:, :count].T.copy()).float()
 
 
 def _turn_latent(model: EncodecNetwork, latent: Tensor, lines: int) -> None:
@@ -180,16 +155,13 @@ def _turn_latent(model: EncodecNetwork, latent: Tensor, lines: int) -> None:
     set_weight(decode, F.pad(torch.einsum("oik,ip->opk", weight, turn), (0, 0, lines, 0)))
 
 
-def _place_transform(
-    model: EncodecNetwork, transform: Transform, level: float, share: float
-) -> None:
+def _place_transform(model: EncodecNetwork, components: Tensor, level: float, share: float) -> None:
     """Make the first channels of each layer the lines, their part of the output `share`."""
-    levels = transform.levels(level)
-    _encode(model.encoder.model, transform.components, levels)
-    _decode(model.decoder.model, transform.components, levels, share)
+    _encode(model.encoder.model, components, level)
+    _decode(model.decoder.model, components, level, share)
 
 
-def _encode(layers: nn.Sequential, components: Tensor, levels: Tensor) -> None:
+def _encode(layers: nn.Sequential, components: Tensor, level: float) -> None:
     """Lines carry the samples of a frame in their order."""
     first, *inner, last = layers
     _place(first, _LEVEL * torch.eye(1))
@@ -202,13 +174,13 @@ def _encode(layers: nn.Sequential, components: Tensor, levels: Tensor) -> None:
             lines = len(matrix)
         else:
             _carry(layer, lines)
-    _place(last, torch.diag(levels / (_LEVEL * _SHRUNK)))
+    _place(last, level / (_LEVEL * _SHRUNK) * torch.eye(lines))
 
 
-def _decode(layers: nn.Sequential, components: Tensor, levels: Tensor, share: float) -> None:
+def _decode(layers: nn.Sequential, components: Tensor, level: float, share: float) -> None:
     first, *inner, last = layers
     lines, wide = components.shape
-    _place(first, torch.diag(_LEVEL * _SHRUNK / levels))
+    _place(first, _LEVEL * _SHRUNK / level * torch.eye(lines))
     matrix = components / _SHRUNK
     for layer in inner:
         if isinstance(layer, SConvTranspose1d):

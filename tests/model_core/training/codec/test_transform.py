@@ -79,8 +79,7 @@ def test_recordings_like_those_come_back(filters: int, cache: AudioCache) -> Non
 
 
 def test_components_are_those_of_the_blocks(cache: AudioCache) -> None:
-    transform = principal_components(cache, HOP, 100)
-    components = transform.components
+    components = principal_components(cache, HOP, 100)
     assert components.shape == (100, HOP)
     assert torch.allclose(components @ components.T, torch.eye(100), atol=1e-5)
     blocks = rumble(3, seed=3)[0, 0, : 200 * HOP].view(-1, HOP)
@@ -88,10 +87,6 @@ def test_components_are_those_of_the_blocks(cache: AudioCache) -> None:
     assert left.square().mean() < 1e-3 * blocks.square().mean()
     strengths = (blocks @ components.T).square().mean(dim=0)
     assert strengths[:10].min() > 3 * strengths[80:].max(), "the strongest first"
-    levels = transform.levels(2.0)
-    assert levels[0] < 2 < levels[-1], "weak ones are raised"
-    power = (transform.powers * levels**2).sum()
-    torch.testing.assert_close(power, 4 * transform.powers.sum(), msg="as loud together")
 
 
 def test_all_of_the_network_can_learn(cache: AudioCache) -> None:
