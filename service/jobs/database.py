@@ -1,5 +1,7 @@
 """The table of jobs, in SQLite or PostgreSQL."""
 
+import sqlite3
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,8 +72,21 @@ def sqlite_url(path: str) -> str:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # what has been said to be done stays so
+
+
+def _switch_to_wal(connection: Any, tries: int = 100) -> None:
+    """SQLite does not wait where another replica switches at the same moment; so wait here."""
+    for left in reversed(range(tries)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if not left:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def job_of(row: sa.Row[Any]) -> Job:
