@@ -41,6 +41,10 @@ table = sa.Table(
 )
 
 
+SQLITE_PATIENCE = 30.0
+"""Seconds that another process may hold SQLite's lock."""
+
+
 def open_database(url: str) -> sa.Engine:
     """A database that has the table. Each statement is a transaction of its own.
 
@@ -51,8 +55,7 @@ def open_database(url: str) -> sa.Engine:
     except ArgumentError as error:
         raise ValueError("it is no URL of a database") from error
     lite = found.get_backend_name() == "sqlite"
-    # 30 s: as long as another process may hold SQLite's lock.
-    options: dict[str, Any] = {"connect_args": {"timeout": 30}} if lite else {}
+    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_PATIENCE}} if lite else {}
     if not lite:
         options = {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
     engine = sa.create_engine(found, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)
@@ -76,17 +79,18 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # what has been said to be done stays so
 
 
-def _switch_to_wal(connection: Any, tries: int = 100) -> None:
+def _switch_to_wal(connection: Any) -> None:
     """SQLite does not wait where another replica switches at the same moment; so wait here."""
-    for left in reversed(range(tries)):
+    until = time.monotonic() + SQLITE_PATIENCE
+    while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if not left:
-                raise
-            time.sleep(0.05)
-        else:
             return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # of any kind
+            if not busy or time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 def job_of(row: sa.Row[Any]) -> Job:
