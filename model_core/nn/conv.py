@@ -26,7 +26,7 @@ class WeightNormConv1d(nn.Conv1d):
         _split_weight(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, _joined_weight(self), self.bias)
+        return self._conv_forward(x, joined_weight(self), self.bias)
 
 
 class WeightNormConvTranspose1d(nn.ConvTranspose1d):
@@ -43,7 +43,7 @@ class WeightNormConvTranspose1d(nn.ConvTranspose1d):
         _split_weight(self)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return F.conv_transpose1d(x, _joined_weight(self), self.bias, self.stride)
+        return F.conv_transpose1d(x, joined_weight(self), self.bias, self.stride)
 
 
 WeightNormed = WeightNormConv1d | WeightNormConvTranspose1d
@@ -56,10 +56,18 @@ def _split_weight(conv: WeightNormed) -> None:
     conv.weight_v = nn.Parameter(weight.clone())
 
 
-def _joined_weight(conv: WeightNormed) -> Tensor:
+def joined_weight(conv: WeightNormed) -> Tensor:
+    """The plain weight of `conv`."""
     if "weight" in conv._parameters:
         return conv.weight
     return torch._weight_norm(conv.weight_v, conv.weight_g, 0)
+
+
+def set_weight(conv: WeightNormed, weight: Tensor) -> None:
+    """Give `conv` the plain `weight`; a norm of 0 is in `weight_g` alone. Call it without grad."""
+    norm = torch.norm_except_dim(weight, 2, 0)
+    conv.weight_g.copy_(norm)
+    conv.weight_v.copy_(torch.where(norm > 0, weight, 1.0))
 
 
 def fold_weight_norm(module: nn.Module) -> None:
@@ -71,7 +79,7 @@ def fold_weight_norm(module: nn.Module) -> None:
         if isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d) and (
             "weight_v" in conv._parameters
         ):
-            weight = _joined_weight(conv).detach()
+            weight = joined_weight(conv).detach()
             del conv.weight_g, conv.weight_v
             conv.weight = nn.Parameter(weight, requires_grad=False)
 

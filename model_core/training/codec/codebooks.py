@@ -21,6 +21,9 @@ SHARE = 50
 """Vectors that an entry is the mean of at least: small steps average over more of them."""
 
 KMEANS_ROUNDS = 50
+FIT_ROUNDS = 10
+"""Enough where there are many samples."""
+
 _PART = 16384  # vectors whose distances to all entries are in memory at once
 
 DEAD_BELOW = 2.0
@@ -39,20 +42,14 @@ class Quantized:
 class CodebookLearning:
     """Passes latents through `quantizer`, and while that is in training mode, its codebooks learn.
 
-    Entries that code fewer than `dead_below` vectors a step (moving average) are replaced; `decay`
-    is that of the averages. Make a new one where a state is loaded into a quantiser that has
-    already learned.
+    Entries that code fewer than `dead_below` vectors a step (moving average) are replaced. Make a
+    new one where a state is loaded into a quantiser that has already learned.
     """
 
-    def __init__(
-        self,
-        quantizer: ResidualVectorQuantizer,
-        dead_below: float = DEAD_BELOW,
-        decay: float = DECAY,
-    ):
+    def __init__(self, quantizer: ResidualVectorQuantizer, dead_below: float = DEAD_BELOW):
         self.quantizer = quantizer
         self.dead_below = dead_below
-        self.decay = decay
+        self.decay = DECAY
         self._started: set[EuclideanCodebook] = set()
 
     def __call__(self, x: Tensor, num_codebooks: int | None = None) -> Quantized:
@@ -83,6 +80,22 @@ class CodebookLearning:
             codes.append(index.view(len(x), -1))
         straight_through = x + (quantized - x).detach()
         return Quantized(straight_through, torch.stack(codes), torch.stack(losses).mean())
+
+    def expect(self, vectors: float) -> None:
+        """Choose threshold and decay for steps of so many vectors, over all processes."""
+        self.dead_below = dead_code_threshold(vectors, self.quantizer.bins)
+        self.decay = average_decay(vectors, self.quantizer.bins)
+
+    def fit(self, latents: Tensor, vectors: float) -> None:
+        """Start all books, each from what those before it leave of `latents` `[N, D]`.
+
+        `vectors` are those of a step, over all processes.
+        """
+        weights = loudness_weights(latents) * (vectors / len(latents))
+        for layer in self.quantizer.codebooks:
+            book = layer.codebook
+            self.start(book, latents, FIT_ROUNDS, weights)
+            latents = latents - book.decode(_nearest_in_parts(latents, book.embed))
 
     def start(
         self,
@@ -146,6 +159,10 @@ def sample_vectors(samples: Tensor, count: int) -> Tensor:
     return samples[torch.randint(0, len(samples), (count,), device=samples.device)]
 
 
+def _nearest_in_parts(samples: Tensor, centres: Tensor) -> Tensor:
+    return torch.cat([nearest(part, centres) for part in samples.split(_PART)])
+
+
 def kmeans(
     samples: Tensor, clusters: int, rounds: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -157,10 +174,11 @@ def kmeans(
         weights = samples.new_ones(len(samples))
     centres = sample_vectors(samples, clusters)
     sizes = weights.new_zeros(clusters)
+    weighted = samples * weights[:, None]
     for _ in range(rounds):
-        index = torch.cat([nearest(part, centres) for part in samples.split(_PART)])
+        index = _nearest_in_parts(samples, centres)
         sizes = torch.zeros_like(sizes).index_add_(0, index, weights)
-        sums = torch.zeros_like(centres).index_add_(0, index, samples * weights[:, None])
+        sums = torch.zeros_like(centres).index_add_(0, index, weighted)
         filled = (sizes > 0)[:, None]
         centres = torch.where(filled, sums / sizes.clamp(min=1e-12)[:, None], centres)
     return centres, sizes

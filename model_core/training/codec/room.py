@@ -19,6 +19,8 @@ from ...nn.conv import (
     WeightNormConv1d,
     WeightNormConvTranspose1d,
     WeightNormed,
+    joined_weight,
+    set_weight,
 )
 from ...nn.network import EncodecNetwork
 from ...nn.seanet import SLSTM, SEANetResnetBlock
@@ -37,10 +39,9 @@ def make_room(model: EncodecNetwork, clips: Tensor, room: Mapping[int, int]) -> 
     """
     roomy = EncodecNetwork(model.config).train(model.training)
     roomy.load_state_dict(model.state_dict())
-    latent = model.encoder(clips)
+    latent = _copy(model.encoder.model, roomy.encoder.model, clips, room)
     quantizer = model.quantizer
     codes = quantizer.encode(latent, model.frame_rate, model.target_bandwidths[-1])
-    _copy(model.encoder.model, roomy.encoder.model, clips, room)
     _copy(model.decoder.model, roomy.decoder.model, quantizer.decode(codes), room)
     return roomy
 
@@ -55,25 +56,27 @@ class _Kept:
     curved: Tensor  # the same of the signal's ELU
 
 
-def _copy(old: nn.Sequential, new: nn.Sequential, x: Tensor, room: Mapping[int, int]) -> None:
-    """Give the half `new` of a network the channels of `old` that stay."""
+def _copy(old: nn.Sequential, new: nn.Sequential, x: Tensor, room: Mapping[int, int]) -> Tensor:
+    """Give the half `new` of a network the channels of `old` that stay; what `old` makes of `x`."""
     layers, signals = list(old), [x := layer(x) for layer in old]
     heard = _choose(signals, layers[1:], room)
     _conv(layers[0], new[0], None, heard)
     for index, layer in enumerate(layers[1:-1], 1):
+        if isinstance(layer, nn.ELU):
+            continue
         if isinstance(layer, SLSTM):
             made = _keep(signals[index], heard.channels, heard.free)
             states = _points(signals[index]) - _points(signals[index - 1])
             _lstm(layer, new[index], heard, _stand_in(states, made.channels))
-            heard = made
-        elif not isinstance(layer, nn.ELU):
+        else:
             made = _choose(signals[index:], layers[index + 1 :], room)
             if isinstance(layer, SEANetResnetBlock):
                 _block(layer, new[index], heard, made)
             else:
                 _conv(layer, new[index], (heard, heard.curved), made)
-            heard = made
+        heard = made
     _conv(layers[-1], new[-1], (heard, heard.curved), None)
+    return signals[-1]
 
 
 def _choose(
@@ -144,7 +147,7 @@ def _importance(layer: nn.Module) -> Tensor:
 
 def _by_input(conv: WeightNormed) -> Tensor:
     """The weight `[in, out, taps]`."""
-    weight = plain_weight(conv)
+    weight = joined_weight(conv)
     return weight if isinstance(conv, WeightNormConvTranspose1d) else weight.transpose(0, 1)
 
 
@@ -201,15 +204,3 @@ def conv_of(layer: nn.Module) -> WeightNormed:
         if isinstance(part, WeightNormConv1d | WeightNormConvTranspose1d):
             return part
     raise TypeError(f"{layer} has no convolution with weight norm")
-
-
-def plain_weight(conv: WeightNormed) -> Tensor:
-    """The product of `conv`'s norm and direction, as a new tensor."""
-    return torch._weight_norm(conv.weight_v, conv.weight_g, 0)
-
-
-def set_weight(conv: WeightNormed, weight: Tensor) -> None:
-    """Give `conv` the plain `weight`; a norm of 0 is in `weight_g` alone."""
-    norm = torch.norm_except_dim(weight, 2, 0)
-    conv.weight_g.copy_(norm)
-    conv.weight_v.copy_(torch.where(norm > 0, weight, 1.0))

@@ -30,7 +30,7 @@ from ..processes import is_first, same_shapes, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
 from ..state import STATE, load_state, save_state
-from .codebooks import average_decay, dead_code_threshold, forget, loudness_weights
+from .codebooks import forget
 from .settings import AUGMENTATIONS, CodecSettings
 from .start import start
 from .step import CodecStep
@@ -73,7 +73,7 @@ class CodecTrainer:
             self._resume()
         if settings.keep_zeros:
             keep_zeros(self.model)
-        self._set_averages()
+        self.learn.codebooks.expect(self._vectors)
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
     def _sampler(self) -> ClipSampler | DeviceSampler:
@@ -165,21 +165,9 @@ class CodecTrainer:
             latent = self.model.encoder(self.model.normalised(clips)[0])
             latents.append(latent.transpose(1, 2).reshape(-1, latent.shape[1]))
             draw += 1
-        residual = torch.cat(latents)
-        weights = loudness_weights(residual) * (self._vectors / len(residual))
-        for layer in self.model.quantizer.codebooks:
-            book = layer.codebook
-            self.learn.codebooks.start(book, residual, rounds=10, weights=weights)
-            parts = [part - book.decode(book.encode(part)) for part in residual.split(2**14)]
-            residual = torch.cat(parts)
+        self.learn.codebooks.fit(torch.cat(latents), self._vectors)
         self.quantising = True
         self.average.restart(self.model)
-
-    def _set_averages(self) -> None:
-        """Of the codebooks, for steps of this size."""
-        bins = self.model.quantizer.bins
-        self.learn.codebooks.dead_below = dead_code_threshold(self._vectors, bins)
-        self.learn.codebooks.decay = average_decay(self._vectors, bins)
 
     @property
     def _vectors(self) -> int:

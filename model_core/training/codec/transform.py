@@ -17,12 +17,18 @@ from torch.nn import functional as F
 
 from ...config import ModelConfig
 from ...errors import SettingsError, TrainingDataError
-from ...nn.conv import SConv1d, SConvTranspose1d, WeightNormConv1d
+from ...nn.conv import (
+    SConv1d,
+    SConvTranspose1d,
+    WeightNormConv1d,
+    joined_weight,
+    set_weight,
+)
 from ...nn.network import EncodecNetwork
 from ...nn.seanet import SLSTM, SEANetResnetBlock
 from ..data.cache import AudioCache
 from .initial import start_loud
-from .room import conv_of, make_room, plain_weight, set_weight
+from .room import conv_of, make_room
 
 TRANSFORM = "transform"
 """Where a run says what it starts from."""
@@ -147,10 +153,10 @@ def _turn_latent(model: EncodecNetwork, latent: Tensor, lines: int) -> None:
     encode, decode = conv_of(model.encoder.model[-1]), conv_of(model.decoder.model[0])
     assert encode.bias is not None
     assert decode.bias is not None
-    weight = torch.einsum("oik,op->pik", plain_weight(encode), turn)
+    weight = torch.einsum("oik,op->pik", joined_weight(encode), turn)
     set_weight(encode, F.pad(weight, (0, 0, 0, 0, lines, 0)))
     encode.bias.copy_(F.pad((encode.bias - mean) @ turn, (lines, 0)))
-    weight = plain_weight(decode)
+    weight = joined_weight(decode)
     decode.bias.add_(torch.einsum("oik,i->o", weight, mean))
     set_weight(decode, F.pad(torch.einsum("oik,ip->opk", weight, turn), (0, 0, lines, 0)))
 
@@ -189,7 +195,7 @@ def _decode(layers: nn.Sequential, components: Tensor, level: float, share: floa
             matrix = torch.eye(lines)
         else:
             _carry(layer, lines)
-    weight = plain_weight(conv_of(last))
+    weight = joined_weight(conv_of(last))
     weight[0, 0] = 0
     weight[0, 0, -1] = share / _LEVEL
     set_weight(conv_of(last), weight)

@@ -8,7 +8,12 @@ noise: the function stays the same, and training can separate the copies. Source
 import torch
 from torch import Tensor, nn
 
-from ...nn.conv import WeightNormConv1d, WeightNormConvTranspose1d
+from ...nn.conv import (
+    WeightNormConv1d,
+    WeightNormConvTranspose1d,
+    joined_weight,
+    set_weight,
+)
 from ...nn.network import EncodecNetwork
 
 NOISE = 0.1  # of a copy's weights, relative to their standard deviation
@@ -36,8 +41,7 @@ def _convolution(narrow: nn.Module, wide: nn.Module, generator: torch.Generator)
         _weight(narrow), _weight(wide).shape, (1, 0) if transposed else (0, 1), generator
     )
     if isinstance(wide, WeightNormConv1d | WeightNormConvTranspose1d):
-        wide.weight_v.copy_(weight)
-        wide.weight_g.copy_(torch.norm_except_dim(weight, 2, 0))
+        set_weight(wide, weight)
     else:
         wide.weight.copy_(weight)  # type: ignore[operator]
     bias = narrow.bias
@@ -58,7 +62,7 @@ def _tensors(narrow: nn.Module, wide: nn.Module, generator: torch.Generator) -> 
 
 def _weight(module: nn.Module) -> Tensor:
     if isinstance(module, WeightNormConv1d | WeightNormConvTranspose1d):
-        return torch._weight_norm(module.weight_v, module.weight_g, 0)
+        return joined_weight(module)
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight

@@ -7,6 +7,7 @@ from model_core.config import ENCODEC_24KHZ
 from model_core.nn.network import EncodecNetwork
 from model_core.training.codec.room import conv_of, make_room
 from model_core.training.codec.widen import doubled
+from tests.model_core.training.codec.narrow import narrow
 from tests.signals import signal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -15,12 +16,7 @@ ROOM = {8: 4, 16: 8, 32: 16, 64: 32, 128: 64}
 
 def twice(noise: float) -> EncodecNetwork:
     """A network each of whose channels is there twice, and differs by `noise`."""
-    torch.manual_seed(1)
-    small = EncodecNetwork(ENCODEC_24KHZ.with_filters(4)).eval()
-    for layer in small.quantizer.codebooks:
-        layer.codebook.embed.normal_(std=0.1)
-        layer.codebook.inited.fill_(1)
-    big = doubled(small, torch.Generator().manual_seed(2))
+    big = doubled(narrow(ENCODEC_24KHZ, 4), torch.Generator().manual_seed(2))
     with torch.no_grad():
         for name, bias in big.named_parameters():
             if name.endswith(("bias", "bias_hh_l1")):

@@ -13,8 +13,9 @@ from torchaudio.functional import lowpass_biquad
 from model_core.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from model_core.errors import SettingsError, TrainingDataError
 from model_core.metrics import si_snr
+from model_core.nn.conv import joined_weight, set_weight
 from model_core.nn.network import EncodecNetwork
-from model_core.training.codec.room import conv_of, plain_weight, set_weight
+from model_core.training.codec.room import conv_of
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.start import start
 from model_core.training.codec.trainer import CodecTrainer
@@ -28,11 +29,15 @@ from model_core.training.codec.transform import (
 )
 from model_core.training.codec.widen import doubled
 from model_core.training.data.cache import AudioCache
+from tests.model_core.training.codec.narrow import narrow
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RATE = ENCODEC_24KHZ.sample_rate
 HOP = ENCODEC_24KHZ.hop_length
 NARROW = ENCODEC_24KHZ.with_filters(8)
+RUN = CodecSettings(
+    n_filters=8, start_from=TRANSFORM, batch=2, clip_seconds=0.2, adversarial_weight=0.0
+)
 
 
 def rumble(seconds: float, seed: int) -> Tensor:
@@ -105,16 +110,12 @@ def test_all_of_the_network_can_learn(cache: AudioCache) -> None:
 
 
 def test_a_run_starts_with_it_and_goes_on(cache: AudioCache, tmp_path: Path) -> None:
-    settings = CodecSettings(
-        n_filters=8,
-        start_from=TRANSFORM,
+    settings = replace(
+        RUN,
         steps=4,
-        batch=2,
-        clip_seconds=0.2,
         learning_rate=1e-4,
         kmeans_frames=1100,
         quantise_from=0.0,
-        adversarial_weight=0.0,
         average_decay=0.0,
         evaluate_every=1000,
     )
@@ -143,17 +144,13 @@ def test_nothing_to_learn_from(length: int, tmp_path: Path) -> None:
 
 def finished(rank: int) -> EncodecNetwork:
     """A network with four copies of each channel, and a latent of so many dimensions."""
-    torch.manual_seed(1)
-    model = EncodecNetwork(ENCODEC_24KHZ.with_filters(2)).eval()
+    model = narrow(ENCODEC_24KHZ, 2)
     for _ in range(2):
         model = doubled(model, torch.Generator().manual_seed(2))
     last = conv_of(model.encoder.model[-1])
     with torch.no_grad():
         turn = torch.linalg.qr(torch.randn(128, rank)).Q
-        set_weight(last, torch.einsum("oik,op,qp->qik", plain_weight(last), turn, turn))
-        for layer in model.quantizer.codebooks:
-            layer.codebook.embed.normal_(std=0.01)
-            layer.codebook.inited.fill_(1)
+        set_weight(last, torch.einsum("oik,op,qp->qik", joined_weight(last), turn, turn))
     return model
 
 
@@ -175,7 +172,7 @@ def test_a_latent_that_needs_its_values_is_not_cut(cache: AudioCache) -> None:
     powers, vectors = torch.linalg.eigh(torch.cov(model.encoder(rumble(6, seed=1))[0]))
     last = conv_of(model.encoder.model[-1])
     white = vectors * powers.clamp(min=1e-12).rsqrt() @ vectors.T
-    set_weight(last, torch.einsum("oik,po->pik", plain_weight(last), white))
+    set_weight(last, torch.einsum("oik,po->pik", joined_weight(last), white))
     with pytest.raises(SettingsError, match=r"needs more than 32 values: .+% of its power"):
         graft_transform(model, cache)
 
@@ -186,16 +183,7 @@ def zeros(model: EncodecNetwork) -> int:
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_zeros_are_kept(kept: bool, cache: AudioCache, tmp_path: Path) -> None:
-    settings = CodecSettings(
-        n_filters=8,
-        start_from=TRANSFORM,
-        keep_zeros=kept,
-        steps=3,
-        batch=2,
-        clip_seconds=0.2,
-        quantise_from=1.0,
-        adversarial_weight=0.0,
-    )
+    settings = replace(RUN, keep_zeros=kept, steps=3, quantise_from=1.0)
     trainer = CodecTrainer(settings, cache, tmp_path / "run")
     before = zeros(trainer.model)
     weights = {name: weight.clone() for name, weight in trainer.model.named_parameters()}

@@ -4,28 +4,19 @@ import pytest
 import torch
 
 from model_core.config import CONFIGS
-from model_core.model import EncodecModel
 from model_core.training.codec.widen import doubled
+from tests.model_core.training.codec.narrow import narrow
 from tests.peers import signal
-
-
-def narrow(name: str) -> EncodecModel:
-    torch.manual_seed(1)
-    model = EncodecModel(CONFIGS[name].with_filters(4)).eval()
-    for layer in model.quantizer.codebooks:
-        layer.codebook.embed.normal_(std=0.1)
-        layer.codebook.inited.fill_(1)
-    return model
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.no_grad()
 def test_twice_the_width_computes_the_same(name: str) -> None:
-    small = narrow(name).double()
+    small = narrow(CONFIGS[name], 4).double()
     big = doubled(small, torch.Generator().manual_seed(2)).double()
     assert big.config.n_filters == 8
     assert not big.training
-    x = signal(small.channels, 12_000, small.sample_rate).double()[None]
+    x = signal(small.config.channels, 12_000, small.sample_rate).double()[None]
     torch.testing.assert_close(big.encoder(x), small.encoder(x), rtol=1e-4, atol=1e-6)
     z = small.encoder(x)
     torch.testing.assert_close(big.decoder(z), small.decoder(z), rtol=1e-4, atol=1e-6)
@@ -34,7 +25,7 @@ def test_twice_the_width_computes_the_same(name: str) -> None:
 
 
 def test_the_copies_part_in_training() -> None:
-    big = doubled(narrow("encodec_24khz"), torch.Generator().manual_seed(2)).train()
+    big = doubled(narrow(CONFIGS["encodec_24khz"], 4), torch.Generator().manual_seed(2)).train()
     x = signal(1, 6000, 24_000)[None]
     big.decoder(big.encoder(x)).square().mean().backward()
     layer = big.encoder.model[0].conv.conv  # type: ignore[union-attr]
