@@ -12,7 +12,10 @@ BIN    := $(VENV)/bin
 # Extra arguments for the installer, e.g. PIP_ARGS="--extra-index-url <an index with CPU builds of torch>"
 PIP_ARGS ?=
 SERVE_ARGS ?=
+# Extras for the service, e.g. make serve EXTRAS=jobs,otel
+EXTRAS ?=
 COMMA    := ,
+SERVED   := $(VENV)/.serve$(addprefix -,$(EXTRAS))
 # uv when it is there (20 s), else pip (60 s)
 UV := $(shell command -v uv 2>/dev/null)
 ifneq ($(UV),)
@@ -28,7 +31,7 @@ endif
 .PHONY: serve test check format openapi docs web upgrade clean
 
 serve: export ENCODEC_LOG_FORMAT ?= console
-serve: $(VENV)/.serve
+serve: $(SERVED)
 	$(BIN)/encodec-serve $(SERVE_ARGS)
 
 test: $(VENV)/.dev
@@ -62,9 +65,9 @@ SOURCES  := pyproject.toml constraints.txt setup.py $(wildcard model_core/engine
 # PESQ and a part of ViSQOL are built from source.
 DEV      := .[batch,dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc),$(COMMA)pesq)$(if $(shell command -v c++),$(COMMA)visqol)]
 
-$(VENV)/.serve: $(SOURCES)
+$(SERVED): $(SOURCES)
 	$(MAKE_VENV)
-	$(INSTALL) -c constraints.txt -e .
+	$(INSTALL) -c constraints.txt -e '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@touch $@
 
 # The reference implementation is the peer the tests compare with. It also brings a console script

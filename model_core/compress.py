@@ -65,6 +65,8 @@ def compress_to_file(
     """
     if format not in (0, 1):
         raise ValueError(f"there is no format {format!r}; there are 0 and 1")
+    if not isinstance(wav, Tensor):
+        raise TypeError(f"the waveform must be a torch tensor, not {type(wav).__name__}")
     if wav.dim() != 2:
         raise InvalidAudioError(f"expected one waveform [C, T], got shape {list(wav.shape)}")
     if parse_model_name(model.name).name not in CONFIGS:
@@ -142,6 +144,8 @@ class _Resumed:
 
 def decompress(compressed: bytes, device: torch.device | str = "cpu") -> tuple[Tensor, int]:
     """As `decompress_from_file`, from bytes."""
+    if compressed is None:
+        raise TypeError("the compressed bytes are None")  # `BytesIO(None)` is an empty file
     return decompress_from_file(io.BytesIO(compressed), device=device)
 
 

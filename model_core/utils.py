@@ -28,7 +28,7 @@ def convert_audio(
     resampler, on the CPU in float32 and within 1e-6 of it.
 
     Raises `InvalidAudioError` for fewer than two dimensions, other than 1 or 2 channels, stereo to
-    more than 2, rates that are no whole numbers above 0, and integers to resample.
+    more than 2, rates that are no whole numbers above 0, and integers to mix or to resample.
     """
     if wav.dim() < 2:
         raise InvalidAudioError(f"audio needs the dimensions [..., C, T], got {list(wav.shape)}")
@@ -36,6 +36,8 @@ def convert_audio(
     if channels not in (1, 2):
         raise InvalidAudioError(f"audio must be mono or stereo, not of {channels} channels")
     if target_channels == 1:
+        if not wav.is_floating_point():
+            raise InvalidAudioError(f"audio to mix must be floating point, not {wav.dtype}")
         wav = wav.mean(-2, keepdim=True)
     elif target_channels == 2 or channels == 1:
         wav = wav.expand(*shape, target_channels, length)
@@ -92,10 +94,12 @@ def save_audio(
     """Writes `wav` `[C, T]` with 16 bits: `.wav`, or `.flac` and `.ogg` (Opus) through FFmpeg.
 
     Clipped to ±0.99, or with `rescale` multiplied so that its peak is at most 0.99. Raises
-    `InvalidAudioError` for another shape, an unknown suffix, samples that are not finite, and a
-    rate or number of channels that the format cannot say.
+    `InvalidAudioError` for another shape, integers, an unknown suffix, samples that are not finite,
+    and a rate or number of channels that the format cannot say.
     """
     rate = _hertz(sample_rate)
+    if not wav.is_floating_point():
+        raise InvalidAudioError(f"audio to save must be floating point, not {wav.dtype}")
     if wav.dim() != 2 or wav.shape[0] == 0:
         raise InvalidAudioError(f"audio to save must be [C, T], got {list(wav.shape)}")
     write_whole(wav.detach().to("cpu", torch.float32).numpy(), Path(path), rate, rescale)

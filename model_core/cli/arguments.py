@@ -14,6 +14,8 @@ from .suffixes import AUDIO, ECDC
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
 HQ_BANDWIDTHS = BANDWIDTHS[1:]
 """kbps of each model, known here without importing torch."""
+EMPTY_NAME = "a name is empty; the current folder is ."
+"""`Path` takes it, of a variable of the shell that is not set perhaps, for that folder."""
 
 _DESCRIPTION = """\
 High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to .flac,
@@ -133,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     add("--salvage", action="store_true", help=salvage_help)
     add_rate_and_channels(parser)
     folder_help = "folder to write all outputs to; made if need be"
-    add("-o", "--output-dir", type=Path, metavar="DIR", help=folder_help)
+    add("-o", "--output-dir", type=_folder, metavar="DIR", help=folder_help)
     add_machine(parser)
     add_completion(parser)
     add("--version", action="version", version=f"encodec {__version__}")
@@ -228,6 +230,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         del arguments.paths[0]
         if arguments.output_dir is not None or arguments.info:
             ours.error("play makes no files: it goes neither with -o nor with --info")
+    if "" in arguments.paths:
+        ours.error(EMPTY_NAME)
     if not arguments.paths:
         ours.error(f"the following arguments are required: {'FILE' if arguments.play else 'INPUT'}")
     check_rate_and_channels(ours, arguments)
@@ -249,6 +253,12 @@ def _number(text: str) -> int | str:
     if text != "original" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor original")
     return text if text == "original" else int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError(EMPTY_NAME)
+    return Path(text)
 
 
 def _suffix(text: str) -> str:

@@ -137,7 +137,8 @@ def _check(samples: np.ndarray, channels: int) -> None:
         )
     if not np.issubdtype(samples.dtype, np.floating):
         raise InvalidAudioError(f"samples must be floating point, not {samples.dtype}")
-    least, greatest = samples.min(initial=0), samples.max(initial=0)
+    # as Python's floats: in float16, LOUDEST would be infinity
+    least, greatest = float(samples.min(initial=0)), float(samples.max(initial=0))
     if not (least >= -LOUDEST and greatest <= LOUDEST):  # so that NaN does not pass
         raise InvalidAudioError(
             f"the audio has samples that are NaN, infinite or beyond ±{LOUDEST:g}"

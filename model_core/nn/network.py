@@ -60,7 +60,8 @@ class EncodecNetwork(nn.Module):
     def encode(self, x: Tensor) -> list[EncodedFrame]:
         """Encode `[B, channels, T]` into one `(codes, scale)` per segment.
 
-        Floating-point samples are converted to the model's type. Raises `InvalidAudioError` for
+        Floating-point samples are converted to the model's type; that they are finite is not
+        checked here, as it is in `compress`. Raises `InvalidAudioError` for
         integer samples, for another shape or for no samples.
         """
         if not x.is_floating_point():
@@ -103,7 +104,7 @@ class EncodecNetwork(nn.Module):
 
         The last frame is decoded whole, so the output may be a little longer than the input.
         Raises `InvalidAudioError` for no frames, for more than one from a model without segments,
-        and for codes outside the codebooks.
+        and for codes outside the codebooks or of more codebooks than the model has.
         """
         count = len(encoded_frames)
         if not count:
@@ -120,6 +121,10 @@ class EncodecNetwork(nn.Module):
         bins = self.quantizer.bins
         if not codes.numel():
             raise InvalidAudioError("there are no codes to decode")
+        if codes.shape[1] > self.quantizer.n_q:
+            raise InvalidAudioError(
+                f"codes of {codes.shape[1]} codebooks; {self.name} has {self.quantizer.n_q}"
+            )
         if codes.min() < 0 or codes.max() >= bins:
             raise InvalidAudioError(f"there are codes outside the {bins} entries of a codebook")
         out: Tensor = self.decoder(self.quantizer.decode(codes.transpose(0, 1)))

@@ -191,7 +191,9 @@ _BINARY = {name: {"schema": routes.binary(name)} for name in (*ECDC_TYPES, *rout
         },
         206: {"description": "The bytes that `Range` asks for", "content": _BINARY},
         304: {"description": "The client has this result"},
-        **problem_responses(*_PROBLEMS, *_FAILURES, ProblemCode.JOB_NOT_DONE),
+        **problem_responses(
+            *_PROBLEMS, *_FAILURES, ProblemCode.JOB_NOT_DONE, ProblemCode.RANGE_NOT_SATISFIABLE
+        ),
     },
 )
 async def get_result(request: Request, jobs: OpenJobs, owner: Owner, id: _Id) -> Response:

@@ -120,7 +120,9 @@ class ModelList(_Documented):
     responses={
         200: {"headers": header("ETag", "string", "Of this answer, for `If-None-Match`.")},
         304: {"description": "The client has this answer"},
-        **problem_responses(ProblemCode.UNAUTHORIZED, ProblemCode.INTERNAL_ERROR),
+        **problem_responses(
+            ProblemCode.UNAUTHORIZED, ProblemCode.RANGE_NOT_SATISFIABLE, ProblemCode.INTERNAL_ERROR
+        ),
     },
 )
 async def list_models(request: Request) -> Response:

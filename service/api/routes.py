@@ -73,10 +73,18 @@ Verify = Annotated[
     ),
 ]
 _MOST_SECONDS = 1e9
-Start = Annotated[float, Query(description="s; where the answer begins.", ge=0, le=_MOST_SECONDS)]
+Start = Annotated[
+    float,
+    Query(description="s; where the answer begins.", ge=0, le=_MOST_SECONDS, allow_inf_nan=False),
+]
 End = Annotated[
     float | None,
-    Query(description="s; where it ends, by default with the audio.", gt=0, le=_MOST_SECONDS),
+    Query(
+        description="s; where it ends, by default with the audio.",
+        gt=0,
+        le=_MOST_SECONDS,
+        allow_inf_nan=False,
+    ),
 ]
 NewBandwidth = Annotated[
     float | None,

@@ -70,7 +70,7 @@ class WeightFiles:
         },
         206: {"description": "The bytes that `Range` asks for", "content": _BINARY},
         304: {"description": "The client has this file"},
-        **problem_responses(*_PROBLEMS),
+        **problem_responses(*_PROBLEMS, ProblemCode.RANGE_NOT_SATISFIABLE),
     },
 )
 async def get_weights(

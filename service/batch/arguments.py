@@ -7,6 +7,7 @@ from pathlib import Path
 from model_core import __version__
 from model_core.audio import FORMATS
 from model_core.cli.arguments import (
+    EMPTY_NAME,
     CodingArguments,
     add_coding,
     add_machine,
@@ -117,6 +118,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     """`argv` (None: the process's own) as `Arguments`; wrong usage exits with code 2."""
     ours = parser()
     arguments = ours.parse_args(argv, Arguments())
+    if "" in (arguments.source, arguments.destination):
+        ours.error(EMPTY_NAME)
     check_rate_and_channels(ours, arguments)
     check_coding(ours, arguments)
     return arguments

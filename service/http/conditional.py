@@ -8,6 +8,8 @@ from pathlib import Path
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from .problems import Problem, ProblemCode
+
 _PIECE = 1 << 18  # bytes of a file that are read at once
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -37,7 +39,8 @@ def whole_or_part(
 ) -> Response:
     """`data`, or the part of it that the client asks for (206); `headers` have its `ETag`.
 
-    A `Range` of several parts, or one that does not fit, is ignored, as section 14.2 allows.
+    A `Range` of several parts, or one that cannot be read, is ignored, as section 14.2 allows.
+    Raises `Problem` 416 for one that begins behind the end.
     """
     status, headers, (first, last) = _part(request, len(data), headers)
     return Response(data[first : last + 1], status, headers, media_type)
@@ -45,7 +48,7 @@ def whole_or_part(
 
 def file_or_part(request: Request, path: Path, headers: dict[str, str], size: int) -> Response:
     """The same of a file of `size` bytes, read while it is sent; `headers` have its type too.
-    Raises `OSError` where it is not there."""
+    Raises `OSError` where it is not there, and `Problem` 416."""
     path.stat()
     status, headers, (first, last) = _part(request, size, headers)
     left = last + 1 - first
@@ -79,11 +82,16 @@ def _part(
 
 
 def _range(field: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a `Range`; None for the whole."""
+    """First and last byte of a `Range`; None for the whole. Raises `Problem` 416."""
     match = _RANGE.fullmatch(field.replace(" ", ""))
     if match is None or match.groups() == ("", ""):
         return None
     begin, end = match.groups()
+    if begin and end and int(end) < int(begin):
+        return None
     first = int(begin) if begin else max(0, size - int(end))
-    last = min(size - 1, int(end)) if begin and end else size - 1
-    return (first, last) if first <= last else None
+    if first >= size:
+        detail = f"the body has {size} bytes"
+        headers = {"Content-Range": f"bytes */{size}"}
+        raise Problem(ProblemCode.RANGE_NOT_SATISFIABLE, detail, headers=headers)
+    return first, min(size - 1, int(end)) if begin and end else size - 1

@@ -51,6 +51,7 @@ class ProblemCode(StrEnum):
     TOO_LARGE = ("too_large", 413, "The body is too large")
     TOO_LONG = ("too_long", 413, "The audio is too long")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415, "The content type is not supported")
+    RANGE_NOT_SATISFIABLE = ("range_not_satisfiable", 416, "The range begins behind the end")
     BAD_PARAMETER = ("bad_parameter", 422, "A parameter is wrong")
     UNKNOWN_MODEL = ("unknown_model", 422, "There is no such model")
     UNSUPPORTED_BANDWIDTH = ("unsupported_bandwidth", 422, "The model has no such bandwidth")

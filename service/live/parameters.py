@@ -59,7 +59,7 @@ class Speak(Compress):
 class Listen(Decompress):
     """Of a relay's listener."""
 
-    role: Literal["listen"] = "listen"
+    role: Literal["speak", "listen"] = "listen"  # who speaks has `Speak`
     output: Literal["ecdc", "f32", "s16"] = "ecdc"  # type: ignore[assignment]
     preroll: Annotated[int, Field(ge=0, le=PREROLL)] = PREROLL
 

@@ -126,6 +126,8 @@ class Part:
 def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
     """From `start` to `end`, in seconds; an `end` beyond the audio is its end. Raises `Problem`
     422 where nothing is left."""
+    if end is not None and end <= start:
+        raise wrong_parameters({"start": f"{start:g} is not before end, {end:g}"})
     rate, samples = compressed.codec.config.sample_rate, compressed.stored.samples
     first, last = samples_between(samples, rate, start, end)
     if first >= last:

@@ -73,6 +73,8 @@ def test_any_memory_layout_and_float_type(model: EncodecModel, wav: Tensor) -> N
         torch.zeros(1, 500, dtype=torch.complex64),
         torch.full((1, 500), torch.nan),
         torch.full((1, 500), torch.inf),
+        torch.full((1, 500), torch.inf, dtype=torch.float16),
+        torch.full((1, 500), -torch.inf, dtype=torch.float16),
         torch.zeros(1, 0),
         torch.zeros(2, 500),
         torch.zeros(1, 1, 500),
@@ -82,6 +84,18 @@ def test_any_memory_layout_and_float_type(model: EncodecModel, wav: Tensor) -> N
 def test_what_is_no_waveform(model: EncodecModel, wrong: Tensor) -> None:
     with pytest.raises(InvalidAudioError):
         compress(model, wrong)
+
+
+@pytest.mark.filterwarnings("error")
+def test_half_precision_is_taken(model: EncodecModel, wav: Tensor) -> None:
+    assert compress(model, wav.half()) == compress(model, wav.half().float())
+
+
+def test_other_types_are_named(model: EncodecModel, wav: Tensor) -> None:
+    with pytest.raises(TypeError, match="ndarray"):
+        compress(model, wav.numpy())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="None"):
+        decompress(None)  # type: ignore[arg-type]
 
 
 def test_effort_changes_the_codes(model: EncodecModel, wav: Tensor) -> None:

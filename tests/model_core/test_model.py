@@ -145,3 +145,11 @@ def test_codes_that_no_codebook_has_are_refused(peers: Peers, name: str, code: i
     frames[0][0][0, 1, 2] = code
     with pytest.raises(InvalidAudioError, match="1024 entries"):
         model.decode(frames)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_codebooks_than_a_model_has_are_refused(peers: Peers, name: str) -> None:
+    model = peers.pair(name).ours
+    codes = torch.zeros(1, model.quantizer.n_q + 1, 10, dtype=torch.long)
+    with pytest.raises(InvalidAudioError, match=f"has {model.quantizer.n_q}"):
+        model.decode([(codes, torch.ones(1, 1))])

@@ -75,6 +75,11 @@ def test_integers_are_not_resampled() -> None:
         convert_audio(torch.ones(1, 100, dtype=torch.int16), 44_101, 24_000, 2)
 
 
+def test_integers_are_not_mixed() -> None:
+    with pytest.raises(InvalidAudioError, match="int16"):
+        convert_audio(torch.ones(2, 100, dtype=torch.int16), 24_000, 24_000, 1)
+
+
 def test_double_stays_double() -> None:
     wav = torch.rand(2, 1000, dtype=torch.float64)
     want = torchaudio.transforms.Resample(44_100, 24_000).double()(wav.mean(0, keepdim=True))
@@ -142,6 +147,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         (torch.zeros(10), "a.wav"),
         (torch.full((1, 10), torch.nan), "a.wav"),
         (torch.zeros(1, 10), "a.xyz"),
+        (torch.zeros(1, 10, dtype=torch.int16), "a.wav"),
     ):
         with pytest.raises(InvalidAudioError):
             save_audio(wav, tmp_path / name, 24_000)

@@ -1,8 +1,8 @@
 """A network of twice the width with the same output, to continue a narrow run.
 
 Every inner channel is doubled. The copies' outgoing weights are halved, plus and minus a little
-noise: the function stays the same, and training can separate the copies. Source: Chen et al.,
-"Net2Net", arXiv 1511.05641.
+noise: the function stays the same, and training can separate the copies. Weights that are 0, around
+a transform, stay so. Source: Chen et al., "Net2Net", arXiv 1511.05641.
 """
 
 import torch
@@ -77,6 +77,6 @@ def _doubled(
         weight = torch.cat([weight, weight], dim=out)
     if weight.dim() > 1 and shape[into] != weight.shape[into]:
         half = weight / 2
-        noise = torch.randn(half.shape, generator=generator) * half.std() * NOISE
+        noise = torch.randn(half.shape, generator=generator) * half.std() * NOISE * (half != 0)
         weight = torch.cat([half + noise, half - noise], dim=into)
     return weight

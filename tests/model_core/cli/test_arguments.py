@@ -33,6 +33,21 @@ def test_names_behind_two_dashes(
     assert files_in(tmp_path) == {"-x.wav", "y.wav", "--"} | made
 
 
+@pytest.mark.parametrize(
+    "words", [[""], ["", "x.ecdc"], ["x.wav", ""], ["--", ""], ["-o", "", "x.wav"], ["--info", ""]]
+)
+def test_an_empty_name_is_not_the_current_folder(
+    encodec: Command, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "x.wav")
+    outcome = encodec(*words)
+    assert outcome.code == 2
+    assert "a name is empty" in outcome.err
+    assert files_in(tmp_path) == {"x.wav"}
+
+
 def test_two_dashes_alone_are_no_input(encodec: Command) -> None:
     outcome = encodec("--")
     assert outcome.code == 2

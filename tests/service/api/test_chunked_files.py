@@ -62,10 +62,16 @@ def test_a_part_equals_that_part_of_the_whole(
         assert np.array_equal(part, whole[begin:stop])
     answer = client.post("/decompress", content=file, params={"start": "3", "end": "3.05"})
     assert answer.headers["x-audio-duration"] == "0.050000"
-    for start, end in (("3.2", "4"), ("1", "0.5"), ("2", "2")):
+    for start, end, message in (
+        ("3.2", "4", "the audio is 3.1 s long"),
+        ("1", "0.5", "1 is not before end, 0.5"),
+        ("2", "2", "2 is not before end, 2"),
+        ("nan", "2", "finite"),
+    ):
         answer = client.post("/decompress", content=file, params={"start": start, "end": end})
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["name"] == "start"
+        assert message in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("model", MODELS)

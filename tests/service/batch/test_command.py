@@ -103,6 +103,8 @@ def test_outputs_that_would_be_the_same(batch: Batch, tmp_path: Path) -> None:
     [
         ((), 2, "required"),
         (("/nowhere/at/all", "out"), 1, "no such file or folder"),
+        (("", "out"), 2, "a name is empty"),
+        ((".", ""), 2, "a name is empty"),
         (("--hq", "-b", "1.5", ".", "out"), 2, "has no bandwidth"),
         (("--columns", "colour", ".", "out.parquet"), 2, "none of codes, scale"),
         (("--weights", "/nowhere", ".", "out"), 1, "/nowhere"),

@@ -98,6 +98,9 @@ def test_parts_of_a_result(client: httpx.Client) -> None:
     assert result(client, job, range="bytes=-7").content == whole.content[-7:]
     assert result(client, job, range="bytes=100-199", **{"if-range": '"other"'}).status_code == 200
     path = f"/jobs/{job['id']}/result"
+    behind = client.get(path, headers={"range": f"bytes={len(whole.content)}-"})
+    assert (behind.status_code, behind.json()["code"]) == (416, "range_not_satisfiable")
+    assert behind.headers["content-range"] == f"bytes */{len(whole.content)}"
     assert client.get(path, headers={"if-none-match": etag}).status_code == 304
     head = client.head(path)
     assert (head.status_code, head.content) == (200, b"")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model_core.config import CONFIGS
+from model_core.nn.conv import joined_weight, set_weight
 from model_core.training.codec.widen import doubled
 from tests.model_core.training.codec.narrow import narrow
 from tests.peers import signal
@@ -32,3 +33,17 @@ def test_the_copies_part_in_training() -> None:
     gradient = layer.weight_v.grad  # type: ignore[union-attr]
     first, second = gradient.chunk(2)  # type: ignore[union-attr, operator]
     assert (first - second).abs().max() > 0.01 * first.abs().max()
+
+
+@torch.no_grad()
+def test_zeros_around_a_transform_stay() -> None:
+    small = narrow(CONFIGS["encodec_24khz"], 4)
+    layer = small.encoder.model[-1].conv.conv  # type: ignore[union-attr]
+    weight = joined_weight(layer)  # type: ignore[arg-type]
+    weight[:5] = 0
+    weight[5:, :3] = 0
+    set_weight(layer, weight)  # type: ignore[arg-type]
+    big = doubled(small, torch.Generator().manual_seed(2))
+    wide = joined_weight(big.encoder.model[-1].conv.conv)  # type: ignore[union-attr, arg-type]
+    assert wide.shape[1] == 2 * weight.shape[1]
+    assert torch.equal(wide == 0, torch.cat([weight == 0, weight == 0], dim=1))
