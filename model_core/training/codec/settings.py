@@ -34,6 +34,7 @@ _BUNDLED_ON: dict[str, Any] = {
     "time_weight": 2.0,
     "spectrum_weight": 1.0,
     "quantise_from": 0.0,
+    "keep_zeros": True,
 }
 """The bundled weights trained on."""
 
