@@ -1,17 +1,18 @@
 """The arguments that all training commands share: folder, device, time limit, recordings."""
 
 import argparse
+import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from ..errors import SettingsError
 from .data.cache import AudioCache
-from .processes import process_group
+from .processes import is_first, process_group
 from .settings import Range, number_in, positive
 from .state import STATE, recordings_of
 
@@ -40,15 +41,45 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def run_device(arguments: argparse.Namespace) -> Iterator[torch.device]:
-    """Join the run's processes and set the threads; yields the device to train on."""
-    with process_group(arguments.device) as device:
+    """Join the run's processes and set the threads; yields the device to train on.
+
+    Raises `SettingsError` where another command trains this run.
+    """
+    with process_group(arguments.device) as device, _alone(arguments.run):
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         elif device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             # The threads wait for each other at every layer, spinning: if another program, or the
             # thread that draws clips, takes the core of one, all are delayed.
             torch.set_num_threads(max(1, torch.get_num_threads() - 1))
-        yield device
+        # Where there are few recordings, little is left for the last codebooks, and what is nearly
+        # 0 takes a CPU ten times as long.
+        torch.set_flush_denormal(True)
+        try:
+            yield device
+        finally:
+            torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Inside, this command (its first process) has the folder `run`, which is made if need be."""
+    if not is_first():
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise SettingsError(f"another command is training {run}") from None
+    try:
+        yield
+    finally:
+        os.close(folder)
+        with suppress(OSError):
+            run.rmdir()  # where nothing came to be in it
 
 
 def stop_after(arguments: argparse.Namespace, began: float) -> float | None:

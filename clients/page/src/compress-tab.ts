@@ -38,6 +38,9 @@ export class CompressTab {
   /** Samples of the clip; null where it is too long, or the browser cannot read it. */
   private original: Channels | null = null;
   private recording: Recording | null = null;
+  private asking = false; // for the microphone
+  /** Whether the clip waits for what there is to choose from. */
+  private waiting = false;
 
   /** `openFile` opens an `.ecdc` file in the other tab. */
   constructor(
@@ -64,6 +67,7 @@ export class CompressTab {
   /** Offer what the service can do. */
   offer(models: Model[]): void {
     this.choices.offer(models);
+    if (this.waiting) void this.compress();
   }
 
   /** Take a clip, and compress it at once. */
@@ -97,6 +101,7 @@ export class CompressTab {
   private async compress(): Promise<void> {
     const { clip, original } = this;
     const { model, query } = this.choices;
+    this.waiting = clip !== null && !model;
     if (!clip || !model) return;
     this.curve.clear();
     await this.task.run(async (running) => {
@@ -182,6 +187,7 @@ export class CompressTab {
 
   /** Start recording, or end it and take what was recorded. */
   private async record(): Promise<void> {
+    if (this.asking) return;
     const button = byId("record", HTMLButtonElement);
     try {
       if (this.recording) {
@@ -190,12 +196,14 @@ export class CompressTab {
         await this.take(await recording.stop());
       } else {
         this.player?.pause();
+        this.asking = true;
         this.recording = await startRecording();
       }
     } catch (error) {
       this.recording = null;
       this.task.show(error);
     }
+    this.asking = false;
     button.setAttribute("aria-pressed", String(this.recording !== null));
     button.textContent = this.recording ? "Stop" : "Record";
   }

@@ -66,7 +66,9 @@ export class FileTab {
   }
 
   offer(models: Model[]): void {
+    const first = !this.models.length;
     this.models = models;
+    if (first && this.info) this.offerPeeling(this.info);
   }
 
   /** Inspect a file, and make it ready to be heard. */
@@ -179,7 +181,7 @@ export class FileTab {
     byId("peel", HTMLFieldSetElement).hidden = !lower.length;
     byId("peel-facts", HTMLDListElement).hidden = true;
     const row = byId("peel-downloads", HTMLElement);
-    row.replaceChildren(lower.length ? "" : "It has the lowest rate already.");
+    row.replaceChildren(lower.length || !rates.length ? "" : "It has the lowest rate already.");
   }
 
   /** Make a file of the chosen rate, to be heard beside this one. */

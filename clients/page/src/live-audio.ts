@@ -1,5 +1,7 @@
 /** The microphone and the loudspeaker of live streams. */
 
+import { askForMicrophone, giveBack } from "./microphone";
+
 declare const WORKLET_URL: string; // put in by the build
 
 /** What the loudspeaker says ten times a second. */
@@ -26,10 +28,13 @@ async function liveContext(): Promise<AudioContext> {
   return context;
 }
 
-/** Ask for the microphone; `onSamples` gets mono samples, 20 ms at a time. Throws `DOMException`. */
-export async function openMicrophone(onSamples: (samples: Float32Array<ArrayBuffer>) => void): Promise<Microphone> {
-  if (!navigator.mediaDevices) throw new DOMException("Browsers lend the microphone only to https and localhost.");
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: false } });
+/** Ask for the microphone; `onSamples` gets mono samples, 20 ms at a time. Throws `DOMException`,
+ * also where `signal` aborts. */
+export async function openMicrophone(
+  onSamples: (samples: Float32Array<ArrayBuffer>) => void,
+  signal: AbortSignal,
+): Promise<Microphone> {
+  const stream = await askForMicrophone({ echoCancellation: true, noiseSuppression: false }, signal);
   const context = await liveContext();
   const capture = new AudioWorkletNode(context, "capture", { outputChannelCount: [1] });
   capture.port.onmessage = ({ data }: MessageEvent<Float32Array<ArrayBuffer>>) => onSamples(data);
@@ -38,7 +43,7 @@ export async function openMicrophone(onSamples: (samples: Float32Array<ArrayBuff
   return {
     sampleRate: context.sampleRate,
     stop() {
-      for (const track of stream.getTracks()) track.stop();
+      giveBack(stream);
       void context.close();
     },
   };

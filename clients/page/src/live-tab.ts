@@ -129,13 +129,16 @@ export class LiveTab {
   }
 
   private async speak(): Promise<void> {
-    await this.task.run(async ({ say }) => {
+    if (this.task.busy) return;
+    await this.task.run(async ({ say, signal }) => {
       say("Asking for the microphone");
-      const speaking = await this.connect();
+      const speaking = await this.connect(signal);
       try {
         await Promise.all([speaking.keeper.opened, speaking.self.socket.opened]);
+        signal.throwIfAborted();
         speaking.socket = this.openSpeaker(speaking);
         await speaking.socket.opened;
+        signal.throwIfAborted();
       } catch (error) {
         hangUp(speaking);
         throw error;
@@ -148,14 +151,17 @@ export class LiveTab {
   }
 
   /** The microphone, and the two who listen from the start, so that they get all of the file. */
-  private async connect(): Promise<Speaking> {
+  private async connect(signal: AbortSignal): Promise<Speaking> {
     let speaking: Speaking | null = null;
     const microphone = await openMicrophone((samples) => {
       this.level = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
       speaking?.socket?.send(samples.buffer);
-    });
+    }, signal);
     const file: ArrayBuffer[] = [];
-    const self = await Listening.start(this.name, () => {});
+    const self = await Listening.start(this.name, () => {}).catch((error: unknown) => {
+      microphone.stop();
+      throw error;
+    });
     const keeper = new LiveSocket(relayPath(this.name), { role: "listen", output: "ecdc" }, {
       onData: (data) => file.push(data),
       onEnd: () => this.offerFile(file),

@@ -29,13 +29,19 @@ let decoder: Promise<Decoder> | null = null;
 let onWeights: (loaded: number, total: number) => void = () => {};
 let opened: { blob: Blob; file: Promise<OpenFile> }[] = [];
 const KEPT = 3; // open files
+let failures = 0; // to load the module
 
 /** Whether this browser can decode at all. */
 export const canDecodeHere = typeof WebAssembly === "object" && typeof Worker === "function";
 
 async function create(): Promise<Decoder> {
   const assets = new URL(ASSETS, document.baseURI);
-  const module = (await import(new URL("index.js", assets).href)) as DecoderModule;
+  // Browsers remember that a module could not be loaded, by its address.
+  const address = failures ? `index.js?again=${failures}` : "index.js";
+  const module = await (import(new URL(address, assets).href) as Promise<DecoderModule>).catch((error: unknown) => {
+    failures++;
+    throw error;
+  });
   return module.EncodecDecoder.create({
     service: new URL(".", document.baseURI),
     assets,

@@ -1,5 +1,7 @@
 /** Recording with the microphone. */
 
+import { askForMicrophone, giveBack } from "./microphone";
+
 /** A recording in progress. */
 export interface Recording {
   /** End it; gives the file. */
@@ -8,10 +10,7 @@ export interface Recording {
 
 /** Ask for the microphone and record. Throws `DOMException` where there is none or the user says no. */
 export async function startRecording(): Promise<Recording> {
-  if (!navigator.mediaDevices) throw new DOMException("Browsers lend the microphone only to https and localhost.");
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: true },
-  });
+  const stream = await askForMicrophone({ echoCancellation: false, noiseSuppression: false, autoGainControl: true });
   const recorder = new MediaRecorder(stream, { audioBitsPerSecond: 256_000 });
   const chunks: Blob[] = [];
   recorder.ondataavailable = ({ data }) => chunks.push(data);
@@ -20,7 +19,7 @@ export async function startRecording(): Promise<Recording> {
     stop: () =>
       new Promise((resolve) => {
         recorder.onstop = () => {
-          for (const track of stream.getTracks()) track.stop();
+          giveBack(stream);
           const type = recorder.mimeType.split(";")[0] ?? "";
           const suffix = type.includes("mp4") ? ".m4a" : type.includes("ogg") ? ".ogg" : ".webm";
           resolve(new File(chunks, `recording${suffix}`, { type }));

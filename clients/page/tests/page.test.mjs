@@ -21,6 +21,19 @@ afterEach(async () => {
 
 /** Choose a radio button, as a click on its label does. */
 const choose = (id, value) => page.locator(`#${id} label`, { has: page.locator(`input[value="${value}"]`) }).click();
+/** Runs in the page: the microphone is lent after a while, and what was lent is kept. */
+function slowMicrophone() {
+  const { mediaDevices } = navigator;
+  const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+  window.lent = [];
+  mediaDevices.getUserMedia = async (wanted) => {
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    const stream = await ask(wanted);
+    window.lent.push(...stream.getTracks());
+    return stream;
+  };
+}
+const lent = (page) => page.evaluate(() => window.lent.map(({ readyState }) => readyState));
 const listenTo = (id) => page.locator(`[data-track="${id}"]`).locator("visible=true").click();
 
 test("a dropped file is compressed to the bytes of /compress, and sounds as /decompress says", async () => {
@@ -185,6 +198,16 @@ test("a key is asked for where the service wants one", async () => {
   await page.waitForSelector(RESULT);
 });
 
+test("a clip that was chosen before there was a key is compressed after it", async () => {
+  page = await open(browser, {}, process.env.PAGE_KEYED_SERVICE);
+  await page.waitForSelector("#key:focus");
+  await drop(page, CLIP, "clip.wav");
+  await page.waitForSelector("text=clip.wav");
+  await page.fill("#key", "secret");
+  await page.press("#key", "Enter");
+  await page.waitForSelector(RESULT);
+});
+
 test("what the browser cannot read is compressed and heard all the same", async () => {
   page = await open(browser, RECORDED);
   const head = Buffer.alloc(24);
@@ -209,6 +232,32 @@ test("a recording is compressed", async () => {
   await page.click("#record");
   await page.waitForSelector(RESULT);
   assert.equal(await page.textContent("#clip-title"), "recording.webm");
+});
+
+test("a second click on Record asks for no second microphone", async () => {
+  page = await open(browser);
+  await page.waitForSelector("#bandwidth input", { state: "attached" });
+  await page.evaluate(slowMicrophone);
+  await page.dblclick("#record");
+  await page.waitForSelector("#record[aria-pressed=true]");
+  await page.waitForTimeout(1500);
+  assert.deepEqual(await lent(page), ["live"]);
+  await page.click("#record");
+  await page.waitForSelector(RESULT);
+  assert.deepEqual(await lent(page), ["ended"]);
+});
+
+test("who cancels while the microphone is asked for does not go on air", async () => {
+  page = await open(browser);
+  await page.click("#tab-live");
+  await page.evaluate(slowMicrophone);
+  await page.click("#speak");
+  await page.click("#live-progress button");
+  await page.waitForFunction(() => !document.querySelector("#live-progress").hasChildNodes());
+  assert.deepEqual(await lent(page), []);
+  await page.waitForFunction(() => window.lent.length);
+  assert.deepEqual(await lent(page), ["ended"]);
+  assert.equal(await page.textContent("#speak"), "Speak");
 });
 
 test("quality is measured at every bandwidth", async () => {
@@ -354,3 +403,15 @@ for (const [model, channels, tolerance] of [["encodec_48khz", 2, 1e-5], ["encode
     assert.ok(later / RATE > 3, `sought to 3 s, at ${later / RATE} s`);
     assert.deepEqual(requests, []);
   });
+
+test("a decoder that could not be loaded is loaded when it is asked for again", async () => {
+  page = await open(browser, RECORDED);
+  await drop(page, await ask("compress?bandwidth=6&format=1", CLIP), "here.ecdc");
+  await page.waitForSelector(OPENED);
+  await page.route("**/encodec/index.js*", (route) => route.abort(), { times: 2 }); // looking ahead, and playing
+  await choose("file-decode", "here");
+  await page.click("#file-transport .play");
+  await page.click("text=Try again");
+  assert.ok((await heard(page, 1)).some((sample) => Math.abs(sample) > 0.01));
+  assert.equal(await page.locator("[role=alert]:visible").count(), 0);
+});

@@ -5,6 +5,7 @@ of many clips), then with the discriminators; the learning rate falls at the end
 depend on the seed and the step alone, so a stopped run continues exactly as if it had not stopped.
 """
 
+import sys
 from collections.abc import Generator
 from dataclasses import asdict
 from itertools import count
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ... import distrib
 from ...config import config_of
@@ -157,6 +159,8 @@ class CodecTrainer:
     @torch.no_grad()
     def _start_quantiser(self) -> None:
         """Fill the codebooks by k-means on the latents of many clips, book by book."""
+        if is_first():
+            tqdm.write(f"step {self.step}: fitting codebooks", file=sys.stderr)
         latents: list[Tensor] = []
         draw = 0
         while sum(map(len, latents)) < self.settings.kmeans_frames:

@@ -96,11 +96,18 @@ def test_a_range_of_it_can_be_had(
     assert (other.status_code, other.content) == (200, whole.content)
 
 
-@pytest.mark.parametrize("field", ["bytes=9-3", "bytes=99999999999-", "bytes=0-1,5-6", "lines=1-2"])
+@pytest.mark.parametrize("field", ["bytes=9-3", "bytes=0-1,5-6", "lines=1-2"])
 def test_a_range_that_does_not_fit_is_ignored(
     client: httpx.Client, codec: Codec, field: str
 ) -> None:
     assert get(client, codec.name, "decoder", Range=field).status_code == 200
+
+
+def test_a_range_behind_the_end_is_a_416(client: httpx.Client, codec: Codec) -> None:
+    size = len(get(client, codec.name, "decoder").content)
+    answer = get(client, codec.name, "decoder", Range="bytes=99999999999-")
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{size}"
 
 
 @pytest.mark.parametrize(
