@@ -68,7 +68,7 @@ DEV      := .[batch,dev,docs,jobs,otel,play,ray,train$(if $(shell command -v cc)
 $(SERVED): $(SOURCES)
 	$(MAKE_VENV)
 	$(INSTALL) -c constraints.txt -e '.$(if $(EXTRAS),[$(EXTRAS)])'
-	@touch $@
+	@touch $@ $(VENV)/.serve
 
 # The reference implementation is the peer the tests compare with. It also brings a console script
 # named `encodec`, so it is installed first and ours afterwards.

@@ -36,8 +36,7 @@ def convert_audio(
     if channels not in (1, 2):
         raise InvalidAudioError(f"audio must be mono or stereo, not of {channels} channels")
     if target_channels == 1:
-        if not wav.is_floating_point():
-            raise InvalidAudioError(f"audio to mix must be floating point, not {wav.dtype}")
+        _require_floats(wav, "mix")
         wav = wav.mean(-2, keepdim=True)
     elif target_channels == 2 or channels == 1:
         wav = wav.expand(*shape, target_channels, length)
@@ -53,8 +52,7 @@ def _resampled(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
     """`[..., T]` at `source` Hz -> `[..., ceil(T · target / source)]`."""
     if source <= 0 or target <= 0:
         raise InvalidAudioError(f"cannot resample from {source} to {target} Hz")
-    if not wav.is_floating_point():
-        raise InvalidAudioError(f"samples to resample must be floats, not {wav.dtype}")
+    _require_floats(wav, "resample")
     if wav.numel() == 0:
         return wav.new_zeros(*wav.shape[:-1], -(-wav.shape[-1] * target // source))
     needs_gradient = wav.requires_grad and torch.is_grad_enabled()
@@ -69,6 +67,11 @@ def _resampled(wav: torch.Tensor, source: int, target: int) -> torch.Tensor:
         made = [resample.push(part.numpy()), resample.finish()]
         rows.append(np.concatenate(made, axis=1))
     return torch.from_numpy(np.concatenate(rows)).to(wav).view(*wav.shape[:-1], -1)
+
+
+def _require_floats(wav: torch.Tensor, purpose: str) -> None:
+    if not wav.is_floating_point():
+        raise InvalidAudioError(f"samples to {purpose} must be floats, not {wav.dtype}")
 
 
 def _hertz(rate: float) -> int:
@@ -98,8 +101,7 @@ def save_audio(
     and a rate or number of channels that the format cannot say.
     """
     rate = _hertz(sample_rate)
-    if not wav.is_floating_point():
-        raise InvalidAudioError(f"audio to save must be floating point, not {wav.dtype}")
+    _require_floats(wav, "save")
     if wav.dim() != 2 or wav.shape[0] == 0:
         raise InvalidAudioError(f"audio to save must be [C, T], got {list(wav.shape)}")
     write_whole(wav.detach().to("cpu", torch.float32).numpy(), Path(path), rate, rescale)

@@ -197,13 +197,12 @@ export class CompressTab {
       } else {
         this.player?.pause();
         this.asking = true;
-        this.recording = await startRecording();
+        this.recording = await startRecording().finally(() => (this.asking = false));
       }
     } catch (error) {
       this.recording = null;
       this.task.show(error);
     }
-    this.asking = false;
     button.setAttribute("aria-pressed", String(this.recording !== null));
     button.textContent = this.recording ? "Stop" : "Record";
   }

@@ -89,11 +89,13 @@ export class Task {
       if (problem.status === 401) this.onKeyNeeded();
     } else console.error(error);
     const row = element("div", { className: "row" });
-    const onclick = () => {
-      card.remove();
-      again?.();
-    };
-    if (again) row.append(element("button", { type: "button", textContent: "Try again", onclick }));
+    if (again) {
+      const onclick = () => {
+        card.remove();
+        again();
+      };
+      row.append(element("button", { type: "button", textContent: "Try again", onclick }));
+    }
     row.append(element("button", { type: "button", textContent: "Dismiss", onclick: () => card.remove() }));
     card.append(row);
     this.problem.replaceChildren(card);
