@@ -48,8 +48,9 @@ export class EncodecClient {
   readonly #retries: Retries;
   readonly #fetch: typeof fetch;
 
-  /** `baseUrl` may be empty in a page that the service itself serves. */
+  /** `baseUrl` may be empty in a page that the service itself serves. Fails with a `TypeError` for what is no URL. */
   constructor(baseUrl = 'http://127.0.0.1:8000', options: ClientOptions = {}) {
+    new URL(baseUrl, globalThis.location?.href);
     this.#url = baseUrl.replace(/\/+$/, '');
     this.#headers = options.apiKey ? { Authorization: `Bearer ${options.apiKey}` } : {};
     this.#retries = { ...DEFAULT_RETRIES, ...options.retries };
@@ -117,7 +118,7 @@ export class EncodecClient {
 
   /** What has become of a job. */
   job(id: string, options: CallOptions = {}): Promise<Job> {
-    return this.#json(`/jobs/${id}`, null, options);
+    return this.#json(pathOf(id), null, options);
   }
 
   /** A job, once it is done, failed or cancelled; asks `every` so many seconds. */
@@ -132,12 +133,12 @@ export class EncodecClient {
 
   /** What a job has made; fails with the `ProblemError` with which it failed. */
   result(id: string, options: CallOptions = {}): Promise<Answer> {
-    return this.#call(`/jobs/${id}/result`, null, options);
+    return this.#call(`${pathOf(id)}/result`, null, options);
   }
 
   /** Cancel a job, or forget it where it has ended. */
   async deleteJob(id: string, options: CallOptions = {}): Promise<void> {
-    await this.#call(`/jobs/${id}`, null, options, { method: 'DELETE' });
+    await this.#call(pathOf(id), null, options, { method: 'DELETE' });
   }
 
   /** Whether the service takes calls; false too where it cannot be reached. */
@@ -160,6 +161,7 @@ export class EncodecClient {
     options: AudioOptions,
     own: { headers?: Record<string, string>; method?: string } = {},
   ): Promise<Answer> {
+    if (source === undefined) throw new TypeError('there is nothing to send');
     const { signal = null, progress, contentType, ...parameters } = options;
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(parameters)) {
@@ -193,6 +195,8 @@ export class EncodecClient {
     return response;
   }
 }
+
+const pathOf = (jobId: string): string => `/jobs/${encodeURIComponent(jobId)}`;
 
 /** A name for a request that may be sent again. (`randomUUID` is not there in pages over HTTP.) */
 function randomKey(): string {

@@ -112,6 +112,26 @@ test('audio comes while it is decoded, and progress tells how far', async () => 
   assert.deepEqual(told.at(-1), [44 + 20 * 48_000, 44 + 20 * 48_000]);
 });
 
+test('what cannot be a call is told before one is made', async () => {
+  assert.throws(() => new EncodecClient('no url'), TypeError);
+  const files: Uint8Array<ArrayBuffer>[] = [];
+  const { url: where, asked } = await faulty([whole]);
+  await assert.rejects(new EncodecClient(where).compress(files[0]!), TypeError);
+  assert.equal(asked(), 0);
+});
+
+test('the name of a job stays within its path', async () => {
+  const paths: (string | undefined)[] = [];
+  const { url: where } = await faulty([
+    (request, response) => {
+      paths.push(request.url);
+      response.end('{"state": "done"}');
+    },
+  ]);
+  await new EncodecClient(where).job('../models?x=1');
+  assert.deepEqual(paths, ['/jobs/..%2Fmodels%3Fx%3D1']);
+});
+
 test('a problem is an error with all that the service says', async () => {
   await assert.rejects(client.compress(new Uint8Array([1, 2, 3])), (error: ProblemError) => {
     assert.ok(error instanceof ProblemError);

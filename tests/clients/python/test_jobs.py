@@ -29,6 +29,8 @@ def test_a_job(make: Call, working: Live, tmp_path: Path) -> None:
         assert (tmp_path / "x.ecdc").read_bytes() == wanted
         assert answer.facts.duration == 0.7
         assert job["id"] in [one["id"] for one in client.jobs()]
+        with pytest.raises(ProblemError, match="not_found"):
+            client.job(job["id"] + "?of=another")
         client.delete_job(job["id"])
         with pytest.raises(ProblemError, match="not_found"):
             client.job(job["id"])

@@ -20,6 +20,7 @@ from .options import (
     RoundtripOptions,
     TranscodeOptions,
     job_headers,
+    job_path,
     request_parts,
 )
 from .retries import DEFAULT_RETRIES, Retries
@@ -172,7 +173,7 @@ class AsyncClient:
 
     async def job(self, id: str) -> Job:
         """What has become of a job."""
-        return cast(Job, await self._json(f"/jobs/{id}", None, {}, None))
+        return cast(Job, await self._json(job_path(id), None, {}, None))
 
     async def jobs(self, limit: int = 20) -> list[Job]:
         """The latest jobs of this API key."""
@@ -190,11 +191,11 @@ class AsyncClient:
         self, id: str, *, to: Target | None = None, progress: Progress | None = None
     ) -> Answer:
         """What a job has made; raises the `ProblemError` with which it failed."""
-        return await self._file(f"/jobs/{id}/result", None, {}, to, progress)
+        return await self._file(f"{job_path(id)}/result", None, {}, to, progress)
 
     async def delete_job(self, id: str) -> None:
         """Cancel a job, or forget it where it has ended."""
-        await self._file(f"/jobs/{id}", None, {}, None, None, method="DELETE")
+        await self._file(job_path(id), None, {}, None, None, method="DELETE")
 
     async def ready(self) -> bool:
         """Whether the service takes calls; False too where it cannot be reached."""

@@ -19,6 +19,7 @@ from .options import (
     RoundtripOptions,
     TranscodeOptions,
     job_headers,
+    job_path,
     request_parts,
 )
 from .retries import DEFAULT_RETRIES, Retries
@@ -175,7 +176,7 @@ class Client:
 
     def job(self, id: str) -> Job:
         """What has become of a job."""
-        return cast(Job, self._json(f"/jobs/{id}", None, {}, None))
+        return cast(Job, self._json(job_path(id), None, {}, None))
 
     def jobs(self, limit: int = 20) -> list[Job]:
         """The latest jobs of this API key."""
@@ -193,11 +194,11 @@ class Client:
         self, id: str, *, to: Target | None = None, progress: Progress | None = None
     ) -> Answer:
         """What a job has made; raises the `ProblemError` with which it failed."""
-        return self._file(f"/jobs/{id}/result", None, {}, to, progress)
+        return self._file(f"{job_path(id)}/result", None, {}, to, progress)
 
     def delete_job(self, id: str) -> None:
         """Cancel a job, or forget it where it has ended."""
-        self._file(f"/jobs/{id}", None, {}, None, None, method="DELETE")
+        self._file(job_path(id), None, {}, None, None, method="DELETE")
 
     def ready(self) -> bool:
         """Whether the service takes calls; False too where it cannot be reached."""

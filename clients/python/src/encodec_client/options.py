@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
+from urllib.parse import quote
 from uuid import uuid4
 
 from .sources import Body
@@ -87,6 +88,11 @@ class TranscodeOptions(TypedDict, total=False):
 
 
 JobCall = Literal["compress", "decompress", "roundtrip"]
+
+
+def job_path(id: str) -> str:
+    """Where the service keeps a job."""
+    return f"/jobs/{quote(id, safe='')}"
 
 
 def job_headers() -> dict[str, str]:
