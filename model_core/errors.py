@@ -1,5 +1,9 @@
 """Every error the codec raises on purpose."""
 
+EMPTY_NAME = "a name is empty; the current folder is ."
+"""What commands say of a name (of a variable of the shell that is not set perhaps) that `Path`
+takes for that folder."""
+
 
 class EncodecError(Exception):
     """Base of every error raised on purpose by `model_core`."""

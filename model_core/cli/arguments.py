@@ -9,13 +9,12 @@ from pathlib import Path
 
 from .. import __version__
 from ..completion import add_completion, completes
+from ..errors import EMPTY_NAME
 from .suffixes import AUDIO, ECDC
 
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
 HQ_BANDWIDTHS = BANDWIDTHS[1:]
 """kbps of each model, known here without importing torch."""
-EMPTY_NAME = "a name is empty; the current folder is ."
-"""`Path` takes it, of a variable of the shell that is not set perhaps, for that folder."""
 
 _DESCRIPTION = """\
 High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to .flac,

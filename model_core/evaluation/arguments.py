@@ -1,11 +1,13 @@
 """The options of `encodec-eval`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..completion import add_completion
+from ..errors import EMPTY_NAME
 from .clips import SPEECH
 from .conditions import CONDITIONS
 from .listening import CLIPS
@@ -113,7 +115,10 @@ def parser() -> argparse.ArgumentParser:
 def parse(argv: Sequence[str] | None) -> Arguments:
     """`argv` (None: the process's own) as `Arguments`; wrong usage exits with code 2."""
     options = parser()
-    values = vars(options.parse_args(argv))
+    given = sys.argv[1:] if argv is None else argv
+    values = vars(options.parse_args(given))
+    if "" in given:
+        options.error(EMPTY_NAME)
     if (values["folder"] is None) == (values["cache"] is None):
         options.error("give a FOLDER or --cache CACHE")
     for name in ("against", "bandwidths", "peer_rates"):

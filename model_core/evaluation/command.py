@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -83,10 +84,20 @@ def _run(arguments: Arguments) -> None:
 def _check_outputs(arguments: Arguments) -> None:
     """Check before hours of work. Raises `EvaluationError` for a file that cannot be written."""
     for path in (arguments.json, arguments.csv, arguments.plot):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise EvaluationError(f"{path} cannot be written: there is no such folder")
+        if path is not None:
+            _check_writable(path)
     if arguments.plot is not None:
         require_matplotlib()
+
+
+def _check_writable(path: Path) -> None:
+    there = path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be written: {error.strerror}") from None
+    if not there:
+        path.unlink()
 
 
 def make_plan(arguments: Arguments, config: ModelConfig) -> tuple[Plan, list[str]]:

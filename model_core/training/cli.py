@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..completion import add_completion
-from ..errors import EncodecError
+from ..errors import EMPTY_NAME, EncodecError
 from . import export
 from .carry import command as carry
 from .codec import command as codec_command
@@ -39,7 +39,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script; returns its exit status."""
-    arguments, unknown = parser().parse_known_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments, unknown = parser().parse_known_args(given)
+    if "" in given:
+        arguments.parser.error(EMPTY_NAME)
     if unknown:  # argparse itself would show the usage of all commands
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     part, _ = COMMANDS[arguments.command]

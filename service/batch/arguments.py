@@ -7,7 +7,6 @@ from pathlib import Path
 from model_core import __version__
 from model_core.audio import FORMATS
 from model_core.cli.arguments import (
-    EMPTY_NAME,
     CodingArguments,
     add_coding,
     add_machine,
@@ -17,6 +16,7 @@ from model_core.cli.arguments import (
     check_rate_and_channels,
 )
 from model_core.completion import add_completion
+from model_core.errors import EMPTY_NAME
 
 from .parts import COLUMNS
 from .progress import COMMAND

@@ -26,6 +26,7 @@ from .store import Store, full_url
 from .worker import Setup
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+_GOES_ON = "interrupted; the same command goes on from here"
 _FAILURES = (EncodecError, OSError, RuntimeError, ValueError, LookupError, MemoryError)
 
 
@@ -43,8 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(reason(error), COMMAND)
         return FAILED
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on from here", COMMAND)
+        say(_GOES_ON, COMMAND)
         return INTERRUPTED
+    except SystemExit:  # SIGTERM and SIGHUP
+        say(_GOES_ON, COMMAND)
+        raise
 
 
 def _run(arguments: Arguments) -> int:

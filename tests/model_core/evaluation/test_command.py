@@ -140,7 +140,9 @@ def test_what_cannot_be_done_is_one_line(
     assert _run(tmp_path, "--weights", weights, "--bandwidths", 7) == 1
     assert "has no bandwidth of 7 kbps" in capsys.readouterr().err
     assert _run(tmp_path, "--weights", weights, "--json", tmp_path / "no" / "x.json") == 1
-    assert "no such folder" in capsys.readouterr().err
+    assert "x.json cannot be written: No such file" in capsys.readouterr().err
+    assert _run(tmp_path, "--weights", weights, "--csv", tmp_path) == 1
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
     alone = ("--bandwidths", "--peer-rates", 2, "--no-peers")
     assert _run(tmp_path, *alone, "--plot", tmp_path / "x.png") == 1
     assert "nothing to compare" in capsys.readouterr().err
@@ -152,6 +154,8 @@ def test_what_cannot_be_done_is_one_line(
     "argv",
     [
         [],
+        [""],
+        ["folder", "--listen", ""],
         ["folder", "--cache", "cache"],
         ["folder", "--jobs", "0"],
         ["folder", "--seconds", "-1"],

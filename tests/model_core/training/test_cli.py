@@ -141,6 +141,18 @@ def test_wrong_usage_ends_with_2_before_anything_is_done(
     assert list(tmp_path.iterdir()) == [recordings]
 
 
+@pytest.mark.parametrize(
+    "argv", [["prepare", "", "cache"], ["codec", "cache", "run", "--start-from", ""]]
+)
+def test_an_empty_name_is_not_the_current_folder(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    assert "a name is empty" in capsys.readouterr().err
+
+
 def test_prepare_replaces_a_cache_only_when_told(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

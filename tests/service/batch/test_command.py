@@ -205,6 +205,7 @@ def test_a_signal_ends_it_without_a_trace(
     assert run.returncode == code, err
     assert files(out) == {}
     assert "Traceback" not in err
+    assert "the same command goes on from here" in err
     wait_for(lambda: not any(_runs(pid) for pid in family))
     assert batch(folder, out).count == {"done": 2}
 
