@@ -35,6 +35,11 @@ _OF_OTHERS = {
     "ENCODEC_REPLICA_GPUS",
     "ENCODEC_REPLICA_REQUESTS",
 }
+_OF_JOBS = {
+    *("jobs_database", "max_jobs", "max_job_bytes", "max_running_jobs", "job_seconds", "job_lease"),
+    *("input_urls", "output_urls", "webhook_urls", "webhook_secret", "webhook_retry"),
+    "url_timeout",
+}
 _COLLECTOR = "http://localhost:4318"  # the default of OpenTelemetry
 _PATIENCE = 2.0  # s
 
@@ -95,6 +100,10 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
         yield _contradiction(text, "leave ENCODEC_THREADS at 0, or raise the processor quota")
     if settings.device == "cpu" and settings.max_batch:
         yield _contradiction("max_batch does nothing on the CPU", "unset ENCODEC_MAX_BATCH")
+    if settings.jobs_dir is None:
+        for name in sorted(_OF_JOBS & settings.model_fields_set):
+            advice = f"set ENCODEC_JOBS_DIR, or unset {variable(name)}"
+            yield _contradiction(f"{name} does nothing without jobs_dir", advice)
     has_keys = settings.api_keys or settings.api_keys_file is not None
     if not has_keys and not is_loopback(settings.host):
         text = f"open to everybody who can reach {settings.host}: no API key is set"

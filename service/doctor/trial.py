@@ -51,7 +51,7 @@ async def try_service(settings: Settings) -> AsyncIterator[Finding]:
                 await pool.until_loaded()
         if pool.state != "ready":
             reason = pool.error or f"not loaded in {_LOADING:g} s"
-            advice = "ENCODEC_WEIGHTS names them; `bundled` needs no network"
+            advice = "see ENCODEC_WEIGHTS (`bundled` needs no network) and ENCODEC_BACKEND"
             yield fail("weights", reason, advice)
         for served in pool.served():
             for finding in _model(served):

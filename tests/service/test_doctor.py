@@ -144,8 +144,17 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
     assert status == 1
     (finding,) = found["weights"]
     assert str(tmp_path) in finding["found"]
+    assert "ENCODEC_WEIGHTS" in finding["advice"]
     assert "pass" not in found
     assert statuses(found["decoder"]) == {"ok"}
+
+
+def test_a_backend_that_is_not_for_the_device(weights: Path) -> None:
+    status, found = doctor(weights, "--backend", "cuda")
+    assert status == 1
+    (finding,) = found["weights"]
+    assert "backend cuda" in finding["found"]
+    assert "ENCODEC_BACKEND" in finding["advice"]
 
 
 def test_weights_that_are_not_intact(weights: Path, tmp_path: Path) -> None:
@@ -229,6 +238,8 @@ def test_jobs_of_a_service_are_left_to_it(weights: Path, tmp_path: Path) -> None
         ({"max_live": 300}, "max_open"),
         ({"threads": 4096}, "threads"),
         ({"device": "cpu", "max_batch": 8}, "max_batch"),
+        ({"jobs_database": "sqlite://"}, "jobs_dir"),
+        ({"webhook_urls": "https://a/"}, "jobs_dir"),
         ({"host": "0.0.0.0"}, "API key"),
     ],
 )
