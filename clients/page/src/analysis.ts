@@ -13,10 +13,11 @@ export interface Picture {
 
 /** How near one signal is to another. */
 export interface Quality {
-  /** Signal-to-noise ratio, dB. */
-  snr: number;
-  /** Log-spectral distance, dB: root mean square over frequencies, mean over frames. */
-  lsd: number;
+  /** Signal-to-noise ratio, dB; null where the original is silent. */
+  snr: number | null;
+  /** Log-spectral distance, dB: root mean square over frequencies, mean over frames; null where the
+   * original is silent or has no whole frame. */
+  lsd: number | null;
 }
 
 const SIZE = 2048; // samples of a window
@@ -184,8 +185,8 @@ export function quality(original: Channels, decoded: Channels, limit: number): Q
     }
   });
   return {
-    snr: noise > 0 ? 10 * Math.log10(Math.max(signal, 1e-12) / noise) : Infinity,
-    lsd: frames ? distance / frames : 0,
+    snr: signal > 0 && noise > 0 ? 10 * Math.log10(signal / noise) : null,
+    lsd: frames ? distance / frames : null,
   };
 }
 

@@ -51,16 +51,20 @@ export function setApiKey(key: string): void {
   sessionStorage.setItem(KEY, key);
 }
 
+/** The key in UTF-8, a character for each byte: headers and base64 take no others. */
+function keyBytes(): string {
+  return String.fromCharCode(...new TextEncoder().encode(apiKey));
+}
+
 /** The headers that every call needs. */
 export function authorization(): Record<string, string> {
-  return apiKey ? { Authorization: `Bearer ${apiKey}` } : {};
+  return apiKey ? { Authorization: `Bearer ${keyBytes()}` } : {};
 }
 
 /** The key as a WebSocket takes it: browsers give it no headers. */
 export function keyProtocols(): string[] {
   if (!apiKey) return [];
-  const text = String.fromCharCode(...new TextEncoder().encode(apiKey));
-  return [`encodec.key.${btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
+  return [`encodec.key.${btoa(keyBytes()).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
 }
 
 /** Whether an error only says that the user cancelled. */

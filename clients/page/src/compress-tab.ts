@@ -5,7 +5,7 @@ import { Analyst } from "./analyst";
 import { RATE, difference, durationOf, mixed, readAudio, shifted, toWav, type Channels } from "./audio";
 import { Choices } from "./choices";
 import type { Decoding } from "./codec";
-import { byId, element, fillFacts, formatBytes, formatSeconds, formatTime, renamed } from "./dom";
+import { byId, element, fillFacts, formatBytes, formatDecibels, formatSeconds, formatTime, renamed } from "./dom";
 import { offerDownloads } from "./downloads";
 import { exampleMusic } from "./example";
 import type { Model } from "./models";
@@ -104,6 +104,8 @@ export class CompressTab {
     this.waiting = clip !== null && !model;
     if (!clip || !model) return;
     this.curve.clear();
+    const result = byId("result", HTMLElement);
+    result.classList.add("stale"); // until it is what is chosen now
     await this.task.run(async (running) => {
       const body = new FormData();
       body.append("file", clip);
@@ -128,7 +130,8 @@ export class CompressTab {
       row.append(element("button", { type: "button", textContent: "Open and peel", onclick: () => this.openFile(ecdc) }));
       if (original) this.curve.offer(clip, model, query);
       byId("curve-card", HTMLElement).hidden = !original;
-      byId("result", HTMLElement).hidden = false;
+      result.classList.remove("stale");
+      result.hidden = false;
       this.transport.attach(player);
       if (original) this.view.show(player.duration);
     });
@@ -152,8 +155,8 @@ export class CompressTab {
     byId("too-long", HTMLElement).hidden = true;
     return [
       ["Decoded in", formatSeconds(decoded.seconds)],
-      ["Signal-to-noise ratio", `${quality.snr.toFixed(1)} dB`],
-      ["Log-spectral distance", `${quality.lsd.toFixed(1)} dB`],
+      ["Signal-to-noise ratio", `${formatDecibels(quality.snr)} dB`],
+      ["Log-spectral distance", `${formatDecibels(quality.lsd)} dB`],
     ];
   }
 

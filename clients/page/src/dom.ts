@@ -76,6 +76,11 @@ export function formatSeconds(seconds: number): string {
   return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
 }
 
+/** `4.321` -> `4.3`; a dash where there is nothing to say. */
+export function formatDecibels(value: number | null): string {
+  return value === null ? "–" : value.toFixed(1);
+}
+
 /** Offer bytes as a file. */
 export function download(blob: Blob, name: string): void {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });

@@ -81,8 +81,12 @@ function installDrop(): void {
   addEventListener("drop", (event) => {
     event.preventDefault();
     dragging(-depth);
-    const file = event.dataTransfer?.files[0];
-    if (file) void take(file);
+    const files = event.dataTransfer?.files;
+    if (!files?.length) return;
+    const text = files.length > 1 ? `One file at a time: ${files[0]!.name} of ${files.length} files.` : "";
+    byId("several", HTMLElement).hidden = !text;
+    byId("several", HTMLElement).textContent = text;
+    void take(files[0]!);
   });
 }
 

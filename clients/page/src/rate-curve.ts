@@ -2,18 +2,17 @@
 
 import uPlot from "uplot";
 import { post, type Query } from "./api";
+import type { Quality } from "./analysis";
 import type { Analyst } from "./analyst";
 import { RATE, deinterleave } from "./audio";
-import { element } from "./dom";
+import { element, formatDecibels } from "./dom";
 import type { Model } from "./models";
 import { Task } from "./task";
 
-interface Point {
+interface Point extends Quality {
   nominal: number;
   /** What it really costs, kbps. */
   kbps: number;
-  snr: number;
-  lsd: number;
 }
 
 const HEIGHT = 230; // px
@@ -90,7 +89,7 @@ export class RateCurve {
         "tr",
         {},
         element("th", { textContent: String(nominal), scope: "row" }),
-        ...[kbps.toFixed(2), snr.toFixed(1), lsd.toFixed(1)].map((text) => element("td", { textContent: text })),
+        ...[kbps.toFixed(2), formatDecibels(snr), formatDecibels(lsd)].map((text) => element("td", { textContent: text })),
       ),
     );
     this.table.replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));

@@ -108,14 +108,15 @@ export async function heard(page, seconds = 0) {
 export const forget = (page) => page.evaluate(() => void (window.heard = []));
 
 /** Drop a file on the page, as a mouse does. */
-export async function drop(page, bytes, name) {
+export async function drop(page, bytes, ...names) {
   const transfer = await page.evaluateHandle(
-    ([data, name]) => {
+    ([data, names]) => {
       const transfer = new DataTransfer();
-      transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+      const content = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+      for (const name of names) transfer.items.add(new File([content], name));
       return transfer;
     },
-    [Buffer.from(bytes).toString("base64"), name],
+    [Buffer.from(bytes).toString("base64"), names],
   );
   await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
 }

@@ -1,5 +1,6 @@
 // The page in Chromium, against a running service. tests/clients/page/test_page.py starts both:
-// PAGE_SERVICE and PAGE_KEYED_SERVICE are the services' addresses, PAGE_CHROMIUM is the browser.
+// PAGE_SERVICE and PAGE_KEYED_SERVICE are the services' addresses, PAGE_KEY is the key of the second,
+// PAGE_CHROMIUM is the browser.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
@@ -8,6 +9,7 @@ import { RATE, RECORDED, SERVICE, ask, close, decoded, drop, findings, forget, h
 const RESULT = "#result:not([hidden])";
 const OPENED = "#opened:not([hidden])";
 const CLIP = wav(4);
+const KEY = process.env.PAGE_KEY;
 let browser;
 let page;
 
@@ -137,6 +139,25 @@ test("a long .ecdc file is sought in and decoded by parts alone, and peeled", as
   assert.ok(peeledError < 1e-6, `peeled: error ${peeledError}`);
 });
 
+test("of several dropped files the first is taken, and the page says so", async () => {
+  page = await open(browser);
+  await drop(page, CLIP, "first.wav", "second.wav");
+  await page.waitForSelector("text=One file at a time: first.wav of 2 files.");
+  await page.waitForSelector(RESULT);
+  assert.equal(await page.textContent("#clip-title"), "first.wav");
+  await drop(page, CLIP, "third.wav");
+  await page.waitForSelector("#several", { state: "hidden" });
+});
+
+test("of a silent clip no quality is told", async () => {
+  page = await open(browser);
+  await page.waitForSelector("#bandwidth input");
+  await choose("model", "encodec_48khz");
+  await drop(page, wav(1).fill(0, 44), "silent.wav");
+  await page.waitForSelector(RESULT);
+  assert.match(await page.textContent("#facts"), /noise ratio– dBLog-spectral distance– dB/);
+});
+
 test("a problem is shown as the service says it", async () => {
   page = await open(browser);
   await drop(page, Buffer.from("this is no audio at all"), "notes.txt");
@@ -186,12 +207,19 @@ test("what runs can be cancelled", async () => {
   await page.waitForFunction(() => !document.querySelector("#compress-progress").hasChildNodes());
   assert.equal(await page.textContent("#status"), "Cancelled");
   assert.equal(await page.locator("[role=alert]:visible").count(), 0);
+  await page.unroute("**/compress?*");
+  await choose("bandwidth", "3");
+  await page.waitForSelector(`${RESULT}:not(.stale)`);
+  await page.route("**/compress?*", () => {});
+  await choose("bandwidth", "6");
+  await page.click("#compress-progress button");
+  await page.waitForSelector(`${RESULT}.stale`); // it is of 3 kbps
 });
 
 test("a key is asked for where the service wants one", async () => {
   page = await open(browser, {}, process.env.PAGE_KEYED_SERVICE);
   await page.waitForSelector("#key:focus");
-  await page.fill("#key", "secret");
+  await page.fill("#key", KEY);
   await page.keyboard.press("Enter");
   await page.waitForSelector("#bandwidth input", { state: "attached" });
   await drop(page, CLIP, "clip.wav");
@@ -203,7 +231,7 @@ test("a clip that was chosen before there was a key is compressed after it", asy
   await page.waitForSelector("#key:focus");
   await drop(page, CLIP, "clip.wav");
   await page.waitForSelector("text=clip.wav");
-  await page.fill("#key", "secret");
+  await page.fill("#key", KEY);
   await page.press("#key", "Enter");
   await page.waitForSelector(RESULT);
 });

@@ -1,6 +1,7 @@
 /** The client. */
 import { Answer, connectionFailed, type Progress } from './answer.js';
 import { NoJobsError, problemOf } from './errors.js';
+import { keyBytes } from './keys.js';
 import { DEFAULT_RETRIES, sleep, waitAfter, type Retries } from './retries.js';
 import type { components, operations } from './schema.js';
 
@@ -52,7 +53,7 @@ export class EncodecClient {
   constructor(baseUrl = 'http://127.0.0.1:8000', options: ClientOptions = {}) {
     new URL(baseUrl, globalThis.location?.href);
     this.#url = baseUrl.replace(/\/+$/, '');
-    this.#headers = options.apiKey ? { Authorization: `Bearer ${options.apiKey}` } : {};
+    this.#headers = options.apiKey ? { Authorization: `Bearer ${keyBytes(options.apiKey)}` } : {};
     this.#retries = { ...DEFAULT_RETRIES, ...options.retries };
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   }

@@ -1,5 +1,6 @@
 /** Live audio over WebSocket; the service's docs/live.md has the protocol, and what the options mean. */
 import { ConnectionFailedError, EncodecClientError, ProblemError, type ProblemDocument } from './errors.js';
+import { keyProtocol } from './keys.js';
 
 /** What the service says of a stream: `ready`, `header`, `start`, `progress`, `end`, and its fields. */
 export interface LiveMessage {
@@ -167,10 +168,4 @@ async function send(socket: WebSocket, source: LiveSource): Promise<void> {
 function problemIn(message: LiveMessage): ProblemError {
   const document = message['problem'] as Partial<ProblemDocument>;
   return new ProblemError(document.status ?? 0, document, null, null);
-}
-
-/** A browser cannot set headers: the key is offered as a protocol. */
-function keyProtocol(key: string): string {
-  const text = String.fromCharCode(...new TextEncoder().encode(key));
-  return `encodec.key.${btoa(text).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`;
 }

@@ -120,6 +120,18 @@ test('what cannot be a call is told before one is made', async () => {
   assert.equal(asked(), 0);
 });
 
+test('a key may have any letters', async () => {
+  const sent: (string | undefined)[] = [];
+  const { url: where } = await faulty([
+    (request, response) => {
+      sent.push(request.headers.authorization);
+      response.end('{"models": []}');
+    },
+  ]);
+  await new EncodecClient(where, { apiKey: 'ключ' }).models();
+  assert.deepEqual(sent, [`Bearer ${Buffer.from('ключ').toString('latin1')}`]);
+});
+
 test('the name of a job stays within its path', async () => {
   const paths: (string | undefined)[] = [];
   const { url: where } = await faulty([

@@ -14,6 +14,7 @@ from tests.service.live import live
 
 PAGE = Path(__file__).parents[3] / "clients/page"
 NODE = shutil.which("node")
+KEY = "ключ"  # of letters that HTTP headers do not take as they are
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = [
@@ -25,8 +26,12 @@ pytestmark = [
 
 
 def test_the_page_works_in_chromium() -> None:
-    with live(Path("bundled")) as service, live(Path("bundled"), api_keys="secret") as keyed:
-        addresses = {"PAGE_SERVICE": service.url, "PAGE_KEYED_SERVICE": keyed.url}
+    with live(Path("bundled")) as service, live(Path("bundled"), api_keys=KEY) as keyed:
+        addresses = {
+            "PAGE_SERVICE": service.url,
+            "PAGE_KEYED_SERVICE": keyed.url,
+            "PAGE_KEY": KEY,
+        }
         done = subprocess.run(
             [str(NODE), "--test", "--test-reporter=spec", "tests/page.test.mjs"],
             cwd=PAGE,

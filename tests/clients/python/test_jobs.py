@@ -13,13 +13,13 @@ from tests.service.sounds import wav
 
 @pytest.fixture(scope="module")
 def working(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with live(weights, jobs_dir=tmp_path_factory.mktemp("jobs"), api_keys="key") as running:
+    with live(weights, jobs_dir=tmp_path_factory.mktemp("jobs"), api_keys="ключ") as running:
         yield running
 
 
 @KINDS
 def test_a_job(make: Call, working: Live, tmp_path: Path) -> None:
-    with make(working.url, api_key="key") as client:
+    with make(working.url, api_key="ключ") as client:
         wanted = client.compress(wav(0.7), format=1).content
         job = client.submit("compress", wav(0.7), format=1)
         assert job["state"] in ("queued", "running")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from encodec_client import ConnectionFailedError, ProblemError
 from encodec_client.live import LiveClient, Message
 
-from tests.service.live import Live, wait_for
+from tests.service.live import Live, live, wait_for
 from tests.service.live_streams.client import at_once, audio_of, codec_of, noise
 
 AUDIO = noise(24_000 * 2)
@@ -59,6 +60,12 @@ def test_a_speaker_is_heard(server: Live) -> None:
     heard, spoken = asyncio.run(talk())
     assert heard == at_once(codec_of(server), AUDIO)
     assert (spoken[0], spoken[-1]) == ("ready", "end")
+
+
+def test_a_key_may_have_any_letters(weights: Path) -> None:
+    with live(weights, api_keys="ключ") as keyed:
+        compressed = LiveClient(keyed.url, api_key="ключ").compress(PCM, input="f32")
+        assert asyncio.run(all_of(compressed)) == at_once(codec_of(keyed), AUDIO)
 
 
 def test_a_loop_can_be_left(server: Live) -> None:

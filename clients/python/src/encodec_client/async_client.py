@@ -266,7 +266,7 @@ class AsyncClient:
             method or ("POST" if body.exists else "GET"),
             self._url + path,
             params=query,
-            headers=self._headers | headers,
+            headers=httpx.Headers(self._headers | headers, encoding="utf-8"),
             content=_counted(body, transfer) if body.exists else None,
             timeout=self._timeout,
         )

@@ -269,7 +269,7 @@ class Client:
             method or ("POST" if body.exists else "GET"),
             self._url + path,
             params=query,
-            headers=self._headers | headers,
+            headers=httpx.Headers(self._headers | headers, encoding="utf-8"),
             content=map(transfer.sent, body.pieces()) if body.exists else None,
             timeout=self._timeout,
         )

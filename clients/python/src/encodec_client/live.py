@@ -90,7 +90,9 @@ class LiveClient:
 
     def __init__(self, base_url: str = "http://127.0.0.1:8000", *, api_key: str | None = None):
         self._url = base_url.rstrip("/").replace("http", "ws", 1)
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._headers = {}
+        if api_key is not None:  # in UTF-8; `websockets` takes a character for each byte
+            self._headers["Authorization"] = f"Bearer {api_key}".encode().decode("latin-1")
 
     def compress(
         self,
