@@ -51,7 +51,7 @@ const page = readFileSync("src/index.html", "utf8").replace(/\{\{(.+?)\}\}/g, (_
 writeFileSync(join(OUT, "index.html"), page);
 
 // What it was built from. tests/clients/page/test_build.py reads this, so that nobody forgets to build.
-const sources = ["build.mjs", "package-lock.json", "package.json", "tsconfig.json"];
+const sources = ["build.mjs", "package-lock.json", "package.json", "tsconfig.json", "../typescript/src/keys.ts"];
 sources.push(...readdirSync("src").map((name) => `src/${name}`));
 const hash = createHash("sha256");
 for (const name of sources.sort()) hash.update(`${name}\n`).update(readFileSync(name)).update("\n");

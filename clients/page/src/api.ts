@@ -1,5 +1,7 @@
 /** Calls of the service: progress, cancelling, problems, keys, and waiting when it is full. */
 
+import { keyBytes, keyProtocol } from "../../typescript/src/keys";
+
 /** An error of the service (RFC 9457), or of the way to it. */
 export class Problem extends Error {
   constructor(
@@ -51,20 +53,14 @@ export function setApiKey(key: string): void {
   sessionStorage.setItem(KEY, key);
 }
 
-/** The key in UTF-8, a character for each byte: headers and base64 take no others. */
-function keyBytes(): string {
-  return String.fromCharCode(...new TextEncoder().encode(apiKey));
-}
-
 /** The headers that every call needs. */
 export function authorization(): Record<string, string> {
-  return apiKey ? { Authorization: `Bearer ${keyBytes()}` } : {};
+  return apiKey ? { Authorization: `Bearer ${keyBytes(apiKey)}` } : {};
 }
 
 /** The key as a WebSocket takes it: browsers give it no headers. */
 export function keyProtocols(): string[] {
-  if (!apiKey) return [];
-  return [`encodec.key.${btoa(keyBytes()).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
+  return apiKey ? [keyProtocol(apiKey)] : [];
 }
 
 /** Whether an error only says that the user cancelled. */

@@ -15,6 +15,7 @@ MOST_BYTES = 300_000
 def sources_hash() -> str:
     """As `build.mjs` makes it."""
     names = ["build.mjs", "package-lock.json", "package.json", "tsconfig.json"]
+    names.append("../typescript/src/keys.ts")
     names += [f"src/{path.name}" for path in (SOURCES / "src").iterdir()]
     found = hashlib.sha256()
     for name in sorted(names):
