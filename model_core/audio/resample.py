@@ -108,7 +108,9 @@ class BlockResampler(Resampler):
         self._whole = taps <= 3 * windowed  # few zeros: all filters start at the frame's first tap
         self._first = np.arange(self._new) * (0 if self._whole else self._orig) // self._new
         count = taps if self._whole else windowed
-        self._kernel = np.stack([self._filters(self._first + tap) for tap in range(count)])
+        self._kernel = np.empty((count, self._new), np.float32)  # up to tens of megabytes
+        for tap in range(count):
+            self._kernel[tap] = self._filters(self._first + tap)
         self._queue = SampleQueue(channels)
         self._queue.push_zeros(self._side)
         self._received = self._made = 0

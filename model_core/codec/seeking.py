@@ -18,6 +18,7 @@ from contextlib import aclosing
 
 import numpy as np
 
+from ..config import ModelConfig
 from ..engine import DecodeItem, EncodedBlock, OverlapAdd, StreamState
 from .chunk_reader import ChunkReader, Chunks
 from .codec import Codec
@@ -30,6 +31,14 @@ PREROLL = 304
 """Frames: 4 s, after which what came before is hardly heard any more."""
 FADE = 2
 """Frames: 27 ms."""
+
+
+def decoded_from(config: ModelConfig, start: int) -> int:
+    """The first sample that is decoded for those from `start` on, about."""
+    if config.segment_length is not None:
+        return max(0, start - config.segment_length)
+    first = max(0, start // config.hop_length - FADE) // RESTART * RESTART
+    return max(0, first - PREROLL) * config.hop_length
 
 
 class ChunkDecompressor:

@@ -17,7 +17,7 @@ from ..errors import TruncatedBitstreamError
 from .chunk_reader import ChunkReader
 from .codec import Codec
 from .decompressing import Decompressor, PayloadReader
-from .seeking import ChunkDecompressor
+from .seeking import ChunkDecompressor, decoded_from
 from .work import INLINE, Runner
 
 _BLOCK_FRAMES = 1024  # of a causal model's codes
@@ -109,6 +109,10 @@ class Stored0(Described):
         blocks = Decompressor(codec, self.header, self.payload, runner).blocks()
         return _part(blocks, start, self.samples if end is None else end)
 
+    def decoded(self, codec: Codec, start: int, end: int) -> int:
+        """Samples that `audio` decodes for those from `start` to `end`."""
+        return end
+
     async def codes(self, codec: Codec, runner: Runner = INLINE) -> AsyncGenerator[EncodedBlock]:
         """The codes of segments, or of some frames at a time of a causal model."""
         self.payload.seek(self.begin)
@@ -146,6 +150,10 @@ class Stored1(Described):
     ) -> AsyncGenerator[np.ndarray]:
         """The samples float32 `[C, n]` from `start` up to `end`. Raises as `ChunkDecompressor`."""
         return ChunkDecompressor(codec, self.file, runner).blocks(start, end)
+
+    def decoded(self, codec: Codec, start: int, end: int) -> int:
+        """Samples that `audio` decodes for those from `start` to `end`, about."""
+        return end - decoded_from(codec.config, start)
 
     async def codes(self, codec: Codec, runner: Runner = INLINE) -> AsyncGenerator[EncodedBlock]:
         """The codes of segments, or of some frames at a time of a causal model."""

@@ -23,6 +23,7 @@ from . import routes
 from .respond_async import RequestWish, respond_async
 from .responses import (
     ECDC_TYPES,
+    accepted,
     attachment,
     audio_headers,
     audio_response,
@@ -111,7 +112,7 @@ def _kept_file(call: Call, known: Lookup, result: Result) -> Response:
 
 
 def _file(call: Call, data: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
-    media_type = choose_ecdc_type(call.request.headers.get("accept", ""))
+    media_type = choose_ecdc_type(accepted(call.request))
     return StreamingResponse(call.sent(data), headers=headers, media_type=media_type)
 
 
@@ -140,13 +141,13 @@ async def decompress_file(
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
     answer short: of its Content-Length, where it has one. A part has the samples that the whole has
     there (before another rate is made of them); only of a file of version 1 is that quick."""
-    format = choose_format(call.request.headers.get("accept", ""), output)
+    format = choose_format(accepted(call.request), output)
     if (job := await respond_async(call, wish)) is not None:
         return job
     if salvage:
         compressed = await receive_damaged(call, await call.upload())
     else:
-        compressed = await receive_ecdc(call, await call.upload())
+        compressed = await receive_ecdc(call, await call.upload(), start, end)
         call.claim.passes = (1 + compressed.stored.lm) * (1 + rescale)
         await call.admit()
     return await audio_response(
@@ -216,7 +217,7 @@ async def roundtrip(
     channels: Channels = None,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
-    audio = choose_format(call.request.headers.get("accept", ""), output)
+    audio = choose_format(accepted(call.request), output)
     coding = Coding(model, bandwidth, lm, format, effort)
     codec = await codec_for(call, coding)
     if (job := await respond_async(call, wish, live)) is not None:
@@ -260,7 +261,7 @@ async def codes(
     """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
     segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`
     where the model normalises, and the other fields of the JSON."""
-    media_type = choose_type(call.request.headers.get("accept", ""), (_JSON_TYPE, routes.NPZ_TYPE))
+    media_type = choose_type(accepted(call.request), (_JSON_TYPE, routes.NPZ_TYPE))
     codec = await call.models.for_compression(model)
     num_codebooks = codec.config.codebooks_for(bandwidth)
     upload = await call.upload(live)

@@ -16,6 +16,7 @@ from ..inference.model_pool import ModelPool
 from ..inference.scheduler import Scheduler
 from ..metrics import Metrics
 from ..pipeline.result_cache import ResultCache
+from .responses import accepted
 
 _METRICS_TYPES = ("text/plain", "application/openmetrics-text")
 
@@ -83,7 +84,7 @@ async def require_ready(app: FastAPI) -> None:
 )
 async def metrics(request: Request) -> Response:
     """In the text format of Prometheus, or OpenMetrics by `Accept`."""
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = choose_encoder(accepted(request))
     registry = (await measure(request.app)).registry
     return Response(encode(registry), headers={"Content-Type": content_type})
 

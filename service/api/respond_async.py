@@ -12,7 +12,9 @@ from ..jobs.jobs import Jobs
 from ..jobs.urls import AllowedUrls
 from ..pipeline.call import Call
 from ..pipeline.lookup import Claims, RequestClaims
+from ..pipeline.upload import Upload
 from .jobs import Owner, job_response
+from .responses import accepted
 
 _PREFERENCE = "respond-async"
 
@@ -91,7 +93,7 @@ async def respond_async(call: Call, wish: Wish, live: bool = False) -> Response 
         owner=wish.owner,
         path=request.url.path.removesuffix("/upload"),
         query=urlencode(query),
-        accept=request.headers.get("accept", ""),
+        accept=accepted(request),
         source=wish.source,
         destination=wish.destination,
         webhook=wish.webhook,
@@ -103,17 +105,18 @@ async def respond_async(call: Call, wish: Wish, live: bool = False) -> Response 
         is_multipart = "multipart/" in request.headers.get("content-type", "").lower()
         said = None if is_multipart else wish.claims.digest()
     else:
-        call.take_place()
-        if await _has_body(request):
-            raise Problem(ProblemCode.BAD_REQUEST, "with `source`, the body must be empty")
+        await _require_no_body(await call.upload())
     job = await wish.jobs.submit(order, upload, said)
     headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": _PREFERENCE}
     return job_response(job, 202, headers)
 
 
-async def _has_body(request: Request) -> bool:
-    """Whether there is a byte of one."""
-    async for chunk in request.stream():
-        if chunk:
-            return True
-    return False
+async def _require_no_body(upload: Upload) -> None:
+    """Raises `Problem` where there is a byte of one, or where its end does not come."""
+    try:
+        await anext(upload.chunks)
+    except Problem as problem:
+        if problem.code is not ProblemCode.EMPTY_BODY:
+            raise
+    else:
+        raise Problem(ProblemCode.BAD_REQUEST, "with `source`, the body must be empty")

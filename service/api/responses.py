@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from model_core.audio import FORMATS, AudioFormat
@@ -71,6 +71,11 @@ def choose_format(accept: str, output: str | None) -> AudioFormat:
     """The format that a client asks for by name or, without one, by its `Accept`. Raises `Problem`
     406 where it accepts none."""
     return FORMATS[output or _FORMAT_NAMES[choose_type(accept, tuple(_FORMAT_NAMES))]]
+
+
+def accepted(request: Request) -> str:
+    """Its `Accept`: several lines of it are one list (RFC 9110, section 5.3)."""
+    return ", ".join(request.headers.getlist("accept"))
 
 
 async def audio_response(

@@ -9,6 +9,7 @@ too.
 import os
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 from model_core.cli.command import reason
@@ -72,8 +73,9 @@ class RayEngine:
                 ray.init(address, log_to_driver=False, logging_level="error")
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise EngineError(f"no Ray cluster: {error}") from error
-        self._setup = setup
         self._most = workers
+        if setup.device == "auto" and not ray.cluster_resources().get("GPU"):
+            setup = replace(setup, device="cpu")
         self._resource = "CPU" if setup.device == "cpu" else "GPU"
         cpus = setup.threads if self._resource == "CPU" else 1
         gpus = 0 if self._resource == "CPU" else 1
@@ -81,8 +83,10 @@ class RayEngine:
         self._class = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0, max_concurrency=1000
         )(_Actor)
+        self._setup = setup
         self._actors: dict[int, Any] = {}
         self._made = 0
+        self._worked = False  # any of them, once
         self._calls: dict[Any, tuple[int, Job | None]] = {}
         """What is awaited: of which actor, and for which job; None for its start."""
         self._asked: dict[Any, int] = {}
@@ -112,19 +116,22 @@ class RayEngine:
         try:
             value = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            return self._lose(worker, error)
+            return self._lose(worker, f"a worker was lost: {str(error).strip().splitlines()[0]}")
         if job is not None:
             return [Done(worker, job, value)]
-        if isinstance(value, str):
+        if isinstance(value, int):
+            self._worked = True
+            return [Ready(worker, value)]
+        if not self._worked:  # nor would others
             raise EngineError(value)
-        return [Ready(worker, value)]
+        return self._lose(worker, f"a worker cannot work: {value}")
 
-    def _lose(self, worker: int, error: Exception) -> list[Event]:
+    def _lose(self, worker: int, reason: str) -> list[Event]:
         actor = self._actors.pop(worker)
         self._ray.kill(actor)  # where only a call has failed
         self._calls = {call: what for call, what in self._calls.items() if what[0] != worker}
         self._looked = float("-inf")
-        return [Lost(worker, f"a worker was lost: {str(error).strip().splitlines()[0]}")]
+        return [Lost(worker, reason)]
 
     def _make_actors(self) -> None:
         """As many as there is room for now."""

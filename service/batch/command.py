@@ -55,7 +55,11 @@ def _run(arguments: Arguments) -> int:
     began = time.monotonic()
     destination = destination_of(full_url(arguments.destination))
     items = find_items(
-        arguments.source, arguments.path_column, arguments.split_column, destination.url
+        arguments.source,
+        arguments.path_column,
+        arguments.split_column,
+        destination.url,
+        arguments.overwrite,
     )
     coding = _coding(arguments, items)
     plan = _plan(arguments, destination, items, coding)

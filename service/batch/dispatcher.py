@@ -45,7 +45,14 @@ class Lost:
     reason: str
 
 
-Event = Ready | Done | Lost
+@dataclass(frozen=True)
+class Dropped:
+    """A worker, which never was ready, cannot work and is not replaced."""
+
+    reason: str
+
+
+Event = Ready | Done | Lost | Dropped
 
 
 class Engine(Protocol):
@@ -56,7 +63,7 @@ class Engine(Protocol):
 
     def wait(self, seconds: float) -> list[Event]:
         """What has happened; returns once something has, or after so long. Raises `EngineError`
-        where workers say that they cannot work here."""
+        where no worker can work here."""
 
     def audio_seconds(self) -> float:
         """Seconds of audio that all workers have done, jobs that are not done yet included."""
@@ -131,6 +138,8 @@ class Dispatcher:
         elif isinstance(event, Done):
             del self._workers[event.worker].jobs[event.job.number]
             self._finish(event.job, event.outcomes)
+        elif isinstance(event, Dropped):
+            self._on_lost(event.reason)
         else:
             self._lose(event)
 

@@ -26,7 +26,6 @@ class Row:
 
     path: str
     split: str | None
-    size: int | None = None
 
 
 def read_manifest(
@@ -50,7 +49,7 @@ def read_manifest(
             _json_lines(place, text) if suffix in (".jsonl", ".ndjson") else _csv(text, suffix)
         )
     rows: list[Row] = []
-    for number, record in enumerate(records, 1):
+    for number, record in enumerate(_read(records, place), 1):
         column = path_column or next((name for name in _PATHS if name in record), None)
         path = None if column is None else record.get(column)
         if not isinstance(path, str) or not path:
@@ -62,6 +61,13 @@ def read_manifest(
     return rows
 
 
+def _read(records: Iterable[dict[str, Any]], place: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from records
+    except csv.Error as error:
+        raise ManifestError(f"{place}: {error}") from error
+
+
 def _csv(text: str, suffix: str) -> Iterator[dict[str, Any]]:
     yield from csv.DictReader(
         io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ","
@@ -69,7 +75,7 @@ def _csv(text: str, suffix: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_lines(place: str, text: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -133,7 +133,8 @@ def plan_parts(
     """Parts of a fixed range of items each, those of a split together: `NAME-train-00000-of-00004`.
 
     A record beside the parts says of which items and options they are made, so that they are never
-    mixed with others: raises `PlanError` where it says something else, unless `overwrite`.
+    mixed with others: raises `PlanError` where it says something else, unless `overwrite`, and for
+    splits whose names are the same in a file's name.
     """
     outcomes: list[Outcome] = []
     if destination.kind == "tar":
@@ -146,8 +147,11 @@ def plan_parts(
     suffix = TAR if destination.kind == "tar" else PARQUET
     begin = destination.stem
     jobs: list[Job] = []
+    named: dict[str, str | None] = {}
     for split, ranges in splits:
         name = f"{begin}-{_safe(split)}" if split else begin
+        if named.setdefault(name, split) != split:
+            raise PlanError(f"the splits {named[name]} and {split} would both be called {name}")
         for number, some in enumerate(ranges):
             target = f"{name}-{number:05d}-of-{len(ranges):05d}{suffix}"
             jobs.append(Job(len(jobs), target, tuple(some)))

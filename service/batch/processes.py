@@ -18,7 +18,7 @@ import structlog
 from model_core.cli.command import reason
 from model_core.cli.process import quiet
 
-from .dispatcher import Done, EngineError, Event, Lost, Ready
+from .dispatcher import Done, Dropped, EngineError, Event, Lost, Ready
 from .plan import Job
 from .worker import Setup, Worker
 
@@ -40,6 +40,7 @@ class ProcessEngine:
         self._jobs: dict[int, Job] = {}
         self._audio: dict[int, float] = {}
         self._started = 0
+        self._worked = False  # any of them, once
         for device in devices:
             self._start(device)
 
@@ -73,9 +74,10 @@ class ProcessEngine:
         except (EOFError, OSError):
             return [self._lose(number)]
         if kind == _READY:
+            self._worked = True
             return [Ready(number, value)]
         if kind == _REFUSED:
-            raise EngineError(value)
+            return [self._drop(number, value)]
         if kind == _AUDIO:
             self._audio[number] = value
             return []
@@ -83,11 +85,25 @@ class ProcessEngine:
         return [Done(number, self._jobs.pop(job), outcomes)]
 
     def _lose(self, number: int) -> Lost:
+        code = self._end(number)
+        self._start(self._devices.pop(number))
+        return Lost(number, f"a worker process ended with {_status(code)}")
+
+    def _drop(self, number: int, reason: str) -> Dropped:
+        """A worker that cannot start, on a device that is gone perhaps. Raises `EngineError` where
+        none ever could, or none is left."""
+        self._end(number)
+        device = self._devices.pop(number)
+        if not (self._worked and self._workers):
+            raise EngineError(reason)
+        return Dropped(f"a worker cannot work on {device}: {reason}")
+
+    def _end(self, number: int) -> int:
+        """Its exit code."""
         process, connection = self._workers.pop(number)
         connection.close()
         self._join(process)
-        self._start(self._devices.pop(number))
-        return Lost(number, f"a worker process ended with {_status(process.exitcode or 0)}")
+        return process.exitcode or 0
 
     def audio_seconds(self) -> float:
         """As `Engine`."""
@@ -129,22 +145,23 @@ def log_to_stderr() -> None:
 
 
 async def _serve(connection: Connection, setup: Setup) -> None:
+    worker = None
     try:
-        worker = Worker(setup)
         try:
-            await _serve_with(worker, connection)
-        finally:
-            await worker.close()
+            worker = Worker(setup)
+            streams = await worker.start()
+        except Exception as error:  # noqa: BLE001  whatever it was
+            connection.send((_REFUSED, reason(error)))
+        else:
+            await _serve_with(worker, streams, connection)
     except* (OSError, EOFError):
         pass  # the command is gone, or wants no more
+    finally:
+        if worker is not None:
+            await worker.close()
 
 
-async def _serve_with(worker: Worker, connection: Connection) -> None:
-    try:
-        streams = await worker.start()
-    except Exception as error:  # noqa: BLE001  whatever it was, other workers would meet it too
-        connection.send((_REFUSED, reason(error)))
-        return
+async def _serve_with(worker: Worker, streams: int, connection: Connection) -> None:
     connection.send((_READY, streams))
     async with asyncio.TaskGroup() as group:
         ended = asyncio.Event()

@@ -6,16 +6,17 @@ headers in tar files.
 
 import fnmatch
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model_core.cli.suffixes import AUDIO, ECDC
 from model_core.errors import EncodecError
 
 from .manifest import MANIFESTS, Row, read_manifest
-from .store import filesystem, full_url
+from .store import filesystem, full_url, is_local
 
 TAR = ".tar"
 _WILD = "*?["
@@ -56,14 +57,17 @@ def find_items(
     source: str,
     path_column: str | None = None,
     split_column: str | None = None,
-    left_out: str | None = None,
+    destination: str | None = None,
+    overwrite: bool = False,
 ) -> list[Item]:
     """The recordings that `source` stands for, in a fixed order.
 
     A folder stands for the audio in it and its subfolders or, if there is none, the `.ecdc` files
     or else the tar files there; hidden ones are left out. `path_column` and `split_column`: of a
-    manifest, see `read_manifest`. `left_out`: the URL of a folder; where it lies in that folder, it
-    is none of it. Raises `SourceError`, `OSError`, and what a remote file system raises.
+    manifest, see `read_manifest`. `destination`: the URL of a folder; where it lies in that folder,
+    it is none of it. Where it is that folder, what lies there may have been made of the rest:
+    `SourceError` where it cannot be told of which. Raises it too for what cannot be listed, and
+    `OSError` and what a remote file system raises.
     """
     url = full_url(source)
     fs, place = filesystem(url)
@@ -73,15 +77,18 @@ def find_items(
         chosen = [item for item in items if not _hidden(item.name)]
     elif fs.isdir(place):
         found = fs.find(place, detail=True)
-        files = _files(fs, found.values(), place)
-        if left_out is not None and left_out.startswith(f"{url.rstrip('/')}/"):
-            files = (file for file in files if not file.url.startswith(f"{left_out}/"))
+        files = list(_files(fs, found.values(), place))
+        folder = url.rstrip("/")
+        if destination is not None and destination.startswith(f"{folder}/"):
+            files = [file for file in files if not file.url.startswith(f"{destination}/")]
         chosen = _of_folder(files)
+        if destination == folder and chosen and _suffix(chosen[0].name) in AUDIO:
+            _check_in_place(source, chosen, files, overwrite)
     elif not fs.exists(place):
         raise SourceError(f"{source}: there is no such file or folder")
     elif _suffix(place) in MANIFESTS:
         rows = read_manifest(fs, place, path_column, split_column)
-        chosen = [_row_item(row, url) for row in rows]
+        chosen = list(_sized([_row_item(row, url) for row in rows]))
     else:
         base = PurePosixPath(place).name
         chosen = [Item(source, url, base, fs.info(place).get("size"))]
@@ -112,6 +119,18 @@ def _of_folder(files: Iterable[Item]) -> list[Item]:
     return []
 
 
+def _check_in_place(
+    folder: str, audio: Sequence[Item], files: Sequence[Item], overwrite: bool
+) -> None:
+    """Raises `SourceError` where the audio of a folder may be what its `.ecdc` files became."""
+    stems = {PurePosixPath(item.name).with_suffix("") for item in audio}
+    files = [file for file in files if file.compressed and not _hidden(file.name)]
+    alone = [file for file in files if PurePosixPath(file.name).with_suffix("") not in stems]
+    if unclear := files if overwrite else alone:
+        text = f"{folder} holds audio and {ECDC} files ({unclear[0].name}), and is DST too"
+        raise SourceError(f"{text}: say which are meant, as '{folder}/**/*{ECDC}'")
+
+
 def _row_item(row: Row, manifest: str) -> Item:
     """A path of a manifest is relative to the manifest's folder, unless it is absolute or a URL."""
     given = row.path
@@ -122,7 +141,26 @@ def _row_item(row: Row, manifest: str) -> Item:
         url = f"{manifest.rpartition('/')[0]}/{given}"
         name = given
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    return Item(given, url, "/".join(parts), row.size, row.split)
+    return Item(given, url, "/".join(parts), None, row.split)
+
+
+def _sized(items: Sequence[Item]) -> Iterator[Item]:
+    """The same with their sizes: for buckets one listing for each of their folders."""
+    listed: dict[str, dict[str, int | None]] = {}
+    for item in items:
+        fs, place = filesystem(item.url)
+        size = None
+        with suppress(OSError):
+            if is_local(fs):
+                size = Path(place).stat().st_size
+            elif not item.url.startswith("http"):  # it cannot be listed
+                folder = item.url.rpartition("/")[0]
+                if folder not in listed:
+                    listed[folder] = {}
+                    found = fs.ls(place.rpartition("/")[0], detail=True)
+                    listed[folder] = {str(info["name"]): info.get("size") for info in found}
+                size = listed[folder].get(place)
+        yield replace(item, size=size)
 
 
 def _opened(items: list[Item]) -> Iterator[Item]:

@@ -154,6 +154,7 @@ class Decoder:
         except DecoderError as error:
             logger.warning("an upload is decoded again from the beginning", reason=str(error))
         self._writer.transport.abort()
+        self._child.kill()  # it may not end by itself
         await self._connect()
         async for block in self._decoded():
             given -= 1

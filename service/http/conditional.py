@@ -1,9 +1,11 @@
 """Answers that clients keep and ask for again: `ETag`, `If-None-Match` and `Range` (RFC 9110)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -42,14 +44,21 @@ def whole_or_part(
     A `Range` of several parts, or one that cannot be read, is ignored, as section 14.2 allows.
     Raises `Problem` 416 for one that begins behind the end.
     """
-    status, headers, (first, last) = _part(request, len(data), headers)
-    return Response(data[first : last + 1], status, headers, media_type)
+    headers = headers | {"Content-Type": media_type}
+    return _in_pieces(request, lambda: BytesIO(data), len(data), headers)
 
 
 def file_or_part(request: Request, path: Path, headers: dict[str, str], size: int) -> Response:
     """The same of a file of `size` bytes, read while it is sent; `headers` have its type too.
     Raises `OSError` where it is not there, and `Problem` 416."""
     path.stat()
+    return _in_pieces(request, lambda: path.open("rb"), size, headers)
+
+
+def _in_pieces(
+    request: Request, begin: Callable[[], BinaryIO], size: int, headers: dict[str, str]
+) -> Response:
+    """So that a client that reads slowly does not have all of it in memory."""
     status, headers, (first, last) = _part(request, size, headers)
     left = last + 1 - first
     headers["Content-Length"] = str(left)
@@ -58,7 +67,7 @@ def file_or_part(request: Request, path: Path, headers: dict[str, str], size: in
 
     def pieces() -> Iterator[bytes]:
         nonlocal left
-        with path.open("rb") as file:
+        with begin() as file:
             file.seek(first)
             while left and (piece := file.read(min(_PIECE, left))):
                 left -= len(piece)

@@ -83,8 +83,7 @@ class Connection(H11Protocol):
         self._weighed: object = None  # the request whose body is weighed
         self._framing = 0  # bytes of its framing
         self._data = 0
-        self.idle_since: float | None = time.monotonic()
-        """When its last request ended, or it began; None during a request."""
+        self._answered = time.monotonic()
         self.app_state = {
             **self.app_state,
             CONNECTION_LOST: self._client_left,
@@ -108,8 +107,6 @@ class Connection(H11Protocol):
         super().data_received(data)
         if self._upgraded:
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.idle_since = None
         if self._weighed is not self.cycle:
             self._weighed = self.cycle
             self._framing = self._data = 0
@@ -132,7 +129,7 @@ class Connection(H11Protocol):
         return self._half_closed
 
     def on_response_complete(self) -> None:
-        self.idle_since = time.monotonic()
+        self._answered = time.monotonic()
         if self._half_closed and not self.conn.trailing_data[0]:
             self.transport.close()
         self._flow.full = False
@@ -154,6 +151,15 @@ class Connection(H11Protocol):
     def _should_upgrade(self) -> bool:
         is_get = self.scope["method"] == "GET" and self.scope["http_version"] == "1.1"
         return is_get and bool(super()._should_upgrade())
+
+    @property
+    def idle_since(self) -> float | None:
+        """When its last request ended, or it began; None until its answer has left."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return None if answering or self._unsent() else self._answered
+
+    def _unsent(self) -> int:
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def evict(self) -> None:
         """Closes it at once."""

@@ -70,7 +70,8 @@ class DrainBody:
             if message["type"] == "http.response.start":
                 if message["status"] == 401:
                     most = _DRAIN_BYTES_401
-                if unread and _rest(headers, received) > _SMALL_REST:
+                # One that expects 100-continue, too, may send it all the same.
+                if not body_ended and _rest(headers, received) > _SMALL_REST:
                     MutableHeaders(scope=message)["Connection"] = "close"
                     closes = True
             last = message["type"] == "http.response.body" and not message.get("more_body", False)

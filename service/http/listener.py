@@ -22,8 +22,9 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Evictable(Protocol):
     """A connection as the listener sees it."""
 
-    idle_since: float | None
-    """When its last request ended, or it began (`time.monotonic`); None during a request."""
+    @property
+    def idle_since(self) -> float | None:
+        """When its last request ended, or it began (`time.monotonic`); None during a request."""
 
     def evict(self) -> None:
         """Closes it at once."""

@@ -7,12 +7,15 @@ import socket
 import struct
 from collections import deque
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
 
 from .connection import CONNECTION, CONNECTION_LOST
 from .problems import Problem, ProblemCode, problem_response
+from .request_stats import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 _uvicorn = logging.getLogger(f"{__name__}.uvicorn")
@@ -145,9 +148,19 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
         self.read_paused = was_paused if short else self.read_paused
 
+    def handle_connect(self, event: Request) -> None:
+        """As uvicorn's, but for its answer to what is refused."""
+        if self.conn.accept(event).status_code == 101:
+            super().handle_connect(event)
+            return
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self._reject()
+
     def _reject(self) -> None:
-        """Answers a handshake that cannot be read."""
+        """Answers a handshake that cannot be read or is none of version 13."""
         answer = problem_response(Problem(ProblemCode.BAD_REQUEST, "this is no handshake"))
+        answer.headers[REQUEST_ID] = uuid4().hex
+        answer.headers["Sec-WebSocket-Version"] = "13"
         answer.headers["Connection"] = "close"
         fields = b"".join(b"%s: %s\r\n" % field for field in answer.raw_headers)
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (fields, answer.body))

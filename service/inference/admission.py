@@ -156,9 +156,11 @@ class Admission:
             except BaseException:
                 claim.give_up()
                 raise
+        permit = Permit(self, claim)
         try:
-            yield Permit(self, claim)
+            yield permit
         finally:
+            permit.ended = True
             self.give_back(claim)
             claim.end()
 
@@ -264,6 +266,8 @@ class Permit:
         self._admission = admission
         self._claim = claim
         self._lent = False
+        self.ended = False
+        """Whether the request is over, though something of it may still be suspended in `idle`."""
 
     @contextmanager
     def idle(self) -> Iterator[None]:
@@ -274,10 +278,11 @@ class Permit:
             yield
         finally:
             timer.cancel()
-            if self._lent:
+            if self._lent and not self.ended:
                 self._lent = False
                 self._admission.take_back(self._claim)
 
     def _lend(self) -> None:
-        self._lent = True
-        self._admission.give_back(self._claim)
+        if not self.ended:
+            self._lent = True
+            self._admission.give_back(self._claim)

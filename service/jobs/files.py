@@ -92,6 +92,10 @@ class JobFiles:
         """What was uploaded."""
         return self._folder / id / "input"
 
+    def fetching(self, job: Job) -> Path:
+        """What this attempt has received of its source."""
+        return self._folder / job.id / f"input-{job.attempt}"
+
     def result(self, job: Job) -> Path:
         """What this attempt makes of it. (One that was thought dead writes into its own.)"""
         return self._folder / job.id / f"result-{job.attempt}"

@@ -181,12 +181,13 @@ class Jobs:
         return job
 
     async def _drop(self, id: str) -> None:
-        """A job whose upload broke off."""
+        """A job whose upload broke off. One that may be queued already, since the database's answer
+        was lost, keeps its input."""
         try:
-            await self._do(self._store.forget, id, State.RECEIVING)
+            if await self._do(self._store.forget, id, State.RECEIVING):
+                await asyncio.to_thread(self._files.remove, id)
         except Problem:
             logger.error("a job that was not received is forgotten later", job=id)
-        await asyncio.to_thread(self._files.remove, id)
 
     async def _do(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         from .store import StoreError

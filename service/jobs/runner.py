@@ -127,9 +127,7 @@ class Runner:
                 await self._clean_up(job)
                 return
             if await self._store.insist(partial(self._overflows, replay)):
-                detail = "its result and those of other jobs are larger than all may be together"
-                full = Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
-                await self._fail(job, replay, full.document())
+                await self._fail(job, replay, _full().document())
                 return
             if attempt.cancelled():  # it was too large, and others have made room
                 await self._store.insist(partial(self._store.put_back, job, 0.0, True))
@@ -150,7 +148,8 @@ class Runner:
                 self._store.put_back(job, 0.0, good=True)
             raise
         finally:
-            del self._attempts[job.id]
+            if self._attempts.get(job.id) is attempt:  # and not one that was begun after it
+                del self._attempts[job.id]
 
     async def _attempt(self, replay: Replay) -> Result:
         job, order = replay.job, replay.job.order
@@ -176,13 +175,17 @@ class Runner:
     async def _fetch(self, source: str, replay: Replay) -> None:
         """Its input, which is then kept for further attempts."""
         job, stored = replay.job, replay.stored
-        part = stored.path.with_name(f"input-{job.attempt}")
+        part = self._files.fetching(job)
         found = await fetch(source, part, self._settings)
         await asyncio.to_thread(part.replace, stored.path)
         stored.content_type, stored.filename = found.content_type, found.filename
         stored.declared = stored.size = found.size
         kept = Input(found.content_type, found.filename, found.size, found.size, "")
         await self._store.insist(partial(self._store.fetched, job, kept))
+        await self._store.insist(partial(self._renew, job, replay))
+        _, used = await self._store.insist(self._store.usage)
+        if used > self._settings.max_job_bytes:
+            raise _full()
 
     async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
         """Until it ends; ends it where it no longer counts, or takes too much room."""
@@ -196,14 +199,18 @@ class Runner:
 
     def _renew(self, job: Job, replay: Replay) -> bool:
         """Whether the attempt still counts; in a thread."""
-        size = replay.stored.size + replay.written
+        size = replay.stored.size
+        if not size:  # it is being fetched
+            with suppress(OSError):
+                size = self._files.fetching(job).stat().st_size
+        size += replay.written
         return self._store.renew(job, replay.progress(), size, self._settings.job_lease)
 
     def _overflows(self, replay: Replay) -> bool:
-        """Whether a result that is larger than its input is what makes all take too much room; in a
-        thread, after `_renew`."""
+        """Whether an input that is being fetched, or a result that is larger than its input, makes
+        all take too much room; in a thread, after `_renew`."""
         _, used = self._store.usage()
-        return used > self._settings.max_job_bytes and replay.written > replay.stored.size
+        return used > self._settings.max_job_bytes and replay.written >= replay.stored.size
 
     async def _done(self, job: Job, replay: Replay, result: Result) -> None:
         progress = Progress(replay.progress().seconds, 1.0)
@@ -278,6 +285,11 @@ class Runner:
         ids = await self._store.call(self._store.ids)
         await asyncio.to_thread(self._files.remove_orphans, ids)
         await asyncio.sleep(min(_SWEEP, self._settings.job_lease, self._settings.job_seconds))
+
+
+def _full() -> Problem:
+    detail = "its files and those of other jobs are larger than all may be together"
+    return Problem(ProblemCode.INSUFFICIENT_STORAGE, detail)
 
 
 def _stored(job: Job, files: JobFiles) -> StoredUpload:

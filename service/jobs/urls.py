@@ -68,8 +68,10 @@ class AllowedUrls:
                 self.check_web(httpx.URL(url))
             except httpx.InvalidURL:
                 raise _forbidden("it is no URL") from None
-        elif "::" in url or not any(url.startswith(one) and url != one for one in self._buckets):
+        elif "::" in url or not any(url.startswith(one) for one in self._buckets):
             raise _forbidden("it does not begin with what is allowed here")
+        elif url.endswith("/"):  # which is cut off: what is left may be beside an allowed folder
+            raise _forbidden("it names no file")
 
     def check_web(self, url: httpx.URL) -> None:
         """The same of one that a client is about to connect to."""

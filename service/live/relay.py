@@ -16,7 +16,7 @@ from model_core.ecdc.v1 import Chunk, Layout, Parser
 from ..http.problems import Problem, ProblemCode
 
 MOST_WAITING = 1 << 18
-"""Bytes that may wait for a listener to read them."""
+"""Bytes that may wait for a listener to read them, before one more chunk."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,13 @@ class Listener:
         """The next chunk; dropped where too much waits already."""
         if self._too_slow:
             return
-        self._pieces.append(piece)
-        self._waiting += len(piece.data)
         if self._waiting + self._unacknowledged() > MOST_WAITING:
             self._too_slow = True
             self._pieces.clear()
             self._waiting = 0
+        else:
+            self._pieces.append(piece)
+            self._waiting += len(piece.data)
         self._changed.set()
 
     def finish(self, end: End) -> None:
@@ -85,11 +86,13 @@ class Listener:
         self._end = end
         self._changed.set()
 
-    async def begun(self) -> Start:
-        """Waits for the stream's start."""
-        while self.start is None:
+    async def begun(self) -> Start | End:
+        """Waits for the stream's start, or for the end of one that has none."""
+        while self.start is None and self._end is None:
             await self._change()
-        return self.start
+        start = self.start or self._end
+        assert start is not None
+        return start
 
     async def next(self) -> list[Piece] | End:
         """Waits for what has come since the last call. Raises `Problem` 408 where the listener has
@@ -204,6 +207,7 @@ class Relays:
             yield relay
         finally:
             del self._relays[name]  # who comes now waits for the next speaker
+            relay.has_speaker = False
             relay.finish()
 
     @contextmanager

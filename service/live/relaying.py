@@ -7,11 +7,12 @@ from contextlib import aclosing
 from ..cancellation import alongside
 from ..http.problems import wrong_parameters
 from . import parameters
-from .relay import End, Listener, Piece, Relay
+from .relay import End, Listener, Piece, Relay, Start
 from .session import Session
 from .sound import compressed
 from .streams import Decoded, codec_for, in_blocks, require_causal
 
+_PUSHED = 1 << 12  # bytes that are parsed in one turn of the event loop: chunks may be very small
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -43,11 +44,13 @@ async def _pass_on(session: Session, relay: Relay) -> None:
     """A version 1 stream as it is, once each chunk is verified."""
     async with aclosing(session.data()) as pieces:
         async for data in pieces:
-            relay.push(data)
-            if relay.layout is not None:
-                require_causal(relay.layout.config)
-                session.is_of(relay.layout.header.model, relay.layout.config.sample_rate)
-                session.add_samples(relay.samples - session.samples)
+            for begin in range(0, len(data), _PUSHED):
+                relay.push(data[begin : begin + _PUSHED])
+                if relay.layout is not None:
+                    require_causal(relay.layout.config)
+                    session.is_of(relay.layout.header.model, relay.layout.config.sample_rate)
+                    session.add_samples(relay.samples - session.samples)
+                await asyncio.sleep(0)
             session.stepped()
             await session.progress(listeners=len(relay.listeners))
 
@@ -84,9 +87,11 @@ async def _until_enough(session: Session, relay: Relay) -> None:
 async def _stream(session: Session, listener: Listener) -> bool:
     """The version 1 stream; returns whether it was whole."""
     start = await listener.begun()
+    if isinstance(start, End):
+        return start.complete
     config = start.layout.config
     session.is_of(start.layout.header.model, config.sample_rate)
-    await _told_start(session, listener)
+    await _told_start(session, start)
     await session.send(start.header)
     while not isinstance(pieces := await _next(session, listener), End):
         session.add_samples(sum(piece.chunk.samples for piece in pieces))
@@ -99,9 +104,11 @@ async def _stream(session: Session, listener: Listener) -> bool:
 async def _audio(session: Session, listener: Listener, wanted: parameters.Listen) -> bool:
     """The same as PCM; what only warms the decoder up is left out."""
     start = await listener.begun()
+    if isinstance(start, End):
+        return start.complete
     decoded = await Decoded.begin(session, wanted, start.layout)
     decoded.dropped = (start.now - start.chunk) * start.layout.stride
-    await _told_start(session, listener)
+    await _told_start(session, start)
     while not isinstance(pieces := await _next(session, listener), End):
         for chunks in in_blocks([piece.chunk for piece in pieces], start.layout):
             await decoded.send(chunks)
@@ -116,8 +123,7 @@ async def _next(session: Session, listener: Listener) -> list[Piece] | End:
     return pieces
 
 
-async def _told_start(session: Session, listener: Listener) -> None:
-    start = await listener.begun()
+async def _told_start(session: Session, start: Start) -> None:
     session.came()
     frames = start.layout.header.chunk
     await session.tell("start", chunk=start.chunk, now=start.now, frames=frames)

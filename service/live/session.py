@@ -217,7 +217,7 @@ class Session:
                 await self.websocket.send(message)
         except TimeoutError:
             raise Problem(ProblemCode.CLIENT_TOO_SLOW, "the client reads too slowly") from None
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):  # the server has ended it, for a wrong frame
             self.gone = True
             raise ClientDisconnect from None
 

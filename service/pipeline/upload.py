@@ -73,7 +73,10 @@ class StoredUpload:
 
     def upload(self) -> Upload:
         """The same upload as it was."""
-        return Upload(self._chunks(), self.content_type, self.filename, self.declared)
+        declared = self.declared
+        return Upload(
+            self._chunks(), self.content_type, self.filename, declared, body_size=self.size
+        )
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
         with await asyncio.to_thread(self.path.open, "rb") as file:

@@ -140,7 +140,8 @@ export class LiveTab {
         await speaking.socket.opened;
         signal.throwIfAborted();
       } catch (error) {
-        hangUp(speaking);
+        speaking.socket?.close();
+        hangUp({ ...speaking, socket: null });
         throw error;
       }
       byId("live-downloads", HTMLElement).replaceChildren();
@@ -210,7 +211,8 @@ export class LiveTab {
   }
 
   private async listen(): Promise<void> {
-    await this.task.run(async ({ say }) => {
+    if (this.task.busy) return;
+    await this.task.run(async ({ say, signal }) => {
       say("Connecting");
       const listening = await Listening.start(this.name, (problem) => {
         if (this.listening !== listening) return;
@@ -218,10 +220,13 @@ export class LiveTab {
         if (problem) this.task.show(problem);
         else announce((byId("listen-state", HTMLElement).textContent = "The speaker has left."));
       });
-      await listening.socket.opened.catch((error: unknown) => {
+      try {
+        await listening.socket.opened;
+        signal.throwIfAborted();
+      } catch (error) {
         listening.stop();
         throw error;
-      });
+      }
       this.listening = listening;
       this.showState();
     });

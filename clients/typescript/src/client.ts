@@ -171,9 +171,10 @@ export class EncodecClient {
     const url = `${this.#url}${path}${query.size ? `?${query}` : ''}`;
     const headers: Record<string, string> = { ...this.#headers, Accept: '*/*', ...own.headers };
     if (source) headers['Content-Type'] = contentType ?? 'application/octet-stream';
-    const once = source instanceof ReadableStream;
+    const streams = source instanceof ReadableStream;
+    const once = streams || own.method === 'DELETE'; // which twice is another thing
     const init: RequestInit = { method: own.method ?? (source ? 'POST' : 'GET'), headers, signal, body: source as BodyInit | null };
-    if (once) Object.assign(init, { duplex: 'half' });
+    if (streams) Object.assign(init, { duplex: 'half' });
     for (let tried = 1; ; tried++) {
       try {
         return new Answer(await this.#begun(url, init), progress);

@@ -44,11 +44,17 @@ async function handle(
       arriving.set(++lastNumber, new Bytes());
       return { result: lastNumber };
     case "header":
-      return { result: await opened(request.file, arriving.get(request.file)!, false) };
+      try {
+        return { result: await opened(request.file, arriving.get(request.file)!, false) };
+      } catch (error) {
+        arriving.delete(request.file);
+        throw error;
+      }
     case "bytes": {
       const bytes = arriving.get(request.file);
-      if (request.data) bytes?.push(request.data);
-      else bytes?.end(request.error ? EncodecError.fromPlain(request.error) : null);
+      if (!bytes) throw new EncodecError("aborted", "the file was closed"); // its source may end
+      if (request.data) bytes.push(request.data);
+      else bytes.end(request.error ? EncodecError.fromPlain(request.error) : null);
       return {};
     }
     case "audio": {
@@ -71,6 +77,7 @@ async function handle(
       return {};
     case "close":
       files.delete(request.file);
+      arriving.get(request.file)?.end(new EncodecError("aborted", "the file was closed"));
       arriving.delete(request.file);
       return {};
     case "play":

@@ -30,6 +30,14 @@ def test_json_lines(tmp_path: Path) -> None:
     assert read_manifest(FS, written(tmp_path / "m.jsonl", text)) == ROWS
 
 
+def test_lines_of_json_end_where_those_of_json_lines_do(tmp_path: Path) -> None:
+    text = '{"path": "a.wav", "text": "one\u2028two\x85three"}\r\n{"path": "b.wav"}\n'
+    assert read_manifest(FS, written(tmp_path / "m.jsonl", text)) == [
+        Row("a.wav", None),
+        Row("b.wav", None),
+    ]
+
+
 def test_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     from pyarrow import Table, parquet
@@ -53,6 +61,7 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
     [
         ("m.csv", "name\nx.wav\n", "record 1 has no path in any column"),
         ("m.csv", "path\nx.wav\n\n,\n", "record 2 has no path"),
+        ("m.csv", f"path,text\nx.wav,{'x' * 200_000}\n", "field larger than"),
         ("m.jsonl", '{"path": "x"}\n{"path": ', "line 2 is not JSON"),
         ("m.jsonl", "[1]", "line 1 is not a JSON object"),
         ("m.jsonl", '{"path": 3}', "record 1 has no path in path"),

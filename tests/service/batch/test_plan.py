@@ -109,6 +109,12 @@ def test_parts_are_ranges_of_items_and_bytes_in_each_split(tmp_path: Path) -> No
     assert [i.name for i in plan.jobs[0].items] == ["long.wav"]
 
 
+def test_splits_whose_parts_would_have_the_same_names(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="test other and test-other"):
+        parts(tmp_path, [item("a.wav", split="test-other"), item("b.wav", split="test other")])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_parts_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     items = [item(f"{n}.wav") for n in range(5)]
     assert len(parts(tmp_path, items).jobs) == 2

@@ -56,14 +56,32 @@ def test_a_folder_without_audio_is_its_ecdc_files(folder: Path) -> None:
 
 
 def test_a_destination_in_the_source_is_no_part_of_it(folder: Path) -> None:
-    items = find_items(str(folder), left_out=str(folder / "sub"))
+    items = find_items(str(folder), destination=str(folder / "sub"))
     assert names(items) == ["a.FLAC", "b.wav"]
-    assert len(find_items(str(folder), left_out=str(folder))) == 3
+
+
+def test_a_folder_that_is_the_destination_too_may_hold_what_came_of_it(tmp_path: Path) -> None:
+    def found(overwrite: bool = False) -> list[str]:
+        return names(find_items(str(tmp_path), destination=str(tmp_path), overwrite=overwrite))
+
+    for name in ("a.ecdc", "b.ecdc"):
+        (tmp_path / name).write_bytes(b"")
+    assert found() == ["a.ecdc", "b.ecdc"]
+    (tmp_path / "a.wav").write_bytes(b"")  # of a.ecdc, or of a recording that b.ecdc is not of
+    with pytest.raises(SourceError, match=r"audio and \.ecdc files \(b\.ecdc\)"):
+        found()
+    assert names(find_items(f"{tmp_path}/**/*.ecdc", destination=str(tmp_path))) == [
+        *("a.ecdc", "b.ecdc")
+    ]
+    (tmp_path / "b.ecdc").unlink()
+    assert found() == ["a.wav"]
+    with pytest.raises(SourceError, match="say which are meant"):
+        found(overwrite=True)
 
 
 def test_a_source_in_the_destination_is_whole(folder: Path) -> None:
     """`encodec-batch recordings codes.parquet`: the table lies beside the recordings."""
-    assert len(find_items(str(folder), left_out=str(folder.parent))) == 3
+    assert len(find_items(str(folder), destination=str(folder.parent))) == 3
 
 
 def test_a_glob_is_named_from_its_fixed_folder(folder: Path) -> None:
@@ -132,6 +150,16 @@ def test_paths_of_a_manifest(folder: Path) -> None:
         f"{folder}/../z.wav",
     ]
     assert names(items) == ["sub/c.mp3", f"{folder}/b.wav".lstrip("/"), "z.wav"]
+    assert [item.size for item in items] == [9, 5, None]
+
+
+def test_a_manifest_in_a_bucket(memory: fsspec.AbstractFileSystem) -> None:
+    memory.pipe({"/b/m.csv": b"path\nin/a.wav\nin/none.wav\n", "/b/in/a.wav": b"123"})
+    items = find_items("memory://b/m.csv")
+    assert [(item.url, item.size) for item in items] == [
+        ("memory://b/in/a.wav", 3),
+        ("memory://b/in/none.wav", None),
+    ]
 
 
 @pytest.mark.parametrize("what", ["/nowhere/at/all", "/nowhere/*.wav"])

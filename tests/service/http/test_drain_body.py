@@ -1,5 +1,7 @@
 """Answers that come before the body has ended."""
 
+import contextlib
+
 import pytest
 
 from tests.service.live import Live, read_to_end
@@ -19,6 +21,15 @@ def test_an_early_answer_reaches_a_client_that_sends_its_whole_body_first(
         answer = read_to_end(connection)
     assert b" 422 " in answer[:20]
     assert answer.endswith(b'"code":"unsupported_bandwidth"}')
+
+
+def test_expect_100_continue_does_not_have_a_large_body_read(server: Live) -> None:
+    with server.connect(UPLOAD.format("1.1", 10**9, "Expect: 100-continue\r\n")) as connection:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 10**8:
+                sent += connection.send(bytes(1 << 16))
+    assert sent < 10**8
 
 
 def test_expect_100_continue_is_not_drained(server: Live) -> None:

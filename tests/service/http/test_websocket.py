@@ -32,6 +32,21 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 12"), ("Sec-WebSocket-Key", "X-Key")],
+)
+def test_a_handshake_that_is_wrong_is_refused_with_a_problem(
+    server: Live, part: str, other: str
+) -> None:
+    with server.connect(HEAD.replace(part, other)) as connection:
+        head, _, body = read_to_end(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"sec-websocket-version: 13" in head.lower()
+    assert b"x-request-id: " in head.lower()
+    assert json.loads(body)["code"] == "bad_request"
+
+
 def test_a_client_that_answers_no_ping_is_cut_off(
     server: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,23 @@ async def test_a_request_that_waits_for_its_client_lends_its_permit() -> None:
     assert admission.active == 0
 
 
+async def test_a_permit_is_not_taken_back_after_its_request() -> None:
+    """Its answer may be left suspended, and is cleared away later."""
+    admission = Admission(Limits(1, 5, 20, open=99, live=9))
+    async with admission.permit() as permit:
+        waiting = permit.idle()
+        waiting.__enter__()
+        await _once(admission)
+        assert admission.active == 0
+    waiting.__exit__(None, None, None)
+    assert admission.active == 0
+    async with admission.permit() as permit:
+        waiting = permit.idle()
+        waiting.__enter__()
+    await asyncio.sleep(0.6)  # after the request it cannot be lent either
+    assert admission.active == 0
+
+
 async def test_a_permit_is_taken_back_at_once_and_delays_the_next_in_line() -> None:
     admission = Admission(Limits(1, 5, 20, open=99, live=9))
     async with admission.permit() as permit:

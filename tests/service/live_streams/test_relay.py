@@ -6,9 +6,9 @@ import itertools
 import pytest
 
 from model_core.codec.seeking import PREROLL
-from model_core.ecdc.v1 import Header, Writer
+from model_core.ecdc.v1 import Chunk, Header, Writer
 from service.http.problems import Problem, ProblemCode
-from service.live.relay import MOST_WAITING, End, Listener, Piece, Relay, Relays
+from service.live.relay import MOST_WAITING, End, Listener, Piece, Relay, Relays, Start
 
 FRAMES = 4
 CODES = bytes(8 * FRAMES * 10 // 8)
@@ -31,6 +31,7 @@ def heard(queue: Listener) -> tuple[int, int, bytes, End | None]:
 
     async def collect() -> tuple[int, int, bytes, End | None]:
         start = await queue.begun()
+        assert isinstance(start, Start)
         data, end = start.header, None
         while end is None:
             try:
@@ -80,6 +81,15 @@ def test_a_listener_that_comes_before_the_speaker_waits() -> None:
     assert not len(relays)
 
 
+def test_a_speaker_that_never_begins_ends_for_those_who_wait() -> None:
+    relays, queue = Relays(2), listener()
+    with relays.listening("room", queue) as relay:
+        with relays.speaking("room"):
+            pass
+        assert asyncio.run(asyncio.wait_for(queue.begun(), 5)) == End(b"", False)
+        assert not relay.has_speaker
+
+
 def test_there_is_one_speaker_at_a_time() -> None:
     relays = Relays(2)
     with relays.speaking("room"):
@@ -112,6 +122,17 @@ def test_a_listener_that_reads_too_little_is_cut_off_and_others_are_not() -> Non
     with pytest.raises(Problem) as refused:
         heard(slow)
     assert refused.value.code is ProblemCode.CLIENT_TOO_SLOW
+
+
+def test_a_chunk_larger_than_what_may_wait_reaches_who_reads_all() -> None:
+    header, chunks, _ = stream(1)
+    relay, queue = Relay(), listener()
+    relay.add(queue)
+    relay.push(header + chunks[0])
+    heard(queue)
+    large = Piece(Chunk(1, 1280, 1280, (), b""), bytes(2 * MOST_WAITING))
+    queue.put(large)
+    assert asyncio.run(queue.next()) == [large]
 
 
 def test_what_waits_for_a_listener_is_limited() -> None:

@@ -12,6 +12,8 @@ from websockets.sync.client import ClientConnection
 
 from model_core.audio import pcm16
 from model_core.codec.seeking import PREROLL
+from model_core.ecdc.v1 import Header, Writer
+from service.http.websocket import MOST_MESSAGE
 from tests.service.live import Live, live, wait_for
 from tests.service.live_streams.client import (
     END,
@@ -130,6 +132,30 @@ def test_a_speaker_that_vanishes_has_its_file_ended(server: Live) -> None:
     assert heard.data == at_once(codec_of(server), audio)
     assert heard.code == 1000
     wait_for(lambda: not server.app.state.relays)
+
+
+def test_a_speaker_that_is_refused_ends_for_those_who_wait(server: Live) -> None:
+    with joined(server, "none") as early, joined(server, "none?output=s16") as early_audio:
+        assert talk(server, "relay/none?role=speak&bandwidth=5").problem == "unsupported_bandwidth"
+        for listener in (early, early_audio):
+            heard = hear(listener)
+            assert heard.code == 1000
+            assert heard.of("end")["complete"] is False
+
+
+def test_small_chunks_let_others_have_their_turns(server: Live) -> None:
+    """A message of them takes a second or more to be looked at."""
+    count = 50_000
+    writer = Writer(Header("encodec_24khz", 2, 0, 1))
+    file = writer.header() + b"".join(writer.chunk(320, bytes(3)) for _ in range(count))
+    assert len(file) < MOST_MESSAGE
+    with joined(server, "small?role=speak&input=ecdc") as speaker, server.client() as client:
+        speaker.send(file)
+        seen = [0]
+        while seen[-1] < count * 320:
+            assert client.get("/health/live").status_code == 200
+            seen.append(spoken(server, "small"))
+    assert len(set(seen)) > 3
 
 
 def test_a_listener_that_sends_data_or_has_enough(server: Live) -> None:

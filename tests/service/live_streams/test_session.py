@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
 from tests.media import encode, tone
@@ -132,6 +133,17 @@ def test_text_that_is_no_message_is_a_typed_error(server: Live, text: str) -> No
 def test_a_pong_is_json_whatever_the_ping_says(server: Live, sent: str, told: object) -> None:
     heard = talk(server, "relay/marks", [f'{{"type":"ping","id":{sent}}}'])
     assert heard.of("pong")["id"] == told
+
+
+def test_a_wrong_frame_in_mid_stream_is_the_client_s_fault(server: Live) -> None:
+    with capture_logs() as logged, opened(server, "compress?input=f32") as connection:
+        next_of(connection, "ready")
+        connection.send(noise(24_000 * 4).tobytes())
+        connection.socket.sendall(b"\xf2\x80\0\0\0\0")  # with a reserved bit
+        heard = hear(connection)
+        server.wait_until_idle()
+    assert heard.code == 1002
+    assert [line["event"] for line in logged] == ["live stream"]
 
 
 def test_more_streams_than_places_are_refused(strict: Live) -> None:

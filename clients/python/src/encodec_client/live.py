@@ -178,6 +178,7 @@ async def _connected(url: str, headers: dict[str, str]) -> AsyncIterator[ClientC
             subprotocols=[_PROTOCOL],
             compression=None,
             max_size=None,
+            ping_interval=None,  # an answer would wait behind what the caller has not read
         )
     except InvalidStatus as error:
         answer = error.response
@@ -187,8 +188,13 @@ async def _connected(url: str, headers: dict[str, str]) -> AsyncIterator[ClientC
         ) from error
     except (OSError, TimeoutError, WebSocketException) as error:
         raise ConnectionFailedError(f"{type(error).__name__}: {error}") from error
-    async with connection:
+    try:
         yield connection
+    except BaseException:
+        connection.transport.abort()  # its end would wait behind what is not wanted any more
+        raise
+    finally:
+        await connection.close()
 
 
 async def _send(connection: ClientConnection, body: Body, failures: list[Exception]) -> None:

@@ -1,4 +1,4 @@
-"""When a call is tried again: every call may be, since none changes anything on the service."""
+"""When a call is tried again: every call may be, but for deleting a job."""
 
 from dataclasses import dataclass
 
