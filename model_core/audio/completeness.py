@@ -75,9 +75,24 @@ def _chunk_end(
             (in_ds64,) = struct.unpack_from("<Q", lead, offset + 8)
         if name == audio:
             size = size if in_ds64 is None else in_ds64
-            return OPEN if _is_placeholder(size - before_samples) else offset + size
+            empty = size == before_samples and _only_chunks_follow(lead, size_format, offset + size)
+            unknown = _is_placeholder(size - before_samples) and not empty
+            return OPEN if unknown else offset + size
         offset += size + (size % 2 if width == 4 else 0)
     return None
+
+
+def _only_chunks_follow(lead: bytes, size_format: str, offset: int) -> bool:
+    """Whether from `offset` on there are chunks, which end where the outermost one (of a WAV or an
+    AIFF, not of CAF, which has none) says that it does."""
+    if size_format == ">Q":
+        return False
+    (size,) = struct.unpack_from(size_format, lead, 4)
+    end, begin = 8 + size, offset
+    while offset < end and offset + 8 <= len(lead):
+        (size,) = struct.unpack_from(size_format, lead, offset + 4)
+        offset += 8 + size + size % 2
+    return offset == end > begin
 
 
 def _segment_end(lead: bytes) -> int | None:
@@ -115,9 +130,9 @@ def id3_bytes(lead: bytes | bytearray) -> int:
 
 
 def xing_header(lead: bytes) -> XingHeader | None:
-    """The header of an MP3, with the values of the LAME tag after it; None without a header."""
-    start = id3_bytes(lead)
-    frame = lead[start : start + 256]
+    """The header of an MP3 that begins with `lead`, ID3 tags left out, with the values of the LAME
+    tag after it; None without a header."""
+    frame = lead[:256]
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE0 != 0xE0:
         return None
     mpeg1, mono = bool(frame[1] & 0x08), frame[3] >> 6 == 3
@@ -130,7 +145,7 @@ def xing_header(lead: bytes) -> XingHeader | None:
         if flags & field:
             found[field] = int.from_bytes(frame[offset : offset + width])
             offset += width
-    end = max(0, start + found[_BYTES] - _MP3_SLACK) if _BYTES in found else None
+    end = max(0, found[_BYTES] - _MP3_SLACK) if _BYTES in found else None
     tag = frame[offset : offset + 24]  # ends with the encoder's delay and padding, 12 bits each
     if _FRAMES not in found or len(tag) < 24 or tag[:4] not in (b"LAME", b"Lavf", b"Lavc"):
         return XingHeader(end, None)

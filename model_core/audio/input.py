@@ -15,6 +15,7 @@ from model_core.audio.completeness import (
     OPEN,
     declared_end,
     ends_inside_ogg_page,
+    id3_bytes,
     xing_header,
 )
 
@@ -71,11 +72,15 @@ class MediaInput:
             file.seek(self._start)
         if self.is_wav:
             self._head += _read_up_to(file, _WAV_HEAD - _HEAD)
-        self.is_open_wav = self.is_wav and declared_end(self._head) == OPEN
+        end = declared_end(self._head) if self.is_wav else None
+        self.is_open_wav = end == OPEN
         """A WAV whose samples last to the end of the file, whatever the size in its head."""
+        self.is_empty_wav = bool(end) and self._head[:end].endswith(b"data\0\0\0\0")
+        """A WAV without samples, behind which more follows: FFmpeg would take that for them."""
         # For a pipe: the number of bytes read, the first ones, and the last ones of an Ogg file.
         self._total = 0
         self._lead = bytearray()
+        self._lead_at = self._skipping = 0  # the lead begins after ID3 tags, which may be long
         self._tail = b""
 
     def seekable(self) -> bool:
@@ -94,8 +99,21 @@ class MediaInput:
         if self._is_ogg:
             self._tail = (self._tail + part)[-OGG_PAGE:]
         else:
-            self._lead += part[: _LEAD - len(self._lead)]
+            self._keep(part)
         return part
+
+    def _keep(self, part: bytes) -> None:
+        """Adds to the lead."""
+        if len(self._lead) == _LEAD:
+            return
+        skipped = min(self._skipping, len(part))
+        self._skipping -= skipped
+        self._lead += part[skipped:]
+        while tag := id3_bytes(self._lead):
+            self._lead_at += tag
+            self._skipping = max(0, tag - len(self._lead))
+            del self._lead[:tag]
+        del self._lead[_LEAD:]
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Seeks like a file; returns a negative number if a broken file points before its start.
@@ -140,6 +158,8 @@ class MediaInput:
         if self._is_ogg:
             return ends_inside_ogg_page(self._tail)
         end = declared_end(self._first_bytes()) or OPEN
+        if end != OPEN:
+            end += self._lead_at
         if self._seekable is not None:
             return self.seek(0, os.SEEK_END) < end
         while self._total < end and self.read(_LEAD):

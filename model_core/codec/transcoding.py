@@ -72,11 +72,13 @@ async def _chunked(
     else:
         header, original = new_header(codec, num_codebooks, lm), 0
     packer = ChunkPacker(codec, header, runner, verify)
-    waiting: list[EncodedBlock] = []  # the last block may be one that the end of the audio cuts
+    # The end of the audio may cut the last block; of segments, which overlap, the last two.
+    held = 1 if codec.config.segment is None else 2
+    waiting: list[EncodedBlock] = []
     async for block in blocks:
-        if data := await packer.push(waiting):
+        waiting.append(block)
+        if len(waiting) > held and (data := await packer.push([waiting.pop(0)])):
             yield data
-        waiting = [block]
     yield await packer.finish(waiting, stored.samples, original)
 
 

@@ -120,6 +120,12 @@ test('what cannot be a call is told before one is made', async () => {
   assert.equal(asked(), 0);
 });
 
+test('deleting a job is not tried again', async () => {
+  const { url: where, asked } = await faulty([reset, whole]);
+  await assert.rejects(new EncodecClient(where).deleteJob('x'), ConnectionFailedError);
+  assert.equal(asked(), 1);
+});
+
 test('a key may have any letters', async () => {
   const sent: (string | undefined)[] = [];
   const { url: where } = await faulty([

@@ -5,11 +5,14 @@ from typing import BinaryIO
 
 from ...errors import BitstreamError
 from ..header import read_exactly
-from .chunk import Chunk, read_chunk, read_head
+from .chunk import MIN_CHUNK_BYTES, Chunk, read_chunk, read_head
 from .forwards import BLOCK_BYTES, read_whole_chunks
 from .header import Header
-from .index import TRAILER_BYTES, Index, read_index, trailer_points_at
+from .index import TRAILER_BYTES, Index, index_bytes, read_index, trailer_points_at
 from .parser import Parser
+
+_INDEX_BEGIN = 16
+"""Bytes that are enough to tell how long an index is."""
 
 
 class ChunkFile:
@@ -91,5 +94,9 @@ class ChunkFile:
         before = end - size - self._begin
         if before < 0:
             raise BitstreamError("the trailer points before the first chunk")
+        self._fo.seek(end - size)
+        begin = read_exactly(self._fo, min(size, _INDEX_BEGIN))
+        if index_bytes(begin, before // MIN_CHUNK_BYTES) != size:
+            raise BitstreamError(f"where the trailer points is no index of {size} bytes")
         self._fo.seek(end - size)
         return read_index(read_exactly(self._fo, size), self.layout, before)

@@ -214,6 +214,17 @@ def test_a_call_is_tried_again(make: Call, fault: bytes, tmp_path: Path) -> None
 
 
 @KINDS
+def test_deleting_is_not_tried_again(make: Call) -> None:
+    """The first call may have cancelled the job, and a second one would forget it."""
+    with (
+        faulty([RESET]) as server,
+        make(server.url) as client,
+        pytest.raises(ConnectionFailedError),
+    ):
+        client.delete_job("x")
+
+
+@KINDS
 def test_what_cannot_be_sent_again_is_not(make: Call) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"audio"

@@ -84,6 +84,19 @@ def test_a_loop_can_be_left(server: Live) -> None:
     wait_for(lambda: server.open == 0)
 
 
+def test_a_loop_is_left_at_once_while_data_still_comes(server: Live) -> None:
+    file = at_once(codec_of(server), noise(24_000 * 300))
+
+    async def leave() -> None:
+        async with contextlib.aclosing(LiveClient(server.url).decompress(file)) as audio:
+            await anext(audio)
+            await asyncio.sleep(1)  # more waits than is held here
+        await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(leave(), 8))  # the closing handshake is waited for for 10 s
+    wait_for(lambda: server.open == 0)
+
+
 def test_problems_are_errors(server: Live) -> None:
     client = LiveClient(server.url)
     with pytest.raises(ProblemError) as found:

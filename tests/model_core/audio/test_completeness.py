@@ -156,6 +156,32 @@ def test_wav_whose_samples_begin_late() -> None:
     cut(data, len(data) - 20_000)
 
 
+@pytest.mark.parametrize("sizes", [(1000,), (1 << 20,), (3 << 20,), (1000, 2000), (1 << 20, 9)])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_mp3_behind_tags_of_any_length(sizes: tuple[int, ...], pipe: bool) -> None:
+    """A cover picture is as long as it likes, and some programs write a second tag."""
+    data = encode(tone(3.0, RATE), RATE, "mp3", "libmp3lame")
+    audio = data[completeness.id3_bytes(data) :]
+    tags = b"".join(
+        b"ID3\x04\0\0" + bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0)) + bytes(size)
+        for size in sizes
+    )
+    assert length(tags + audio, pipe) == length(audio) == 3 * RATE
+    cut(tags + audio, len(tags) + len(audio) // 2, pipe)
+
+
+@pytest.mark.parametrize("name", [b"LIST", b"bext"])
+def test_a_wav_without_samples_is_not_what_follows_them(name: bytes) -> None:
+    head = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
+    head = head[: head.index(b"data")] + b"data" + bytes(4)
+    more = name + struct.pack("<I", 38) + bytes(range(38))
+    data = patched(head + more, b"RIFF", struct.pack("<I", len(head + more) - 8))
+    with pytest.raises(InvalidAudioError, match="no samples"):
+        length(data)
+    crashed = patched(head + more, b"RIFF", struct.pack("<I", len(head) - 8))
+    assert length(crashed) == len(more) // 2
+
+
 def test_ogg_that_ends_with_a_whole_page(opus: bytes) -> None:
     """A live stream that was stopped looks like that."""
     assert RATE < length(opus[: opus.rindex(b"OggS")]) < 3 * RATE

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -80,6 +81,15 @@ def test_ratios_that_do_not_reduce(source: int, target: int) -> None:
     want = np.sin(2 * np.pi * 440 * np.arange(made.shape[1]) / target)
     middle = slice(200, -200)
     assert np.abs(made[0, middle] - want[middle]).max() < 5e-3
+
+
+def test_a_kernel_is_made_in_its_own_room() -> None:
+    """Short uploads have little memory to be decoded in."""
+    tracemalloc.start()
+    resample = BlockResampler(1, 705_601, 24_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * resample._kernel.nbytes
 
 
 def test_nothing_in_nothing_out() -> None:

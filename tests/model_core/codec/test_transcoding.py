@@ -71,6 +71,17 @@ def test_it_gives_the_file_that_compressing_gives(
                 assert got == want
 
 
+@pytest.mark.parametrize("rest", [161, 300, 479, 480])
+def test_an_end_that_cuts_two_segments(rest: int) -> None:
+    """As they overlap, by so many samples beyond the last but one."""
+    codec = narrow_codec("encodec_48khz")
+    seconds = (3 * 47_520 + rest) / 48_000
+    whole = file_of(codec, seconds, 0, 6.0, False)
+    chunked = transcoded(codec, whole, 1, 6.0, False)
+    assert np.array_equal(audio(codec, chunked), audio(codec, whole))
+    assert transcoded(codec, transcoded(codec, chunked, 1, 6.0, True), 0, 6.0, False) == whole
+
+
 def test_a_long_file_is_cut_into_chunks_again() -> None:
     codec = narrow_codec("encodec_24khz")
     whole = file_of(codec, 31.0, 0, 1.5, False)

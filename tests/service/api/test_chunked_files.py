@@ -5,12 +5,14 @@ import io
 import httpx
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from model_core.audio import open_audio
 from model_core.codec import LanguageModel
 from model_core.codec.entropy import LMDecoder
 from tests.media import tagged, tone
 from tests.service.calls import compressed, refused
+from tests.service.live import wait_for
 from tests.service.sounds import wav
 
 MODELS = ["encodec_24khz", "encodec_48khz"]
@@ -72,6 +74,17 @@ def test_a_part_equals_that_part_of_the_whole(
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["name"] == "start"
         assert message in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(("format", "least", "most"), [(1, 1, 75), (0, 131, 131)])
+def test_a_part_costs_what_is_decoded_for_it(
+    client: httpx.Client, format: int, least: float, most: float
+) -> None:
+    body = compressed(client, wav(200), format=format)
+    with capture_logs() as logged:
+        assert len(samples(client, body, start="130", end="131")) == 24_000
+        wait_for(lambda: logged)
+    assert least <= logged[-1]["audio_seconds"] <= most
 
 
 @pytest.mark.parametrize("model", MODELS)

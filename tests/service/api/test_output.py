@@ -83,6 +83,15 @@ def test_accept_chooses_the_format(client: httpx.Client, call: str, accept: str,
     assert answer.headers["vary"] == "Accept"
 
 
+def test_lines_of_accept_are_one_list(client: httpx.Client) -> None:
+    body = compressed(client, wav(0.2))
+    request = client.build_request("POST", "/decompress", content=body)
+    del request.headers["accept"]
+    lines = [(b"accept", b"text/html"), (b"accept", b"audio/flac")]
+    request.headers = httpx.Headers([*request.headers.raw, *lines])
+    assert client.send(request).headers["content-type"] == "audio/flac"
+
+
 @pytest.mark.parametrize("accept", ["audio/wav", "text/html"])
 def test_output_goes_before_accept(client: httpx.Client, accept: str) -> None:
     file = compressed(client, wav(0.2))

@@ -1,12 +1,15 @@
 """What does not change is not sent again, and in parts where a client asks for one."""
 
+import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
+from service.http.conditional import whole_or_part
 from tests.service.in_process import app_with_calls, get, request
 
 PATHS = ["/openapi.json", "/models"]
@@ -98,6 +101,25 @@ async def test_a_range_behind_the_end_is_a_416(app: FastAPI, path: str, wanted: 
     assert answer.headers["content-range"] == f"bytes */{size}"
     head = await sent(app, "HEAD", path, range=wanted.format(size=size))
     assert (head.status_code, head.headers["content-length"]) == (200, str(size))
+
+
+async def test_a_large_body_is_sent_in_pieces() -> None:
+    """A client that reads slowly does not have all of it in memory."""
+    data = random.Random(0).randbytes(1 << 20)
+    sizes: list[int] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            sizes.append(len(message["body"]))
+
+    async def receive() -> Any:
+        await asyncio.Future()
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"range", b"bytes=5-")]}
+    answer = whole_or_part(Request(scope), data, {"ETag": '"x"'}, "application/octet-stream")
+    await answer(scope, receive, send)
+    assert sum(sizes) == len(data) - 5 == int(answer.headers["content-length"])
+    assert max(sizes) == 1 << 18
 
 
 async def test_the_document_is_the_committed_one(app: FastAPI) -> None:

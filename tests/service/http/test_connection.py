@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.http.connection import Connection
 from service.http.problems import PROBLEM_JSON
 from tests.service.calls import long_file
 from tests.service.live import Live, live, read_to_end, wait_for
@@ -90,6 +91,34 @@ def test_time_outs_do_not_end_a_request_that_is_computed(weights: Path) -> None:
         assert time.monotonic() - started > 5 * 0.1
         assert answer.status_code == 200
         assert client.post("/inspect", content=answer.content).status_code == 200
+
+
+def test_a_connection_is_idle_once_its_answers_have_left(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a second request that was sent behind the first."""
+    made: list[Connection] = []
+    connected = Connection.connection_made
+
+    def noted(self: Connection, transport: Any) -> None:
+        connected(self, transport)
+        made.append(self)
+
+    monkeypatch.setattr(Connection, "connection_made", noted)
+    body = wav(20)
+    second = f"POST /roundtrip?effort=3 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    first = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with server.connect(first + second) as client:
+        assert b"200" in client.recv(1 << 16)
+        (connection,) = made
+        client.sendall(body[:-1])
+        wait_for(lambda: server.open == 1)
+        assert connection.idle_since is None
+        client.sendall(body[-1:])
+        received = 0
+        while received < 20 * 48_000:
+            received += len(client.recv(1 << 16))
+        wait_for(lambda: connection.idle_since is not None)
 
 
 def test_a_client_that_reads_nothing_is_cut_off(strict: Live) -> None:

@@ -11,9 +11,21 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from service.jobs.store import Store, StoreError
 from tests.service.calls import compressed, refused
-from tests.service.jobs.asked import ASYNC, asked, ended, files_in, folders_in, result, seen
+from tests.service.jobs.asked import (
+    ASYNC,
+    Document,
+    asked,
+    ended,
+    files_in,
+    folders_in,
+    reached,
+    result,
+    seen,
+)
 from tests.service.live import Live, live, wait_for
 from tests.service.sounds import encoded, wav
 
@@ -216,6 +228,52 @@ def test_an_upload_that_breaks_off_leaves_nothing(
     wait_for(lambda: folders_in(folder) == before)
     key = {"idempotency-key": "broken"}
     ended(client, asked(client, "/compress", wav(0.2), key))
+
+
+def test_a_job_that_is_queued_after_all_keeps_its_input(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has done it, and its answer is lost."""
+    done = Store.enqueue
+
+    def enqueue(self: Store, *arguments: Any) -> bool:
+        done(self, *arguments)
+        raise StoreError[0]("lost", {}, OSError())
+
+    monkeypatch.setattr(Store, "enqueue", enqueue)
+    headers = ASYNC | {"idempotency-key": "lost"}
+    body = wav(0.3, seed=7)
+    refused(client.post("/compress", content=body, headers=headers), 503, "unavailable")
+    monkeypatch.undo()
+    job = ended(client, asked(client, "/compress", body, headers))
+    assert result(client, job).content == client.post("/compress", content=body).content
+
+
+def test_an_attempt_that_lost_its_job_to_its_own_service(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for longer than the lease, and the next attempt begins beside it."""
+    renew, until = Store.renew, [0.0]
+
+    def away(self: Store, *arguments: Any) -> bool:
+        if time.monotonic() < until[0]:
+            raise StoreError[0]("away", {}, OSError())
+        return renew(self, *arguments)
+
+    monkeypatch.setattr(Store, "renew", away)
+    options = {"jobs_dir": tmp_path, "job_lease": 1, "max_running_jobs": 2}
+    with live(weights, **options) as running, capture_logs() as logged, running.client() as client:
+        job = asked(client, "/compress", wav(60), effort=3, lm=True, format=1)
+        reached(client, job, ("running",), "running")
+        until[0] = time.monotonic() + 2.5
+        wait_for(lambda: _tries(running, job) > 1)
+        ended(client, job)
+    assert "unexpected error" not in [line["event"] for line in logged]
+
+
+def _tries(running: Live, job: Document) -> int:
+    found = running.app.state.jobs._store.get(job["id"])
+    return int(found.tries)
 
 
 def test_what_only_a_job_can_have(client: httpx.Client, server: Live) -> None:

@@ -112,6 +112,31 @@ def test_a_source_that_never_ends_is_given_up(weights: Path, tmp_path: Path, pla
         assert job["problem"]["code"] == "url_failed"
 
 
+def test_a_body_that_does_not_come_holds_no_place(
+    weights: Path, tmp_path: Path, place: Web
+) -> None:
+    settings = {"input_urls": f"{place.url}/in/", "private_urls": True, "read_timeout": 1}
+    head = (
+        f"POST /compress?source={place.url}/in/x HTTP/1.1\r\nHost: x\r\n"
+        "Prefer: respond-async\r\nContent-Length: 5\r\n\r\n"
+    )
+    with live(weights, jobs_dir=tmp_path, **settings) as running, running.connect(head) as silent:
+        assert silent.recv(1000).startswith(b"HTTP/1.1 408 ")
+        running.wait_until_idle()
+
+
+def test_sources_are_no_way_around_the_room_for_jobs(
+    weights: Path, tmp_path: Path, place: Web
+) -> None:
+    place.files["/in/x.wav"] = wav(3)
+    settings = {"input_urls": f"{place.url}/in/", "private_urls": True, "max_job_bytes": 100_000}
+    with live(weights, jobs_dir=tmp_path, **settings) as running, running.client() as client:
+        source = f"{place.url}/in/x.wav"
+        job = ended(client, asked(client, "/compress", source=source), "failed")
+        assert job["problem"]["code"] == "insufficient_storage"
+        assert not list((tmp_path / "files").glob("*/*"))
+
+
 def test_buckets(client: httpx.Client) -> None:
     bucket = fsspec.filesystem("memory")
     body = wav(0.6)

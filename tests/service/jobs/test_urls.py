@@ -90,6 +90,7 @@ FORBIDDEN = [
     *("https://a.example/in/x\n", "https://a.example/in/ x", "https://a.example/in/ü"),
     *("https://a.example:99999/in/x", "https://[::1/in/x", "https://a.example/in/" + "x" * 5000),
     *("s3://bucket/in/", "s3://bucket/out/x", "s3://bucket/in/../out/x", "S3://bucket/in/x"),
+    *("s3://bucket/in//", "s3://bucket/in/x/"),
     *("s3://other/in/x", "simplecache::s3://bucket/in/x", "s3://bucket/in/x::file:///etc/passwd"),
     *("local://bucket/in/x", "https://xn--/in/x"),
     *("https://a.example/in/..;/out/x", "https://a.example/in/%2e%2e;a=b/out/x"),

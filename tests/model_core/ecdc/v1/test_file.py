@@ -113,6 +113,17 @@ def test_a_trailer_that_points_elsewhere_is_an_error(trailer: bytes) -> None:
         open_file(FILE.data[:-8] + trailer + b"ECDX")
 
 
+@pytest.mark.parametrize("begin", [b"\0", b"\xee" + varint(999_980)])
+def test_an_index_that_is_none_is_not_read(begin: bytes) -> None:
+    """Nor held in memory, however long the trailer says that it is."""
+    size = 1_000_000
+    false = begin + bytes(size - len(begin)) + size.to_bytes(4, "big") + b"ECDX"
+    fo = Counted(FILE.open + false)
+    with pytest.raises(BitstreamError):
+        ChunkFile(fo)
+    assert fo.count < size // 2
+
+
 def test_an_index_of_more_than_the_file_holds_is_an_error() -> None:
     """With a checksum that holds, and a count that no memory would."""
     payload = varint(1280 * 2**40) + b"\0" + bytes(4) + varint(2**41 + 1) + varint(17)
