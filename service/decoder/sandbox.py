@@ -4,12 +4,15 @@ What a child inherits is set once, in the fork server (`confine_family`); the re
 a few system calls (`confine`).
 """
 
+import contextlib
 import ctypes
 import mmap
 import os
 import resource
 import signal
 from pathlib import Path
+
+from .system_calls import filter_system_calls
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -46,16 +49,15 @@ def confine_family() -> None:
 
 
 def confine(most_files: int) -> None:
-    """Bounds this process: its CPU time and memory, and irrevocably: no debugger, and no descriptor
-    above those it holds.
-
-    All descriptors below `most_files` are meant to be in use, so nothing more can be opened: no
-    file, no socket.
-    """
+    """Bounds this process: its CPU time and memory, and irrevocably: no debugger, no descriptor
+    above those below `most_files`, and no system call that decoding does not need
+    (`filter_system_calls`, where the system has such filters)."""
     _prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
     allow_cpu(0)
     allow_memory(0)
+    with contextlib.suppress(OSError):
+        filter_system_calls()
 
 
 def allow_cpu(audio_seconds: float) -> None:

@@ -26,6 +26,7 @@ from .findings import Finding, fail, ok, warn
 _LOADING = 900.0  # s, with downloads
 _RATE = 44_100  # Hz: not the models' own, so that it is resampled
 _DRIVER = Path("/proc/driver/nvidia/version")
+_FILTER = "few system calls"
 _REINSTALL = "install the package where there is a C++ compiler (g++ 11 or later)"
 
 
@@ -141,6 +142,7 @@ def _confinement(decoder: Decoder) -> Finding:
     in_force = {
         "no new privileges": status.get("NoNewPrivs") == "1",
         "no file written": _limit(limits, "Max file size") == "0",
+        _FILTER: status.get("Seccomp") == "2",
         "no core dump": _limit(limits, "Max core file size") == "0",
         "no more descriptors": _limit(limits, "Max open files").isdigit()
         and int(_limit(limits, "Max open files")) < 16,
@@ -148,6 +150,9 @@ def _confinement(decoder: Decoder) -> Finding:
         "bounded processor time": _limit(limits, "Max cpu time").isdigit(),
     }
     missing = [name for name, there in in_force.items() if not there]
+    if missing == [_FILTER]:
+        text = "decoders may make any system call: there are no filters (seccomp) here"
+        return warn("sandbox", text, "use a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or ARM64")
     if missing:
         text = f"not in force for decoders: {', '.join(missing)}"
         return fail("sandbox", text, "this system does not hold limits (setrlimit, prctl)")

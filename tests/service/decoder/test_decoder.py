@@ -292,7 +292,9 @@ async def test_a_child_has_no_secrets_privileges_or_spare_descriptors(pool: Deco
         assert "Max file size             0 " in limits
         for environment in (root / "environ", Path(f"/proc/{fork_server_pid(pool)}/environ")):
             assert b"very-secret" not in environment.read_bytes()
-        assert "NoNewPrivs:\t1" in root.joinpath("status").read_text()
+        status = root.joinpath("status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
         assert names(root / "fd") == ["0", "1", "2", "3", "4"]
         processor = resource.RLIMIT_CPU
         assert resource.prlimit(pid, processor)[0] == 15
