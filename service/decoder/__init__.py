@@ -15,6 +15,7 @@ hangs is replaced, and its uploads are decoded again from the beginning.
     fork_server   the process that forks
     child         one decoding child, from its fork to its end
     sandbox       what a child may use
+    system_calls  the system calls it may make
     protocol      what these processes say to each other
     spool         how much disk uploads take
 

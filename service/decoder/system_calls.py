@@ -8,13 +8,13 @@ import ctypes
 import os
 import platform
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
 _ALLOW, _ERRNO = 0x7FFF_0000, 0x0005_0000
 _EPERM, _ENOSYS = 1, 38
+_REFUSED = _ERRNO | _EPERM
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF: ld, jeq, jset, ret
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # places in `struct seccomp_data`
 _CLONE_THREAD = 0x0001_0000
@@ -74,52 +74,53 @@ _MACHINES = {
 }
 
 
-def filter_system_calls() -> None:
-    """Forbids this process, which has no new privileges, and its threads all that is not listed
-    here, irrevocably. Does nothing on other processors. Raises `OSError` where the system has no
-    such filters."""
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
-        return
-    program = b"".join(_program(machine, os.getpid()))
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def _program(machine: _Machine, pid: int) -> Iterator[bytes]:
-    yield _step(_LOAD, _ARCHITECTURE)
-    yield from _unless(_EQUAL, machine.architecture, _ERRNO | _EPERM)
-    yield _step(_LOAD, _NUMBER)
+def _begin(machine: _Machine) -> bytes:
+    """The filter, but for what depends on the process."""
+    steps = [_step(_LOAD, _ARCHITECTURE), *_unless(_EQUAL, machine.architecture, _REFUSED)]
+    steps.append(_step(_LOAD, _NUMBER))
     for number in machine.allowed:
-        yield from _where(_EQUAL, number, _ALLOW)
-    yield from _where(_EQUAL, _CLONE3, _ERRNO | _ENOSYS)  # whose flags cannot be seen: then `clone`
-    for number, place, test, value in (
-        (machine.clone, _FIRST, _ANY_BIT, _CLONE_THREAD),
-        (machine.ioctl, _SECOND, _EQUAL, _FIONBIO),
-        (machine.prlimit64, _FIRST, _EQUAL, 0),  # this process
-        (machine.tgkill, _FIRST, _EQUAL, pid),
-    ):
-        yield _step(_EQUAL, number, 0, 4)  # where it is another: past this
-        yield _step(_LOAD, place)
-        yield from _where(test, value, _ALLOW)
-        yield _step(_RETURN, _ERRNO | _EPERM)
-    yield _step(_RETURN, _ERRNO | _EPERM)
+        steps += _where(_EQUAL, number, _ALLOW)
+    steps += _where(_EQUAL, _CLONE3, _ERRNO | _ENOSYS)  # its flags cannot be seen: then `clone`
+    steps += _only(machine.clone, _FIRST, _ANY_BIT, _CLONE_THREAD)
+    steps += _only(machine.ioctl, _SECOND, _EQUAL, _FIONBIO)
+    steps += _only(machine.prlimit64, _FIRST, _EQUAL, 0)  # its own
+    return b"".join(steps)
 
 
-def _where(test: int, value: int, result: int) -> Iterator[bytes]:
-    yield _step(test, value, 0, 1)
-    yield _step(_RETURN, result)
+def _only(number: int, place: int, test: int, value: int) -> list[bytes]:
+    """A system call that is allowed with some arguments."""
+    allowed = [_step(_LOAD, place), *_where(test, value, _ALLOW), _step(_RETURN, _REFUSED)]
+    return [_step(_EQUAL, number, 0, len(allowed)), *allowed]
 
 
-def _unless(test: int, value: int, result: int) -> Iterator[bytes]:
-    yield _step(test, value, 1, 0)
-    yield _step(_RETURN, result)
+def _where(test: int, value: int, result: int) -> list[bytes]:
+    return [_step(test, value, 0, 1), _step(_RETURN, result)]
+
+
+def _unless(test: int, value: int, result: int) -> list[bytes]:
+    return [_step(test, value, 1, 0), _step(_RETURN, result)]
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     """A `struct sock_filter`."""
     return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+_MACHINE = _MACHINES.get(platform.machine())
+_BEGIN = b"" if _MACHINE is None else _begin(_MACHINE)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def filter_system_calls() -> None:
+    """Forbids this process, which has no new privileges, and its threads all that is not listed
+    here, irrevocably. Does nothing on other processors. Raises `OSError` where the system has no
+    such filters."""
+    if _MACHINE is None:
+        return
+    end = [*_only(_MACHINE.tgkill, _FIRST, _EQUAL, os.getpid()), _step(_RETURN, _REFUSED)]
+    program = _BEGIN + b"".join(end)
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    if _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
