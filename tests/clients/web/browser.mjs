@@ -96,6 +96,19 @@ const result = await page.evaluate(async (data) => {
   let streamed = 0;
   for await (const block of stream.audio()) streamed += block.channels[0].length;
 
+  // What is no file, or was closed, is not read on.
+  const cancelled = [];
+  const endless = (name, first) =>
+    new ReadableStream({
+      start: (controller) => controller.enqueue(first),
+      pull: (controller) => controller.enqueue(new Uint8Array(1 << 16)),
+      cancel: () => void cancelled.push(name),
+    });
+  await decoder.stream(endless("no file", new Uint8Array(9))).catch(() => {});
+  (await decoder.stream(endless("closed", bytes))).close();
+  for (let tries = 0; cancelled.length < 2 && tries < 100; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+
   // An error keeps its code through the worker.
   let code = null;
   await decoder.open(new Uint8Array(20)).catch((error) => {
@@ -119,7 +132,7 @@ const result = await page.evaluate(async (data) => {
   const kept = (await (await caches.open("encodec-weights-1")).keys()).length;
   return {
     info: file.info, opened, compared, difference, begins, resampled, heard, moved, ended, states,
-    streamed, code, aborted, encoded: encoded.length, again: again[0].length, kept,
+    streamed, cancelled, code, aborted, encoded: encoded.length, again: again[0].length, kept,
     decoded: Array.from(whole[0].subarray(0, 48000)),
   };
 }, data);

@@ -58,6 +58,7 @@ def test_files_are_decoded_and_played(
     assert "playing" in found["states"]
 
     assert found["streamed"] == found["info"]["samples"]
+    assert sorted(found["cancelled"]) == ["closed", "no file"]
     assert found["code"] == "invalid_file"
     assert found["aborted"] == "aborted"
     assert (found["encoded"] > 100, found["again"]) == (True, 30_000)
