@@ -79,15 +79,17 @@ class Jobs:
         if not is_new:
             known = await self._do(self._store.named, order.owner, name or "")
             return await self._repeated(known, order, upload, said)
+        may_be_queued = False
         try:
             await asyncio.to_thread(self._files.make, id)
             received = await self._receive(id, upload, said)
+            may_be_queued = True
             if not await self._do(self._store.enqueue, id, received):
                 raise Problem(
                     ProblemCode.UNAVAILABLE, "the upload was taken for one that broke off"
                 )
         except BaseException:
-            await asyncio.shield(self._drop(id))
+            await asyncio.shield(self._drop(id, may_be_queued))
             raise
         self._runner.wake()
         logger.info("a job was taken in", job=id, path=order.path, bytes=received.size)
@@ -180,9 +182,11 @@ class Jobs:
                 raise idempotency_mismatch()
         return job
 
-    async def _drop(self, id: str) -> None:
-        """A job whose upload broke off. One that may be queued already, since the database's answer
+    async def _drop(self, id: str, may_be_queued: bool) -> None:
+        """A job whose upload broke off. One that is queued after all, since the database's answer
         was lost, keeps its input."""
+        if not may_be_queued:  # first: the database may need the room
+            await asyncio.to_thread(self._files.remove, id)
         try:
             if await self._do(self._store.forget, id, State.RECEIVING):
                 await asyncio.to_thread(self._files.remove, id)

@@ -11,7 +11,7 @@ from service.jobs.webhooks import AT_ONCE
 from tests.service.jobs.asked import ASYNC, asked, ended, result, seen
 from tests.service.jobs.web import web
 from tests.service.live import live, wait_for
-from tests.service.sounds import wav
+from tests.service.sounds import encoded, wav
 
 KEYS = """
 [limited]
@@ -42,7 +42,8 @@ def test_jobs_wait_for_a_quota_without_asking_again_and_again(
     weights: Path, tmp_path: Path, keys_file: str
 ) -> None:
     with web() as place:
-        place.files = {"/in/long": wav(68), "/in/short": wav(0.1)}
+        # whose length is not known before it is decoded
+        place.files = {"/in/long": encoded("ogg", 68.0), "/in/short": wav(0.1)}
         settings: dict[str, Any] = {
             "api_keys_file": keys_file,
             "max_requests": 1,
