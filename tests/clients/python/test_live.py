@@ -85,7 +85,7 @@ def test_a_loop_can_be_left(server: Live) -> None:
 
 
 def test_a_loop_is_left_at_once_while_data_still_comes(server: Live) -> None:
-    file = at_once(codec_of(server), noise(24_000 * 300))
+    file = at_once(codec_of(server), noise(24_000 * 100))
 
     async def leave() -> None:
         async with contextlib.aclosing(LiveClient(server.url).decompress(file)) as audio:

@@ -263,7 +263,7 @@ def test_an_attempt_that_lost_its_job_to_its_own_service(
     monkeypatch.setattr(Store, "renew", away)
     options = {"jobs_dir": tmp_path, "job_lease": 1, "max_running_jobs": 2}
     with live(weights, **options) as running, capture_logs() as logged, running.client() as client:
-        job = asked(client, "/compress", wav(60), effort=3, lm=True, format=1)
+        job = asked(client, "/compress", wav(30), effort=3, lm=True, format=1)
         reached(client, job, ("running",), "running")
         until[0] = time.monotonic() + 2.5
         wait_for(lambda: _tries(running, job) > 1)
