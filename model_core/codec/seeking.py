@@ -37,8 +37,13 @@ def decoded_from(config: ModelConfig, start: int) -> int:
     """The first sample that is decoded for those from `start` on, about."""
     if config.segment_length is not None:
         return max(0, start - config.segment_length)
-    first = max(0, start // config.hop_length - FADE) // RESTART * RESTART
-    return max(0, first - PREROLL) * config.hop_length
+    begin = _begins(start // config.hop_length)
+    return max(0, begin - PREROLL) * config.hop_length
+
+
+def _begins(frame: int) -> int:
+    """The frame at which the stream that a frame needs begins."""
+    return max(0, frame - FADE) // RESTART * RESTART
 
 
 class ChunkDecompressor:
@@ -72,9 +77,8 @@ class ChunkDecompressor:
         """Blocks with their places, from `start` or before it to the end."""
         hop = self._codec.config.hop_length
         frames = self._codec.config.frames(self._file.samples)
-        first = max(0, start // hop - FADE) // RESTART
         fading = np.zeros((self._codec.config.channels, 0), np.float32)
-        for begin in range(first * RESTART, frames, RESTART):
+        for begin in range(_begins(start // hop), frames, RESTART):
             stop = min(frames, begin + RESTART)
             place = begin * hop
             async with aclosing(self._stream(begin, min(frames, stop + FADE))) as stream:

@@ -13,7 +13,7 @@ from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
 from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
-from ..pipeline.decode import receive_ecdc
+from ..pipeline.decode import part_of, receive_ecdc
 from ..pipeline.encode import Coding, Compressed, codec_for, compress
 from ..pipeline.lookup import Lookup, RequestClaims, look_up
 from ..pipeline.result_cache import Result
@@ -146,13 +146,15 @@ async def decompress_file(
         return job
     if salvage:
         compressed = await receive_damaged(call, await call.upload())
+        part = part_of(compressed, start, end)
     else:
-        compressed = await receive_ecdc(call, await call.upload(), start, end)
+        compressed = await receive_ecdc(call, await call.upload())
+        part = part_of(compressed, start, end)
+        codec, file = compressed.codec, compressed.file
+        call.note_audio(codec, file.decoded(codec, part.start, part.end))
         call.claim.passes = (1 + compressed.stored.lm) * (1 + rescale)
         await call.admit()
-    return await audio_response(
-        call, compressed, format, sample_rate, channels, rescale, start, end
-    )
+    return await audio_response(call, compressed, part, format, sample_rate, channels, rescale)
 
 
 @routes.file_route(
@@ -185,6 +187,7 @@ async def transcode_file(
     if known.result is not None:
         return _kept_file(call, known, known.result)
     received = await receive_ecdc(call, known.upload)
+    call.note_audio(received.codec, received.file.samples)
     codes = received.file.lm
     call.claim.passes = codes + (codes if lm is None else lm) * (1 + verify)
     await call.admit()
@@ -224,7 +227,8 @@ async def roundtrip(
         return job
     call.claim.passes = 2 * (1 + lm)
     compressed = await compress(call, codec, coding, await call.upload(live))
-    return await audio_response(call, compressed, audio, sample_rate, channels)
+    part = part_of(compressed, 0.0, None)
+    return await audio_response(call, compressed, part, audio, sample_rate, channels)
 
 
 _JSON_TYPE = "application/json"

@@ -13,7 +13,7 @@ from model_core.codec import Codec, InputWarning, Salvaged
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
-from ..pipeline.decode import decode_to_file, output_of, part_of
+from ..pipeline.decode import Part, decode_to_file, output_of
 from ..pipeline.encode import Compressed
 
 ECDC_TYPES = ("application/octet-stream", "audio/x-encodec")
@@ -81,16 +81,14 @@ def accepted(request: Request) -> str:
 async def audio_response(
     call: Call,
     compressed: Compressed,
+    part: Part,
     format: AudioFormat,
     rate: int | str | None = None,
     channels: int | str | None = None,
     rescale: bool = False,
-    start: float = 0.0,
-    end: float | None = None,
 ) -> Response:
-    """The audio of `compressed` from `start` to `end`, in seconds; the first block is decoded
-    before this returns. Raises `Problem` where there is none, and as `output_of`."""
-    part = part_of(compressed, start, end)
+    """A part of the audio of `compressed`; the first block is decoded before this returns. Raises
+    as `output_of`."""
     output = output_of(compressed, part, format, rate, channels)
     file = await decode_to_file(call, compressed, part, output, rescale)
     config = compressed.codec.config

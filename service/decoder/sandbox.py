@@ -5,14 +5,13 @@ a few system calls (`confine`).
 """
 
 import contextlib
-import ctypes
 import mmap
 import os
 import resource
 import signal
 from pathlib import Path
 
-from .system_calls import filter_system_calls
+from .system_calls import filter_system_calls, prctl
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -25,13 +24,12 @@ _FIRST_CPU = 15  # s of CPU before the first second of audio
 _CPU_SHARE = 0.1  # s of CPU per second of audio after that: ordinary files take 0.002 to 0.01
 _MOST_CPU = 24 * 3600  # s
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _base = 0  # bytes of memory that the fork server had when it confined itself
 
 
 def die_with(parent: int) -> None:
     """This process is killed when its parent (of that pid) ends. Raises `OSError`."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -42,7 +40,7 @@ def confine_family() -> None:
     global _base
     _base = _data_bytes()
     Path("/proc/self/oom_score_adj").write_text("1000")
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_DATA, _base + _MOST_MEMORY)
@@ -52,7 +50,7 @@ def confine(most_files: int) -> None:
     """Bounds this process: its CPU time and memory, and irrevocably: no debugger, no descriptor
     above those below `most_files`, and no system call that decoding does not need
     (`filter_system_calls`, where the system has such filters)."""
-    _prctl(_PR_SET_DUMPABLE, 0)
+    prctl(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_NOFILE, most_files)
     allow_cpu(0)
     allow_memory(0)
@@ -95,9 +93,3 @@ def _data_bytes() -> int:
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

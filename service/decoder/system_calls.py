@@ -121,6 +121,11 @@ def filter_system_calls() -> None:
     program = _BEGIN + b"".join(end)
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    if _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0) != 0:
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header)
+
+
+def prctl(option: int, value: int, pointer: bytes | None = None) -> None:
+    """prctl(2). Raises `OSError`."""
+    if _LIBC.prctl(option, ctypes.c_ulong(value), pointer, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -156,10 +156,7 @@ class Connection(H11Protocol):
     def idle_since(self) -> float | None:
         """When its last request ended, or it began; None until its answer has left."""
         answering = self.cycle is not None and not self.cycle.response_complete
-        return None if answering or self._unsent() else self._answered
-
-    def _unsent(self) -> int:
-        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return None if answering or self.transport.get_write_buffer_size() else self._answered
 
     def evict(self) -> None:
         """Closes it at once."""

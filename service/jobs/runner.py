@@ -183,8 +183,7 @@ class Runner:
         kept = Input(found.content_type, found.filename, found.size, found.size, "")
         await self._store.insist(partial(self._store.fetched, job, kept))
         await self._store.insist(partial(self._renew, job, replay))
-        _, used = await self._store.insist(self._store.usage)
-        if used > self._settings.max_job_bytes:
+        if await self._store.insist(self._is_full):
             raise _full()
 
     async def _watch(self, job: Job, replay: Replay, attempt: asyncio.Task[Result]) -> None:
@@ -209,8 +208,11 @@ class Runner:
     def _overflows(self, replay: Replay) -> bool:
         """Whether an input that is being fetched, or a result that is larger than its input, makes
         all take too much room; in a thread, after `_renew`."""
+        return self._is_full() and replay.written >= replay.stored.size
+
+    def _is_full(self) -> bool:
         _, used = self._store.usage()
-        return used > self._settings.max_job_bytes and replay.written >= replay.stored.size
+        return used > self._settings.max_job_bytes
 
     async def _done(self, job: Job, replay: Replay, result: Result) -> None:
         progress = Progress(replay.progress().seconds, 1.0)

@@ -30,11 +30,8 @@ from .encode import Compressed
 from .upload import Upload
 
 
-async def receive_ecdc(
-    call: Call, upload: Upload, start: float = 0.0, end: float | None = None
-) -> Compressed:
-    """The whole file, of either version, and its codec. It costs what decoding it from `start` to
-    `end` (s) does.
+async def receive_ecdc(call: Call, upload: Upload) -> Compressed:
+    """The whole file, of either version, and its codec. The caller notes how much of it counts.
 
     A header that is refused is refused before the rest is received. Raises `Problem`,
     `BitstreamError` and `ClientDisconnect`.
@@ -42,8 +39,6 @@ async def receive_ecdc(
     head = await receive_head(upload)
     receive = _receive_chunks if version_of(head) == 1 else _receive_payload
     codec, stored = await receive(call, upload, head)
-    part = samples_between(stored.samples, codec.config.sample_rate, start, end)
-    call.note_audio(codec, stored.decoded(codec, *part))
     return Compressed(codec, stored, upload.filename)
 
 

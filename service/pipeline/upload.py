@@ -73,10 +73,8 @@ class StoredUpload:
 
     def upload(self) -> Upload:
         """The same upload as it was."""
-        declared = self.declared
-        return Upload(
-            self._chunks(), self.content_type, self.filename, declared, body_size=self.size
-        )
+        given = self.content_type, self.filename, self.declared
+        return Upload(self._chunks(), *given, body_size=self.size)
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
         with await asyncio.to_thread(self.path.open, "rb") as file:
