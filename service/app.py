@@ -77,6 +77,7 @@ def create_app(
     app.state.telemetry = telemetry
     app.state.on_fatal = on_fatal
     app.state.leaving = False  # told to stop, but not stopping yet
+    app.state.fault = None  # why it could not work when that was last asked
     keys = app.state.keys = read_keys(settings)
 
     def on_model(name: str) -> None:

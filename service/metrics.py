@@ -4,11 +4,21 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from model_core import __version__
 from model_core.codec.work import CPU, Task
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a line for each that nobody reads
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _STEP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -28,6 +38,9 @@ class Metrics:
         gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)
 
+        Info("encodec_build", "What runs here", registry=self.registry).info(
+            {"version": __version__}
+        )
         self._requests = counter(
             "encodec_requests",
             "Requests answered, by route and status",
@@ -77,6 +90,7 @@ class Metrics:
             ["kind"],
             buckets=_STEP_SECONDS,
         )
+        self.ready = gauge("encodec_ready", "1 while it can take work, as /health/ready says")
         self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
 
         self._model_loads = counter("encodec_model_loads", "Models loaded", ["model"])

@@ -23,6 +23,7 @@ from .app import create_app
 from .http.server import Server, listen, raise_descriptor_limit
 from .inference.scheduler import PATIENCE
 from .settings import Settings, parse_flags
+from .variables import unknown_variables
 
 logger = structlog.get_logger(__name__)
 
@@ -136,6 +137,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Serve by the flags and the environment, and end the process."""
     settings = parse_flags(arguments)
     configure_logs(settings.log_level, settings.log_format)
+    for name, advice in unknown_variables(os.environ).items():
+        logger.warning("no such setting: it does nothing", variable=name, advice=advice)
     status = serve(settings)
     logging.shutdown()
     sys.stdout.flush()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model_core import __version__
 from model_core.checkpoints.registry import WORDS
 from model_core.completion import add_completion
 from model_core.config import CONFIGS
@@ -295,6 +296,7 @@ def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None =
     """
     parser = argparse.ArgumentParser(
         prog=program,
+        usage="%(prog)s [--SETTING VALUE]...",
         description="Serve EnCodec over HTTP.",
         epilog="A flag is stronger than its environment variable. `encodec-serve doctor` says what "
         "is wrong with a machine.",
@@ -309,6 +311,7 @@ def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None =
             metavar=name.rpartition("_")[2].upper(),
             help=text.replace("%", "%%"),
         )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     add_completion(parser)
     given = vars(parser.parse_args(arguments))
     try:

@@ -62,6 +62,7 @@ class MediaInput:
         self._file = file
         self._head = _read_up_to(file, _HEAD)  # what FFmpeg has not yet read of it
         self.empty = not self._head
+        self.is_ecdc = self._head[:4] == b"ECDC"
         self.is_wav = _is_wav(self._head)
         self._is_ogg = self._head[:4] == b"OggS"
         self._seekable: SeekableBytes | None = None

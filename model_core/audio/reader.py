@@ -72,6 +72,8 @@ class MediaReader:
         self._file = file
         if file.empty:
             raise InvalidAudioError("the audio is empty (0 bytes)")
+        if file.is_ecdc:
+            raise InvalidAudioError("this is an .ecdc file, not audio: decompress it first")
         if file.is_empty_wav:
             raise InvalidAudioError("the audio has no samples")
         options = {"protocol_whitelist": "none", "format_whitelist": _admitted()}

@@ -132,16 +132,18 @@ def install(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
     """422, with the name of every parameter that is wrong."""
+    messages: dict[tuple[str, str], str] = {}
+    for item in error.errors():
+        location, name = str(item["loc"][0]), str(item["loc"][1 if len(item["loc"]) > 1 else 0])
+        before = messages.get((location, name))
+        # A parameter that may be of two kinds has a message of each.
+        messages[location, name] = item["msg"] if before is None else f"{before}, or {item['msg']}"
     errors = [
-        ParameterProblem(
-            name=str(item["loc"][1 if len(item["loc"]) > 1 else 0]),
-            location=str(item["loc"][0]),
-            message=item["msg"],
-        )
-        for item in error.errors()
+        ParameterProblem(name=name, location=location, message=message)
+        for (location, name), message in messages.items()
     ]
     detail = "; ".join(f"{e.name}: {e.message}" for e in errors)
-    return problem_response(Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors))
+    return _refused(request, Problem(ProblemCode.BAD_PARAMETER, detail, errors=errors))
 
 
 async def _on_http(
@@ -162,4 +164,10 @@ async def _on_http(
             if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
                 methods |= route.methods or set()
         headers["Allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
-    return problem_response(Problem(code, detail, headers=headers))
+        detail = f"{shortened(request.method)} is not taken here; use {headers['Allow']}"
+    return _refused(request, Problem(code, detail, headers=headers))
+
+
+def _refused(request: Request, problem: Problem) -> Response:
+    request_stats(request).problem = problem
+    return problem_response(problem)

@@ -203,12 +203,14 @@ async def get_result(request: Request, jobs: OpenJobs, owner: Owner, id: _Id) ->
         failed = ProblemDocument.model_validate(job.problem)
         raise Problem(failed.code, failed.detail, errors=failed.errors)
     if job.state is not State.DONE or job.headers is None or job.etag is None:
-        detail = f"the job is {job.state}"
-        raise Problem(ProblemCode.JOB_NOT_DONE, detail, retry_after=_POLL)
-    headers = job.headers | {"ETag": job.etag, "Cache-Control": "private, no-cache"}
+        wait = None if job.state in FINISHED else _POLL
+        raise Problem(ProblemCode.JOB_NOT_DONE, f"the job is {job.state}", retry_after=wait)
+    kept = {"ETag": job.etag, "Cache-Control": "private, no-cache"}
+    if "vary" in job.headers:
+        kept["Vary"] = job.headers["vary"]
     if is_known(request, job.etag):
-        return Response(status_code=304, headers={"ETag": job.etag})
+        return Response(status_code=304, headers=kept)
     try:
-        return file_or_part(request, jobs.result(job), headers, job.result_bytes)
+        return file_or_part(request, jobs.result(job), job.headers | kept, job.result_bytes)
     except FileNotFoundError:
         raise Problem(ProblemCode.NOT_FOUND, "the result has just been forgotten") from None

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Literal
 
+import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ from ..pipeline.result_cache import ResultCache
 from .responses import accepted
 
 _METRICS_TYPES = ("text/plain", "application/openmetrics-text")
+
+logger = structlog.get_logger(__name__)
 
 router = APIRouter()
 
@@ -55,7 +58,23 @@ async def ready(request: Request) -> Health:
 
 
 async def require_ready(app: FastAPI) -> None:
-    """Raises `Problem` where the service should be sent no work."""
+    """Raises `Problem` where the service should be sent no work; logs it when that changes."""
+    state, fault = app.state, None
+    try:
+        await _require_ready(app)
+    except Problem as problem:
+        if problem.code is ProblemCode.UNAVAILABLE:
+            fault = problem.detail
+        raise
+    finally:
+        if fault is not None and state.fault is None:
+            logger.warning("not ready", reason=fault)
+        elif fault is None and state.fault is not None:
+            logger.warning("no longer unready", after=state.fault)
+        state.fault = fault
+
+
+async def _require_ready(app: FastAPI) -> None:
     models: ModelPool = app.state.models
     scheduler: Scheduler = app.state.scheduler
     decoders: DecoderPool = app.state.decoders
@@ -92,6 +111,11 @@ async def metrics(request: Request) -> Response:
 async def measure(app: FastAPI) -> Metrics:
     """The metrics of an app, its gauges as they are now."""
     measured: Metrics = app.state.metrics
+    measured.ready.set(1)
+    try:
+        await require_ready(app)
+    except Problem:
+        measured.ready.set(0)
     admission: Admission = app.state.admission
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)

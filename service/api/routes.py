@@ -1,6 +1,5 @@
 """The routes of calls that take a file: their parameters, bodies, answers and problems."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,7 @@ from model_core.config import CONFIGS
 from model_core.engine import BEAMS
 
 from ..http.documentation import header, problem_responses
-from ..http.problems import ProblemCode, wrong_parameters
+from ..http.problems import ProblemCode, check_names
 from ..pipeline.upload import require_multipart
 
 NPZ_TYPE = "application/x-npz"
@@ -238,19 +237,8 @@ async def known_parameters(request: Request) -> None:
     be taken for its default; and for one that is there more than once, of which only one would
     count."""
     route: APIRoute = request.scope["route"]
-    known = _parameters(route.dependant)
-    unknown = sorted({name[:100] for name in request.query_params} - known)
-    if unknown:
-        there_are = f"there {'are' if len(known) > 1 else 'is'} {', '.join(sorted(known))}"
-        message = there_are if known else "there are none"
-        detail = f"no parameter {', '.join(map(repr, unknown))}; {message}"
-        raise wrong_parameters(dict.fromkeys(unknown, message), detail=detail)
-    times = Counter(name for name, _ in request.query_params.multi_items())
-    repeated = sorted(name for name, count in times.items() if count > 1)
-    if repeated:
-        message = "it is given more than once"
-        messages = dict.fromkeys(repeated, message)
-        raise wrong_parameters(messages, detail=f"{repeated[0]}: {message}")
+    names = [name for name, _ in request.query_params.multi_items()]
+    check_names(names, _parameters(route.dependant))
 
 
 def _parameters(dependant: Dependant) -> set[str]:

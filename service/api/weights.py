@@ -102,17 +102,20 @@ async def get_weights(
 async def _find(models: ModelPool, id: str, part: Part) -> WeightSet:
     """The weights that headers call `id`, warm or not. Raises `Problem` 404 where they are not
     here, and 503 while models are loaded."""
+    known = []
     registry = models.require_ready()
     for served in models.served():
         codec = served.codec
         if codec is None or codec.weights is None:
             continue
+        known += [name for name in (codec.name, codec.lm_name) if name]
         if id == codec.lm_name or (id == codec.name and part is not Part.LM):
             return codec.weights
     try:
         found = await to_thread.run_sync(registry.find_exact, id)
     except (UnknownModelError, WeightsUnavailableError) as error:
-        raise Problem(ProblemCode.NOT_FOUND, f"there are no weights {id!r} here") from error
+        detail = f"there are no weights {id!r} here; there are {', '.join(known)}"
+        raise Problem(ProblemCode.NOT_FOUND, detail) from error
     if part is Part.LM and found.lm_header_name != id:
         raise Problem(ProblemCode.NOT_FOUND, f"{id!r} names no language model that is here")
     return found

@@ -2,10 +2,8 @@
 settings name: the file of API keys, the store of jobs, the collector of traces."""
 
 import importlib.util
-import re
 import socket
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from starlette.types import Receive, Scope, Send
@@ -16,25 +14,10 @@ from ..http.keys import read_keys
 from ..jobs.jobs import open_jobs
 from ..metrics import Metrics
 from ..serve import is_loopback
-from ..settings import ENV_PREFIX, Settings, variable
+from ..settings import Settings, variable
+from ..variables import unknown_variables
 from .findings import Finding, fail, ok, warn
 
-_OF_OTHERS = {
-    # Compose and HAProxy
-    "ENCODEC_CUDA_PORT",
-    "ENCODEC_PROXY_ADMIN_PORT",
-    "ENCODEC_REPLICAS",
-    "ENCODEC_REPLICAS_AT",
-    "ENCODEC_REPLICA_CPUS",
-    "ENCODEC_STOP_GRACE",
-    # `service.cluster`
-    "ENCODEC_MAX_REPLICAS",
-    "ENCODEC_MIN_REPLICAS",
-    "ENCODEC_RAY_ADDRESS",
-    "ENCODEC_REPLICA_AUDIO_SECONDS",
-    "ENCODEC_REPLICA_GPUS",
-    "ENCODEC_REPLICA_REQUESTS",
-}
 _OF_JOBS = {
     *("jobs_database", "max_jobs", "max_job_bytes", "max_running_jobs", "job_seconds", "job_lease"),
     *("input_urls", "output_urls", "webhook_urls", "webhook_secret", "webhook_retry"),
@@ -115,15 +98,7 @@ def _contradiction(text: str, advice: str) -> Finding:
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    known = {variable(name) for name in Settings.model_fields} | _OF_OTHERS
-    for name in sorted(environment):
-        if not name.startswith(ENV_PREFIX) or name in known:
-            continue
-        advice = "unset it"
-        if re.search(r"_SERVICE_(HOST|PORT)|_PORT_[0-9]+_", name):
-            advice = "Kubernetes sets it: enableServiceLinks: false"
-        elif close := get_close_matches(name, known, 1):
-            advice = f"is it {close[0]}?"
+    for name, advice in unknown_variables(environment).items():
         yield warn("settings", f"{name} is no setting and does nothing", advice)
 
 

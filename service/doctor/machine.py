@@ -70,16 +70,16 @@ def check_spool_folder(settings: Settings) -> Iterator[Finding]:
         yield fail("spool", str(error), advice)
         return
     free = shutil.disk_usage(folder).free
-    largest, permits = settings.max_upload_bytes, settings.max_requests
+    largest, most = settings.max_upload_bytes, settings.max_open
     text = f"{folder} has {size(free)} free"
     if free < _LEAST_SPOOL:
         yield fail("spool", text, "free some, or set ENCODEC_SPOOL_DIR to a larger disk")
-    elif free < largest * permits:
-        text += f", room for {free // largest} uploads of {size(largest)}; {permits} may be open"
+    elif free < largest * most:
+        text += f", room for {free // largest} uploads of {size(largest)}; {most} may be open"
         advice = "lower ENCODEC_MAX_UPLOAD_BYTES, or set ENCODEC_SPOOL_DIR to a larger disk"
         yield warn("spool", text, advice)
     else:
-        yield ok("spool", f"{text}, enough for {permits} uploads of {size(largest)}")
+        yield ok("spool", f"{text}, enough for {most} uploads of {size(largest)}")
     if _file_system(folder) == "tmpfs":
         advice = "set ENCODEC_SPOOL_DIR to a folder on a disk"
         yield warn("spool", f"{folder} is memory (tmpfs): uploads take as much of it", advice)

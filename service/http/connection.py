@@ -8,6 +8,7 @@ import socket
 import sys
 import termios
 import time
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ CONNECTION_LOST = "connection_lost"
 CONNECTION = "connection"
 """There too: the `Connection` itself."""
 
+_MOST_HEAD = 1 << 16  # bytes of a request's head: uvicorn's default
 _LEAST_READ = 1 << 12  # bytes read and parsed in one turn of the event loop
 _MOST_READ = 1 << 16
 _MOST_FRAMING = 1 << 16  # bytes of a body's framing, unless there is half as much data
@@ -181,21 +183,30 @@ class Connection(H11Protocol):
         self._write_timer = _stopped(self._write_timer)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse("this is not HTTP/1.1")
+        error = sys.exception()
+        if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
+            detail = f"the request line and the headers have more than {_MOST_HEAD >> 10} KiB"
+            self._refuse(Problem(ProblemCode.HEAD_TOO_LARGE, detail))
+            return
+        self._refuse(Problem(ProblemCode.BAD_REQUEST, f"this is not HTTP/1.1: {error or msg}"))
 
-    def _refuse(self, detail: str) -> None:
+    def _refuse(self, problem: Problem) -> None:
         """Answers with a problem document where no answer has begun, and closes the connection
         when the client has had time to read it: what it still sends is read and ignored."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = problem_response(Problem(ProblemCode.BAD_REQUEST, detail))
+            answer = problem_response(problem)
             answer.headers[REQUEST_ID] = uuid4().hex
             answer.headers["Connection"] = "close"
             to_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
             for event in (
-                h11.Response(status_code=400, headers=answer.raw_headers, reason=b"Bad Request"),
+                h11.Response(
+                    status_code=problem.status,
+                    headers=answer.raw_headers,
+                    reason=HTTPStatus(problem.status).phrase.encode(),
+                ),
                 h11.Data(data=b"" if to_head else bytes(answer.body)),
                 h11.EndOfMessage(),
             ):
@@ -213,7 +224,8 @@ class Connection(H11Protocol):
         self._data += data
         self._framing += parsed - data
         if self._framing > max(_MOST_FRAMING, 2 * self._data):
-            self._refuse("the body has more framing than data")
+            detail = "the body has more framing than data"
+            self._refuse(Problem(ProblemCode.BAD_REQUEST, detail))
         small = parsed - data > parsed // 8
         self._read_at_most(_LEAST_READ if small else 2 * self.transport.max_size)  # type: ignore[attr-defined]
 

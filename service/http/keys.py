@@ -95,7 +95,8 @@ class Keys:
             if secrets.compare_digest(digest, key.digest)
         ]
         if not found:
-            raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known")
+            wrong = {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # RFC 6750 3.1
+            raise Problem(ProblemCode.UNAUTHORIZED, "this key is not known", headers=wrong)
         return found[0]
 
     def owned_by(self, owner: str) -> ApiKey:

@@ -4,7 +4,8 @@ Errors are `application/problem+json` (RFC 9457). A call raises `Problem`; what 
 the client is said in `api.errors`.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -36,7 +37,7 @@ class ProblemCode(StrEnum):
     BROKEN_ECDC = ("broken_ecdc", 400, "The .ecdc file is broken")
     TRUNCATED_ECDC = ("truncated_ecdc", 400, "The .ecdc file ends too early")
     DIGEST_MISMATCH = ("digest_mismatch", 400, "The body is not what its digest says")
-    UNAUTHORIZED = ("unauthorized", 401, "An API key is needed")
+    UNAUTHORIZED = ("unauthorized", 401, "A valid API key is needed")
     FOREIGN_ORIGIN = ("foreign_origin", 403, "Pages of this origin may not connect")
     URL_FORBIDDEN = ("url_forbidden", 403, "This URL is not allowed")
     NOT_FOUND = ("not_found", 404, "There is nothing at this path")
@@ -52,6 +53,8 @@ class ProblemCode(StrEnum):
     TOO_LONG = ("too_long", 413, "The audio is too long")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415, "The content type is not supported")
     RANGE_NOT_SATISFIABLE = ("range_not_satisfiable", 416, "The range begins behind the end")
+    UPGRADE_REQUIRED = ("upgrade_required", 426, "The path is for WebSockets")
+    HEAD_TOO_LARGE = ("head_too_large", 431, "The head of the request is too large")
     BAD_PARAMETER = ("bad_parameter", 422, "A parameter is wrong")
     UNKNOWN_MODEL = ("unknown_model", 422, "There is no such model")
     UNSUPPORTED_BANDWIDTH = ("unsupported_bandwidth", 422, "The model has no such bandwidth")
@@ -137,7 +140,7 @@ class Problem(Exception):  # noqa: N818  it is what the client is shown
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
         if self.status == 401:
-            self.headers["WWW-Authenticate"] = "Bearer"
+            self.headers.setdefault("WWW-Authenticate", "Bearer")
         super().__init__(self.detail)
 
     def document(self) -> ProblemDocument:
@@ -161,6 +164,17 @@ def wrong_parameters(
     ]
     every = "; ".join(f"{name}: {message}" for name, message in messages.items())
     return Problem(ProblemCode.BAD_PARAMETER, detail or every, errors=errors)
+
+
+def check_names(names: Sequence[str], known: Collection[str]) -> None:
+    """Raises `Problem` 422 for names of parameters that are not `known`, or there twice."""
+    if unknown := sorted({name[:100] for name in names} - set(known)):
+        there_are = f"there {'are' if len(known) > 1 else 'is'} {', '.join(sorted(known))}"
+        message = there_are if known else "there are none"
+        detail = f"no parameter {', '.join(map(repr, unknown))}; {message}"
+        raise wrong_parameters(dict.fromkeys(unknown, message), detail=detail)
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise wrong_parameters(dict.fromkeys(repeated, "it is given more than once"))
 
 
 def problem_response(problem: Problem) -> Response:

@@ -13,7 +13,14 @@ from structlog.contextvars import bound_contextvars
 
 from ..metrics import Metrics
 from ..timings import SERVER_TIMING
-from .request_stats import REQUEST_ID, RequestStats, request_id_of, request_stats, shortened
+from .request_stats import (
+    REQUEST_ID,
+    RequestStats,
+    client_of,
+    request_id_of,
+    request_stats,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from ..telemetry import RequestTrace, Telemetry
@@ -113,10 +120,13 @@ class RequestLog:
             "bytes_out": stats.bytes_out,
             "complete": stats.complete,
         }
+        if (client := client_of(scope)) is not None:
+            fields["client"] = client
         if stats.key is not None:
             fields["key"] = stats.key
-        if stats.problem is not None and stats.problem.status == 429:
-            fields["refused"] = stats.problem.detail
+        if stats.problem is not None:
+            fields["code"] = stats.problem.code
+            fields["detail"] = shortened(stats.problem.detail)
         if stats.model is not None:
             fields["model"] = stats.model
         if stats.audio_seconds is not None:

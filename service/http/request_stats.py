@@ -23,6 +23,12 @@ def shortened(text: str) -> str:
     return text if len(text) <= _MOST_LOGGED else f"{text[:_MOST_LOGGED]}... ({len(text)})"
 
 
+def client_of(scope: Scope) -> str | None:
+    """Its address; behind a proxy that uvicorn trusts (`FORWARDED_ALLOW_IPS`), the one it names."""
+    client = scope.get("client")
+    return shortened(client[0]) if client else None
+
+
 @dataclass
 class RequestStats:
     """What is known of a request while it runs. Calls fill in `model` and `audio_seconds`."""
@@ -39,7 +45,7 @@ class RequestStats:
     seconds_decoded: float = 0.0
     """Of them, those that are done."""
     problem: Problem | None = None
-    """What ended it, whether or not an answer had begun."""
+    """What it was refused with, or what ended it, whether or not an answer had begun."""
     bytes_in: int = 0
     bytes_out: int = 0
     status: int | None = None

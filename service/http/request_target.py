@@ -5,9 +5,11 @@ from collections.abc import Collection
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problems import Problem, ProblemCode, problem_response
+from .request_stats import REQUEST_ID, request_id_of, request_stats
 
 _ABSOLUTE = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?")
@@ -35,7 +37,10 @@ class CheckRequest:
                 detail = "pages of this origin may not connect"
                 problem = Problem(ProblemCode.FOREIGN_ORIGIN, detail)
         if problem is not None:
-            await problem_response(problem)(scope, receive, send)
+            request_stats(HTTPConnection(scope)).problem = problem
+            answer = problem_response(problem)
+            answer.headers[REQUEST_ID] = request_id_of(scope)  # of a WebSocket nobody else says it
+            await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

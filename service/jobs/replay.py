@@ -3,7 +3,6 @@ the parameters, the permits, the bytes, the headers and the errors of the call t
 """
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,8 @@ class Replay:
                 raise JobFailedError(problem.document(), wait)
             await file.flush()
             if answer.status != 200 or not answer.complete:
-                raise JobFailedError(await asyncio.to_thread(_problem_in, result))
+                problem = Problem(ProblemCode.INTERNAL_ERROR, "the answer broke off")
+                raise JobFailedError(problem.document())
             await file.sync()
         return Result(answer.headers, f'"{file.digest.hexdigest()[:32]}"', file.written)
 
@@ -162,11 +162,3 @@ class _Nothing:
             await asyncio.Event().wait()
         self._ended = True
         return {"type": "http.request", "body": b"", "more_body": False}
-
-
-def _problem_in(file: Path) -> ProblemDocument:
-    """The problem that was answered."""
-    try:
-        return ProblemDocument.model_validate(json.loads(file.read_bytes()))
-    except ValueError:
-        return Problem(ProblemCode.INTERNAL_ERROR, "the answer broke off").document()

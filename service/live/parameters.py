@@ -10,7 +10,7 @@ from model_core.codec.seeking import PREROLL
 from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
 from model_core.entropy import MOST_FRAMES
 
-from ..http.problems import Problem, wrong_parameters
+from ..http.problems import check_names, wrong_parameters
 
 CHUNK = 4
 """Frames in a chunk unless another number is asked for: 53 ms."""
@@ -69,17 +69,10 @@ Parameters = TypeVar("Parameters", bound=_Parameters)
 
 def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
     """Raises `Problem` 422 for a parameter that is wrong, unknown or repeated."""
-    pairs = query.multi_items()
-    names = [name for name, _ in pairs]
-    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise _wrong(dict.fromkeys(repeated, "it is given more than once"))
+    check_names([name for name, _ in query.multi_items()], kind.model_fields)
     try:
-        return kind.model_validate(dict(pairs))
+        return kind.model_validate(dict(query))
     except ValidationError as error:
-        raise _wrong(
+        raise wrong_parameters(
             {str((*item["loc"], "chunk")[0]): item["msg"] for item in error.errors()}
         ) from None
-
-
-def _wrong(messages: dict[str, str]) -> Problem:
-    return wrong_parameters({name[:80]: message for name, message in messages.items()})

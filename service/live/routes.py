@@ -1,12 +1,14 @@
 """The paths of live streams."""
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, Request, WebSocket
 
 from ..http.problems import Problem, ProblemCode, problem_response
+from ..http.request_stats import REQUEST_ID, request_id_of
 from . import relaying, streams
 from .session import Session
 
 router = APIRouter()
+_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
 
 
 @router.websocket("/live/compress")
@@ -27,8 +29,20 @@ async def relay(websocket: WebSocket) -> None:
         await Session(websocket, "listen").run(relaying.listen)
 
 
+@router.api_route("/live/compress", methods=_METHODS, include_in_schema=False)
+@router.api_route("/live/decompress", methods=_METHODS, include_in_schema=False)
+@router.api_route("/live/relay/{name}", methods=_METHODS, include_in_schema=False)
+async def plain(request: Request) -> None:
+    """Most likely a proxy did not pass the handshake on."""
+    detail = "a WebSocket's handshake is needed; a proxy must pass Connection and Upgrade on"
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    raise Problem(ProblemCode.UPGRADE_REQUIRED, detail, headers=upgrade)
+
+
 @router.websocket("/{path:path}")
 async def nothing(websocket: WebSocket) -> None:
     """Without it the router would refuse with a bare 403."""
     problem = Problem(ProblemCode.NOT_FOUND, "no live stream has this path")
-    await websocket.send_denial_response(problem_response(problem))
+    answer = problem_response(problem)
+    answer.headers[REQUEST_ID] = request_id_of(websocket.scope)
+    await websocket.send_denial_response(answer)

@@ -18,7 +18,7 @@ from ..http.auth import websocket_keys
 from ..http.connection import CONNECTION, CONNECTION_LOST
 from ..http.keys import ANONYMOUS
 from ..http.problems import Problem, ProblemCode
-from ..http.request_stats import REQUEST_ID, request_id_of, shortened
+from ..http.request_stats import REQUEST_ID, client_of, request_id_of, shortened
 from ..http.websocket import WebSocketConnection
 from ..inference.places import Place
 from ..inference.tenants import Tenant
@@ -259,6 +259,7 @@ class Session:
                     bytes_in=self.received,
                     bytes_out=self.sent,
                     model=self.model,
+                    client=client_of(self.websocket.scope),
                     **(fields | self._who),
                 )
 

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from model_core import __version__
 from model_core.engine.native import find_library
 from service.api.models import ModelList
 from service.http.problems import PROBLEM_JSON
@@ -44,7 +45,10 @@ with structlog.contextvars.bound_contextvars(request_id="abc"):
 """
 
 
-def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
+def test_a_server_starts_answers_logs_and_ends_with_0(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCODEC_API_KEY", "misspelt")
     with started(SERVICE, weights, "--threads", "1") as process, process.ready() as client:
         assert client.get("/health/live").json() == {"status": "ok"}
         listed = ModelList.model_validate_json(client.get("/models").content)
@@ -59,6 +63,8 @@ def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
         for model in ("encodec_24khz", "encodec_48khz"):
             assert f'encodec_model_ready{{model="{model}"}} 1.0' in measured
         assert "process_resident_memory_bytes" in measured
+        assert f'encodec_build_info{{version="{__version__}"}} 1.0' in measured
+        assert "encodec_ready 1.0" in measured
         assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
         process.popen.send_signal(signal.SIGTERM)
         assert process.wait() == 0
@@ -66,6 +72,10 @@ def test_a_server_starts_answers_logs_and_ends_with_0(weights: Path) -> None:
         assert len(found) == 1
         assert (found[0]["method"], found[0]["path"]) == ("GET", "/nothing/here")
         assert (found[0]["status"], found[0]["complete"]) == (404, True)
+        warned = [line for line in process.logged() if line.get("variable") == "ENCODEC_API_KEY"]
+        assert [(line["level"], line["advice"]) for line in warned] == [
+            ("warning", "is it ENCODEC_API_KEYS?")
+        ]
 
 
 @pytest.mark.skipif(

@@ -87,6 +87,20 @@ async def test_unknown_paths_and_methods_are_problem_documents() -> None:
     wrong = await request(app, "DELETE", "/models")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
     assert wrong.headers["Content-Type"] == PROBLEM_JSON
+    assert wrong.json()["detail"] == "DELETE is not taken here; use GET, HEAD"
+
+
+@pytest.mark.anyio
+async def test_a_parameter_of_two_kinds_is_named_once() -> None:
+    answer = await request(app_with_calls(), "POST", "/decompress?sample_rate=1000")
+    assert answer.json()["errors"] == [
+        {
+            "name": "sample_rate",
+            "location": "query",
+            "message": "Input should be greater than or equal to 4000, "
+            "or Input should be 'original'",
+        }
+    ]
 
 
 @pytest.mark.anyio

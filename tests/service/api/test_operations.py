@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from model_core.codec import Work
 from model_core.codec.work import Task
@@ -62,3 +63,27 @@ async def test_metrics_are_openmetrics_where_the_client_asks_for_it() -> None:
     answer = await get(app, "/metrics", headers=accept)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
+
+
+async def test_what_makes_a_ready_service_unready_is_logged_once(
+    weights: Path, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    settings = Settings(device="cpu", weights=str(weights), threads=1, spool_dir=spool)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        await wait_for_answer(app, "/health/ready", lambda answer: answer.status_code == 200)
+        assert "encodec_ready 1.0" in (await get(app, "/metrics")).text
+        with capture_logs() as logged:
+            spool.rename(tmp_path / "gone")
+            for _ in range(3):
+                assert (await get(app, "/health/ready")).status_code == 503
+            assert "encodec_ready 0.0" in (await get(app, "/metrics")).text
+            (tmp_path / "gone").rename(spool)
+            for _ in range(2):
+                assert (await get(app, "/health/ready")).status_code == 200
+    told = [line for line in logged if line["log_level"] == "warning"]
+    assert [line["event"] for line in told] == ["not ready", "no longer unready"]
+    assert told[0]["reason"] == told[1]["after"]
+    assert told[0]["reason"].startswith("the disk for uploads cannot be written")

@@ -118,6 +118,7 @@ def test_a_range_behind_the_end_is_a_416(client: httpx.Client, codec: Codec) -> 
 def test_weights_that_are_not_here_are_a_404(client: httpx.Client, id: str, part: str) -> None:
     answer = get(client, id, part)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "there are encodec_24khz:" in answer.json()["detail"]
 
 
 def test_a_name_without_its_language_model_is_a_404_for_it(

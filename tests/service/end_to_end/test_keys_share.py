@@ -186,10 +186,10 @@ def _post(url: str, headers: dict[str, str]) -> None:
 
 
 def _logged_refusals(process: Process) -> list[tuple[object, object]]:
-    process.wait_for(lambda: any('"refused"' in line for line in process.lines))
-    lines = [line for line in process.logged() if "refused" in line]
+    process.wait_for(lambda: any('"status": 429' in line for line in process.lines))
+    lines = [line for line in process.logged() if line.get("status") == 429]
     assert not any('"l"' in line for line in process.lines if '"request"' in line)
-    return [(line["key"], line["refused"]) for line in lines]
+    return [(line["key"], line["detail"]) for line in lines]
 
 
 def test_what_is_promised_is_what_is_worked_off_meanwhile(weights: Path) -> None:

@@ -203,3 +203,23 @@ def test_malformed_http_after_an_answer_closes_the_connection(server: Live) -> N
         assert b" 422 " in connection.recv(1000)
         connection.sendall(b"no chunk\r\n")
         assert b"HTTP/1.1" not in read_to_end(connection)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code", "detail"),
+    [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "Missing mandatory Host: header"),
+        (f"GET /?{'x' * 70_000} HTTP/1.1\r\nHost: x\r\n\r\n", 431, "head_too_large", "64 KiB"),
+        (f"GET / HTTP/1.1\r\nHost: x\r\nX: {'x' * 70_000}", 431, "head_too_large", "64 KiB"),
+        ("nonsense\r\n\r\n", 400, "bad_request", "this is not HTTP/1.1"),
+    ],
+    ids=["host", "target", "header", "nonsense"],
+)
+def test_what_is_wrong_with_a_head_is_said(
+    strict: Live, head: str, status: int, code: str, detail: str
+) -> None:
+    with strict.connect(head) as connection:
+        answer = read_to_end(connection).decode()
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert f'"code":"{code}"' in answer
+    assert detail in answer

@@ -68,5 +68,27 @@ async def test_a_request_is_one_log_line() -> None:
         "bytes_in": 0,
         "bytes_out": 1,
         "complete": True,
+        "client": "127.0.0.1",
         "model": "encodec_24khz",
     }
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "code", "detail"),
+    [
+        ("/number/x", "bad_parameter", "n: Input should be a valid integer"),
+        ("/nowhere", "not_found", "GET /nowhere"),
+        ("/jobs", "not_found", "this service keeps no jobs"),
+    ],
+)
+async def test_the_line_of_a_refused_request_says_whose_it_was_and_why(
+    path: str, code: str, detail: str
+) -> None:
+    with capture_logs() as logged:
+        answer = await get(app_with_calls(), path)
+    line: Any = next(line for line in logged if line["event"] == "request")
+    assert (line["status"], line["code"]) == (answer.status_code, code)
+    assert line["detail"].startswith(detail)
+    assert answer.json()["detail"] == line["detail"]
+    assert line["client"] == "127.0.0.1"

@@ -113,7 +113,10 @@ def test_parts_of_a_result(client: httpx.Client) -> None:
     behind = client.get(path, headers={"range": f"bytes={len(whole.content)}-"})
     assert (behind.status_code, behind.json()["code"]) == (416, "range_not_satisfiable")
     assert behind.headers["content-range"] == f"bytes */{len(whole.content)}"
-    assert client.get(path, headers={"if-none-match": etag}).status_code == 304
+    known = client.get(path, headers={"if-none-match": etag})
+    assert known.status_code == 304
+    for name in ("etag", "cache-control", "vary"):
+        assert known.headers[name] == whole.headers[name]
     head = client.head(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(whole.content))
@@ -184,12 +187,16 @@ def test_a_running_job_is_cancelled(client: httpx.Client, working: Live, folder:
     before = seen(client, job)
     assert before["state"] == "running"
     assert 0 < before["progress"]["share"] < 1
-    refused(client.get(f"/jobs/{job['id']}/result"), 409, "job_not_done")
+    wanted = client.get(f"/jobs/{job['id']}/result")
+    refused(wanted, 409, "job_not_done")
+    assert "retry-after" in wanted.headers
     assert client.delete(f"/jobs/{job['id']}").status_code == 204
     assert ended(client, job, "cancelled")["expires"]
     wait_for(lambda: job["id"] not in folders_in(folder))
     working.wait_until_idle()
-    refused(client.get(f"/jobs/{job['id']}/result"), 409, "job_not_done")
+    wanted = client.get(f"/jobs/{job['id']}/result")
+    refused(wanted, 409, "job_not_done")
+    assert "retry-after" not in wanted.headers
     assert client.delete(f"/jobs/{job['id']}").status_code == 204
     refused(client.get(f"/jobs/{job['id']}"), 404, "not_found")
 

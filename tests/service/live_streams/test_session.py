@@ -104,12 +104,16 @@ def test_paths_without_a_stream_refuse_the_handshake(server: Live) -> None:
     assert refused.value.response.status_code == 404
     assert refused.value.response.headers["Content-Type"] == "application/problem+json"
     assert b'"not_found"' in refused.value.response.body
+    assert refused.value.response.headers["X-Request-ID"]
 
 
 def test_a_live_path_is_no_http_call(server: Live) -> None:
-    assert httpx.get(f"{server.url}/live/compress").status_code == 404
+    for path in ("compress", "decompress", "relay/x"):
+        answer = httpx.get(f"{server.url}/live/{path}")
+        assert (answer.status_code, answer.headers["Upgrade"]) == (426, "websocket")
+        assert answer.json()["code"] == "upgrade_required"
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    assert httpx.post(f"{server.url}/live/compress", headers=upgrade).status_code == 404
+    assert httpx.post(f"{server.url}/live/compress", headers=upgrade).status_code == 426
 
 
 def test_a_message_that_is_too_large_ends_the_connection(server: Live) -> None:

@@ -175,3 +175,9 @@ def test_wrong_parameters_are_typed_errors(server: Live, path: str, problem: str
     heard = talk(server, path)
     assert (heard.problem, heard.code) == (problem, 4422)
     assert not [m for m in heard.messages if m["type"] == "ready"]
+
+
+def test_a_parameter_that_there_is_not_is_answered_with_those_there_are(server: Live) -> None:
+    told = talk(server, "decompress?bandwidth=6").messages[-1]
+    text = "no parameter 'bandwidth'; there are channels, output, sample_rate"
+    assert told["problem"]["detail"] == text
