@@ -83,7 +83,7 @@ def compress_to_file(
     payload.append(run_now(compressor.finish()))
     if isinstance(compressor, Compressor):
         fo.write(compressor.header.to_bytes())
-    fo.writelines(payload)
+    fo.write(b"".join(payload))
 
 
 def _array(wav: Tensor) -> np.ndarray:

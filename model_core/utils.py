@@ -33,6 +33,8 @@ def convert_audio(
     if wav.dim() < 2:
         raise InvalidAudioError(f"audio needs the dimensions [..., C, T], got {list(wav.shape)}")
     *shape, channels, length = wav.shape
+    if target_channels < 1:
+        raise InvalidAudioError(f"cannot convert to {target_channels} channels")
     if channels not in (1, 2):
         raise InvalidAudioError(f"audio must be mono or stereo, not of {channels} channels")
     if target_channels == 1:
@@ -84,8 +86,9 @@ def _hertz(rate: float) -> int:
 def load_audio(source: Path | str | SeekableBytes | PlainBytes) -> tuple[torch.Tensor, int]:
     """Any audio file, or an open binary one, as `(wav [C, T] float32, its sample rate in Hz)`.
 
-    What `torchaudio.load` did before it came to need another package. Raises `InvalidAudioError`
-    for a file that cannot be read, or whose channels change on the way.
+    What `torchaudio.load` did before it came to need another package. Samples are those of the
+    file, NaN and infinite ones too. Raises `InvalidAudioError` for a file that cannot be read, or
+    whose channels change on the way.
     """
     samples, rate = read_whole(source)
     return torch.from_numpy(samples), rate

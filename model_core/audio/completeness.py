@@ -12,6 +12,7 @@ may have guessed it, or it may count from a start that the audio does not have.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 OPEN = 0
@@ -63,23 +64,29 @@ def _chunk_end(
 ) -> int | None:
     """End of the chunk named `audio`, whose samples begin `before_samples` bytes in.
 
-    The first chunk is at `offset`. 32-bit sizes are padded to even, 64-bit ones are not.
+    The first chunk is at `offset`.
     """
-    width = struct.calcsize(size_format)
     in_ds64: int | None = None  # the true size in an RF64 file (EBU Tech 3306)
-    while offset + 4 + width <= len(lead):
-        name = lead[offset : offset + 4]
-        (size,) = struct.unpack_from(size_format, lead, offset + 4)
-        offset += 4 + width
-        if name == b"ds64" and len(lead) >= offset + 16:
-            (in_ds64,) = struct.unpack_from("<Q", lead, offset + 8)
+    for name, start, size in chunks(lead, offset, size_format):
+        if name == b"ds64" and lead[:4] != b"RIFF" and len(lead) >= start + 16:
+            (in_ds64,) = struct.unpack_from("<Q", lead, start + 8)
         if name == audio:
             size = size if in_ds64 is None else in_ds64
-            empty = size == before_samples and _only_chunks_follow(lead, size_format, offset + size)
+            empty = size == before_samples and _only_chunks_follow(lead, size_format, start + size)
             unknown = _is_placeholder(size - before_samples) and not empty
-            return OPEN if unknown else offset + size
-        offset += size + (size % 2 if width == 4 else 0)
+            return OPEN if unknown else start + size
     return None
+
+
+def chunks(lead: bytes, offset: int, size_format: str) -> Iterator[tuple[bytes, int, int]]:
+    """The name of each chunk from `offset` on, where what it holds begins, and its size in bytes.
+    32-bit sizes are padded to even, 64-bit ones are not."""
+    width = struct.calcsize(size_format)
+    while offset + 4 + width <= len(lead):
+        (size,) = struct.unpack_from(size_format, lead, offset + 4)
+        start = offset + 4 + width
+        yield lead[offset : offset + 4], start, size
+        offset = start + size + (size % 2 if width == 4 else 0)
 
 
 def _only_chunks_follow(lead: bytes, size_format: str, offset: int) -> bool:
@@ -89,9 +96,10 @@ def _only_chunks_follow(lead: bytes, size_format: str, offset: int) -> bool:
         return False
     (size,) = struct.unpack_from(size_format, lead, 4)
     end, begin = 8 + size, offset
-    while offset < end and offset + 8 <= len(lead):
-        (size,) = struct.unpack_from(size_format, lead, offset + 4)
-        offset += 8 + size + size % 2
+    for _, start, size in chunks(lead, begin, size_format):
+        if offset >= end:
+            break
+        offset = start + size + size % 2
     return offset == end > begin
 
 

@@ -48,6 +48,8 @@ def write_whole(samples: Samples, path: Path, sample_rate: int, rescale: bool) -
     elif suffix in _FORMATS:
         coded, (channels, length) = BytesIO(), samples.shape
         format = FORMATS[_FORMATS[suffix]]
+        if format.name == "opus" and not length:
+            raise InvalidAudioError("an Opus file needs at least one sample")
         writer = FFmpegEncoder(format, sample_rate, channels, length, file=coded)
         writer.push(samples, factor)
         writer.finish()

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from model_core.audio.completeness import (
     OGG_PAGE,
     OPEN,
+    chunks,
     declared_end,
     ends_inside_ogg_page,
     id3_bytes,
@@ -21,6 +22,8 @@ from model_core.audio.completeness import (
 
 _LEAD = 1 << 20  # first bytes, searched for sizes (which may follow a cover picture)
 _HEAD = 16  # bytes that identify the container
+_EXTENSIBLE = b"\xfe\xff"  # the format tag of a WAV that says which bits are valid
+_PCM = bytes.fromhex("0100000000001000800000aa00389b71")  # its integer samples
 _WAV_HEAD = 4096  # bytes searched beforehand for the size of a WAV's samples
 
 
@@ -52,6 +55,17 @@ def _is_wav(head: bytes) -> bool:
     return head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
+def _with_all_bits(head: bytes) -> bytes:
+    """The head of a WAV as if every bit that is stored of a sample were valid. Those that are not
+    are the lowest ones, and zeros (WAVEFORMATEXTENSIBLE), but FFmpeg takes the samples to be as
+    narrow as their valid bits."""
+    for name, start, _ in chunks(head, 12, "<I"):
+        form = head[start : start + 40]
+        if name == b"fmt " and form[:2] == _EXTENSIBLE and form[24:] == _PCM:
+            return head[: start + 18] + form[14:16] + head[start + 20 :]
+    return head
+
+
 class MediaInput:
     """`file` with PyAV's interface (`read`, `seek`, `tell`, `seekable`), from its current position.
 
@@ -73,6 +87,7 @@ class MediaInput:
             file.seek(self._start)
         if self.is_wav:
             self._head += _read_up_to(file, _WAV_HEAD - _HEAD)
+            self._head = _with_all_bits(self._head)
         end = declared_end(self._head) if self.is_wav else None
         self.is_open_wav = end == OPEN
         """A WAV whose samples last to the end of the file, whatever the size in its head."""

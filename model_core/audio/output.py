@@ -218,7 +218,7 @@ class FFmpegEncoder(Encoder):
             if format.rates:
                 stream.codec_context.bit_rate = self._bit_rate
             stream.codec_context.open()
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, OverflowError) as error:
             raise InvalidAudioError(
                 f"{format.name} cannot have {channels} channels at {rate} Hz: {error}"
             ) from error

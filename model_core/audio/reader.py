@@ -64,8 +64,8 @@ class MediaReader:
 
     Iterating gives `(samples [C, n] float32, layout)` in the order of the file; C and the layout
     may change from block to block, the rate may not. Memory is bounded by FFmpeg's packets and
-    frames. Raises `InvalidAudioError` if the input is unreadable, holds no audio, is visibly
-    truncated, or has NaN or infinite samples.
+    frames. Raises `InvalidAudioError` if the input is unreadable, holds no audio, or is visibly
+    truncated. Samples may be NaN or infinite.
     """
 
     def __init__(self, file: MediaInput) -> None:

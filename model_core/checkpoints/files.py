@@ -8,7 +8,9 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +52,14 @@ def weights_id(state: Mapping[str, np.ndarray]) -> str:
     return sha.hexdigest()[:ID_LENGTH]
 
 
+def is_file(path: Path) -> bool:
+    """Whether it is a file that may be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_bytes(path: Path) -> bytes:
     """The file's bytes. For `NAME-<hex>.th` the hex must begin their sha256."""
     try:
@@ -78,8 +88,12 @@ def read_reference(path: Path) -> StateDict:
     import torch
 
     data = read_bytes(path)
+    _refuse_packed(data, path)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # its text advises to load the file all the same
+        reason = "it is broken, or holds more than those"
+        raise WeightsError(f"{path}: not a file of plain tensors: {reason}") from error
     except Exception as error:  # bytes that are no checkpoint fail in a dozen ways
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: not a file of plain tensors: {reason[:200]}") from error
@@ -91,24 +105,44 @@ def read_reference(path: Path) -> StateDict:
     return state_from_tensors(content, path)
 
 
+def _refuse_packed(data: bytes, path: Path) -> None:
+    """torch stores tensors as they are; packed, a small file would take any amount of memory."""
+    file = io.BytesIO(data)
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        packed = any(
+            member.compress_type != zipfile.ZIP_STORED for member in zipfile.ZipFile(file).filelist
+        )
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise WeightsError(f"{path}: not a file of plain tensors: {error}") from error
+    if packed:
+        raise WeightsError(f"{path}: its tensors are packed, which torch does not do")
+
+
 def state_from_tensors(content: Mapping[Any, Any], path: Path) -> StateDict:
     """`content`, torch tensors by name, as float32. Raises `WeightsError` for anything else in it.
 
-    Every value must be stored in the file: a small file must not take unbounded memory.
+    Every value must be stored, and no two tensors may share what is: a small file must not take
+    unbounded memory.
     """
     import torch
 
     state: StateDict = {}
+    left: dict[int, int] = {}  # bytes of each storage that no tensor has had yet
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise WeightsError(f"{path}: {name!r:.80} is not a named tensor")
         if not tensor.is_floating_point() and not is_statistic(name):
             raise WeightsError(f"{path}: {name} is {tensor.dtype}, not floating point")
-        if tensor.layout is not torch.strided or tensor.is_meta:
-            kind = "meta" if tensor.is_meta else tensor.layout
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_nested:
+            kind = "meta" if tensor.is_meta else "nested" if tensor.is_nested else tensor.layout
             raise WeightsError(f"{path}: {name} is not a plain tensor but {kind}")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise WeightsError(f"{path}: {name} has more values than the file holds")
+        storage = tensor.untyped_storage()
+        there = left.setdefault(storage.data_ptr(), storage.nbytes())
+        left[storage.data_ptr()] = there - tensor.numel() * tensor.element_size()
+        if left[storage.data_ptr()] < 0:
+            raise WeightsError(f"{path}: {name} has more values than the file holds for it")
         values = tensor.detach().to(torch.float32).contiguous().numpy()
         state[name] = _finite(name, values, path)
     return state
@@ -125,8 +159,11 @@ def read_safetensors(path: Path) -> StateDict:
         dtype = stored["dtype"]
         known = _FLOATS | _OTHERS if is_statistic(name) else _FLOATS
         if dtype not in known:
-            raise WeightsError(f"{path}: {name} is {dtype}, not floating point")
-        values = np.frombuffer(stored["data"], known[dtype]).reshape(stored["shape"])
+            raise WeightsError(f"{path}: {name} is {dtype}, not {', '.join(_FLOATS)}")
+        try:
+            values = np.frombuffer(stored["data"], known[dtype]).reshape(stored["shape"])
+        except ValueError as error:
+            raise WeightsError(f"{path}: {name} has no shape that can be: {error}") from error
         if dtype == "BF16":  # the upper half of a float32
             values = (values.astype("<u4") << 16).view("<f4")
         with np.errstate(over="ignore"):  # what is too large is found by the next check

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..config import CONFIGS, LMConfig
 from ..errors import WeightsError
-from .files import read_bytes, read_json, replace_with
+from .files import is_file, read_bytes, read_json, replace_with
 from .hub import HUB_CONFIG, HUB_TENSORS, read_hub_config
 from .read import id_of, named_id, read_config, read_own_lm
 from .weight_set import PUBLISHED_FILES, FileName, Kind, LMSet, Source, WeightSet
@@ -56,10 +56,14 @@ class Folder:
     def by_id(self, name: str, weights_id: str) -> WeightSet | None:
         """The weights with that id, if they lie here. Files that cannot be read are passed by, and
         so is a language model that cannot, or that would have to be chosen among several."""
-        for path in [*self._files(name, "model"), *self._hub_folders(name)]:
+        for path in [*self._all_files(name, "model"), *self._hub_folders(name)]:
             if not _has_id(path, weights_id):
                 continue
-            weights = replace(self._describe(path, name), id=weights_id)
+            try:
+                weights = replace(self._describe(path, name), id=weights_id)
+            except WeightsError as error:
+                logger.warning("passed by: %s", error)
+                continue
             try:
                 return self._with_lm(weights)
             except WeightsError as error:
@@ -69,7 +73,7 @@ class Folder:
 
     def lm_by_id(self, name: str, lm_id: str) -> LMSet | None:
         """The language model with that id, if it lies here."""
-        for path in self._files(name, "lm"):
+        for path in self._all_files(name, "lm"):
             if _has_id(path, lm_id):
                 return replace(self._describe_lm(path, name), id=lm_id)
         return None
@@ -123,7 +127,7 @@ class Folder:
 
     def _published_file(self, name: str, kind: Kind) -> Path | None:
         file = PUBLISHED_FILES.get((name, kind))
-        return self.path / file if file and (self.path / file).is_file() else None
+        return self.path / file if file and is_file(self.path / file) else None
 
     def _models(self, name: str) -> list[Path]:
         hub = [
@@ -134,22 +138,34 @@ class Folder:
         return [*self._files(name, "model"), *hub]
 
     def _files(self, name: str, kind: Kind) -> Iterator[Path]:
-        if not self.path.is_dir():
+        try:
+            paths = sorted(self.path.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             return
-        for path in sorted(self.path.iterdir()):
+        except OSError as error:
+            raise WeightsError(f"{self.path}: cannot be read: {error.strerror}") from error
+        for path in paths:
             named = FileName.parse(path.name)
-            if named is not None and (named.name, named.kind) == (name, kind) and path.is_file():
+            if named is not None and (named.name, named.kind) == (name, kind) and is_file(path):
                 yield path
+
+    def _all_files(self, name: str, kind: Kind) -> list[Path]:
+        """As `_files`; none of a folder that cannot be read."""
+        try:
+            return list(self._files(name, kind))
+        except WeightsError as error:
+            logger.warning("passed by: %s", error)
+            return []
 
     def _hub_folders(self, name: str) -> Iterator[Path]:
         """Unread: this folder itself may hold another model."""
         for path in (self.path / name, self.path):
-            if (path / HUB_CONFIG).is_file() and (path / HUB_TENSORS).is_file():
+            if is_file(path / HUB_CONFIG) and is_file(path / HUB_TENSORS):
                 yield path
 
     def _indexed(self, name: str, kind: Kind) -> Path | None:
         index = self.path / INDEX
-        if not index.is_file():
+        if not is_file(index):
             return None
         entry = read_json(read_bytes(index), index).get(name)
         if entry is None:
@@ -164,7 +180,7 @@ class Folder:
         named = FileName.parse(file) if isinstance(file, str) else None
         if named is None or (named.name, named.kind) != (name, kind):
             raise WeightsError(f"{index}: {file!r} is no file name for {name}, {kind}")
-        if not (self.path / str(file)).is_file():
+        if not is_file(self.path / str(file)):
             raise WeightsError(f"{index}: it names {file}, which is not there")
         return self.path / str(file)
 

@@ -119,7 +119,8 @@ def from_hub(state: StateDict, config: ModelConfig) -> StateDict:
             squares = np.square(tensor.astype(np.float64))
             norm = np.sqrt(squares.sum(axis=(1, 2), keepdims=True))
             renamed[gain] = norm.astype(tensor.dtype)
-            renamed[f"{gain[:-1]}v"] = tensor
+            # a channel of zeros has the norm 0, by which nothing is divided
+            renamed[f"{gain[:-1]}v"] = np.where(norm > 0, tensor, tensor.dtype.type(1))
         else:
             renamed[reference_names.get(_hub_name(name), name)] = tensor
     return renamed
@@ -143,7 +144,7 @@ def cached_hub_folder(name: str, cache_dir: Path | None) -> Path | None:
         return None
     try:
         return _hub_folder(name, cache_dir, None, local=True)
-    except OSError:  # the client's "not in the cache" is one
+    except (OSError, ImportError):  # the client's "not in the cache" is an `OSError`
         return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..config import LMConfig
 from ..errors import WeightsError, WeightsUnavailableError
-from .files import read_bytes
+from .files import is_file, read_bytes
 from .read import FileState, file_state
 from .weight_set import PUBLISHED_FILES, Kind, LMSet
 
@@ -38,7 +38,7 @@ class PublishedFiles:
     def is_cached(self, name: str, kind: Kind) -> bool:
         """Whether the file is in the cache and whole."""
         path = self._path(name, kind)
-        if path is None or not path.is_file():
+        if path is None or not is_file(path):
             return False
         try:
             _verify(file_state(path))

@@ -61,8 +61,8 @@ pipes:
 
 exit codes:
   0 all done; 1 failed, with a line on stderr for each input that did, or --info found a
-  damaged file; 2 wrong usage;
-  130 interrupted. An output appears whole or not at all.
+  damaged file; 2 wrong usage; 130 interrupted (Ctrl-C), 143 by SIGTERM, 129 by SIGHUP.
+  A file appears whole or not at all; stdout has what was made before an error.
 """
 
 
@@ -193,7 +193,8 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
     weights_help = (
-        "auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default); "
+        "auto, bundled, official, hf, or a folder of weights, ./hf if it is called so "
+        "(ENCODEC_WEIGHTS by default); "
         "an .ecdc file is decoded with the weights it names, wherever they are found"
     )
     add("--weights", metavar="SOURCE", help=weights_help)
@@ -241,17 +242,22 @@ def parse(argv: Sequence[str] | None) -> Arguments:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError("seconds from 0 on are needed")
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number of seconds from 0 on")
     return seconds
 
 
 def _number(text: str) -> int | str:
     """A whole number, or the word `original`."""
-    if text != "original" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor original")
-    return text if text == "original" else int(text)
+    if text == "original":
+        return text
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is neither a whole number nor original")
+    return int(text)
 
 
 def _folder(text: str) -> Path:

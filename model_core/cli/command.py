@@ -45,7 +45,8 @@ def _run(arguments: Arguments) -> int:
 
     sources = [conversion.source for conversion in conversions]
     progress = Progress(sources)
-    runner = Runner(arguments, Targets(arguments, sources), progress)
+    targets = Targets(arguments, sources)
+    runner = Runner(arguments, targets, progress)
     code = DONE
     for conversion in conversions:
         name = _name(conversion.source)
@@ -55,6 +56,8 @@ def _run(arguments: Arguments) -> int:
             if conversion.folder is not None and isinstance(error, OutputExistsError):
                 say(f"{name}: skipped: {reason(error)}")
             else:
+                if not isinstance(error, OutputExistsError):
+                    targets.failed(conversion)
                 say(f"{name}: {reason(error)}")
                 code = FAILED
         progress.next()

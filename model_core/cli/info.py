@@ -7,7 +7,7 @@ from typing import BinaryIO
 from ..codec.inspection import Inspection, Original
 from ..codec.inspectors import HEAD_BYTES, inspector
 from .files import open_source
-from .process import coloured
+from .process import coloured, printable
 
 _BLOCK_BYTES = 1 << 16
 _RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
@@ -21,7 +21,7 @@ def show(source: str, out: BinaryIO) -> bool:
     """
     found = _inspected(source)
     lines = [source, *(f"  {key:<12}{value}" for key, value in _facts(found))]
-    *others, state = map(_printable, lines)
+    *others, state = map(printable, lines)
     if coloured(sys.stdout):
         state = f"{_RED if found.intact is False else _GREEN}{state}{_PLAIN}"
     text = "".join(line + "\n" for line in (*others, state))
@@ -67,8 +67,3 @@ def _original(original: Original | None) -> str:
         original.name or "",
     ]
     return ", ".join(fact for fact in facts if fact)
-
-
-def _printable(text: str) -> str:
-    """`text` with control characters escaped: names and tags are anybody's."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

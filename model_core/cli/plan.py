@@ -143,12 +143,18 @@ class Targets:
             raise CommandError(f"output {target} is also an input")
         if target.is_dir():
             raise CommandError(f"output {target} is a folder")
+        self._written[target.resolve()] = source
         if (own is not None or target.is_symlink()) and not self._arguments.force:
             named_two = not decompress and target.suffix.lower() == WAV and source != STDIO
             other_way = ", or -o DIR to compress both" if named_two else ""
             raise OutputExistsError(f"output {target} exists; use -f to overwrite it{other_way}")
-        self._written[target.resolve()] = source
         return target
+
+    def failed(self, conversion: Conversion) -> None:
+        """Its output, if it has one, can be that of another input."""
+        for target, source in list(self._written.items()):
+            if source == conversion.source:
+                del self._written[target]
 
     def _named(self, conversion: Conversion, decompress: bool) -> Path:
         if conversion.target is not None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
@@ -20,7 +20,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def say(text: str, command: str = "encodec") -> None:
     """One line on stderr, which begins with the name of the command."""
     if sys.stderr is not None:
-        sys.stderr.write(f"{command}: {' '.join(text.splitlines())}\n")
+        with suppress(OSError):  # nobody listens: the work goes on
+            sys.stderr.write(f"{command}: {printable(' '.join(text.splitlines()))}\n")
+
+
+def printable(text: str) -> str:
+    """What a file or its name says must not steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def coloured(stream: TextIO | None) -> bool:

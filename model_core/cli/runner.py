@@ -83,6 +83,9 @@ class Runner:
                 target.parent.mkdir(parents=True, exist_ok=True)
             if not compressed and self._wants_decompressed:
                 raise CommandError("--salvage, --start and --end are for .ecdc files")
+            is_audio = compressed or (target is not None and target.suffix.lower() == WAV)
+            if not is_audio and self._wants_other_audio:
+                raise CommandError("--sample-rate and --channels are for decoded audio")
             convert = self._decompress if compressed else self._compress
             kbps = convert(source, file, target)
         if conversion.folder is not None and target is not None:
@@ -171,6 +174,10 @@ class Runner:
     def _wants_decompressed(self) -> bool:
         given = self._arguments
         return given.salvage or given.start > 0 or given.end is not None
+
+    @property
+    def _wants_other_audio(self) -> bool:
+        return self._arguments.sample_rate is not None or self._arguments.channels is not None
 
     def _opened(self, file: BinaryIO) -> tuple[Codec, Stored | Salvaged]:
         return self._salvaged(file) if self._arguments.salvage else self._stored(file)

@@ -207,7 +207,7 @@ async def get_result(request: Request, jobs: OpenJobs, owner: Owner, id: _Id) ->
         raise Problem(ProblemCode.JOB_NOT_DONE, f"the job is {job.state}", retry_after=wait)
     kept = {"ETag": job.etag, "Cache-Control": "private, no-cache"}
     if "vary" in job.headers:
-        kept["Vary"] = job.headers["vary"]
+        kept["vary"] = job.headers["vary"]
     if is_known(request, job.etag):
         return Response(status_code=304, headers=kept)
     try:

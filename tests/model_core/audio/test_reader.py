@@ -168,3 +168,26 @@ def test_the_padding_of_an_mp3_is_dropped_as_in_a_file(rate: int, tmp_path: Path
     one = decoded(data)[0]
     assert one.shape == (2, expected)
     assert decoded(data + data)[0].shape[1] > 1.9 * expected
+
+
+@pytest.mark.parametrize(("stored", "valid"), [(32, 24), (32, 20), (32, 16), (24, 20), (24, 16)])
+def test_bits_that_are_not_valid_are_zeros(stored: int, valid: int) -> None:
+    """WAVEFORMATEXTENSIBLE: samples are justified to the left in what is stored of them."""
+    wave = tone(0.1, 24_000)[0]
+    whole = np.round(wave.astype(np.float64) * (1 << (valid - 1))).astype(np.int64)
+    width = stored // 8
+    data = b"".join(
+        (int(x) << (stored - valid)).to_bytes(width, "little", signed=True) for x in whole
+    )
+
+    def number(value: int, size: int) -> bytes:
+        return value.to_bytes(size, "little")
+
+    form = number(0xFFFE, 2) + number(1, 2) + number(24_000, 4) + number(24_000 * width, 4)
+    form += number(width, 2) + number(stored, 2) + number(22, 2) + number(valid, 2) + number(4, 4)
+    form += bytes.fromhex("0100000000001000800000aa00389b71")
+    chunks = b"fmt " + number(len(form), 4) + form + b"data" + number(len(data), 4) + data
+    file = b"RIFF" + number(4 + len(chunks), 4) + b"WAVE" + chunks
+    samples, _ = decoded(file)
+    assert samples.shape == (1, len(wave))
+    np.testing.assert_allclose(samples[0], wave, atol=2.0**-14)

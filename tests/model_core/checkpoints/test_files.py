@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def test_missing_file(tmp_path: Path) -> None:
         ({"encoder.model.0.conv.conv.bias": torch.zeros(3).to_sparse()}, "sparse"),
         ({"encoder.model.0.conv.conv.bias": torch.zeros(3, device="meta")}, "meta"),
         ({"encoder.model.0.conv.conv.bias": torch.zeros(1).expand(2**44)}, "more values than"),
+        (dict.fromkeys("abcd", torch.zeros(100)), "b has more values than"),
+        ({"a": torch.nested.nested_tensor([torch.zeros(1)])}, "nested"),
         ({"a": torch.zeros(1), "b": torch.zeros(2)}, "missing: .*encoder.* and .* more"),
     ],
 )
@@ -152,7 +155,7 @@ def test_every_floating_type_is_read_as_float32(kind: torch.dtype, tmp_path: Pat
     [
         (torch.tensor([1e300], dtype=torch.float64), "not finite"),
         (torch.tensor([float("nan")]), "not finite"),
-        (torch.zeros(2, dtype=torch.int64), "I64, not floating point"),
+        (torch.zeros(2, dtype=torch.int64), "I64, not F64, F32, F16, BF16"),
     ],
 )
 def test_safetensors_of_no_finite_numbers(tensor: Tensor, fault: str, tmp_path: Path) -> None:
@@ -275,3 +278,25 @@ def test_id_is_pinned() -> None:
     state = {"b": np.arange(6.0).reshape(2, 3), "a.weight": np.array([-1.5])}
     assert weights_id(state) == "602b1fdd"
     assert weights_id({"b": state["b"].reshape(3, 2), "a.weight": state["a.weight"]}) != "602b1fdd"
+
+
+def test_packed_tensors_are_not_unpacked(tmp_path: Path) -> None:
+    path = save_th({"x": torch.zeros(1 << 20)}, tmp_path, NAME)
+    packed = tmp_path / "packed.th"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(packed, "w") as target:
+        for member in source.namelist():
+            target.writestr(member, source.read(member), zipfile.ZIP_DEFLATED)
+    assert packed.stat().st_size < 1 << 14
+    assert torch.load(packed)["x"].numel() == 1 << 20, "torch itself would"
+    with pytest.raises(WeightsError, match=r"packed\.th: its tensors are packed"):
+        files.read_reference(packed)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**62], [0] * 100])
+def test_shapes_that_cannot_be(shape: list[int], tmp_path: Path) -> None:
+    header = {"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(WeightsError, match=r"x\.safetensors"):
+        files.read_safetensors(path)

@@ -5,6 +5,7 @@ import logging
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,21 @@ def test_auto_gives_up_on_a_silent_server(make: Make) -> None:
     assert "0.3 s" in str(found.note) or "timed out" in str(found.note)
 
 
+def test_a_cache_that_cannot_be_looked_at_holds_nothing(
+    make: Make, published: FileServer, tmp_path: Path
+) -> None:
+    """As a home of another user's; a name that is too long is an error for root too."""
+    cache = tmp_path / ("x" * 300)
+    found = make("auto", cache_dir=cache).find(NAME)
+    assert found.source == "bundled"
+    assert "cannot be written" in str(found.note)
+    with pytest.raises(WeightsUnavailableError):
+        make("auto", cache_dir=cache).find_exact(f"{NAME}:00000000")
+    assert make("auto", cache_dir=cache).find_exact(found.header_name) == replace(found, note=None)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        make(str(cache)).find(NAME)
+
+
 def test_a_model_without_published_files(
     make: Make, package: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +234,16 @@ def test_a_model_without_published_files(
     found = make("auto").find(NAME)
     assert (found.source, make(str(package)).find(NAME).id) == ("bundled", found.id)
     assert make("auto").fetch_lm(found) == found.lm
+
+
+def test_a_damaged_copy_does_not_hide_the_bundled_weights(
+    make: Make, package: Path, tmp_path: Path
+) -> None:
+    bundled = make("bundled").find(NAME)
+    copy = tmp_path / "copy" / bundled.path.name
+    copy.parent.mkdir()
+    copy.write_bytes(bundled.path.read_bytes()[:1000])
+    assert make(str(copy.parent)).find_exact(bundled.header_name).path == bundled.path
 
 
 def test_auto_without_any_weights(make: Make) -> None:

@@ -81,7 +81,14 @@ def test_rates_and_channels_that_there_are_not(
         assert flag in outcome.err
     assert files_in(wav.parent) == {"x.wav"}
     for rate in (MIN_RATE, MAX_RATE):
-        assert encodec("-f", "--sample-rate", rate, wav).code == 0
+        assert encodec("-f", "--sample-rate", rate, wav, wav.with_name("y.wav")).code == 0
+
+
+@pytest.mark.parametrize("given", [("--sample-rate", "8000"), ("--channels", "2")])
+def test_what_only_decoded_audio_has(encodec: Command, wav: Path, given: tuple[str, str]) -> None:
+    outcome = encodec(*given, wav)
+    assert (outcome.code, files_in(wav.parent)) == (1, {"x.wav"})
+    assert "are for decoded audio" in outcome.err
 
 
 @pytest.mark.parametrize("flag", ["-s", "--decompress_suffix"])

@@ -149,6 +149,18 @@ def test_outputs_do_not_overwrite_each_other(encodec: Command, folder: Path) -> 
     assert (outcome.code, len(outcome.lines)) == (1, 4)
     assert "a.ecdc is already that of" in outcome.err
     assert {"a.ecdc", "b.ecdc", "c.ecdc"} <= files_in(folder)
+    again = encodec(folder)
+    assert again.code == 1, "one of them has not been compressed"
+    assert "a.ecdc is already that of" in again.err
+    assert again.err.count("skipped") == 3
+
+
+def test_the_output_of_what_failed_can_be_that_of_another(encodec: Command, folder: Path) -> None:
+    (folder / "a.aiff").write_bytes(b"this is no audio")
+    outcome = encodec("-f", folder)
+    assert (outcome.code, len(outcome.lines)) == (1, 4)
+    assert "not readable as audio" in outcome.lines[0]
+    assert "a.ecdc" in files_in(folder)
 
 
 def test_outputs_do_not_overwrite_inputs(encodec: Command, folder: Path) -> None:
