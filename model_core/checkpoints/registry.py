@@ -63,7 +63,11 @@ class Registry:
         self._folder: Folder | None = None
         if self.weights not in WORDS:
             path = _expanded(self.weights)
-            if not path.is_dir():
+            try:
+                is_folder = path.is_dir()
+            except OSError as error:
+                raise WeightsUnavailableError(f"{path}: {error.strerror}") from error
+            if not is_folder:
                 raise WeightsUnavailableError(
                     f"weights are {', '.join(WORDS)} or a folder; {self.weights!r} is none of them"
                 )
