@@ -122,7 +122,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     if (values["folder"] is None) == (values["cache"] is None):
         options.error("give a FOLDER or --cache CACHE")
     for name in ("against", "bandwidths", "peer_rates"):
-        values[name] = None if values[name] is None else tuple(values[name])
+        given_once = values[name] if values[name] is None else dict.fromkeys(values[name])
+        values[name] = None if given_once is None else tuple(given_once)
     arguments = Arguments(**values)
     if arguments.bandwidths == () and not arguments.peer_rates:
         options.error("without bandwidths, give --peer-rates")

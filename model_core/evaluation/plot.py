@@ -1,6 +1,6 @@
 """The report as a picture: rate against quality, a column for each kind of recording."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
@@ -38,19 +38,24 @@ def write_plot(report: Report, path: Path) -> None:
     rows = report.rows
     kinds = sorted({row.category for row in rows})
     measures = [m for m in _MEASURES if any(getattr(row, m) is not None for row in rows)]
+    names = sorted({row.contender for row in rows})
+    colours = {name: f"C{number}" for number, name in enumerate(names)}
     figure = Figure((_CELL[0] * len(kinds) + 1, _CELL[1] * len(measures)), layout="constrained")
     grid = figure.subplots(len(measures), len(kinds), squeeze=False)
     for line, measure in enumerate(measures):
         for column, kind in enumerate(kinds):
-            _draw(grid[line][column], [row for row in rows if row.category == kind], measure)
+            of_kind = [row for row in rows if row.category == kind]
+            _draw(grid[line][column], of_kind, measure, colours)
             grid[0][column].set_title(kind)
         grid[line][0].set_ylabel(_MEASURES[measure])
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    lines = {line.get_label(): line for axes in grid.flat for line in axes.lines}
+    figure.legend(
+        list(lines.values()), list(lines), loc="outside lower center", ncols=min(4, len(lines))
+    )
     figure.savefig(path, dpi=120)
 
 
-def _draw(axes: "Axes", rows: Sequence[Row], measure: str) -> None:
+def _draw(axes: "Axes", rows: Sequence[Row], measure: str, colours: Mapping[str, str]) -> None:
     by_contender = sorted(rows, key=lambda row: row.contender)
     for contender, group in groupby(by_contender, key=lambda row: row.contender):
         points = sorted(
@@ -59,7 +64,8 @@ def _draw(axes: "Axes", rows: Sequence[Row], measure: str) -> None:
             if (value := getattr(row, measure)) is not None
         )
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=contender)
+            (line,) = axes.plot(*zip(*points, strict=True), marker="o", markersize=4)
+            line.set(label=contender, color=colours[contender])
     if axes.lines:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")

@@ -83,10 +83,9 @@ def _kinds(report: Report) -> Iterator[str]:
 
 
 def _line(row: Row, width: int) -> str:
-    saved = None if row.lm_saving_percent is None else row.lm_saving_percent
     return (
         f"{row.kbps:5g} {row.contender:{width}} {row.kbps_written:6.2f} {row.kbps_payload:6.2f}"
-        f" {_number(row.kbps_lm, 7, 2)} {_number(saved, 5, 1, '%')}"
+        f" {_number(row.kbps_lm, 7, 2)} {_number(row.lm_saving_percent, 5, 1, '%')}"
         f" {row.si_snr_db:7.2f} {row.mel_db:6.2f} {_number(row.pesq, 5, 2)}"
         f" {_number(row.stoi, 6, 3)} {_number(row.visqol, 6, 2)} {row.clips:5}"
     )

@@ -52,6 +52,13 @@ class Average:
             self._give(module, own)
 
     @torch.no_grad()
+    def give(self, module: nn.Module, prefixes: tuple[str, ...]) -> None:
+        """From now on the tensors of `module` whose names begin so are the averages."""
+        for name, tensor in _floating(module):
+            if name.startswith(prefixes):
+                tensor.copy_(self.tensors[name])
+
+    @torch.no_grad()
     def _give(self, module: nn.Module, tensors: dict[str, Tensor]) -> None:
         for name, tensor in _floating(module):
             tensor.copy_(tensors[name])

@@ -48,11 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     part, _ = COMMANDS[arguments.command]
     try:
         part.run(arguments)
-    except (EncodecError, OSError) as error:
-        sys.stderr.write(f"encodec-train: {error}\n")
+    except (EncodecError, OSError, RuntimeError, MemoryError) as error:
+        sys.stderr.write(f"encodec-train: {error or type(error).__name__}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("encodec-train: interrupted; start again to go on\n")
+        after = "; start again to go on" if arguments.command in ("codec", "lm") else ""
+        sys.stderr.write(f"encodec-train: interrupted{after}\n")
         return 130
     return 0
 

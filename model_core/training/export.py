@@ -25,7 +25,7 @@ from ..checkpoints.read import read_own_lm
 from ..checkpoints.save import save_hub, save_lm, save_reference, save_weights
 from ..checkpoints.weight_set import FileName
 from ..config import LMConfig
-from ..errors import WeightsError, WeightsUnavailableError
+from ..errors import SettingsError, WeightsError, WeightsUnavailableError
 from ..nn.lm import LMModel
 from ..nn.network import EncodecNetwork
 from .codec.start import fill_statistics
@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Export and print what was written. Raises `WeightsError` and what `load_source` raises."""
     if is_lm_run(Path(arguments.source)):
+        if arguments.format != ["safetensors"] or arguments.dtype or arguments.model:
+            raise SettingsError("--format, --dtype and --model are not for a language model's run")
         sys.stdout.write(f"{export_lm(Path(arguments.source), arguments.folder)}\n")
         return
     loaded = load_source(arguments.source, arguments.model)

@@ -28,7 +28,8 @@ class RunLog:
         if enabled:
             _drop_after(step, folder / LOG)
         self._board: Any = _board(folder / "tensorboard", step) if enabled else None
-        self._bar = tqdm(total=total_steps, unit="step", disable=None if enabled else True)
+        off = None if enabled else True
+        self._bar = tqdm(total=total_steps, initial=step, unit="step", disable=off)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Log the numbers of one step."""

@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -106,3 +107,9 @@ def require_same_recordings(arguments: argparse.Namespace, cache: AudioCache) ->
             f"{arguments.run} began with other recordings; give those, or --other-recordings to "
             "go on with these"
         )
+
+
+def tell_end(run: Path, step: int, ended: bool) -> None:
+    """A line on stderr: how far the run is, and what can be done with it."""
+    after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
+    sys.stderr.write(f"step {step}: {after.format(run)}\n")

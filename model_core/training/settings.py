@@ -14,10 +14,13 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ..checkpoints.files import replace_with
+from ..checkpoints.registry import WORDS
 from ..errors import SettingsError
 
 T = TypeVar("T")
 SETTINGS = "settings.json"
+_WORDS = (*WORDS, "transform")
+"""What a path may be instead, whatever there is of that name."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,12 @@ class Range:
     def check(self, name: str, value: object) -> None:
         """Raises `SettingsError` if `value` is not a number within the range."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
-            raise SettingsError(f"{name} is {value!r}, not within {self.low:g} and {self.high:g}")
+            raise SettingsError(f"{name} is {value!r}, not {self}")
+
+    def __str__(self) -> str:
+        if self.high == float("inf"):
+            return f"{self.low:g} or more"
+        return f"between {self.low:g} and {self.high:g}"
 
 
 SHARE = Range(0, 1)
@@ -109,7 +117,9 @@ def from_flags(
     values |= {k: v for k, v in vars(arguments).items() if k in names}
     for f in fields(settings):  # type: ignore[arg-type]
         given = values.get(f.name)
-        if f.metadata.get("path") and isinstance(given, str) and Path(given).exists():
+        if not f.metadata.get("path") or not isinstance(given, str) or given in _WORDS:
+            continue
+        if Path(given).exists():
             values[f.name] = str(Path(given).absolute())  # valid from any working directory
     try:
         return settings(**values)
@@ -180,9 +190,7 @@ def number_in(allowed: Range) -> Callable[[str], float]:
     def number(text: str) -> float:
         value = float(text)
         if not allowed.low <= value <= allowed.high:
-            raise argparse.ArgumentTypeError(
-                f"{text} is not within {allowed.low:g} and {allowed.high:g}"
-            )
+            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
         return value
 
     return number

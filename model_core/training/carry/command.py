@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ...errors import SettingsError
+from ..lm.trainer import BEST
 from ..settings import save_settings
 from ..state import STATE, load_state, save_state
 from .contents import packed, unpacked
@@ -42,6 +43,8 @@ def pack(run: Path, folder: Path) -> list[Path]:
     Raises `WeightsError` for a run that cannot be read.
     """
     state = load_state(run / STATE)
+    if state.get("kind") == "lm" and (run / BEST).exists():
+        state["best_average"] = load_state(run / BEST)["average"]
     tensors, described = packed(state)
     return write_parts(tensors, described, folder, f"carry-{described['step']}")
 

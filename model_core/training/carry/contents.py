@@ -40,15 +40,18 @@ _EXACT = (".inited", ".cluster_size")  # small, and counts: kept in float32
 def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The packed tensors of a state, and their description.
 
-    For a finished run, they are the averaged weights, its result. Raises `WeightsError` for an
+    For a finished run, they are the averaged weights, its result: of a language model those with
+    the best evaluation, if the state has them as `best_average`. Raises `WeightsError` for an
     invalid state and for values that float16 cannot hold.
     """
     kind = state.get("kind", "codec")
     try:
         described = {"kind": kind} | {key: state[key] for key in (*SHARED, *DESCRIBED[kind])}
+        described["recordings"] = state.get("recordings")
         weights = state["model" if kind == "codec" else "network"]
         if _ended(state):
-            weights = {**weights, **state["average"]}
+            best = state["best_average"] if "best_average" in state else state["average"]
+            weights = {**weights, **best}
         tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
         adversary = state.get("adversary")
         if adversary is not None:
@@ -72,7 +75,7 @@ def unpacked(
     if kind not in DESCRIBED:
         raise WeightsError(f"{where}: a run of the unknown kind {kind!r}")
     keys = {"kind", *SHARED, *DESCRIBED[kind]}
-    if set(described) != keys:
+    if set(described) - {"recordings"} != keys:  # earlier versions did not say those
         raise WeightsError(f"{where}: it says {sorted(described)}, not {sorted(keys)}")
     prefixes = tuple(PREFIXES[kind])
     strange = [name for name in tensors if not name.startswith(prefixes)]

@@ -17,6 +17,7 @@ from ..run_arguments import (
     require_same_recordings,
     run_device,
     stop_after,
+    tell_end,
 )
 from ..settings import add_flags, from_flags
 from ..state import STATE
@@ -62,8 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         trainer = CodecTrainer(settings, cache, arguments.run, device)
         ended = trainer.run(stop_after(arguments, began))
         if is_first():
-            after = "encodec-train export {} FOLDER writes its weights" if ended else "{} can go on"
-            sys.stderr.write(f"step {trainer.step}: {after.format(arguments.run)}\n")
+            tell_end(arguments.run, trainer.step, ended)
 
 
 def cache_of(data: Path, run: Path, config: ModelConfig, other_recordings: bool = False) -> Path:

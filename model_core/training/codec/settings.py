@@ -12,6 +12,7 @@ from .adversary import windows_for
 from .transform import TRANSFORM
 
 WEIGHT = Range(0, 1e6)
+BETA = Range(0, 0.9999)
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "paper": Augmentation(),
     "level": Augmentation(two_sources=0, three_sources=0, reverberation=0),
@@ -97,11 +98,11 @@ class CodecSettings:
         path=True,
     )
 
-    steps: int = setting(300_000, "length of the whole run", Range(1))
+    steps: int = setting(600_000, "length of the whole run", Range(1))
     minutes: float | None = setting(
         None, "end the run after this time instead; the schedule follows the clock", Range(0.01)
     )
-    batch: int = setting(32, "clips a step and process", Range(1))
+    batch: int = setting(64, "clips a step and process", Range(1))
     clip_seconds: float = setting(1.0, "length of a clip", Range(0.05, 60))
     mix: dict[str, float] = setting(
         {}, "how often each category is drawn, NAME=SHARE,… (empty: in proportion to its seconds)"
@@ -115,8 +116,8 @@ class CodecSettings:
     seed: int = setting(1, "seed of all random draws", Range(0))
 
     learning_rate: float = setting(3e-4, "Adam's step", Range(0, 1))
-    beta1: float = setting(0.5, "Adam's first decay", SHARE)
-    beta2: float = setting(0.9, "Adam's second decay", SHARE)
+    beta1: float = setting(0.5, "decay of Adam's average of gradients", BETA)
+    beta2: float = setting(0.9, "decay of Adam's average of their squares", BETA)
     warmup_steps: int = setting(50, "steps until the full learning rate", Range(0))
     decay_from: float = setting(0.5, "share of the run after which the rate falls", SHARE)
     final_rate: float = setting(0.02, "the share that it falls to", SHARE)
@@ -176,6 +177,11 @@ class CodecSettings:
         config = config_of(self.model)
         if self.graft and self.start_from in (None, TRANSFORM):
             raise SettingsError("graft needs finished weights: say start_from")
+        weights = (self.time_weight, self.mel_weight, self.spectrum_weight)
+        if not any(weights) and (self.adversary_from > 0 or not self.adversarial):
+            raise SettingsError("the weights of all losses are 0: say time_weight or mel_weight")
+        if self.keep_zeros and self.start_from is None:
+            raise SettingsError("keep_zeros needs weights to start from: say start_from")
         config.codebooks_for(self.usual_bandwidth)
         shortest = windows_for(config.sample_rate)[0] / config.sample_rate
         if self.adversarial > 0 and self.adversary_from < 1 and self.clip_seconds < shortest:

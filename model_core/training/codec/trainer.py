@@ -57,7 +57,7 @@ class CodecTrainer:
         self.cache = cache
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.model = EncodecNetwork(config_of(settings.model).with_filters(settings.n_filters))
-        self.quantising = False
+        self.quantising = self.frozen = False
         resumes = (folder / STATE).exists()
         if not resumes:
             ready = start(self.model, settings.start_from, cache, settings.graft)
@@ -106,8 +106,6 @@ class CodecTrainer:
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
-        if is_first():
-            save_settings(self.settings, self.folder)
         batches, first = self._batches(), self.step
         try:
             with RunClock(self.spent, stop_after, self.device) as clock:
@@ -137,8 +135,8 @@ class CodecTrainer:
         torch.manual_seed(seed_of(settings.seed, "step", self.step, distrib.rank()))
         if not self.quantising and done >= settings.quantise_from:
             self._start_quantiser()
-        if self.quantising and done >= settings.freeze_from:
-            self.learn.freeze()
+        if self.quantising and done >= settings.freeze_from and not self.frozen:
+            self._freeze()
         rate = learning_rate_factor(
             self.step - self.warm_from,
             done,
@@ -172,6 +170,13 @@ class CodecTrainer:
         self.learn.codebooks.fit(torch.cat(latents), self._vectors)
         self.quantising = True
         self.average.restart(self.model)
+
+    def _freeze(self) -> None:
+        """From now on encoder and codebooks are those of the average, which is what is exported:
+        the codes of the run are final."""
+        self.average.give(self.model, ("encoder.", "quantizer."))
+        self.learn.freeze()
+        self.frozen = True
 
     @property
     def _vectors(self) -> int:
@@ -222,6 +227,7 @@ class CodecTrainer:
             "adversary": None if adversary is None else adversary.state_dict(),
         }
         save_state(state, self.folder / STATE)
+        save_settings(self.settings, self.folder)  # not before: the first start may fail at once
 
     def _resume(self) -> None:
         state: dict[str, Any] = load_state(self.folder / STATE)

@@ -18,7 +18,7 @@ from pathlib import Path
 from ...config import CONFIGS, ModelConfig, config_of
 from ...errors import TrainingDataError
 from ..settings import Range, number_in, positive
-from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording
+from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording, read_index
 from .decode import decode_all
 from .groups import groups_of
 from .listing import Listed, list_folders
@@ -125,10 +125,14 @@ def pack_cache(cache: Path, packed: Path, noise_db: float | None = None) -> None
 
 
 def _check_place(cache: Path) -> None:
-    if cache.exists() and not (
-        cache.is_dir() and ((cache / INDEX).exists() or not any(cache.iterdir()))
-    ):
-        raise TrainingDataError(f"{cache} already exists and is no cache")
+    """Raises `TrainingDataError` where more than a cache would be replaced."""
+    if not cache.exists():
+        return
+    inside = {path.name for path in cache.iterdir()} if cache.is_dir() else {""}
+    if INDEX in inside:
+        read_index(cache)
+    if not inside <= {AUDIO, PACKED, INDEX}:
+        raise TrainingDataError(f"{cache} already exists and is no cache, or has other files too")
 
 
 def _put_in_place(work: Path, cache: Path) -> None:

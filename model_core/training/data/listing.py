@@ -94,7 +94,7 @@ def _from_manifest(folder: Path, prefix: str) -> list[Listed]:
 
 def _row(row: dict[str, str | None], manifest: Path, line: int, prefix: str) -> Listed:
     values = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-    name, category = values.get("file", ""), values.get("category", "")
+    name, category = values.get("file", ""), values.get("category", "").lower()
     if not name or not category:
         raise TrainingDataError(f"{manifest}, line {line}: the file or its category is missing")
     split = values.get("split", "").lower()

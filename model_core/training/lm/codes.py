@@ -23,7 +23,7 @@ from ...checkpoints.files import replace_with
 from ...codec import Codec, Encoder, Runner, Work, run_now
 from ...codec.work import Inline
 from ...engine import EncodedBlock
-from ...errors import WeightsError
+from ...errors import TrainingDataError, WeightsError
 from ...nn.network import EncodecNetwork
 from ..data.cache import AudioCache, Recording
 
@@ -69,12 +69,13 @@ def streams_of(
     """The streams of one split, from `folder` if they are already coded.
 
     Pass `number` 0 uses the recordings unchanged; later passes start a little later, with another
-    gain, sign and speed, to give other codes. Raises `WeightsError` if the split has no recordings
-    and for an unreadable file.
+    gain, sign and speed, to give other codes. Raises `TrainingDataError` if the split has no
+    recordings and `WeightsError` for an unreadable file.
     """
     recordings = [r for r in cache.recordings if r.split == split and r.length > 0]
     if not recordings:
-        raise WeightsError(f"the cache has no recordings to take for {split!r}")
+        hint = "; prepare it with --valid-share above 0" if split == "valid" else ""
+        raise TrainingDataError(f"the cache has no recordings of the split {split!r}{hint}")
     key = hashlib.sha256()
     key.update(json.dumps([codec.name, number, seed if number else 0]).encode())
     key.update(json.dumps([asdict(r) for r in recordings]).encode())

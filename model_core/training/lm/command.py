@@ -12,6 +12,7 @@ from ..run_arguments import (
     require_same_recordings,
     run_device,
     stop_after,
+    tell_end,
 )
 from ..settings import SETTINGS, add_flags, from_flags
 from .export import export_lm
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--export", type=Path, metavar="FOLDER", help="then write it beside the weights in FOLDER"
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="at the end, write it beside the weights in FOLDER",
     )
     add_flags(parser, LMTrainingConfig)
 
@@ -44,6 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
         cache = AudioCache(arguments.cache, settings.codec.channels, settings.codec.sample_rate)
         require_same_recordings(arguments, cache)
         trainer = LMTrainer(settings, cache, arguments.run, device)
-        trainer.run(stop_after(arguments, began))
-        if arguments.export is not None and is_first():
+        ended = trainer.run(stop_after(arguments, began))
+        if not is_first():
+            return
+        tell_end(arguments.run, trainer.step, ended)
+        if arguments.export is not None and ended:
             sys.stdout.write(f"{export_lm(arguments.run, arguments.export)}\n")

@@ -20,8 +20,8 @@ from .settings import EARLIER, LMTrainingConfig
 from .trainer import BEST
 
 
-def _load(run: Path) -> tuple[WeightSet, LMModel]:
-    """The weights of the run's codec and its language model."""
+def _load(run: Path, folder: Path) -> tuple[WeightSet, LMModel]:
+    """The weights of the run's codec, in `folder` or where they were, and its language model."""
     best = run / BEST
     state = load_state(best if best.exists() else run / STATE)
     if state.get("kind") != "lm":
@@ -31,7 +31,7 @@ def _load(run: Path) -> tuple[WeightSet, LMModel]:
         made_for = str(state["made_for"])
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{run}: not the state of a language model's run: {error!r}") from error
-    codec = shared_registry(settings.weights).find_exact(made_for)
+    codec = _find(made_for, folder) or shared_registry(settings.weights).find_exact(made_for)
     entries = codebook_entries(load_network(codec, EncodecNetwork))
     network = LMNetwork(
         LMModel.from_config(settings.lm_config),
@@ -40,6 +40,15 @@ def _load(run: Path) -> tuple[WeightSet, LMModel]:
     )
     network.load_state_dict(state["average"])
     return codec, network.merged()
+
+
+def _find(made_for: str, folder: Path) -> WeightSet | None:
+    if not folder.is_dir():
+        return None
+    try:
+        return Registry(str(folder.absolute())).find_exact(made_for)
+    except WeightsUnavailableError:
+        return None
 
 
 def export_lm(run: Path, folder: Path) -> Path:
@@ -51,7 +60,7 @@ def export_lm(run: Path, folder: Path) -> Path:
     makes the same codes and is as good. Raises `WeightsError` for another kind of run, and if the
     folder's current codec makes other codes; and what loading that codec raises.
     """
-    trained_for, lm = _load(run)
+    trained_for, lm = _load(run, folder)
     folder.mkdir(parents=True, exist_ok=True)
     codec = _codec_in(folder, trained_for)
     path = save_lm(lm, codec.header_name, folder)
@@ -75,6 +84,8 @@ def _codec_in(folder: Path, trained_for: WeightSet) -> WeightSet:
             raise WeightsError(f"{folder}: put the weights of {name} there first") from None
         shutil.copy2(trained_for.path, folder)
         return registry.find(trained_for.name)
+    if found.path.is_dir():  # a Hugging Face model, which has no room for a language model
+        raise WeightsError(f"{found.path}: export the codec in the format safetensors first")
     if found.header_name != trained_for.header_name and not _same_codes(found, trained_for):
         raise WeightsError(
             f"{folder} holds {found.header_name}; this is made for {trained_for.header_name}"

@@ -21,7 +21,7 @@ class LMTrainingConfig:
         "bundled", "the codec's weights: bundled or a folder of weights", path=True
     )
     dim: int = setting(200, "width of the transformer, a multiple of 8", Range(8, 4096))
-    layers: int = setting(5, "its layers", Range(1, 64))
+    layers: int = setting(5, "layers of the transformer", Range(1, 64))
     depth: bool = setting(
         True, "yes: a codebook's prediction also sees the codes before it in its frame"
     )
@@ -38,7 +38,7 @@ class LMTrainingConfig:
     batch: int = setting(8, "sequences a step and process", Range(1))
     sequence_seconds: float = setting(5.0, "length of a sequence", Range(0.02, 60))
     offset_seconds: float = setting(
-        120.0, "sequences from inside a recording start at up to this position", Range(0)
+        120.0, "sequences from inside a recording start at up to this position", Range(0, 1e6)
     )
     bandwidths: dict[str, float] = setting(
         {}, "how often each bandwidth is drawn, KBPS=SHARE,… (empty: 6 kbps three times as often)"

@@ -39,6 +39,7 @@ from .start import load_start
 
 BEST = "best.pt"  # the averaged weights with the best evaluation
 CODES = "codes"
+JUDGED_BY = ("bandwidths", "evaluate_seconds")  # without which evaluations cannot be compared
 SHAPE = ("model", "dim", "layers", "depth")  # a continued run cannot change these
 
 
@@ -65,6 +66,10 @@ class LMTrainer:
         assert codec.weights is not None
         self.made_for = codec.name
         self.recordings = cache.origin
+        state = self._earlier()
+        begins = None
+        if settings.start_from is not None and state is None:
+            begins = load_start(settings.start_from, settings.lm_config)
         self.train_streams, self.valid_streams = self._streams(codec, cache)
         torch.manual_seed(seed_of(settings.seed, "network"))
         self.network = LMNetwork(
@@ -74,8 +79,8 @@ class LMTrainer:
             settings.dropout,
             settings.code_noise,
         )
-        if settings.start_from is not None and not (folder / STATE).exists():
-            self.network.start_from(load_start(settings.start_from, settings.lm_config))
+        if begins is not None:
+            self.network.start_from(begins)
         self.network.to(self.device)
         distrib.broadcast_tensors([*self.network.parameters(), *self.network.buffers()])
         self.optimizer = self._optimizer()
@@ -85,8 +90,8 @@ class LMTrainer:
         self.warm_from = 0  # the step at which the optimiser started
         self.spent = 0.0  # seconds
         self.best = math.inf  # bits a code, of the evaluations so far
-        if (folder / STATE).exists():
-            self._resume()
+        if state is not None:
+            self._resume(state)
 
     def _streams(self, codec: Codec, cache: AudioCache) -> tuple[CodeStreams, CodeStreams]:
         """The first process codes, the others read its files."""
@@ -139,8 +144,6 @@ class LMTrainer:
         timed = self.settings.minutes is not None
         steps = None if timed else self.settings.steps
         log = RunLog(self.folder, steps, self.step, is_first())
-        if is_first():
-            save_settings(self.settings, self.folder)
         try:
             with RunClock(self.spent, stop_after, self.device) as clock:
                 while self.progress < 1:
@@ -251,6 +254,7 @@ class LMTrainer:
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(state, self.folder / STATE)
+        save_settings(self.settings, self.folder)  # not before: the first start may fail at once
 
     def _described(self) -> dict[str, Any]:
         return {
@@ -261,8 +265,11 @@ class LMTrainer:
             "step": self.step,
         }
 
-    def _resume(self) -> None:
+    def _earlier(self) -> dict[str, Any] | None:
+        """The state that the folder has. Raises `SettingsError` where that is of another run."""
         path = self.folder / STATE
+        if not path.exists():
+            return None
         state: dict[str, Any] = load_state(path)
         if state.get("kind") != "lm":
             raise SettingsError(f"{path} is not of a language model's run")
@@ -271,10 +278,16 @@ class LMTrainer:
             raise SettingsError(
                 f"{self.folder} holds a run for {state['made_for']}, not {self.made_for}"
             )
+        return state
+
+    def _resume(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         resume_optimizer(self.optimizer, state["optimizer"])
         self.average.resume(state["average"], state["average_updates"])
-        self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
+        self.step, self.spent = state["step"], state["spent"]
+        judged = all(state["config"][name] == getattr(self.settings, name) for name in JUDGED_BY)
+        if judged and state.get("recordings") == self.recordings:
+            self.best = state["best"]
         self.warm_from = state.get("warm_from", 0)
 
 

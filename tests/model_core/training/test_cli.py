@@ -117,7 +117,7 @@ def test_a_run_that_cannot_be_written_is_refused(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("prepare {data} {cache} --valid-share 2", "--valid-share: 2 is not within 0 and 0.9"),
+        ("prepare {data} {cache} --valid-share 2", "--valid-share: 2 is not between 0 and 0.9"),
         ("prepare {data} {cache} --pack-noise -5", "--pack-noise: -5"),
         ("prepare {data} {cache} --pack-noise nan", "--pack-noise: nan"),
         ("prepare {data} {cache} --jobs 0", "--jobs: 0"),

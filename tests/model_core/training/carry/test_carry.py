@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.checkpoints.files import read_metadata
+from model_core.checkpoints.files import read_metadata, read_safetensors
 from model_core.config import config_of
 from model_core.errors import SettingsError, WeightsError
 from model_core.model import EncodecModel
@@ -21,10 +21,11 @@ from model_core.training.codec.adversary import Adversary
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
+from model_core.training.lm.export import export_lm
 from model_core.training.lm.settings import LMTrainingConfig
-from model_core.training.lm.trainer import LMTrainer
+from model_core.training.lm.trainer import BEST, LMTrainer
 from model_core.training.source import load_run
-from model_core.training.state import STATE, load_state
+from model_core.training.state import STATE, load_state, save_state
 from tests.model_core.training.lm.fixtures import small_cache, small_weights
 
 NAME = "encodec_24khz"
@@ -223,6 +224,8 @@ def test_a_language_models_run_travels_too(tmp_path: Path) -> None:
     for _ in range(30):
         trainer.train_step()
     trainer.save()
+    state = load_state(tmp_path / "run" / "state.pt")
+    assert state["recordings"] == packed(state)[1]["recordings"]
     parts = pack(tmp_path / "run", tmp_path / "parts")
     assert "lm" in read_metadata(parts[0])["label"]
     unpack(parts, tmp_path / "carried")
@@ -234,3 +237,21 @@ def test_a_language_models_run_travels_too(tmp_path: Path) -> None:
         seen = [trainer.train_step() for _ in range(20)]
         means.append(np.mean([float(next(iter(values.values()))) for values in seen]))
     assert means[1] == pytest.approx(means[0], rel=0.02)
+
+
+def test_of_a_language_model_the_best_weights_travel(tmp_path: Path) -> None:
+    weights = small_weights(NAME, tmp_path / "weights")
+    cache = AudioCache(small_cache(NAME, tmp_path / "cache"), sample_rate=24_000)
+    settings = LMTrainingConfig(
+        weights=str(weights), dim=16, layers=1, steps=3, batch=2, sequence_seconds=1.0, passes=1
+    )
+    trainer = LMTrainer(settings, cache, tmp_path / "run")
+    trainer.best = 0.1  # no evaluation of the run will be as good
+    best = {name: x.half().float() + 0.25 for name, x in trainer.average.tensors.items()}
+    save_state(trainer._described() | {"average": best}, tmp_path / "run" / BEST)
+    assert trainer.run()
+    unpack(pack(tmp_path / "run", tmp_path / "parts"), tmp_path / "carried")
+    there = export_lm(tmp_path / "run", tmp_path / "there")
+    here = export_lm(tmp_path / "carried", tmp_path / "here")
+    for name, values in read_safetensors(there).items():
+        np.testing.assert_allclose(read_safetensors(here)[name], values, 2e-3, 2e-3)

@@ -48,7 +48,7 @@ def _same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
 
 def test_at_the_end_the_decoder_learns_alone(cache: AudioCache, tmp_path: Path) -> None:
     trainer = CodecTrainer(replace(SETTINGS, freeze_from=0.5), cache, tmp_path / "run")
-    for _ in range(6):
+    for _ in range(7):
         trainer.train_step()
     fixed = {part: _tensors(trainer, part) for part in ("encoder", "quantizer")}
     learning = _tensors(trainer, "decoder")
@@ -59,6 +59,8 @@ def test_at_the_end_the_decoder_learns_alone(cache: AudioCache, tmp_path: Path) 
             run.train_step()
         for part, before in fixed.items():
             assert _same(before, _tensors(run, part)), part
+            with run.average.applied(run.model):  # what is exported: its codes are final
+                assert _same(before, _tensors(run, part)), part
     assert not _same(learning, _tensors(trainer, "decoder"))
     assert _same(_tensors(trainer, "decoder"), _tensors(again, "decoder"))
 

@@ -111,6 +111,21 @@ def test_an_older_cache_is_replaced_and_nothing_else(folder: Path, tmp_path: Pat
     assert (folder / "notes.txt").read_text() == "no audio"
 
 
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_folder_that_has_more_than_a_cache_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    build_cache(folder, cache, ENCODEC_24KHZ)
+    (cache / "run").mkdir()
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "index.json").write_text('{"encodec_24khz": {"model": "x", "lm": null}}')
+    for other in (cache, weights):
+        before = sorted(other.iterdir())
+        with pytest.raises(TrainingDataError, match=r"no cache|no index"):
+            build_cache(folder, other, ENCODEC_24KHZ)
+        assert sorted(other.iterdir()) == before
+
+
 def test_the_manifest_rules(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()

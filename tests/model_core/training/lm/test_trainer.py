@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,20 @@ import pytest
 import torch
 
 from model_core.checkpoints import Registry
+from model_core.checkpoints.load import load_network
 from model_core.checkpoints.read import read_own_lm
-from model_core.checkpoints.save import save_weights
+from model_core.checkpoints.save import save_hub, save_weights
 from model_core.codec import Codec
 from model_core.compress import compress, decompress
 from model_core.ecdc import read_header
-from model_core.errors import SettingsError, WeightsError
+from model_core.errors import (
+    SettingsError,
+    TrainingDataError,
+    WeightsError,
+    WeightsUnavailableError,
+)
 from model_core.model import load_model
+from model_core.nn.network import EncodecNetwork
 from model_core.training.data.cache import AudioCache
 from model_core.training.lm import command as lm_command
 from model_core.training.lm.evaluation import bits_per_code
@@ -102,6 +110,47 @@ def test_the_best_weights_are_kept(place: Path, tmp_path: Path) -> None:
     trainer.run()
     kept = export_lm(place / "worse", tmp_path / "kept")
     assert kept.name == good.name  # which has the id of its tensors
+
+
+def test_other_held_out_recordings_are_judged_anew(place: Path, tmp_path: Path) -> None:
+    trainer = _trainer(place, "judged", steps=4)
+    trainer.best = 0.5
+    trainer.save()
+    assert _trainer(place, "judged", steps=4).best == 0.5
+    assert _trainer(place, "judged", steps=4, evaluate_seconds=3.0).best == math.inf
+    other = AudioCache(small_cache(NAME, tmp_path / "cache"))
+    other.origin = "another"
+    assert LMTrainer(trainer.settings, other, place / "judged").best == math.inf
+
+
+def test_weights_that_have_moved_are_found_where_it_is_exported_to(
+    place: Path, tmp_path: Path
+) -> None:
+    weights = small_weights(NAME, tmp_path / "weights")
+    _trainer(place, "moved", steps=1, weights=str(weights)).run()
+    moved = weights.rename(tmp_path / "moved")
+    assert export_lm(place / "moved", moved).parent == moved
+    with pytest.raises(WeightsUnavailableError):
+        export_lm(place / "moved", tmp_path / "nowhere")
+
+
+def test_a_hugging_face_folder_has_no_room_for_a_language_model(
+    place: Path, tmp_path: Path
+) -> None:
+    _trainer(place, "hub", steps=1).run()
+    folder = tmp_path / "hub"
+    save_hub(load_network(Registry(str(place / "weights")).find(NAME), EncodecNetwork), folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(WeightsError, match="safetensors first"):
+        export_lm(place / "hub", folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_cache_without_held_out_recordings(place: Path, tmp_path: Path) -> None:
+    cache = AudioCache(small_cache(NAME, tmp_path / "cache"))
+    cache.recordings = [replace(recording, split="train") for recording in cache.recordings]
+    with pytest.raises(TrainingDataError, match="--valid-share above 0"):
+        LMTrainer(_settings(place), cache, tmp_path / "run")
 
 
 def test_a_depth_head_learns_what_codes_say_of_each_other(place: Path) -> None:
