@@ -24,8 +24,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _first_word(arguments: list[str]) -> int:
-    """Where the first argument is that is neither a flag nor the value of one: the images give
-    flags of their own before what the user says."""
+    """Where the first argument is that is neither a flag nor the value of one."""
     place = 0
     while place < len(arguments) and arguments[place].startswith("-"):
         place += 1 if "=" in arguments[place] else 2

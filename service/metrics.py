@@ -9,7 +9,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     disable_created_metrics,
 )
 from prometheus_client.gc_collector import GCCollector
@@ -38,9 +37,7 @@ class Metrics:
         gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)
 
-        Info("encodec_build", "What runs here", registry=self.registry).info(
-            {"version": __version__}
-        )
+        gauge("encodec_build_info", "1; which version runs", ["version"]).labels(__version__).set(1)
         self._requests = counter(
             "encodec_requests",
             "Requests answered, by route and status",

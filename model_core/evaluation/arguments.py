@@ -1,6 +1,7 @@
 """The options of `encodec-eval`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,11 +90,11 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--condition",
         choices=tuple(CONDITIONS),
-        help="put the recordings into it: " + _conditions(),
+        help="change the recordings first: " + _conditions(),
     )
-    add("--category", default=SPEECH, help=f"kind of files without a known one ({SPEECH})")
-    add("--clip-seconds", type=_positive, default=10.0, help="of each recording, at most (10)")
-    add("--seconds", type=_positive, help="of each kind of recording, at most (all)")
+    add("--category", default=SPEECH, help=f"kind of files for which none is known ({SPEECH})")
+    add("--clip-seconds", type=_positive, default=10.0, help="most of each recording (10)")
+    add("--seconds", type=_positive, help="most of each kind of recording (all)")
     add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--intervals", action="store_true", help="also print 95 %% intervals over clips")
@@ -120,7 +121,7 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     if "" in given:
         options.error(EMPTY_NAME)
     if (values["folder"] is None) == (values["cache"] is None):
-        options.error("give a FOLDER or --cache CACHE")
+        options.error("give a FOLDER (before --against and --bandwidths) or --cache CACHE")
     for name in ("against", "bandwidths", "peer_rates"):
         given_once = values[name] if values[name] is None else dict.fromkeys(values[name])
         values[name] = None if given_once is None else tuple(given_once)
@@ -139,17 +140,19 @@ def _either() -> str:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number above 0")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number, 1 or more")
+    return int(text)
 
 
 def _picture(text: str) -> Path:

@@ -31,7 +31,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop-after",
         type=number_in(Range(0)),
         metavar="MINUTES",
-        help="then save and stop; start again to continue",
+        help="save and stop after this time; start again to continue",
     )
     parser.add_argument(
         "--other-recordings",

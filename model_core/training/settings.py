@@ -86,15 +86,22 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as a TOML file")
     hints = get_type_hints(settings)
     for f in fields(settings):
-        default = "none" if f.default in (None, MISSING) else f.default
+        default = _shown(f.default)
+        of_choice = "yes|no" if hints[f.name] is bool else f.name.upper().rsplit("_", 1)[-1]
         parser.add_argument(
             "--" + f.name.replace("_", "-"),
             type=_reader(hints[f.name]),
             default=argparse.SUPPRESS,
             choices=f.metadata.get("choices"),
-            metavar=None if "choices" in f.metadata else f.name.upper().rsplit("_", 1)[-1],
+            metavar=None if "choices" in f.metadata else of_choice,
             help=f"{f.metadata['help']} (default: {default})".replace("%", "%%"),
         )
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return "none" if default in (None, MISSING) else str(default)
 
 
 def from_flags(
@@ -168,17 +175,33 @@ def _checked(values: Mapping[str, Any], names: set[str], path: Path) -> dict[str
 
 
 def _reader(hint: Any) -> Any:
-    """The function from a flag's text to a value of the field's type."""
+    """The function from a flag's text to a value of the field's type; `none` is None where the
+    field may be that, and no shares."""
     if isinstance(hint, UnionType):
-        hint = next(a for a in get_args(hint) if a is not type(None))
+        read = _reader(next(a for a in get_args(hint) if a is not type(None)))
+        return lambda text: None if text == "none" else read(text)
     if get_origin(hint) is dict:
-        return _shares
-    return _boolean if hint is bool else hint
+        return lambda text: {} if text == "none" else _shares(text)
+    return {bool: _boolean, int: _whole, float: _number}.get(hint, hint)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number") from None
 
 
 def positive(text: str) -> int:
     """A flag's number, 1 or more."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
@@ -188,7 +211,7 @@ def number_in(allowed: Range) -> Callable[[str], float]:
     """The function from a flag's text to a number within a range; others are wrong usage."""
 
     def number(text: str) -> float:
-        value = float(text)
+        value = _number(text)
         if not allowed.low <= value <= allowed.high:
             raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
         return value

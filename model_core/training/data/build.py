@@ -167,13 +167,15 @@ def _arrange(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train prepare`."""
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of recordings")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="recordings")
     parser.add_argument("cache", type=Path, metavar="CACHE", help="folder to make")
-    parser.add_argument("--model", default="encodec_24khz", choices=list(CONFIGS))
+    parser.add_argument(
+        "--model", default="encodec_24khz", choices=list(CONFIGS), help="that it is for"
+    )
     parser.add_argument(
         "--category",
         default=DEFAULT_CATEGORY,
-        help="of recordings without one by a manifest or a folder's name "
+        help="category of recordings for which neither a manifest nor a folder's name gives one "
         "(speech, music, environment; default %(default)s)",
     )
     parser.add_argument(
@@ -181,15 +183,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number_in(VALID_SHARE),
         default=0.1,
         metavar="SHARE",
-        help="of each category's seconds to hold out for validation, as whole speakers and pieces "
-        "(default %(default)s)",
+        help="share of each category's seconds that is held out for validation, as whole speakers "
+        "and pieces (default %(default)s)",
     )
     parser.add_argument(
         "--hold-out",
         nargs="+",
         default=[],
         metavar="PREFIX",
-        help="instead, hold out exactly the files whose names begin with this",
+        help="hold out exactly the files whose names begin with this, in place of --valid-share",
     )
     parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
@@ -202,7 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pack-noise",
         type=number_in(Range(0, 200)),
         metavar="DB",
-        help="pack with loss: noise this many dB below each tenth of a second (45: half as large)",
+        help="pack with loss: noise this many dB below each 4096 samples (45: half as large)",
     )
 
 

@@ -122,7 +122,7 @@ def test_a_run_that_cannot_be_written_is_refused(
         ("prepare {data} {cache} --pack-noise nan", "--pack-noise: nan"),
         ("prepare {data} {cache} --jobs 0", "--jobs: 0"),
         ("codec {data} {run} --stop-after -1", "--stop-after: -1"),
-        ("codec {data} {run} --stop-after soon", "--stop-after: invalid number value: 'soon'"),
+        ("codec {data} {run} --stop-after soon", "--stop-after: 'soon' is not a number"),
         ("lm {data} {run} --stop-after -1", "--stop-after: -1"),
         ("synth {run} --minutes -3", "--minutes: -3"),
         ("synth {run} --speech-share 2", "--speech-share: 2"),

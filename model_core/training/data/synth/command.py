@@ -108,11 +108,17 @@ def _count(path: Path, bar: "tqdm[Any]") -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train synth`."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to make")
-    parser.add_argument("--minutes", type=number_in(Range(0.01)), default=10.0)
-    parser.add_argument("--speech-share", type=number_in(SHARE), default=0.6, metavar="SHARE")
+    parser.add_argument("--minutes", type=number_in(Range(0.01)), default=10.0, help="of audio")
+    parser.add_argument(
+        "--speech-share",
+        type=number_in(SHARE),
+        default=0.6,
+        metavar="SHARE",
+        help="share of it that is speech (default %(default)s); the rest is music",
+    )
     parser.add_argument("--voices", type=positive, default=60, help="readers (default %(default)s)")
     parser.add_argument("--soundfont", type=Path, help=".sf2 file (default: an installed one)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of all random draws")
 
 
 def run(arguments: argparse.Namespace) -> None:
