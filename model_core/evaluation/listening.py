@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -43,9 +44,15 @@ class ListeningFolder:
     """Writes the clips as they come, and the page at the end."""
 
     def __init__(self, folder: Path, model: str, sample_rate: int) -> None:
-        """Raises `EvaluationError` for a folder that has something in it."""
+        """Makes the folder. Raises `EvaluationError` for one that has something in it, or that
+        cannot be written."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise EvaluationError(f"{folder} is not an empty folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise EvaluationError(f"{folder} cannot be written: {error.strerror}") from None
         self._folder = folder
         self._data: dict[str, Any] = {"model": model, "sample_rate": sample_rate, "clips": []}
         self._hash = hashlib.sha256()

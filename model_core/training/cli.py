@@ -1,8 +1,12 @@
 """`encodec-train`: prepare recordings, train a codec, train its language model, export both."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from .. import __version__
 from ..completion import add_completion
@@ -47,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     part, _ = COMMANDS[arguments.command]
     try:
-        part.run(arguments)
+        with _ended_by_sigterm():
+            part.run(arguments)
     except (EncodecError, OSError, RuntimeError, MemoryError) as error:
         sys.stderr.write(f"encodec-train: {error or type(error).__name__}\n")
         return 1
@@ -56,6 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"encodec-train: interrupted{after}\n")
         return 130
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM raises `SystemExit`, so that nothing half made stays (a run that trains saves
+    before it ends)."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

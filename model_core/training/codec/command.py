@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from ...config import ModelConfig, config_of
@@ -86,7 +87,11 @@ def cache_of(data: Path, run: Path, config: ModelConfig, other_recordings: bool 
                 f"{data} is not, or no longer, what {cache} was made of: give {cache} in place of "
                 "it to go on as before, or --other-recordings to go on with these"
             )
-        report = build_cache(data, cache, config, without=run)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report says it
+            report = build_cache(data, cache, config, without=run)
+        for name, reason in report.skipped.items():
+            sys.stderr.write(f"left out: {name}: {reason}\n")
         sys.stderr.write(f"{report}\n")
     return cache
 
