@@ -13,22 +13,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """The console script."""
     signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     given = sys.argv[1:] if arguments is None else arguments
-    place = _first_word(given)
-    if given[place : place + 1] == ["doctor"]:
+    if given[:1] == ["doctor"]:
         from .doctor.command import main as doctor
 
-        doctor(given[:place] + given[place + 1 :])
+        doctor(given[1:])
     from .serve import main as serve  # which takes a second
 
     serve(given)
-
-
-def _first_word(arguments: list[str]) -> int:
-    """Where the first argument is that is neither a flag nor the value of one."""
-    place = 0
-    while place < len(arguments) and arguments[place].startswith("-"):
-        place += 1 if "=" in arguments[place] else 2
-    return place
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Literal, NoReturn
 
 import structlog
+from prometheus_client import disable_created_metrics
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor, WrappedLogger
 
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Serve by the flags and the environment, and end the process."""
     settings = parse_flags(arguments)
     configure_logs(settings.log_level, settings.log_format)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # lines that nobody reads
     for name, advice in unknown_variables(os.environ).items():
         logger.warning("no such setting: it does nothing", variable=name, advice=advice)
     status = serve(settings)

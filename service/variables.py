@@ -1,4 +1,4 @@
-"""Variables of the environment that look like settings and are none: a name that is misspelt does
+"""Variables of the environment that begin like settings, but are not settings: a misspelt name does
 nothing, and nobody else would say so."""
 
 import re

@@ -135,9 +135,8 @@ def _fetch_part(url: str, part: Path, sha256_prefix: str, patience: Patience) ->
             _client(httpx.Timeout(patience.read, connect=patience.connect)) as client,
             part.open("ab") as file,
         ):
-            attempt, had = 0, part.stat().st_size
-            while attempt < patience.attempts:
-                attempt += 1
+            attempt, had = 1, file.seek(0, os.SEEK_END)
+            while True:
                 try:
                     whole = _receive(client, url, file)
                     if whole or _sha256(part).startswith(sha256_prefix):
@@ -146,11 +145,13 @@ def _fetch_part(url: str, part: Path, sha256_prefix: str, patience: Patience) ->
                 except (_InterruptedError, httpx.RequestError) as error:
                     reason = str(error) or type(error).__name__
                 logger.info("%s: attempt %d failed: %s", url, attempt, reason)
-                size = part.stat().st_size
+                size = file.seek(0, os.SEEK_END)
                 if size > had:  # it gets on, however often the connection breaks
-                    attempt, had = 1, size
-                if attempt < patience.attempts:
-                    time.sleep(patience.pause * 2 ** (attempt - 1))
+                    attempt, had = 0, size
+                if attempt >= patience.attempts:
+                    break
+                time.sleep(patience.pause * 2 ** max(0, attempt - 1))
+                attempt += 1
         raise WeightsUnavailableError(f"{url} could not be downloaded: {reason}")
     finally:
         if part.exists() and part.stat().st_size == 0:

@@ -159,7 +159,7 @@ def read_safetensors(path: Path) -> StateDict:
         dtype = stored["dtype"]
         known = _FLOATS | _OTHERS if is_statistic(name) else _FLOATS
         if dtype not in known:
-            raise WeightsError(f"{path}: {name} is {dtype}, not {', '.join(_FLOATS)}")
+            raise WeightsError(f"{path}: {name} is {dtype}, not {', '.join(known)}")
         try:
             values = np.frombuffer(stored["data"], known[dtype]).reshape(stored["shape"])
         except ValueError as error:

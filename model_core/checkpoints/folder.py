@@ -74,8 +74,12 @@ class Folder:
     def lm_by_id(self, name: str, lm_id: str) -> LMSet | None:
         """The language model with that id, if it lies here."""
         for path in self._all_files(name, "lm"):
-            if _has_id(path, lm_id):
+            if not _has_id(path, lm_id):
+                continue
+            try:
                 return replace(self._describe_lm(path, name), id=lm_id)
+            except WeightsError as error:
+                logger.warning("passed by: %s", error)
         return None
 
     def _describe(self, path: Path, name: str) -> WeightSet:

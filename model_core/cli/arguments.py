@@ -193,8 +193,8 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", default="cpu", help="cpu (default), auto, cuda, cuda:1 and so on")
     weights_help = (
-        "auto, bundled, official, hf, or a folder of weights, ./hf if it is called so "
-        "(ENCODEC_WEIGHTS by default); "
+        "auto, bundled, official, hf, or a folder of weights (ENCODEC_WEIGHTS by default; ./hf for "
+        "a folder called hf); "
         "an .ecdc file is decoded with the weights it names, wherever they are found"
     )
     add("--weights", metavar="SOURCE", help=weights_help)

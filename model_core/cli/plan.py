@@ -121,7 +121,7 @@ class Targets:
     def __init__(self, arguments: Arguments, sources: Iterable[str]):
         self._arguments = arguments
         self._inputs = {_identity(source) for source in sources if source != STDIO}
-        self._written: dict[Path, str] = {}
+        self._claimed: dict[Path, Conversion] = {}
 
     def of(self, conversion: Conversion, decompress: bool) -> Path | None:
         """The output, None for stdout. Raises `OutputExistsError` and `CommandError`."""
@@ -135,15 +135,14 @@ class Targets:
             raise CommandError(f"output {target} must end in {', '.join(others)} or {last}")
         if self._arguments.output_dir is None and not target.parent.is_dir():
             raise CommandError(f"output folder {target.parent} does not exist")
-        other = self._written.get(target.resolve())
-        if other is not None:
-            raise CommandError(f"its output {target} is already that of {other}")
+        other = self._claimed.setdefault(target.resolve(), conversion)
+        if other is not conversion:
+            raise CommandError(f"its output {target} is also that of {other.source}")
         own = _identity(str(target))
         if own is not None and own in self._inputs:
             raise CommandError(f"output {target} is also an input")
         if target.is_dir():
             raise CommandError(f"output {target} is a folder")
-        self._written[target.resolve()] = source
         if (own is not None or target.is_symlink()) and not self._arguments.force:
             named_two = not decompress and target.suffix.lower() == WAV and source != STDIO
             other_way = ", or -o DIR to compress both" if named_two else ""
@@ -152,9 +151,9 @@ class Targets:
 
     def failed(self, conversion: Conversion) -> None:
         """Its output, if it has one, can be that of another input."""
-        for target, source in list(self._written.items()):
-            if source == conversion.source:
-                del self._written[target]
+        for target, other in list(self._claimed.items()):
+            if other is conversion:
+                del self._claimed[target]
 
     def _named(self, conversion: Conversion, decompress: bool) -> Path:
         if conversion.target is not None:

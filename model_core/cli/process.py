@@ -25,7 +25,7 @@ def say(text: str, command: str = "encodec") -> None:
 
 
 def printable(text: str) -> str:
-    """What a file or its name says must not steer the terminal."""
+    """`text` with control characters escaped: names and tags must not steer the terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -79,13 +79,13 @@ class Runner:
         with open_source(source) as file:
             compressed = is_compressed(source, file)
             target = self._targets.of(conversion, compressed)
-            if target is not None and self._arguments.output_dir is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
             if not compressed and self._wants_decompressed:
                 raise CommandError("--salvage, --start and --end are for .ecdc files")
             is_audio = compressed or (target is not None and target.suffix.lower() == WAV)
             if not is_audio and self._wants_other_audio:
                 raise CommandError("--sample-rate and --channels are for decoded audio")
+            if target is not None and self._arguments.output_dir is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
             convert = self._decompress if compressed else self._compress
             kbps = convert(source, file, target)
         if conversion.folder is not None and target is not None:

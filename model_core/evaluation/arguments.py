@@ -93,8 +93,17 @@ def parser() -> argparse.ArgumentParser:
         help="change the recordings first: " + _conditions(),
     )
     add("--category", default=SPEECH, help=f"kind of files for which none is known ({SPEECH})")
-    add("--clip-seconds", type=_positive, default=10.0, help="most of each recording (10)")
-    add("--seconds", type=_positive, help="most of each kind of recording (all)")
+    add(
+        "--clip-seconds",
+        type=_positive,
+        default=10.0,
+        help="seconds of each recording that are used, at most (10)",
+    )
+    add(
+        "--seconds",
+        type=_positive,
+        help="seconds of each kind of recording that are used, at most (all)",
+    )
     add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--intervals", action="store_true", help="also print 95 %% intervals over clips")
@@ -123,8 +132,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     if (values["folder"] is None) == (values["cache"] is None):
         options.error("give a FOLDER (before --against and --bandwidths) or --cache CACHE")
     for name in ("against", "bandwidths", "peer_rates"):
-        given_once = values[name] if values[name] is None else dict.fromkeys(values[name])
-        values[name] = None if given_once is None else tuple(given_once)
+        if values[name] is not None:
+            values[name] = tuple(dict.fromkeys(values[name]))
     arguments = Arguments(**values)
     if arguments.bandwidths == () and not arguments.peer_rates:
         options.error("without bandwidths, give --peer-rates")

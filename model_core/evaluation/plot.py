@@ -64,8 +64,9 @@ def _draw(axes: "Axes", rows: Sequence[Row], measure: str, colours: Mapping[str,
             if (value := getattr(row, measure)) is not None
         )
         if points:
-            (line,) = axes.plot(*zip(*points, strict=True), marker="o", markersize=4)
-            line.set(label=contender, color=colours[contender])
+            colour = colours[contender]
+            rates, values = zip(*points, strict=True)
+            axes.plot(rates, values, marker="o", markersize=4, color=colour, label=contender)
     if axes.lines:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")

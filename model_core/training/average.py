@@ -51,17 +51,17 @@ class Average:
         finally:
             self._give(module, own)
 
-    @torch.no_grad()
-    def give(self, module: nn.Module, prefixes: tuple[str, ...]) -> None:
+    def settle(self, module: nn.Module, prefixes: tuple[str, ...]) -> None:
         """From now on the tensors of `module` whose names begin so are the averages."""
-        for name, tensor in _floating(module):
-            if name.startswith(prefixes):
-                tensor.copy_(self.tensors[name])
+        self._give(module, self.tensors, prefixes)
 
     @torch.no_grad()
-    def _give(self, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    def _give(
+        self, module: nn.Module, tensors: dict[str, Tensor], prefixes: tuple[str, ...] = ("",)
+    ) -> None:
         for name, tensor in _floating(module):
-            tensor.copy_(tensors[name])
+            if name.startswith(prefixes):
+                tensor.copy_(tensors[name])
 
 
 def _floating(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

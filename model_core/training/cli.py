@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+import torch
+
 from .. import __version__
 from ..completion import add_completion
 from ..errors import EMPTY_NAME, EncodecError
@@ -53,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _ended_by_sigterm():
             part.run(arguments)
-    except (EncodecError, OSError, RuntimeError, MemoryError) as error:
-        sys.stderr.write(f"encodec-train: {error or type(error).__name__}\n")
+    except (EncodecError, OSError, MemoryError, torch.OutOfMemoryError) as error:
+        sys.stderr.write(f"encodec-train: {str(error) or 'there is not enough memory'}\n")
         return 1
     except KeyboardInterrupt:
         after = "; start again to go on" if arguments.command in ("codec", "lm") else ""
@@ -74,7 +76,9 @@ def _ended_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.getsignal(signal.SIGTERM)
+    if before == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from ..errors import SettingsError
 T = TypeVar("T")
 SETTINGS = "settings.json"
 _WORDS = (*WORDS, "transform")
-"""What a path may be instead, whatever there is of that name."""
+"""Values of a path setting that are words, even where a file has that name."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,13 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
     hints = get_type_hints(settings)
     for f in fields(settings):
         default = _shown(f.default)
-        of_choice = "yes|no" if hints[f.name] is bool else f.name.upper().rsplit("_", 1)[-1]
+        metavar = "yes|no" if hints[f.name] is bool else f.name.upper().rsplit("_", 1)[-1]
         parser.add_argument(
             "--" + f.name.replace("_", "-"),
             type=_reader(hints[f.name]),
             default=argparse.SUPPRESS,
             choices=f.metadata.get("choices"),
-            metavar=None if "choices" in f.metadata else of_choice,
+            metavar=None if "choices" in f.metadata else metavar,
             help=f"{f.metadata['help']} (default: {default})".replace("%", "%%"),
         )
 

@@ -16,12 +16,16 @@ _BROKEN = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupErr
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write `state` atomically: `path` is always either the old state or the new one."""
+    """Write `state` atomically: `path` is always either the old state or the new one. Raises
+    `WeightsError` and `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_with(path) as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise WeightsError(f"{path} cannot be written: {error}") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -137,7 +137,8 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
         location, name = str(item["loc"][0]), str(item["loc"][1 if len(item["loc"]) > 1 else 0])
         before = messages.get((location, name))
         # A parameter that may be of two kinds has a message of each.
-        messages[location, name] = item["msg"] if before is None else f"{before}, or {item['msg']}"
+        between = ", or " if location == "query" else "; "
+        messages[location, name] = item["msg"] if before is None else before + between + item["msg"]
     errors = [
         ParameterProblem(name=name, location=location, message=message)
         for (location, name), message in messages.items()

@@ -1,5 +1,6 @@
 """For operators: is the process alive, can it work, and what does it measure?"""
 
+import asyncio
 from contextlib import suppress
 from typing import Literal
 
@@ -59,19 +60,17 @@ async def ready(request: Request) -> Health:
 
 async def require_ready(app: FastAPI) -> None:
     """Raises `Problem` where the service should be sent no work; logs it when that changes."""
-    state, fault = app.state, None
+    state = app.state
     try:
         await _require_ready(app)
     except Problem as problem:
-        if problem.code is ProblemCode.UNAVAILABLE:
-            fault = problem.detail
+        if problem.code is ProblemCode.UNAVAILABLE and state.fault is None:
+            state.fault = problem.detail
+            logger.warning("not ready", reason=state.fault)
         raise
-    finally:
-        if fault is not None and state.fault is None:
-            logger.warning("not ready", reason=fault)
-        elif fault is None and state.fault is not None:
-            logger.warning("no longer unready", after=state.fault)
-        state.fault = fault
+    if state.fault is not None:
+        logger.warning("ready again", after=state.fault)
+        state.fault = None
 
 
 async def _require_ready(app: FastAPI) -> None:
@@ -108,14 +107,18 @@ async def metrics(request: Request) -> Response:
     return Response(encode(registry), headers={"Content-Type": content_type})
 
 
-async def measure(app: FastAPI) -> Metrics:
-    """The metrics of an app, its gauges as they are now."""
-    measured: Metrics = app.state.metrics
-    measured.ready.set(1)
+async def _is_ready(app: FastAPI) -> bool:
     try:
         await require_ready(app)
     except Problem:
-        measured.ready.set(0)
+        return False
+    return True
+
+
+async def measure(app: FastAPI) -> Metrics:
+    """The metrics of an app, its gauges as they are now."""
+    measured: Metrics = app.state.metrics
+    ready = asyncio.create_task(_is_ready(app))  # both ask the disk, which may hang
     admission: Admission = app.state.admission
     measured.permits_waiting.set(admission.waiting)
     measured.permits_held.set(admission.active)
@@ -132,6 +135,7 @@ async def measure(app: FastAPI) -> Metrics:
         spool = await decoders.spool_use()
         measured.spool_bytes.set(spool.used)
         measured.spool_free_bytes.set(spool.free)
+    measured.ready.set(await ready)
     device: str = app.state.device
     for state, size in device_memory(device).items():
         measured.device_memory_bytes.labels(device, state).set(size)

@@ -114,7 +114,8 @@ async def _find(models: ModelPool, id: str, part: Part) -> WeightSet:
     try:
         found = await to_thread.run_sync(registry.find_exact, id)
     except (UnknownModelError, WeightsUnavailableError) as error:
-        detail = f"there are no weights {id!r} here; there are {', '.join(known)}"
+        others = f"; there are {', '.join(known)}" if known else ""
+        detail = f"there are no weights {id!r} here{others}"
         raise Problem(ProblemCode.NOT_FOUND, detail) from error
     if part is Part.LM and found.lm_header_name != id:
         raise Problem(ProblemCode.NOT_FOUND, f"{id!r} names no language model that is here")

@@ -27,7 +27,9 @@ CONNECTION_LOST = "connection_lost"
 CONNECTION = "connection"
 """There too: the `Connection` itself."""
 
-_MOST_HEAD = 1 << 16  # bytes of a request's head: uvicorn's default
+MOST_HEAD = 1 << 16
+"""Bytes of a request's head, of a chunk's, and of trailers."""
+
 _LEAST_READ = 1 << 12  # bytes read and parsed in one turn of the event loop
 _MOST_READ = 1 << 16
 _MOST_FRAMING = 1 << 16  # bytes of a body's framing, unless there is half as much data
@@ -185,7 +187,7 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         error = sys.exception()
         if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
-            detail = f"the request line and the headers have more than {_MOST_HEAD >> 10} KiB"
+            detail = f"more than {MOST_HEAD >> 10} KiB of request line, headers or framing"
             self._refuse(Problem(ProblemCode.HEAD_TOO_LARGE, detail))
             return
         self._refuse(Problem(ProblemCode.BAD_REQUEST, f"this is not HTTP/1.1: {error or msg}"))

@@ -125,7 +125,7 @@ class RequestLog:
         if stats.key is not None:
             fields["key"] = stats.key
         if stats.problem is not None:
-            fields["code"] = stats.problem.code
+            fields["problem"] = stats.problem.code
             fields["detail"] = shortened(stats.problem.detail)
         if stats.model is not None:
             fields["model"] = stats.model

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ..settings import Settings
-from .connection import Connection
+from .connection import MOST_HEAD, Connection
 from .listener import Listener
 from .websocket import MOST_MESSAGE, WebSocketConnection
 
@@ -52,6 +52,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 http=connection,
+                h11_max_incomplete_event_size=MOST_HEAD,
                 ws=WebSocketConnection,
                 ws_max_size=MOST_MESSAGE,
                 ws_ping_interval=None,  # our connection has its own

@@ -8,7 +8,7 @@ from . import relaying, streams
 from .session import Session
 
 router = APIRouter()
-_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @router.websocket("/live/compress")

@@ -299,19 +299,6 @@ def test_traces_that_nobody_receives() -> None:
     assert receiver.endpoint in away.found
 
 
-def test_flags_may_come_before_the_word(weights: Path) -> None:
-    """As in the images, which say on which address to listen."""
-    command = [*SERVICE, "--host", "127.0.0.1", "--port=0", "doctor", "--weights", str(weights)]
-    done = subprocess.run(
-        [*command, "--device", "cpu", "--models", "encodec_24khz"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert "127.0.0.1:0 is free" in done.stdout
-
-
 def test_wrong_settings_exit_with_2() -> None:
     done = subprocess.run(
         [*SERVICE, "doctor", "--port", "many"], capture_output=True, timeout=PATIENCE, check=False

@@ -44,7 +44,7 @@ def pack(run: Path, folder: Path) -> list[Path]:
     """
     state = load_state(run / STATE)
     if state.get("kind") == "lm" and (run / BEST).exists():
-        state["best_average"] = load_state(run / BEST)["average"]
+        state["best_average"] = load_state(run / BEST).get("average")
     tensors, described = packed(state)
     return write_parts(tensors, described, folder, f"carry-{described['step']}")
 

@@ -50,7 +50,7 @@ def packed(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
         described["recordings"] = state.get("recordings")
         weights = state["model" if kind == "codec" else "network"]
         if _ended(state):
-            best = state["best_average"] if "best_average" in state else state["average"]
+            best = state["best_average"] if state.get("best_average") else state["average"]
             weights = {**weights, **best}
         tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
         adversary = state.get("adversary")

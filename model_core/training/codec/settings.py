@@ -76,6 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # then the decoder alone against them, so that codes are final early.
     "gpu": {
         **_BUNDLED_ON,
+        "steps": 300_000,
         "batch": 64,
         "adversary_from": 0.667,
         "freeze_from": 0.667,
@@ -117,7 +118,7 @@ class CodecSettings:
 
     learning_rate: float = setting(3e-4, "Adam's step", Range(0, 1))
     beta1: float = setting(0.5, "decay of Adam's average of gradients", BETA)
-    beta2: float = setting(0.9, "decay of Adam's average of their squares", BETA)
+    beta2: float = setting(0.9, "decay of Adam's average of squared gradients", BETA)
     warmup_steps: int = setting(50, "steps until the full learning rate", Range(0))
     decay_from: float = setting(0.5, "share of the run after which the rate falls", SHARE)
     final_rate: float = setting(0.02, "the share that it falls to", SHARE)
@@ -179,9 +180,13 @@ class CodecSettings:
             raise SettingsError("graft needs finished weights: say start_from")
         weights = (self.time_weight, self.mel_weight, self.spectrum_weight)
         if not any(weights) and (self.adversary_from > 0 or not self.adversarial):
-            raise SettingsError("the weights of all losses are 0: say time_weight or mel_weight")
+            raise SettingsError(
+                "a run begins with losses of weight 0: say time_weight or mel_weight"
+            )
         if self.keep_zeros and self.start_from is None:
-            raise SettingsError("keep_zeros needs weights to start from: say start_from")
+            raise SettingsError(
+                "keep_zeros needs weights to start from: say start_from, or keep_zeros no"
+            )
         config.codebooks_for(self.usual_bandwidth)
         shortest = windows_for(config.sample_rate)[0] / config.sample_rate
         if self.adversarial > 0 and self.adversary_from < 1 and self.clip_seconds < shortest:

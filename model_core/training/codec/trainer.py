@@ -174,7 +174,7 @@ class CodecTrainer:
     def _freeze(self) -> None:
         """From now on encoder and codebooks are those of the average, which is what is exported:
         the codes of the run are final."""
-        self.average.give(self.model, ("encoder.", "quantizer."))
+        self.average.settle(self.model, ("encoder.", "quantizer."))
         self.learn.freeze()
         self.frozen = True
 
@@ -226,8 +226,9 @@ class CodecTrainer:
             "balancer": self.learn.balancer.state_dict(),
             "adversary": None if adversary is None else adversary.state_dict(),
         }
+        # With the first state, so that a start that fails leaves nothing.
+        save_settings(self.settings, self.folder)
         save_state(state, self.folder / STATE)
-        save_settings(self.settings, self.folder)  # not before: the first start may fail at once
 
     def _resume(self) -> None:
         state: dict[str, Any] = load_state(self.folder / STATE)

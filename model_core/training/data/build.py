@@ -131,7 +131,7 @@ def _check_place(cache: Path) -> None:
     inside = {path.name for path in cache.iterdir()} if cache.is_dir() else {""}
     if INDEX in inside:
         read_index(cache)
-    if not inside <= {AUDIO, PACKED, INDEX}:
+    if inside and not {INDEX} <= inside <= {AUDIO, PACKED, INDEX}:
         raise TrainingDataError(f"{cache} already exists and is no cache, or has other files too")
 
 
@@ -167,10 +167,15 @@ def _arrange(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train prepare`."""
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="recordings")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="folder of recordings"
+    )
     parser.add_argument("cache", type=Path, metavar="CACHE", help="folder to make")
     parser.add_argument(
-        "--model", default="encodec_24khz", choices=list(CONFIGS), help="that it is for"
+        "--model",
+        default="encodec_24khz",
+        choices=list(CONFIGS),
+        help="the model that the cache is for",
     )
     parser.add_argument(
         "--category",
@@ -231,5 +236,5 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.pack_noise,
         )
     for name, reason in report.skipped.items():
-        sys.stdout.write(f"left out: {name}: {reason}\n")
+        sys.stderr.write(f"left out: {name}: {reason}\n")
     sys.stdout.write(f"{report}\n")

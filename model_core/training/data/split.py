@@ -7,7 +7,6 @@ says so.
 """
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -146,4 +145,4 @@ def _by_file(parts: Sequence[Part], category: str, share: float) -> tuple[list[P
 
 
 def _order(name: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
+    return hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()

@@ -253,8 +253,9 @@ class LMTrainer:
             "average_updates": self.average.updates,
             "optimizer": self.optimizer.state_dict(),
         }
+        # With the first state, so that a start that fails leaves nothing.
+        save_settings(self.settings, self.folder)
         save_state(state, self.folder / STATE)
-        save_settings(self.settings, self.folder)  # not before: the first start may fail at once
 
     def _described(self) -> dict[str, Any]:
         return {

@@ -292,11 +292,11 @@ def test_packed_tensors_are_not_unpacked(tmp_path: Path) -> None:
         files.read_reference(packed)
 
 
-@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**62], [0] * 100])
+@pytest.mark.parametrize("shape", [[0, 2**63 - 1], [0, 2**62], [0] * 100])
 def test_shapes_that_cannot_be(shape: list[int], tmp_path: Path) -> None:
     header = {"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
     text = json.dumps(header).encode()
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text)
-    with pytest.raises(WeightsError, match=r"x\.safetensors"):
+    with pytest.raises(WeightsError, match=r"x\.safetensors: x has no shape that can be"):
         files.read_safetensors(path)

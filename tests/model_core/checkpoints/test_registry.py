@@ -244,6 +244,11 @@ def test_a_damaged_copy_does_not_hide_the_bundled_weights(
     copy.parent.mkdir()
     copy.write_bytes(bundled.path.read_bytes()[:1000])
     assert make(str(copy.parent)).find_exact(bundled.header_name).path == bundled.path
+    assert bundled.lm is not None
+    (copy.parent / bundled.lm.path.name).write_bytes(bundled.lm.path.read_bytes()[:1000])
+    found = make(str(copy.parent)).find_exact(bundled.lm_header_name or "")
+    assert found.lm is not None
+    assert found.lm.path == bundled.lm.path
 
 
 def test_auto_without_any_weights(make: Make) -> None:

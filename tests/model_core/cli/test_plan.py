@@ -147,11 +147,11 @@ def test_outputs_do_not_overwrite_each_other(encodec: Command, folder: Path) -> 
     write_wav(folder / "a.snd", seconds=0.2)
     outcome = encodec("-f", folder)
     assert (outcome.code, len(outcome.lines)) == (1, 4)
-    assert "a.ecdc is already that of" in outcome.err
+    assert "a.ecdc is also that of" in outcome.err
     assert {"a.ecdc", "b.ecdc", "c.ecdc"} <= files_in(folder)
     again = encodec(folder)
     assert again.code == 1, "one of them has not been compressed"
-    assert "a.ecdc is already that of" in again.err
+    assert "a.ecdc is also that of" in again.err
     assert again.err.count("skipped") == 3
 
 

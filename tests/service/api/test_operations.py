@@ -80,10 +80,13 @@ async def test_what_makes_a_ready_service_unready_is_logged_once(
             for _ in range(3):
                 assert (await get(app, "/health/ready")).status_code == 503
             assert "encodec_ready 0.0" in (await get(app, "/metrics")).text
+            app.state.leaving = True
+            assert (await get(app, "/health/ready")).json()["code"] == "shutting_down"
+            app.state.leaving = False
             (tmp_path / "gone").rename(spool)
             for _ in range(2):
                 assert (await get(app, "/health/ready")).status_code == 200
     told = [line for line in logged if line["log_level"] == "warning"]
-    assert [line["event"] for line in told] == ["not ready", "no longer unready"]
+    assert [line["event"] for line in told] == ["not ready", "ready again"]
     assert told[0]["reason"] == told[1]["after"]
     assert told[0]["reason"].startswith("the disk for uploads cannot be written")

@@ -88,7 +88,7 @@ async def test_the_line_of_a_refused_request_says_whose_it_was_and_why(
     with capture_logs() as logged:
         answer = await get(app_with_calls(), path)
     line: Any = next(line for line in logged if line["event"] == "request")
-    assert (line["status"], line["code"]) == (answer.status_code, code)
+    assert (line["status"], line["problem"]) == (answer.status_code, code)
     assert line["detail"].startswith(detail)
     assert answer.json()["detail"] == line["detail"]
     assert line["client"] == "127.0.0.1"

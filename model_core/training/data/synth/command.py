@@ -108,7 +108,9 @@ def _count(path: Path, bar: "tqdm[Any]") -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `encodec-train synth`."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to make")
-    parser.add_argument("--minutes", type=number_in(Range(0.01)), default=10.0, help="of audio")
+    parser.add_argument(
+        "--minutes", type=number_in(Range(0.01)), default=10.0, help="length of the audio"
+    )
     parser.add_argument(
         "--speech-share",
         type=number_in(SHARE),
@@ -118,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--voices", type=positive, default=60, help="readers (default %(default)s)")
     parser.add_argument("--soundfont", type=Path, help=".sf2 file (default: an installed one)")
-    parser.add_argument("--seed", type=int, default=1, help="of all random draws")
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random draws")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -119,7 +119,10 @@ def test_a_folder_that_has_more_than_a_cache_is_left_alone(folder: Path, tmp_pat
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / "index.json").write_text('{"encodec_24khz": {"model": "x", "lm": null}}')
-    for other in (cache, weights):
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "audio.npy").write_bytes(b"precious")
+    for other in (cache, weights, part):
         before = sorted(other.iterdir())
         with pytest.raises(TrainingDataError, match=r"no cache|no index"):
             build_cache(folder, other, ENCODEC_24KHZ)
@@ -149,8 +152,8 @@ def test_the_command_says_what_it_did(
     add_arguments(parser)
     words = [str(folder), str(tmp_path / "cache"), "--jobs", "1", "--category", "music"]
     run(parser.parse_args([*words, "--hold-out", "mp3", "--pack"]))
-    out = capsys.readouterr().out
-    assert "left out: notes.txt: " in out
+    out, err = capsys.readouterr()
+    assert "left out: notes.txt: " in err
     assert "music train: 5 recordings" in out
     assert "music valid: 1 recordings" in out
     assert "skipped: 4 files" in out
