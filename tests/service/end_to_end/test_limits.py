@@ -53,7 +53,11 @@ def _pieces(size: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_file_that_is_too_large_is_a_413(client: httpx.Client, call: str) -> None:
-    body = compressed(client, wav(0.1)) + bytes(MAX_BYTES)  # a bad header would be refused first
+    # A bad header would be refused first.
+    if call in ("/decompress", "/inspect"):
+        body = compressed(client, wav(0.1)) + bytes(MAX_BYTES)
+    else:
+        body = wav(0.1) + bytes(MAX_BYTES)
     refused(client.post(call, content=body), 413, "too_large")
     refused(client.post(call, files={"file": body}), 413, "too_large")
     if call != "/inspect" and call != "/decompress":
