@@ -8,9 +8,10 @@ index.json               which of several files is the current one
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from ..config import CONFIGS, LMConfig
 from ..errors import WeightsError
@@ -22,6 +23,8 @@ from .weight_set import PUBLISHED_FILES, FileName, Kind, LMSet, Source, WeightSe
 INDEX = "index.json"
 
 logger = logging.getLogger(__name__)
+
+Found = TypeVar("Found", WeightSet, LMSet)
 
 
 class Folder:
@@ -56,31 +59,20 @@ class Folder:
     def by_id(self, name: str, weights_id: str) -> WeightSet | None:
         """The weights with that id, if they lie here. Files that cannot be read are passed by, and
         so is a language model that cannot, or that would have to be chosen among several."""
-        for path in [*self._all_files(name, "model"), *self._hub_folders(name)]:
-            if not _has_id(path, weights_id):
-                continue
-            try:
-                weights = replace(self._describe(path, name), id=weights_id)
-            except WeightsError as error:
-                logger.warning("passed by: %s", error)
-                continue
-            try:
-                return self._with_lm(weights)
-            except WeightsError as error:
-                logger.warning("%s without a language model: %s", path, error)
-                return weights
-        return None
+        paths = [*self._all_files(name, "model"), *self._hub_folders(name)]
+        weights = _with_id(paths, weights_id, lambda path: self._describe(path, name))
+        if weights is None:
+            return None
+        try:
+            return self._with_lm(weights)
+        except WeightsError as error:
+            logger.warning("%s without a language model: %s", weights.path, error)
+            return weights
 
     def lm_by_id(self, name: str, lm_id: str) -> LMSet | None:
         """The language model with that id, if it lies here."""
-        for path in self._all_files(name, "lm"):
-            if not _has_id(path, lm_id):
-                continue
-            try:
-                return replace(self._describe_lm(path, name), id=lm_id)
-            except WeightsError as error:
-                logger.warning("passed by: %s", error)
-        return None
+        paths = self._all_files(name, "lm")
+        return _with_id(paths, lm_id, lambda path: self._describe_lm(path, name))
 
     def _describe(self, path: Path, name: str) -> WeightSet:
         published = path == self._published_file(name, "model")
@@ -189,12 +181,15 @@ class Folder:
         return self.path / str(file)
 
 
-def _has_id(path: Path, wanted: str) -> bool:
-    try:
-        return id_of(path) == wanted
-    except WeightsError as error:
-        logger.warning("passed by: %s", error)
-        return False
+def _with_id(paths: Iterable[Path], wanted: str, describe: Callable[[Path], Found]) -> Found | None:
+    """The first of `paths` with that id, described. Those that cannot be read are passed by."""
+    for path in paths:
+        try:
+            if id_of(path) == wanted:
+                return replace(describe(path), id=wanted)
+        except WeightsError as error:
+            logger.warning("passed by: %s", error)
+    return None
 
 
 def write_index(folder: Path, chosen: dict[str, tuple[Path, Path | None]]) -> None:
