@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,11 @@ import torch
 
 if TYPE_CHECKING:
     from tests.peers import Peers
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # for the worker alone, not for what its tests start
+    os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +109,16 @@ def live(weights: Path, **settings: Any) -> Iterator[Live]:
         finally:
             server.should_exit = True
             thread.join(_STARTING)
-            assert not thread.is_alive()
+            assert not thread.is_alive(), _what_runs(thread, loop)
             loop.close()
             structlog.configure(**before)
+
+
+def _what_runs(thread: threading.Thread, loop: asyncio.AbstractEventLoop) -> str:
+    """Where a server is that has not stopped, and what it waits for."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    stack = "".join(traceback.format_stack(frame))
+    return "\n".join([stack, *map(repr, asyncio.all_tasks(loop))])
 
 
 def _drop(logger: Any, method: str, event: Any) -> Any:

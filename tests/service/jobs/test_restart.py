@@ -68,7 +68,7 @@ def at_once(client: httpx.Client, content: bytes, **params: Any) -> bytes:
 
 def test_kill_9_with_five_jobs_running(weights: Path, tmp_path: Path) -> None:
     jobs_dir = tmp_path / "jobs"
-    long = [wav(60, seed=seed) for seed in range(5)]
+    long = [wav(25, seed=seed) for seed in range(5)]
     with replica(weights, tmp_path) as (process, client):
         done = [ended(client, asked(client, "/compress", wav(0.5, seed=n))) for n in range(2)]
         bytes_before = [result(client, job).content for job in done]
@@ -113,7 +113,7 @@ def test_kill_9_with_five_jobs_running(weights: Path, tmp_path: Path) -> None:
 
 def test_a_service_that_is_told_to_stop_puts_its_jobs_back(weights: Path, tmp_path: Path) -> None:
     with replica(weights, tmp_path, "--job-lease", "600") as (process, client):
-        job = asked(client, "/compress", wav(60), **LONG)
+        job = asked(client, "/compress", wav(30), **LONG)
         wait_for(lambda: seen(client, job)["progress"]["seconds"] > 0)
         process.popen.terminate()
         assert process.wait() == 0
@@ -158,7 +158,7 @@ def test_jobs_do_not_take_all_permits(weights: Path, tmp_path: Path) -> None:
 
 def test_two_replicas_with_one_postgres(weights: Path, tmp_path: Path, empty_postgres: str) -> None:
     database = ("--jobs-database", empty_postgres)
-    audio = [wav(50, seed=seed) for seed in range(4)]
+    audio = [wav(25, seed=seed) for seed in range(4)]
     with (
         replica(weights, tmp_path, *database, running=2) as (first, one),
         replica(weights, tmp_path, *database, running=2) as (_, two),

@@ -120,7 +120,11 @@ def test_it_computes_what_the_networks_compute(
     assert _first_differences(block.codes, whole[0].numpy()) <= max(1, 0.001 * whole.numel())
     normalised = x[None] if scale is None else x[None] / scale
     with torch.no_grad():
-        _near_tie(model, model.encoder(normalised), block.codes)
+        latent = model.encoder(normalised)
+    item = EncodeItem(x.numpy(), config.num_codebooks, last=True, latent=True)
+    found = torch.from_numpy(engine.encode([item])[0].latent)[None]
+    assert (found - latent).abs().max() <= 1e-5 * latent.abs().max()
+    _near_tie(model, found, block.codes)
     assert (block.scale is None) if scale is None else block.scale == float(scale[0])
     expected = model.decode([(whole, scale)])[0].detach().numpy()
     audio = engine.decode([DecodeItem(EncodedBlock(whole[0].numpy(), block.scale), last=True)])[0]
