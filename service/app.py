@@ -13,7 +13,6 @@ from model_core import __version__
 
 from .api import codec, errors, inspect, jobs, models, operations, weights
 from .api.page import page_router
-from .api.quotas import QuotaHeaders
 from .decoder.pool import DecoderPool
 from .decoder.protocol import DecoderError
 from .http import documentation
@@ -85,7 +84,9 @@ def create_app(
         if pool.state == "ready":
             on_ready()
 
-    pool = app.state.models = ModelPool(settings, device, on_fatal, on_model, metrics.model_load)
+    pool = app.state.models = ModelPool(
+        settings, device, on_fatal, on_model, lambda name: metrics.model_loads.labels(name).inc()
+    )
     app.state.scheduler = Scheduler(
         settings.worker_threads,
         device,
@@ -131,17 +132,13 @@ def create_app(
         app.include_router(page_router())
     errors.install(app, jobs.router.routes)
 
-    def stopping() -> bool:
-        return admission.closed
-
     # From the innermost to the outermost.
-    app.add_middleware(errors.ErrorMiddleware, stopping=stopping)
-    app.add_middleware(QuotaHeaders, admission=admission)
+    app.add_middleware(errors.ErrorMiddleware, admission=admission)
     app.add_middleware(CheckRequest, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         add_cors(app, settings.cors_origins)
     app.add_middleware(RequestLog, metrics=metrics, telemetry=telemetry)
-    app.add_middleware(DrainBody, stopping=stopping, metrics=metrics)
+    app.add_middleware(DrainBody, stopping=lambda: admission.closed, metrics=metrics)
     return app
 
 

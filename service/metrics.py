@@ -1,6 +1,6 @@
 """What the service measures, for Prometheus. Each app has its own registry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from threading import Lock
 
@@ -35,7 +35,7 @@ class Metrics:
             "Requests answered, by route and status",
             ["method", "route", "status"],
         )
-        self._cut_off = counter(
+        self.cut_off = counter(
             "encodec_responses_cut_off", "Responses that ended before they were whole", ["route"]
         )
         self._request_seconds = histogram(
@@ -69,11 +69,11 @@ class Metrics:
             "Requests answered 429, by the name of the API key and the limit",
             ["key", "reason"],
         )
-        self._live = gauge("encodec_live_streams", "Live streams that are open", ["kind"])
+        self.live = gauge("encodec_live_streams", "Live streams that are open", ["kind"])
         self._live_ended = counter(
             "encodec_live_streams_ended", "Live streams that ended, by close code", ["kind", "code"]
         )
-        self._live_step = histogram(
+        self.live_step = histogram(
             "encodec_live_step_seconds",
             "Time from the arrival of live data to the sending of what it gives",
             ["kind"],
@@ -82,14 +82,14 @@ class Metrics:
         self.ready = gauge("encodec_ready", "1 while it can take work, as /health/ready says")
         self._model_ready = gauge("encodec_model_ready", "1 once the model is warm", ["model"])
 
-        self._model_loads = counter("encodec_model_loads", "Models loaded", ["model"])
+        self.model_loads = counter("encodec_model_loads", "Models loaded", ["model"])
 
-        self._results = counter(
+        self.results = counter(
             "encodec_results_looked_up", "Requests that may have a kept result", ["state"]
         )
         self.result_bytes = gauge("encodec_result_bytes", "Memory of kept results")
 
-        self._jobs_ended = counter("encodec_jobs_ended", "Jobs that ended here", ["state"])
+        self.jobs_ended = counter("encodec_jobs_ended", "Jobs that ended here", ["state"])
         self._jobs = gauge("encodec_jobs", "Jobs of all replicas that are kept", ["state"])
 
         self._queue_depth = gauge("encodec_queue_depth", "Blocks that wait for a worker")
@@ -145,10 +145,6 @@ class Metrics:
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._request_seconds.labels(method, route).observe(seconds, exemplar)
 
-    def response_cut_off(self, route: str) -> None:
-        """An answer had begun and did not end well."""
-        self._cut_off.labels(route).inc()
-
     def bodies(self, received: int, sent: int) -> None:
         """A request's and its answer's bytes."""
         self._bytes.labels("in").inc(received)
@@ -162,27 +158,10 @@ class Metrics:
         """A request with it was refused for this reason."""
         self._key_refused.labels(key, reason).inc()
 
-    def live_begun(self, kind: str) -> None:
-        """A live stream was opened."""
-        self._live.labels(kind).inc()
-
-    def live_steps(self, kind: str) -> Callable[[float], None]:
-        """To be told after how many seconds what the data of a live stream gives was sent."""
-        observe: Callable[[float], None] = self._live_step.labels(kind).observe
-        return observe
-
     def live_ended(self, kind: str, code: int) -> None:
         """A live stream ended with this close code."""
-        self._live.labels(kind).dec()
+        self.live.labels(kind).dec()
         self._live_ended.labels(kind, str(code)).inc()
-
-    def result_looked_up(self, state: str) -> None:
-        """A result was found (`hit`) or not (`miss`)."""
-        self._results.labels(state).inc()
-
-    def job_ended(self, state: str) -> None:
-        """A job ended in this state."""
-        self._jobs_ended.labels(state).inc()
 
     def jobs_kept(self, states: Mapping[str, int]) -> None:
         """How many jobs there are in each state."""
@@ -192,10 +171,6 @@ class Metrics:
     def model_ready(self, name: str, ready: bool = True) -> None:
         """Whether the model of this plain name is warm."""
         self._model_ready.labels(name).set(ready)
-
-    def model_load(self, name: str) -> None:
-        """The model of this plain name begins to be loaded."""
-        self._model_loads.labels(name).inc()
 
     def queue_depth(self, depth: int) -> None:
         """How many works wait."""

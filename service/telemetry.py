@@ -28,7 +28,7 @@ from starlette.types import Scope
 
 from model_core import __version__
 
-from .timings import Attributes, Phase, Trace
+from .timings import Attributes, Phase
 
 TRACE_RESPONSE = "traceresponse"
 """The header of an answer that says its trace (W3C Trace Context, level 2)."""
@@ -98,19 +98,23 @@ class RequestTrace:
             yield
 
     def phase(self, name: Phase, begun: float, ended: float, attributes: Attributes) -> None:
-        """As `Trace`."""
+        """A phase has ended. From any thread; times are `time.monotonic`."""
         self._child(name, begun, ended, attributes)
 
     def batch(
-        self, members: Mapping[Trace, float], begun: float, ended: float, attributes: Attributes
+        self,
+        members: Mapping["RequestTrace", float],
+        begun: float,
+        ended: float,
+        attributes: Attributes,
     ) -> None:
-        """As `Trace`. The batch is a span of this trace, and linked to all of its requests; each of
-        these has a span of its wait in the queue, which is linked to the batch."""
-        own = [member for member in members if isinstance(member, RequestTrace)]
-        links = [Link(member._span.get_span_context()) for member in own]
+        """A batch has ended that had works of these traces, which had waited since then: a span of
+        this trace, one of them, and linked to all; each has a span of its wait in the queue, which
+        is linked to the batch."""
+        links = [Link(member._span.get_span_context()) for member in members]
         batch = self._child("batch", begun, ended, attributes, links)
-        for member in own:
-            member._child("queue", members[member], begun, {}, [Link(batch)])
+        for member, since in members.items():
+            member._child("queue", since, begun, {}, [Link(batch)])
 
     def _child(
         self,

@@ -4,7 +4,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .telemetry import RequestTrace
 
 Phase = Literal["receive", "permit", "decode", "queue", "batch", "write"]
 """`receive`: the client's bytes; `permit`: the wait for a permit; `decode`: FFmpeg, in its child;
@@ -20,25 +23,12 @@ MOST_BATCHES = 64
 Attributes = Mapping[str, str | int | float]
 
 
-class Trace(Protocol):
-    """The trace of a request, told of phases from any thread. Times are `time.monotonic`."""
-
-    def phase(self, name: Phase, begun: float, ended: float, attributes: Attributes) -> None:
-        """A phase has ended."""
-
-    def batch(
-        self, members: Mapping["Trace", float], begun: float, ended: float, attributes: Attributes
-    ) -> None:
-        """A batch has ended that had works of these traces, this one among them, with the times
-        since when they had waited."""
-
-
 @dataclass(eq=False)
 class Timings:
     """The phases of one request. Safe to use from any thread."""
 
     started: float = field(default_factory=time.monotonic)
-    trace: Trace | None = None
+    trace: "RequestTrace | None" = None
     """Where it is traced."""
     batches: int = 0
     """Those that had works of this request."""
@@ -99,7 +89,7 @@ def note_batch(
     for timings, waiting_since in members:
         if timings is not None:
             since[timings] = min(waiting_since, since.get(timings, waiting_since))
-    traced: dict[Trace, float] = {}
+    traced: dict[RequestTrace, float] = {}
     for timings, waiting_since in since.items():
         shown = timings.add_batch(waiting_since, begun, ended)
         if shown and timings.trace is not None:

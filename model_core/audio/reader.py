@@ -134,7 +134,8 @@ class MediaReader:
         """Like FFmpeg, it skips a packet that cannot be decoded if good packets follow and are more
         than the bad ones; lossless audio must be entirely intact."""
         good = bad = 0
-        last: Exception | None = None
+        ends_badly = False
+        wrong: Exception | None = None
         for packet in self._packets():
             try:
                 frames = packet.decode()
@@ -142,16 +143,16 @@ class MediaReader:
                 raise _too_much_memory() from error
             except (av.FFmpegError, IndexError, ValueError) as error:
                 bad += 1
-                last = error
+                ends_badly, wrong = True, error
                 if bad > 100 + good or self.info.codec.startswith(_LOSSLESS):
                     break
                 continue
             if packet.size and frames:
                 good += 1
-                last = None
+                ends_badly = False
             yield from frames
-        if last is not None or bad > good:
-            raise InvalidAudioError(f"broken or truncated audio: {_reason(last)}") from last
+        if wrong is not None and (ends_badly or bad > good):
+            raise InvalidAudioError(f"broken or truncated audio: {_reason(wrong)}") from wrong
 
     def _packets(self) -> "Iterator[Packet[AudioStream]]":
         try:

@@ -110,7 +110,7 @@ class Runner:
                     payload.write(run_now(compressor.push(block)))
                     samples += block.shape[1]
                     advance(file.tell(), samples / codec.config.sample_rate)
-                payload.write(run_now(_finished(compressor, audio)))
+                payload.write(run_now(compressor.finish(audio.decoded_samples)))
             stored = compressor.stored(payload)
             if recording is not None:
                 whole = 0, stored.samples
@@ -129,13 +129,10 @@ class Runner:
         self, codec: Codec, source: str, info: SourceInfo
     ) -> Compressor | ChunkCompressor:
         given = self._arguments
-        if given.format == 0:
-            return Compressor(
-                codec, given.bandwidth, given.lm, effort=given.effort, verify=given.verify
-            )
+        kind = Compressor if given.format == 0 else ChunkCompressor
         name = None if source == STDIO else file_name(Path(source).name)
         recording = Recording(info.sample_rate, info.channels, name, info.tags)
-        return ChunkCompressor(
+        return kind(
             codec,
             given.bandwidth,
             given.lm,
@@ -335,13 +332,6 @@ def _open_audio(file: BinaryIO, codec: Codec) -> AudioSource:
     """Any audio. Raises `InvalidAudioError`."""
     with signals_held():
         return open_audio(file, codec.config.sample_rate, codec.config.channels)
-
-
-async def _finished(compressor: Compressor | ChunkCompressor, audio: AudioSource) -> bytes:
-    """The last bytes, once all of `audio` was pushed."""
-    if isinstance(compressor, ChunkCompressor):
-        return await compressor.finish(audio.decoded_samples)
-    return await compressor.finish()
 
 
 def _blocks(audio: AudioSource) -> Iterator[np.ndarray]:

@@ -2,7 +2,6 @@
 
 import queue
 import threading
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -39,12 +38,7 @@ class Speaker:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Silence at once: what was not played is dropped."""
         self._stop = True
         self._thread.join()

@@ -4,9 +4,9 @@
 are imported where they are used.
 """
 
-from .chunked import ChunkCompressor, Recording
+from .chunked import ChunkCompressor
 from .codec import Codec, LanguageModel
-from .compressing import Compressor, Encoder
+from .compressing import Compressor, Encoder, Recording
 from .corrections import InputWarning
 from .decompressing import Decompressor
 from .salvaging import Salvaged, SalvagedChunks, salvage_payload

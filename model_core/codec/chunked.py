@@ -1,7 +1,6 @@
 """Samples to version 1 files, chunk by chunk: what is written so far can be read at any time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -11,7 +10,7 @@ from ..ecdc.v1 import Header, Writer, default_chunk, pack_codes
 from ..engine import BEAMS, EncodedBlock
 from ..entropy import ARITHMETIC
 from .codec import Codec, LanguageModel
-from .compressing import Encoder
+from .compressing import UNKNOWN, Encoder, Recording
 from .corrections import InputWarning
 from .stored import Stored1, stored_chunks
 from .verification import encode_verified
@@ -22,16 +21,6 @@ _LM_CHUNK_SECONDS = 4
 
 SEARCHED = 2
 """The effort from which on codes are searched that cost the language model few bits."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a file says of what it was made from; see `ecdc.v1.Header`."""
-
-    rate: int | None = None
-    channels: int | None = None
-    name: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
 
 
 class ChunkPacker:
@@ -140,7 +129,7 @@ class ChunkCompressor:
         lm: bool = False,
         runner: Runner = INLINE,
         effort: int = 0,
-        recording: Recording = Recording(),
+        recording: Recording = UNKNOWN,
         chunk: int | None = None,
         verify: bool = False,
         step: int | None = None,
@@ -188,7 +177,7 @@ def new_header(
     codec: Codec,
     num_codebooks: int,
     lm: bool,
-    recording: Recording = Recording(),
+    recording: Recording = UNKNOWN,
     chunk: int | None = None,
 ) -> Header:
     """Of a file of `codec`'s. Chunks are of about a second by default; of four, where a language

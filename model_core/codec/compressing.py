@@ -1,6 +1,7 @@
 """Samples to codes, and codes to the payload of an `.ecdc` file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -217,8 +218,22 @@ class Packer:
         return await self._end_segment() if self._codec.config.segment is None else b""
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What a file says of what it was made from; see `ecdc.v1.Header`."""
+
+    rate: int | None = None
+    channels: int | None = None
+    name: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+UNKNOWN = Recording()
+
+
 class Compressor:
-    """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks."""
+    """Samples in, payload bytes out; the header is known at the end. `runner` runs the networks.
+    What `ChunkCompressor` also takes of a recording has no place in the file."""
 
     def __init__(
         self,
@@ -227,6 +242,7 @@ class Compressor:
         lm: bool = False,
         runner: Runner = INLINE,
         effort: int = 0,
+        recording: Recording = UNKNOWN,
         verify: bool = False,
     ):
         """`verify`: as of `Packer`. Raises `UnsupportedBandwidthError`, `WeightsUnavailableError`
@@ -249,7 +265,12 @@ class Compressor:
         """Take samples float32 `[C, n]`; returns payload bytes."""
         return await self._packer.push(await self._encoder.push(samples))
 
-    async def finish(self) -> bytes:
+    @property
+    def samples(self) -> int:
+        """As of `ChunkCompressor`."""
+        return self._encoder.samples
+
+    async def finish(self, original_samples: int = 0) -> bytes:
         """End the stream; returns its last payload bytes."""
         last = await self._packer.push(await self._encoder.finish())
         return last + await self._packer.finish()

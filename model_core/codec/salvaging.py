@@ -56,11 +56,11 @@ class Salvaged(Described, ABC):
         """Whether the file says how long its audio is; else it may go on after what is left."""
         self.samples = max(samples or 0, self._ends[-1])
         """Of the audio, at the model's rate, silence and all."""
-        silences = [b - a for a, b in self._silences()]
-        self.lost = sum(silences)
-        """Samples that are silent."""
-        self.gaps = len(silences)
-        """How many silences there are."""
+        self.lost = self.gaps = 0
+        """Samples that are silent, and how many silences there are."""
+        for begin, end in self._silences():
+            self.lost += end - begin
+            self.gaps += 1
 
     async def audio(
         self, codec: Codec, runner: Runner = INLINE, start: int = 0, end: int | None = None
@@ -125,8 +125,9 @@ class Salvaged(Described, ABC):
 class SalvagedChunks(Salvaged):
     """A version 1 file whose intact chunks are known."""
 
-    def __init__(self, fo: BinaryIO):
-        """Reads all of `fo`. Raises `BitstreamError` if the header or every chunk is damaged."""
+    def __init__(self, fo: BinaryIO, enough: int | None = None):
+        """Reads all of `fo`, or until there is more audio than `enough` samples: where that is
+        refused anyway. Raises `BitstreamError` if the header or every chunk is damaged."""
         fo.seek(0)
         salvage = Salvage(fo)
         self._fo = fo
@@ -135,12 +136,14 @@ class SalvagedChunks(Salvaged):
         self._places = array("Q")  # of the chunks, in the file
         self._sizes = array("Q")
         self._firsts = array("Q")  # of the runs, counted in chunks that are there
-        self._find_runs(salvage, begins := array("Q"), ends := array("Q"))
+        self._find_runs(salvage, begins := array("Q"), ends := array("Q"), enough)
         if not ends:
             raise BitstreamError("no chunk of the file is intact")
         super().__init__(salvage.header, fo.seek(0, 2), (begins, ends), salvage.samples)
 
-    def _find_runs(self, salvage: Salvage, begins: "array[int]", ends: "array[int]") -> None:
+    def _find_runs(
+        self, salvage: Salvage, begins: "array[int]", ends: "array[int]", enough: int | None
+    ) -> None:
         """Fill the arrays. A chunk that contradicts those before (only a forged one does) is left
         out."""
         due, cut = -1, False
@@ -148,7 +151,7 @@ class SalvagedChunks(Salvaged):
             if not isinstance(chunk, Chunk):
                 continue
             end = chunk.start + chunk.samples
-            if ends and (end != ends[-1] if cut else end < ends[-1]):
+            if chunk.number < due or (ends and (end != ends[-1] if cut else end < ends[-1])):
                 continue
             if chunk.number != due:
                 self._firsts.append(len(self._sizes))
@@ -159,6 +162,8 @@ class SalvagedChunks(Salvaged):
             place, size = salvage.place
             self._places.append(place)
             self._sizes.append(size)
+            if enough is not None and end > enough:
+                return
 
     def _run(
         self, number: int, codec: Codec, runner: Runner, start: int, end: int

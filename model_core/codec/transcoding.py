@@ -8,9 +8,9 @@ from dataclasses import replace
 from ..ecdc.v1 import drop_codebooks
 from ..engine import EncodedBlock
 from ..errors import UnsupportedBandwidthError
-from .chunked import ChunkPacker, Recording, new_header
+from .chunked import ChunkPacker, new_header
 from .codec import Codec
-from .compressing import Packer
+from .compressing import Packer, Recording
 from .stored import Stored, Stored1
 from .work import INLINE, Runner
 

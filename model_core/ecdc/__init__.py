@@ -1,4 +1,4 @@
-"""The `.ecdc` bitstream, version 0: bytes only, no networks."""
+"""The `.ecdc` bitstream: bytes only, no networks. Here version 0; `v1` is version 1."""
 
 from .arithmetic import ArithmeticCoder, ArithmeticDecoder, build_stable_quantized_cdf
 from .bits import BitPacker, BitUnpacker

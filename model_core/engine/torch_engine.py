@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import EncodecError
 from ..nn.conv import extra_padding, fold_weight_norm
 from ..nn.network import EncodecNetwork
 from ..threads import single_thread
@@ -33,6 +34,8 @@ from .protocol import (
     EncodePrecision,
     EngineOptions,
     Precision,
+    check_decode_item,
+    check_encode_item,
     states_kept,
 )
 
@@ -74,7 +77,9 @@ class TorchEngine:
         return self.model.quantizer.entries()
 
     def encode(self, items: Sequence[EncodeItem], threads: int | None = None) -> list[EncodedBlock]:
-        """As `Engine`."""
+        """As `Engine`. Raises as `check_encode_item`."""
+        for item in items:
+            check_encode_item(item, self.config)
         with self._threads(), arithmetic(self._device), states_kept(items):
             return [self._encode(item) for item in items]
 
@@ -91,7 +96,9 @@ class TorchEngine:
         return EncodedBlock(codes[:, 0].cpu().numpy(), number)
 
     def decode(self, items: Sequence[DecodeItem], threads: int | None = None) -> list[np.ndarray]:
-        """As `Engine`."""
+        """As `Engine`. Raises as `check_decode_item`."""
+        for item in items:
+            check_decode_item(item, self.config)
         with self._threads(), arithmetic(self._device), states_kept(items):
             return [self._decode(item).cpu().numpy() for item in items]
 
@@ -167,6 +174,8 @@ class _Block:
         if left:
             context = self.take()
             if context is None:
+                if length <= left:
+                    raise EncodecError("the first block of a stream is too short to go on from")
                 context = x[..., 1 : left + 1].flip(-1)
             x = torch.cat([context, x], dim=-1)
             self.put(x[..., -left:])

@@ -75,5 +75,5 @@ class CodeSearch:
             raise ValueError(f"there is no search with {books} codebooks, {beam} paths, {rate}")
         if not latents:
             return []
-        together = min(TOGETHER, -(-len(latents) // threads))
+        together = min(TOGETHER, -(-len(latents) // max(1, threads)))
         return self._search.find(latents, books, beam, rate / books**0.5, together, threads)

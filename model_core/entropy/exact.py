@@ -42,6 +42,8 @@ class ExactLM:
         """
         config = self.integers.config
         for codes in chunks:
+            if codes.ndim != 2 or codes.dtype.kind not in "iu":
+                raise ValueError(f"codes are integers [K, T], not {codes.dtype} {codes.shape}")
             self._check(codes.shape[1], codes.shape[0])
             if codes.size and not 0 <= codes.min() <= codes.max() < config.bins:
                 raise ValueError(f"codes are not in 0..{config.bins - 1}")
@@ -56,7 +58,7 @@ class ExactLM:
         bytes are no codes. Raises `ValueError` for an impossible number of codebooks or frames."""
         for _, frames in chunks:
             self._check(frames, books)
-        together = min(TOGETHER, -(-len(chunks) // threads))
+        together = min(TOGETHER, -(-len(chunks) // max(1, threads)))
         return self.coder.decode(chunks, books, together, threads) if chunks else []
 
     def _check(self, frames: int, books: int) -> None:

@@ -19,7 +19,7 @@ class Product:
     weights: np.ndarray
     """int8 `[out, in]`."""
     multiplier: np.ndarray
-    """int64 `[out]`, under 2**23."""
+    """int64 `[out]`, at most 2**23."""
     offset: np.ndarray
     """int64 `[out]`: the bias, and one half for rounding."""
     shift: int

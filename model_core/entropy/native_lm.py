@@ -26,15 +26,27 @@ class _Chunk(ctypes.Structure):
     )
 
 
+class Latents(ctypes.Structure):
+    """`EncodecLatents` of `csrc`, for the search for codes."""
+
+    _fields_ = (
+        ("latents", ctypes.c_void_p),
+        ("codes", ctypes.c_void_p),
+        ("books", ctypes.c_int32),
+        ("frames", ctypes.c_int32),
+    )
+
+
 class NativeLM:
     """A language model in the library's memory, until this object goes."""
 
     handle: int | None = None
 
     def __init__(self, library: NativeLibrary, lm: IntegerLM):
-        """Raises `EncodecError` for a library that has no language model."""
+        """Raises `EncodecError` for a library from another version of the source."""
         self.functions = functions = library.functions
-        _declare(functions)
+        if functions.encodec_lm_layout() != ctypes.sizeof(_Chunk) << 32 | ctypes.sizeof(Latents):
+            raise EncodecError("the native engine was compiled from another version of the source")
         numbers, weights, tables = flat_arrays(lm)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
         self.handle = functions.encodec_lm(
@@ -93,22 +105,6 @@ def _chunk(codes: np.ndarray, buffer: np.ndarray, size: int) -> _Chunk:
         books=codes.shape[0],
         frames=codes.shape[1],
     )
-
-
-def _declare(functions: ctypes.CDLL) -> None:
-    number, size, pointer = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p
-    message = ctypes.c_char_p, size
-    functions.encodec_lm_layout.restype = ctypes.c_int64
-    if functions.encodec_lm_layout() != ctypes.sizeof(_Chunk):
-        raise EncodecError("the native engine was compiled from another version of the source")
-    functions.encodec_lm.restype = pointer
-    functions.encodec_lm.argtypes = (*(pointer, size) * 3, *message)
-    functions.encodec_lm_free.restype = None
-    functions.encodec_lm_free.argtypes = (pointer,)
-    functions.encodec_lm_run.restype = number
-    functions.encodec_lm_run.argtypes = (
-        pointer, number, ctypes.POINTER(_Chunk), number, number, number, *message,
-    )  # fmt: skip
 
 
 def flat_arrays(lm: IntegerLM) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

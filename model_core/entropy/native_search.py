@@ -7,18 +7,7 @@ import numpy as np
 
 from ..engine.native.library import MESSAGE_SIZE, text_of
 from ..errors import EncodecError
-from .native_lm import NativeLM
-
-
-class _Latents(ctypes.Structure):
-    """`EncodecLatents` of `csrc`."""
-
-    _fields_ = (
-        ("latents", ctypes.c_void_p),
-        ("codes", ctypes.c_void_p),
-        ("books", ctypes.c_int32),
-        ("frames", ctypes.c_int32),
-    )
+from .native_lm import Latents, NativeLM
 
 
 class NativeSearch:
@@ -30,7 +19,6 @@ class NativeSearch:
         """`entries`: float32 `[K, bins, D]`. Raises `EncodecError` where there is no memory."""
         self._lm = lm
         self._functions = lm.functions
-        _declare(self._functions)
         entries = np.ascontiguousarray(entries, np.float32)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
         self._handle = self._functions.encodec_quantizer(
@@ -51,9 +39,9 @@ class NativeSearch:
         """Codes int64 `[books, T]` of chunks of latents `[D, T]`; see `CodeSearch`."""
         rows = [np.ascontiguousarray(latent.T, np.float32) for latent in latents]
         found = [np.empty((books, len(frames)), np.int64) for frames in rows]
-        chunks = (_Latents * len(rows))(
+        chunks = (Latents * len(rows))(
             *(
-                _Latents(frames.ctypes.data, codes.ctypes.data, books, len(frames))
+                Latents(frames.ctypes.data, codes.ctypes.data, books, len(frames))
                 for frames, codes in zip(rows, found, strict=True)
             )
         )
@@ -68,17 +56,3 @@ class NativeSearch:
     def __del__(self) -> None:
         if self._handle:
             self._functions.encodec_quantizer_free(self._handle)
-
-
-def _declare(functions: ctypes.CDLL) -> None:
-    number, size, pointer = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p
-    message = ctypes.c_char_p, size
-    functions.encodec_quantizer.restype = pointer
-    functions.encodec_quantizer.argtypes = (pointer, number, number, number, *message)
-    functions.encodec_quantizer_free.restype = None
-    functions.encodec_quantizer_free.argtypes = (pointer,)
-    functions.encodec_search.restype = number
-    functions.encodec_search.argtypes = (
-        pointer, pointer, ctypes.POINTER(_Latents), number, number, ctypes.c_float, number, number,
-        *message,
-    )  # fmt: skip

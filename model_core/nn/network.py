@@ -104,7 +104,8 @@ class EncodecNetwork(nn.Module):
 
         The last frame is decoded whole, so the output may be a little longer than the input.
         Raises `InvalidAudioError` for no frames, for more than one from a model without segments,
-        and for codes outside the codebooks or of more codebooks than the model has.
+        and for other shapes and types than codes `[B, K, T]`, codes outside the codebooks and more
+        codebooks than the model has.
         """
         count = len(encoded_frames)
         if not count:
@@ -119,6 +120,10 @@ class EncodecNetwork(nn.Module):
     def _decode_frame(self, encoded_frame: EncodedFrame) -> Tensor:
         codes, scale = encoded_frame
         bins = self.quantizer.bins
+        if codes.ndim != 3 or codes.is_floating_point():
+            raise InvalidAudioError(
+                f"codes are integers [B, K, T], not {codes.dtype} {list(codes.shape)}"
+            )
         if not codes.numel():
             raise InvalidAudioError("there are no codes to decode")
         if codes.shape[1] > self.quantizer.n_q:

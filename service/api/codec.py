@@ -33,27 +33,6 @@ from .responses import (
     file_headers,
     warning_headers,
 )
-from .routes import (
-    DEFAULT_BANDWIDTH,
-    DEFAULT_MODEL,
-    Bandwidth,
-    Channels,
-    Effort,
-    End,
-    Format,
-    LanguageModel,
-    Live,
-    Model,
-    NewBandwidth,
-    NewFormat,
-    NewLanguageModel,
-    OutputName,
-    Rescale,
-    Salvage,
-    SampleRate,
-    Start,
-    Verify,
-)
 
 router = APIRouter(tags=["codec"])
 
@@ -78,13 +57,13 @@ async def compress_file(
     call: OpenCall,
     claims: RequestClaims,
     wish: RequestWish,
-    model: Model = DEFAULT_MODEL,
-    bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
-    lm: LanguageModel = False,
-    format: Format = 0,
-    effort: Effort = 0,
-    verify: Verify = False,
-    live: Live = False,
+    model: routes.Model = routes.DEFAULT_MODEL,
+    bandwidth: routes.Bandwidth = routes.DEFAULT_BANDWIDTH,
+    lm: routes.LanguageModel = False,
+    format: routes.Format = 0,
+    effort: routes.Effort = 0,
+    verify: routes.Verify = False,
+    live: routes.Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
     coding = Coding(model, bandwidth, lm, format, effort, verify)
@@ -130,13 +109,13 @@ def _file(call: Call, data: AsyncIterator[bytes], headers: dict[str, str]) -> Re
 async def decompress_file(
     call: OpenCall,
     wish: RequestWish,
-    start: Start = 0.0,
-    end: End = None,
-    rescale: Rescale = False,
-    salvage: Salvage = False,
-    output: OutputName = None,
-    sample_rate: SampleRate = None,
-    channels: Channels = None,
+    start: routes.Start = 0.0,
+    end: routes.End = None,
+    rescale: routes.Rescale = False,
+    salvage: routes.Salvage = False,
+    output: routes.OutputName = None,
+    sample_rate: routes.SampleRate = None,
+    channels: routes.Channels = None,
 ) -> Response:
     """Streamed as it is decoded. A file that turns out to be broken in the middle cuts the
     answer short: of its Content-Length, where it has one. A part has the samples that the whole has
@@ -151,7 +130,7 @@ async def decompress_file(
         compressed = await receive_ecdc(call, await call.upload())
         part = part_of(compressed, start, end)
         codec, file = compressed.codec, compressed.file
-        call.note_audio(codec, file.decoded(codec, part.start, part.end))
+        call.note_audio(codec, file.decoded(codec, part.start, part.stop))
         call.claim.passes = (1 + compressed.stored.lm) * (1 + rescale)
         await call.admit()
     return await audio_response(call, compressed, part, format, sample_rate, channels, rescale)
@@ -175,10 +154,10 @@ async def decompress_file(
 async def transcode_file(
     call: OpenCall,
     claims: RequestClaims,
-    bandwidth: NewBandwidth = None,
-    lm: NewLanguageModel = None,
-    format: NewFormat = None,
-    verify: Verify = False,
+    bandwidth: routes.NewBandwidth = None,
+    lm: routes.NewLanguageModel = None,
+    format: routes.NewFormat = None,
+    verify: routes.Verify = False,
 ) -> Response:
     """To a lower bandwidth, to another version of the format, with the language model or without:
     the codes stay as they are. Parameters that are not given keep what the file has."""
@@ -209,15 +188,15 @@ async def transcode_file(
 async def roundtrip(
     call: OpenCall,
     wish: RequestWish,
-    model: Model = DEFAULT_MODEL,
-    bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
-    lm: LanguageModel = False,
-    format: Format = 0,
-    effort: Effort = 0,
-    live: Live = False,
-    output: OutputName = None,
-    sample_rate: SampleRate = None,
-    channels: Channels = None,
+    model: routes.Model = routes.DEFAULT_MODEL,
+    bandwidth: routes.Bandwidth = routes.DEFAULT_BANDWIDTH,
+    lm: routes.LanguageModel = False,
+    format: routes.Format = 0,
+    effort: routes.Effort = 0,
+    live: routes.Live = False,
+    output: routes.OutputName = None,
+    sample_rate: routes.SampleRate = None,
+    channels: routes.Channels = None,
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     audio = choose_format(accepted(call.request), output)
@@ -257,10 +236,10 @@ _CODES: dict[str, Any] = {
 )
 async def codes(
     call: OpenCall,
-    model: Model = DEFAULT_MODEL,
-    bandwidth: Bandwidth = DEFAULT_BANDWIDTH,
-    effort: Effort = 0,
-    live: Live = False,
+    model: routes.Model = routes.DEFAULT_MODEL,
+    bandwidth: routes.Bandwidth = routes.DEFAULT_BANDWIDTH,
+    effort: routes.Effort = 0,
+    live: routes.Live = False,
 ) -> Response:
     """JSON, or by `Accept: application/x-npz` a NumPy archive: `codes` uint16 [K, T] with the
     segments one after the other, `segment_frames`, `segment_offsets`, `segment_samples`, `scales`

@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import BaseRoute, Match, Route
@@ -17,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from model_core import errors as codec_errors
 
 from ..decoder.protocol import DecoderError
+from ..http.auth import key_of
 from ..http.problems import ParameterProblem, Problem, ProblemCode, problem_response
 from ..http.request_stats import request_stats, shortened
+from ..inference.admission import Admission
 from ..inference.scheduler import SchedulerError
 
 logger = structlog.get_logger(__name__)
@@ -77,13 +80,13 @@ def to_problem(error: Exception) -> Problem:
 
 class ErrorMiddleware:
     """Answers with a problem where no answer has begun. One that has begun is cut off: the server
-    closes the connection of an answer that is not completed."""
+    closes the connection of an answer that is not completed. Answers to a key with limits say what
+    these are (`RateLimit-Policy`, `RateLimit`)."""
 
-    def __init__(self, app: ASGIApp, stopping: Callable[[], bool]):
-        """`stopping`: whether the service stops; a request that is cancelled then has used up its
-        grace."""
+    def __init__(self, app: ASGIApp, admission: Admission):
+        """A request that is cancelled once `admission` is closed has used up its grace."""
         self._app = app
-        self._stopping = stopping
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,7 +96,10 @@ class ErrorMiddleware:
 
         async def watched_send(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                started = True
+                tenant = self._admission.tenant(key_of(HTTPConnection(scope)))
+                MutableHeaders(scope=message).update(tenant.headers())
             await send(message)
 
         try:
@@ -103,7 +109,7 @@ class ErrorMiddleware:
             logger.info("the client has gone")
             return
         except asyncio.CancelledError:
-            if not self._stopping():
+            if not self._admission.closed:
                 raise
             logger.warning("cut short, as the service stops", cut_off=started)
             problem = Problem(ProblemCode.SHUTTING_DOWN)
@@ -119,7 +125,7 @@ class ErrorMiddleware:
                 details = {"code": problem.code, "error": str(error), "cut_off": started}
                 logger.error("the request failed", **details)
         if not started:
-            await problem_response(problem)(scope, receive, send)
+            await problem_response(problem)(scope, receive, watched_send)
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:

@@ -13,7 +13,7 @@ from model_core.codec import Codec, InputWarning, Salvaged
 
 from ..http.problems import Problem, ProblemCode
 from ..pipeline.call import Call
-from ..pipeline.decode import Part, decode_to_file, output_of
+from ..pipeline.decode import decode_to_file, output_of
 from ..pipeline.encode import Compressed
 
 ECDC_TYPES = ("application/octet-stream", "audio/x-encodec")
@@ -81,7 +81,7 @@ def accepted(request: Request) -> str:
 async def audio_response(
     call: Call,
     compressed: Compressed,
-    part: Part,
+    part: range,
     format: AudioFormat,
     rate: int | str | None = None,
     channels: int | str | None = None,
@@ -94,7 +94,7 @@ async def audio_response(
     config = compressed.codec.config
     headers = file_headers(compressed, format.suffix) | salvage_headers(compressed)
     headers["Vary"] = "Accept"
-    headers["X-Audio-Duration"] = f"{part.samples / config.sample_rate:.6f}"
+    headers["X-Audio-Duration"] = f"{len(part) / config.sample_rate:.6f}"
     size = format.size(output.channels, output.samples)
     if size is not None:
         headers["Content-Length"] = str(size)

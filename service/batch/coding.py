@@ -4,7 +4,7 @@ the length (of codes for a table: 2 bytes each)."""
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -108,24 +108,20 @@ async def compress(
     arguments = codec, coding.bandwidth, coding.lm, runner, coding.effort
     async with _audio(item, codec, decoders) as (blocks, decoder):
         first = await anext(blocks, None)
-        if coding.format == 0:
-            compressor = Compressor(*arguments, coding.verify)
-            with tempfile.TemporaryFile() as payload:
-                async for samples in _with_first(first, blocks):
-                    payload.write(await compressor.push(samples))
-                    advance(samples.shape[1] / rate)
-                payload.write(await compressor.finish())
-                out.write(compressor.header.to_bytes())
-                copy(cast(BinaryIO, payload), out)
-            return Made(compressor.header.audio_length, rate, compressor.warnings)
         source = decoder.source or Source()
         recording = Recording(source.rate, source.channels, file_name(item.base), source.tags)
-        chunks = ChunkCompressor(*arguments, recording, verify=coding.verify)
-        async for samples in _with_first(first, blocks):
-            out.write(await chunks.push(samples))
-            advance(samples.shape[1] / rate)
-        out.write(await chunks.finish(decoder.source_samples))
-        return Made(chunks.samples, rate, chunks.warnings)
+        kind = Compressor if coding.format == 0 else ChunkCompressor
+        compressor = kind(*arguments, recording, verify=coding.verify)
+        # The header of version 0 is known last, and stands first.
+        with nullcontext(out) if coding.format else tempfile.TemporaryFile() as payload:
+            async for samples in _with_first(first, blocks):
+                payload.write(await compressor.push(samples))
+                advance(samples.shape[1] / rate)
+            payload.write(await compressor.finish(decoder.source_samples))
+            if isinstance(compressor, Compressor):
+                out.write(compressor.header.to_bytes())
+                copy(payload, out)
+        return Made(compressor.samples, rate, compressor.warnings)
 
 
 async def encode(

@@ -4,7 +4,6 @@ A URL (`s3://bucket/folder`) works as a path does. Nothing is read but listings,
 headers in tar files.
 """
 
-import fnmatch
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -105,7 +104,7 @@ def _files(fs: Any, infos: Iterable[dict[str, Any]], folder: str) -> Iterator[It
         if info.get("type") == "directory":
             continue
         name = str(info["name"])
-        url = fs.unstrip_protocol(name) if "file" not in _protocols(fs) else name
+        url = fs.unstrip_protocol(name) if not is_local(fs) else name
         relative = name.removeprefix(root).lstrip("/")
         yield Item(url, url, relative, info.get("size"))
 
@@ -197,12 +196,8 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _hidden(name: str) -> bool:
-    return any(fnmatch.fnmatch(part, ".*") for part in name.split("/"))
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
-
-
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)

@@ -76,9 +76,6 @@ class _Range(io.RawIOBase):
         self._file = file
         self._left = size
 
-    def readable(self) -> bool:
-        return True
-
     def read(self, size: int = -1, /) -> bytes:
         data: bytes = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)

@@ -110,7 +110,7 @@ class RequestLog:
         self._metrics.request_done(method, route, status, seconds, exemplar)
         self._metrics.bodies(stats.bytes_in, stats.bytes_out)
         if stats.status is not None and not stats.complete:
-            self._metrics.response_cut_off(route)
+            self._metrics.cut_off.labels(route).inc()
         fields = {
             "method": shortened(scope["method"]),
             "path": shortened(scope["path"]),

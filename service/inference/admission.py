@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from ..cancellation import alongside
 from ..http.keys import ANONYMOUS, ApiKey
 from ..http.problems import Problem, ProblemCode
+from ..metrics import Metrics
 from .pace import Pace
 from .places import Client, Place
 from .shares import Limits, Shares
-from .tenants import Claim, KeyObserver, Tenant
+from .tenants import Claim, Tenant
 
 _IDLE = 0.5  # s that a request waits for its client before its permit is lent
 _LOOK_AGAIN = 0.1  # s after which those in line may fit, as work is done
@@ -48,7 +49,7 @@ class Admission:
         self,
         limits: Limits,
         pace: Pace | None = None,
-        observer: KeyObserver | None = None,
+        observer: Metrics | None = None,
         keys: int = 0,
     ):
         """`pace`: how fast work is done; `keys`: how many there are."""

@@ -4,7 +4,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 AUDIO_SECONDS = "audio-seconds"
 """The unit. It is none of the draft's own, which are of requests and of bytes."""
@@ -55,19 +54,3 @@ class Quota:
         left = self.left
         full = math.ceil((self._size - left) * self._window / self._size)
         return f'"{self.name}";r={max(0, math.floor(left))};t={self.wait() or full}'
-
-
-@dataclass
-class Concurrency:
-    """Requests that may be open at the same time."""
-
-    most: int
-    name: str = "concurrent"
-
-    def policy(self) -> str:
-        """An item of `RateLimit-Policy`."""
-        return f'"{self.name}";q={self.most};qu="concurrent-requests"'
-
-    def state(self, open: int) -> str:
-        """An item of `RateLimit`."""
-        return f'"{self.name}";r={max(0, self.most - open)}'

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..http.keys import ANONYMOUS, ApiKey
+from ..metrics import Metrics
 from .pace import Pace, audio_before_turn
-from .tenants import Claim, KeyObserver, Tenant
+from .tenants import Claim, Tenant
 
 _LONG = 60.0  # audio-seconds: what a longer request has left delays nobody by more
 _GREED = 4  # a key may take a permit while it has fewer than so many times those that are free
@@ -47,7 +48,7 @@ class Shares:
     thresholds of Choudhury and Hahne, 1998).
     """
 
-    def __init__(self, limits: Limits, pace: Pace, observer: KeyObserver | None, keys: int):
+    def __init__(self, limits: Limits, pace: Pace, observer: Metrics | None, keys: int):
         """`pace`: how fast work is done; `keys`: how many there are."""
         self.limits = limits
         self._pace = pace

@@ -1,30 +1,19 @@
 """Who sends requests, and what each request costs."""
 
-from typing import Protocol
-
 from ..http.keys import ApiKey
 from ..http.problems import Problem, ProblemCode
+from ..metrics import Metrics
 from .fair_queue import Owner
-from .quota import Concurrency, Quota
+from .quota import Quota
 
 LEAST_COST = 1.0
 """Audio-seconds that a request counts as at least: it costs more than its audio."""
 
 
-class KeyObserver(Protocol):
-    """Is told what keys do, by their names."""
-
-    def key_worked(self, key: str, audio: float) -> None:
-        """So many audio-seconds of work were done for it."""
-
-    def key_refused(self, key: str, reason: str) -> None:
-        """A request of it was refused: `concurrent`, `minute`, `hour` or `busy`."""
-
-
 class Tenant:
     """All requests with one API key, or without any."""
 
-    def __init__(self, key: ApiKey, observer: KeyObserver | None = None):
+    def __init__(self, key: ApiKey, observer: Metrics | None = None):
         self.key = key
         self._observer = observer
         self.open = 0
@@ -33,7 +22,6 @@ class Tenant:
         """Those that have a permit and do not lend it."""
         self.stream_weight = 1.0
         """Of each of its streams in the queue."""
-        self._concurrency = None if key.concurrent is None else Concurrency(key.concurrent)
         limits = (("minute", key.per_minute, 60), ("hour", key.per_hour, 3600))
         self._quotas = [Quota(name, audio, s) for name, audio, s in limits if audio is not None]
 
@@ -54,10 +42,9 @@ class Tenant:
 
     def check_concurrency(self) -> None:
         """Raises `Problem` 429 where it has as many requests open as it may have."""
-        limit = self._concurrency
-        if limit is not None and self.open >= limit.most:
+        if self.key.concurrent is not None and self.open >= self.key.concurrent:
             detail = f"{self.open} requests with this key are open, as many as it may have"
-            raise self._exceeded(limit.name, detail, None)
+            raise self._exceeded("concurrent", detail, None)
 
     def check_quotas(self) -> None:
         """Raises `Problem` 429 where one is used up."""
@@ -75,9 +62,9 @@ class Tenant:
         """What its answers say of its limits; nothing where it has none."""
         policies = [quota.policy() for quota in self._quotas]
         states = [quota.state() for quota in self._quotas]
-        if self._concurrency is not None:
-            policies.append(self._concurrency.policy())
-            states.append(self._concurrency.state(self.open))
+        if (most := self.key.concurrent) is not None:
+            policies.append(f'"concurrent";q={most};qu="concurrent-requests"')
+            states.append(f'"concurrent";r={max(0, most - self.open)}')
         if not policies:
             return {}
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}

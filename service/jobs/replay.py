@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
 
 from ..http.auth import OWNER
-from ..http.problems import Problem, ProblemCode, ProblemDocument
+from ..http.problems import Problem, ProblemCode
 from ..http.request_stats import REQUEST_ID, RequestStats
 from ..pipeline.upload import STORED, StoredUpload
 from ..timings import SERVER_TIMING
@@ -34,16 +34,6 @@ class Result:
     size: int
 
 
-class JobFailedError(Exception):
-    """The answer was a problem."""
-
-    def __init__(self, document: ProblemDocument, retry_after: int = 0):
-        """`retry_after`: s until it may go better."""
-        super().__init__(document.detail)
-        self.document = document
-        self.retry_after = retry_after
-
-
 @dataclass
 class Replay:
     """One attempt at a job."""
@@ -52,6 +42,10 @@ class Replay:
     stored: StoredUpload
     stats: RequestStats = field(default_factory=RequestStats)
     _file: PieceWriter | None = None  # of the answer, once it is begun
+    _status: int = 0
+    _headers: dict[str, str] = field(default_factory=dict)
+    _complete: bool = False
+    _error: OSError | None = None  # the answer could not be written
 
     @property
     def written(self) -> int:
@@ -59,35 +53,39 @@ class Replay:
         return 0 if self._file is None else self._file.written
 
     async def run(self, app: ASGIApp, result: Path) -> Result:
-        """Raises `JobFailedError`, and `OSError` where the answer cannot be written."""
-        answer = _Answer()
+        """Raises `Problem`, and `OSError` where the answer cannot be written."""
+        body: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> Message:
+            """There is no body, and the client stays."""
+            if not body:
+                await asyncio.Event().wait()
+            return body.pop()
+
         async with writing(result) as file:
             self._file = file
 
             async def send(message: Message) -> None:
                 try:
-                    await self._take(message, answer, file)
+                    await self._take(message, file)
                 except OSError as error:
-                    answer.error = error
+                    self._error = error
                     raise
 
             try:
-                await app(self._scope(), _Nothing().receive, send)
+                await app(self._scope(), receive, send)
             except Exception:
-                if answer.error is None:
+                if self._error is None:
                     raise
-            if answer.error is not None:  # which the app may have wrapped
-                raise answer.error
+            if self._error is not None:  # which the app may have wrapped
+                raise self._error
             if self.stats.problem is not None:
-                problem = self.stats.problem
-                wait = int(problem.headers.get("Retry-After", 0))
-                raise JobFailedError(problem.document(), wait)
+                raise self.stats.problem
             await file.flush()
-            if answer.status != 200 or not answer.complete:
-                problem = Problem(ProblemCode.INTERNAL_ERROR, "the answer broke off")
-                raise JobFailedError(problem.document())
+            if self._status != 200 or not self._complete:
+                raise Problem(ProblemCode.INTERNAL_ERROR, "the answer broke off")
             await file.sync()
-        return Result(answer.headers, f'"{file.digest.hexdigest()[:32]}"', file.written)
+        return Result(self._headers, f'"{file.digest.hexdigest()[:32]}"', file.written)
 
     def progress(self) -> Progress:
         """How far it is; a round trip has two halves."""
@@ -132,33 +130,11 @@ class Replay:
             OWNER: order.owner,
         }
 
-    async def _take(self, message: Message, answer: "_Answer", file: PieceWriter) -> None:
+    async def _take(self, message: Message, file: PieceWriter) -> None:
         if message["type"] == "http.response.start":
-            answer.status = message["status"]
+            self._status = message["status"]
             found = Headers(raw=message["headers"])
-            answer.headers = {n: v for n, v in found.items() if n not in _OF_THE_ANSWER}
+            self._headers = {n: v for n, v in found.items() if n not in _OF_THE_ANSWER}
             return
         await file.add(message.get("body", b""))
-        answer.complete = not message.get("more_body", False)
-
-
-@dataclass
-class _Answer:
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    complete: bool = False
-    error: OSError | None = None
-    """It could not be written."""
-
-
-class _Nothing:
-    """The body of a request that has none, from a client that stays."""
-
-    def __init__(self) -> None:
-        self._ended = False
-
-    async def receive(self) -> Message:
-        if self._ended:
-            await asyncio.Event().wait()
-        self._ended = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        self._complete = not message.get("more_body", False)

@@ -9,28 +9,25 @@ What was asked to stop puts them back at once.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import structlog
 from starlette.types import ASGIApp
 
 from ..cancellation import create_task_apart
-from ..http.problems import Problem, ProblemCode, ProblemDocument
+from ..http.problems import Problem, ProblemCode
 from ..metrics import Metrics
 from ..pipeline.upload import StoredUpload
 from ..settings import Settings
 from .files import JobFiles
 from .job import Input, Job, Progress, State, running_at_once
-from .replay import JobFailedError, Replay, Result
+from .replay import Replay, Result
 from .store import Store, StoreError
 from .transfer import fetch, put
 from .webhooks import AT_ONCE, Webhooks
 
 logger = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-P = ParamSpec("P")
 
 _BEAT = 1.0  # s between two signs of life
 _SWEEP = 60.0  # s
@@ -117,30 +114,26 @@ class Runner:
         replay = Replay(job, _stored(job, self._files))
         if job.tries > _MOST_TRIES:
             detail = f"it was begun {_MOST_TRIES} times, and the service ended each time"
-            await self._fail(job, replay, Problem(ProblemCode.JOB_INTERRUPTED, detail).document())
+            await self._fail(job, replay, Problem(ProblemCode.JOB_INTERRUPTED, detail))
             return
         attempt = self._attempts[job.id] = create_task_apart(self._attempt(replay))
         try:
             await self._watch(job, replay, attempt)
             error = None if attempt.cancelled() else attempt.exception()
-            if not await self._store.insist(partial(self._renew, job, replay)):
+            if not await self._store.insist(self._renew, job, replay):
                 await self._clean_up(job)
-                return
-            if await self._store.insist(partial(self._overflows, replay)):
-                await self._fail(job, replay, _full().document())
-                return
-            if attempt.cancelled():  # it was too large, and others have made room
-                await self._store.insist(partial(self._store.put_back, job, 0.0, True))
+            elif await self._store.insist(self._overflows, replay):
+                await self._fail(job, replay, _full())
+            elif attempt.cancelled():  # it was too large, and others have made room
+                await self._store.insist(self._store.put_back, job, 0.0, True)
             elif error is None:
                 await self._done(job, replay, attempt.result())
-            elif isinstance(error, JobFailedError):
+            elif isinstance(error, Problem):
                 await self._failed(job, replay, error)
             else:
                 logger.error("a job failed", job=job.id, exc_info=error)
                 detail = "an unexpected error; the service's log says more"
-                await self._fail(
-                    job, replay, Problem(ProblemCode.INTERNAL_ERROR, detail).document()
-                )
+                await self._fail(job, replay, Problem(ProblemCode.INTERNAL_ERROR, detail))
         except asyncio.CancelledError:  # the service stops
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
@@ -165,11 +158,9 @@ class Runner:
                 raise
             if order.destination is not None:
                 await put(result, order.destination, self._settings)
-        except Problem as problem:
-            raise JobFailedError(problem.document()) from problem
         except OSError as error:
-            full = Problem(ProblemCode.INSUFFICIENT_STORAGE, "the disk of jobs cannot be used")
-            raise JobFailedError(full.document()) from error
+            detail = "the disk of jobs cannot be used"
+            raise Problem(ProblemCode.INSUFFICIENT_STORAGE, detail) from error
         return answer
 
     async def _fetch(self, source: str, replay: Replay) -> None:
@@ -180,9 +171,8 @@ class Runner:
         await asyncio.to_thread(part.replace, stored.path)
         stored.content_type, stored.filename = found.content_type, found.filename
         stored.declared = stored.size = found.size
-        kept = Input(found.content_type, found.filename, found.size, found.size, "")
-        await self._store.insist(partial(self._store.fetched, job, kept))
-        await self._store.insist(partial(self._renew, job, replay))
+        await self._store.insist(self._store.fetched, job, found)
+        await self._store.insist(self._renew, job, replay)
         if await self._store.insist(self._is_full):
             raise _full()
 
@@ -216,27 +206,22 @@ class Runner:
 
     async def _done(self, job: Job, replay: Replay, result: Result) -> None:
         progress = Progress(replay.progress().seconds, 1.0)
-        counts = await self._store.insist(
-            partial(
-                self._store.finish,
-                job,
-                self._settings.job_seconds,
-                progress=progress,
-                result_bytes=result.size,
-                headers=result.headers,
-                etag=result.etag,
-            )
-        )
-        if counts:
+        made = {"result_bytes": result.size, "headers": result.headers, "etag": result.etag}
+        if await self._ended(job, progress, **made):
             await asyncio.to_thread(self._files.keep_only, self._files.result(job))
-            self._metrics.job_ended(State.DONE)
+            self._metrics.jobs_ended.labels(State.DONE).inc()
             logger.info("a job is done", job=job.id, seconds=round(progress.seconds, 3))
-        else:
-            await self._clean_up(job)
 
-    async def _failed(self, job: Job, replay: Replay, error: JobFailedError) -> None:
+    async def _ended(self, job: Job, progress: Progress, **outcome: Any) -> bool:
+        """Whether the attempt still counted."""
+        finish, kept_for = self._store.finish, self._settings.job_seconds
+        counts = await self._store.insist(finish, job, kept_for, progress=progress, **outcome)
+        if not counts:
+            await self._clean_up(job)
+        return counts
+
+    async def _failed(self, job: Job, replay: Replay, problem: Problem) -> None:
         """Where it may go better later, it is put back."""
-        problem = error.document
         after = _LATER.get(problem.code)
         good = after is not None
         if after is None and problem.code in _MAY_CHANGE and job.tries < _MOST_TRIES:
@@ -245,34 +230,23 @@ class Runner:
             await self._fail(job, replay, problem)
             return
         if problem.code is ProblemCode.QUOTA_EXCEEDED:
-            after = min(max(after, error.retry_after), _LONGEST_WAIT)
-        await self._store.insist(partial(self._store.put_back, job, after, good))
+            after = min(max(after, int(problem.headers.get("Retry-After", 0))), _LONGEST_WAIT)
+        await self._store.insist(self._store.put_back, job, after, good)
         if good:
-            await self._store.insist(partial(self._store.postpone, job.order.owner, after))
+            await self._store.insist(self._store.postpone, job.order.owner, after)
         with suppress(OSError):
             self._files.result(job).unlink(missing_ok=True)
 
-    async def _fail(self, job: Job, replay: Replay, problem: ProblemDocument) -> None:
-        document = problem.model_dump(mode="json", exclude_none=True)
-        counts = await self._store.insist(
-            partial(
-                self._store.finish,
-                job,
-                self._settings.job_seconds,
-                progress=replay.progress(),
-                problem=document,
-            )
-        )
-        if counts:
+    async def _fail(self, job: Job, replay: Replay, problem: Problem) -> None:
+        document = problem.document().model_dump(mode="json", exclude_none=True)
+        if await self._ended(job, replay.progress(), problem=document):
             await asyncio.to_thread(self._files.remove, job.id)
-            self._metrics.job_ended(State.FAILED)
+            self._metrics.jobs_ended.labels(State.FAILED).inc()
             logger.info("a job failed", job=job.id, code=problem.code, detail=problem.detail)
-        else:
-            await self._clean_up(job)
 
     async def _clean_up(self, job: Job) -> None:
         """After an attempt that no longer counts."""
-        now = await self._store.insist(partial(self._store.get, job.id))
+        now = await self._store.insist(self._store.get, job.id)
         if now is None or now.state in (State.CANCELLED, State.FAILED):
             await asyncio.to_thread(self._files.remove, job.id)
         else:

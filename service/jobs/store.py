@@ -52,11 +52,11 @@ class Store:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(work, *arguments, **named))
 
-    async def insist(self, work: Callable[[], T]) -> T:
+    async def insist(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """`call`, again while the database cannot be used."""
         while True:
             try:
-                return await self.call(work)
+                return await self.call(work, *arguments, **named)
             except StoreError as error:
                 logger.error("the database of jobs cannot be used", error=str(error))
                 await asyncio.sleep(_PAUSE)

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +14,7 @@ import structlog
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
 from .files import writing
+from .job import Input
 from .urls import AllowedUrls, checked_client, failed, is_web
 
 logger = structlog.get_logger(__name__)
@@ -23,28 +23,21 @@ _PIECE = 1 << 20  # bytes
 _NO_TYPE = "application/octet-stream"
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """What was found at a URL."""
-
-    content_type: str
-    filename: str | None
-    size: int
-
-
-async def fetch(url: str, path: Path, settings: Settings) -> Fetched:
+async def fetch(url: str, path: Path, settings: Settings) -> Input:
     """What is at `url`, as the file `path`. Raises `Problem`: 403 for what is not allowed, 413 for
     what is too large, 502 for what cannot be read or takes too long."""
     allowed = AllowedUrls(settings.input_urls)
     allowed.check(url)
-    read = _from_web if is_web(url) else _from_bucket
     try:
         async with asyncio.timeout(settings.url_timeout):
-            content_type, size = await read(url, path, settings, allowed)
+            if is_web(url):
+                content_type, size = await _from_web(url, path, settings, allowed)
+            else:
+                content_type, size = _NO_TYPE, await _from_bucket(url, path, settings)
     except TimeoutError:
         raise failed(f"it was not there within {settings.url_timeout:g} s") from None
     name = unquote(urlsplit(url).path).rpartition("/")[2]
-    return Fetched(content_type, name or None, size)
+    return Input(content_type, name or None, size, size, "")
 
 
 async def _from_web(
@@ -65,9 +58,7 @@ async def _from_web(
             raise failed(f"it cannot be read: {type(error).__name__}") from error
 
 
-async def _from_bucket(
-    url: str, path: Path, settings: Settings, allowed: AllowedUrls
-) -> tuple[str, int]:
+async def _from_bucket(url: str, path: Path, settings: Settings) -> int:
     filesystem, name = await asyncio.to_thread(_filesystem, url)
     with _bucket_errors("read"):
         file = await asyncio.to_thread(filesystem.open, name, "rb")
@@ -78,10 +69,9 @@ async def _from_bucket(
 
         try:
             async with aclosing(pieces()) as found:  # type: ignore[type-var]
-                size = await _write(found, path, settings)
+                return await _write(found, path, settings)
         finally:
             await asyncio.to_thread(file.close)
-    return _NO_TYPE, size
 
 
 async def _write(pieces: AsyncIterator[bytes], path: Path, settings: Settings) -> int:
@@ -122,17 +112,13 @@ def _filesystem(url: str) -> tuple[Any, str]:
     return filesystem, name
 
 
-class _bucket_errors:  # noqa: N801 - a context manager that reads like a function
+@contextmanager
+def _bucket_errors(what: str) -> Iterator[None]:
     """A block in which an error of a bucket's library, which may be any, is a `Problem` 502."""
-
-    def __init__(self, what: str):
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, Problem | TimeoutError):
-            logger.warning("a bucket failed", error=str(error), kind=type(error).__name__)
-            reason = f"it cannot be {self._what}: {type(error).__name__}"
-            raise failed(reason) from error
+    try:
+        yield
+    except (Problem, TimeoutError):
+        raise
+    except Exception as error:
+        logger.warning("a bucket failed", error=str(error), kind=type(error).__name__)
+        raise failed(f"it cannot be {what}: {type(error).__name__}") from error

@@ -8,7 +8,6 @@ import json
 import random
 import time
 from collections import Counter
-from functools import partial
 
 import httpx
 import structlog
@@ -53,7 +52,7 @@ class Webhooks:
             state, after = await deliver(job, self._settings)
         finally:
             self._telling[job.order.owner] -= 1
-        await self._store.insist(partial(self._store.webhook_tried, job, state, after))
+        await self._store.insist(self._store.webhook_tried, job, state, after)
 
 
 def signature(secret: str, id: str, sent: int, body: bytes) -> str:

@@ -52,7 +52,7 @@ class Session:
         self.runner = self.app.scheduler.live_stream()
         state = websocket.scope.get("state", {})
         self.connection: WebSocketConnection | None = state.get(CONNECTION)
-        self._timed = self.app.metrics.live_steps(kind)
+        self._timed = self.app.metrics.live_step.labels(kind).observe
         self._lost: asyncio.Event = state.get(CONNECTION_LOST) or asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._place: Place | None = None
@@ -239,7 +239,7 @@ class Session:
         except (OSError, RuntimeError, WebSocketDisconnect):  # it has left already
             return
         began = self._clock()
-        self.app.metrics.live_begun(self.kind)
+        self.app.metrics.live.labels(self.kind).inc()
         with bound_contextvars(request_id=request_id):
             code = _PROBLEM
             try:

@@ -10,7 +10,7 @@ from contextlib import (
     AsyncExitStack,
     nullcontext,
 )
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, cast
 
@@ -30,7 +30,7 @@ from ..inference.places import Place
 from ..inference.scheduler import Stream
 from ..inference.tenants import Claim
 from ..settings import Settings
-from .upload import STORED, Limits, StoredUpload, Upload, open_upload
+from .upload import STORED, StoredUpload, Upload, open_upload
 
 MEMORY_BYTES = 1 << 20  # of a spool that is not yet on disk
 _CHUNK = 1 << 16  # bytes
@@ -60,14 +60,7 @@ class Call:
         stored: StoredUpload | None = self.request.scope.get(STORED)
         if stored is not None:
             return stored.upload()
-        settings = self.settings
-        limits = Limits(
-            settings.max_upload_bytes,
-            settings.read_timeout,
-            min_rate=0 if live else settings.min_rate,
-            rate_window=settings.rate_window,
-        )
-        return replace(await open_upload(self.request, limits, place), live=live)
+        return await open_upload(self.request, self.settings, place, live)
 
     def take_place(self, live: bool = False) -> Place:
         """One among the open requests, until the request ends. Raises `Problem`."""

@@ -110,21 +110,9 @@ def check_length(call: Call, codec: Codec, samples: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Part:
-    """Samples `start` to `end`."""
-
-    start: int
-    end: int
-
-    @property
-    def samples(self) -> int:
-        return self.end - self.start
-
-
-def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
-    """From `start` to `end`, in seconds; an `end` beyond the audio is its end. Raises `Problem`
-    422 where nothing is left."""
+def part_of(compressed: Compressed, start: float, end: float | None) -> range:
+    """The samples from `start` to `end`, in seconds; an `end` beyond the audio is its end. Raises
+    `Problem` 422 where nothing is left."""
     if end is not None and end <= start:
         raise wrong_parameters({"start": f"{start:g} is not before end, {end:g}"})
     rate, samples = compressed.codec.config.sample_rate, compressed.stored.samples
@@ -132,7 +120,7 @@ def part_of(compressed: Compressed, start: float, end: float | None) -> Part:
     if first >= last:
         message = f"nothing is left between; the audio is {samples / rate:g} s long"
         raise wrong_parameters({"start": message})
-    return Part(first, last)
+    return range(first, last)
 
 
 async def fill(file: BinaryIO, chunks: AsyncIterator[bytes], most: int | None) -> int:
@@ -159,7 +147,7 @@ class Output:
 
 def output_of(
     compressed: Compressed,
-    part: Part,
+    part: range,
     format: AudioFormat,
     rate: int | str | None = None,
     channels: int | str | None = None,
@@ -176,12 +164,12 @@ def output_of(
     except ValueError as wrong:
         raise wrong_parameters({name: str(wrong)}) from None
     hertz = format.rate(hertz)
-    samples = stored.samples_at(hertz, config.sample_rate, part.start, part.end)
+    samples = stored.samples_at(hertz, config.sample_rate, part.start, part.stop)
     return Output(format, hertz, count, samples)
 
 
 async def decode_to_file(
-    call: Call, compressed: Compressed, part: Part, output: Output, rescale: bool = False
+    call: Call, compressed: Compressed, part: range, output: Output, rescale: bool = False
 ) -> AsyncIterator[bytes]:
     """A part of the audio of `compressed` as a file, streamed while it is decoded.
 
@@ -193,13 +181,13 @@ async def decode_to_file(
     config = compressed.codec.config
 
     def decode() -> AsyncIterator[np.ndarray]:
-        audio = compressed.stored.audio(compressed.codec, call.runner, part.start, part.end)
+        audio = compressed.stored.audio(compressed.codec, call.runner, part.start, part.stop)
         blocks = _in_turns(call, compressed.codec, audio)
         if (output.rate, output.channels) == (config.sample_rate, config.channels):
             return blocks
         return _converted(blocks, config.sample_rate, config.channels, output)
 
-    call.note_decoding(compressed.codec, part.samples * (2 if rescale else 1))
+    call.note_decoding(compressed.codec, len(part) * (2 if rescale else 1))
     async with call.while_connected():
         factor = 1.0
         if rescale:

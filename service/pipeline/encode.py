@@ -98,22 +98,16 @@ async def compress(call: Call, codec: Codec, coding: Coding, upload: Upload) -> 
         first = await anext(blocks, None)
         source = decoder.source or Source()
         call.note_length(source.seconds)
-        arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort
-        compressor: Compressor | ChunkCompressor
-        if coding.version == 1:
-            name = file_name(upload.filename)
-            recording = Recording(source.rate, source.channels, name, source.tags)
-            compressor = ChunkCompressor(*arguments, recording, verify=coding.verify)
-        else:
-            compressor = Compressor(*arguments, coding.verify)
+        name = file_name(upload.filename)
+        recording = Recording(source.rate, source.channels, name, source.tags)
+        arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort, recording
+        kind = Compressor if coding.version == 0 else ChunkCompressor
+        compressor = kind(*arguments, verify=coding.verify)
         if first is not None:
             payload.write(await compressor.push(first))
         async for samples in blocks:
             payload.write(await compressor.push(samples))
-        if isinstance(compressor, ChunkCompressor):
-            payload.write(await compressor.finish(decoder.source_samples))
-        else:
-            payload.write(await compressor.finish())
+        payload.write(await compressor.finish(decoder.source_samples))
     log_warnings(compressor.warnings)
     stored = compressor.stored(payload)
     return Compressed(codec, stored, upload.filename, compressor.warnings)

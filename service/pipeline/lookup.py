@@ -140,12 +140,14 @@ async def look_up(call: Call, upload: Upload, claims: Claims, parameters: Questi
         call.stack.enter_context(cache.using(name))
     found, expected = named, said if named is None else named.digest
     if expected is None:
-        upload, expected = await _small(upload)
+        upload = await upload.begin(_SMALL + 1)
+        expected = sha256(upload.head).digest() if len(upload.head) <= _SMALL else None
     if found is None and expected is not None:
         found = cache.find(question, expected)
     body = _Hashed(upload, said)
     upload = replace(upload, chunks=body.chunks())
-    call.request.app.state.metrics.result_looked_up("miss" if found is None else "hit")
+    state = "miss" if found is None else "hit"
+    call.request.app.state.metrics.results.labels(state).inc()
     if found is None:
         return Lookup(upload, None, cache, question, name, body)
     call.stack.enter_context(found.reading())
@@ -176,25 +178,6 @@ class _Hashed:
         self.digest = digest.digest()
         if self._said not in (None, self.digest):
             raise digest_mismatch("the body is not what its digest says")
-
-
-async def _small(upload: Upload) -> tuple[Upload, bytes | None]:
-    """The same upload, and its SHA-256 where it is small."""
-    first, size = [], 0
-    async for chunk in upload.chunks:
-        first.append(chunk)
-        size += len(chunk)
-        if size > _SMALL:
-            break
-
-    async def chunks() -> AsyncGenerator[bytes]:
-        for chunk in first:
-            yield chunk
-        async for chunk in upload.chunks:
-            yield chunk
-
-    digest = sha256(b"".join(first)).digest() if size <= _SMALL else None
-    return replace(upload, chunks=chunks()), digest
 
 
 def digest_mismatch(detail: str) -> Problem:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from ..http.problems import Problem, ProblemCode
 from ..http.request_stats import request_stats
 from ..inference.places import Place
+from ..settings import Settings
 from .multipart import FRAMING_BYTES, FilePart
 
 
@@ -68,8 +69,6 @@ class StoredUpload:
     """Bytes, where the client had said so before it sent them."""
     size: int
     """Bytes."""
-    read: int = 0
-    """Bytes that have been read."""
 
     def upload(self) -> Upload:
         """The same upload as it was."""
@@ -79,32 +78,20 @@ class StoredUpload:
     async def _chunks(self) -> AsyncGenerator[bytes]:
         with await asyncio.to_thread(self.path.open, "rb") as file:
             while chunk := await asyncio.to_thread(file.read, _PIECE):
-                self.read += len(chunk)
                 yield chunk
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many bytes a file may have, and how slowly it may come: `read_timeout` seconds without a
-    byte, and `rate_window` seconds behind `min_rate` bytes a second, or ahead of it."""
-
-    max_bytes: int
-    read_timeout: float
-    min_rate: float
-    rate_window: float
 
 
 _OVERDUE = 1.0  # s behind the least rate after which another request may have the place
 _SILENT = 5.0  # s without a byte of a source that has no least rate
 
 
-async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
-    """The file in the body of `request`, which has this `place`. Reads only as much as tells what
-    it is.
+async def open_upload(request: Request, limits: Settings, place: Place, live: bool) -> Upload:
+    """The file in the body of `request`, which has this `place`; a `live` one has no least rate.
+    Reads only as much as tells what it is.
 
     Raises `Problem` and `ClientDisconnect`.
     """
-    max_bytes = limits.max_bytes
+    max_bytes = limits.max_upload_bytes
     content_type = request.headers.get("content-type", "")
     kind = _kind(content_type)
     is_multipart = kind.startswith("multipart/")
@@ -118,9 +105,9 @@ async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
     size = int(length) if length.isascii() and length.isdigit() else None
     if size is not None and size > max_bytes + framing:
         raise _too_large(max_bytes)
-    body = _body(request, limits, place, framing)
+    body = _body(request, limits, place, framing, live)
     if not is_multipart:
-        return Upload(_file(body, max_bytes), content_type, size=size, body_size=size)
+        return Upload(_file(body, max_bytes), content_type, None, size, live, size)
     part = FilePart(content_type)
     begun = b""
     async for chunk in body:
@@ -136,7 +123,7 @@ async def open_upload(request: Request, limits: Limits, place: Place) -> Upload:
             yield part.feed(chunk)
         part.finish()
 
-    return Upload(_file(data(), max_bytes), part.content_type, part.filename, body_size=size)
+    return Upload(_file(data(), max_bytes), part.content_type, part.filename, None, live, size)
 
 
 async def require_multipart(request: Request) -> None:
@@ -146,12 +133,12 @@ async def require_multipart(request: Request) -> None:
 
 
 async def _body(
-    request: Request, limits: Limits, place: Place, framing: int
+    request: Request, limits: Settings, place: Place, framing: int, live: bool
 ) -> AsyncGenerator[bytes]:
     """The whole body, within its limits."""
     stream = request.stream()
     clock = asyncio.get_running_loop().time
-    rate, window = limits.min_rate, limits.rate_window
+    rate, window = 0.0 if live else limits.min_rate, limits.rate_window
     size = 0
     started, waited = time.monotonic(), 0.0
     behind = 0.0  # s of waiting that the bytes so far do not pay for, at the least rate
@@ -176,8 +163,8 @@ async def _body(
             timings.add("receive", started, time.monotonic(), waited, attributes)
             return
         size += len(chunk)
-        if size > limits.max_bytes + framing:
-            raise _too_large(limits.max_bytes)
+        if size > limits.max_upload_bytes + framing:
+            raise _too_large(limits.max_upload_bytes)
         if rate > 0:
             behind = max(-window, behind + clock() - began - len(chunk) / rate)
         yield chunk
@@ -205,7 +192,7 @@ def _too_large(max_bytes: int) -> Problem:
     return Problem(ProblemCode.TOO_LARGE, f"the file is larger than {max_bytes} bytes")
 
 
-def _why(limits: Limits, waited: float) -> str:
+def _why(limits: Settings, waited: float) -> str:
     if waited == limits.read_timeout:
         return f"no byte of the body came for {waited:g} seconds"
     return f"less than {limits.min_rate:g} bytes a second of the body came; live=true allows it"

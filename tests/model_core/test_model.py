@@ -98,6 +98,15 @@ def test_audio_of_one_segment_is_one_frame() -> None:
         model.decode([frame, frame])
 
 
+@pytest.mark.parametrize(
+    "codes",
+    [torch.zeros(2, 3, dtype=torch.long), torch.zeros(1, 2, 3), torch.zeros(1, 1, 2, 3).long()],
+)
+def test_codes_of_other_shapes_and_types_are_refused(codes: torch.Tensor) -> None:
+    with pytest.raises(InvalidAudioError, match=r"\[B, K, T\]"):
+        EncodecModel(CONFIGS["encodec_24khz"].with_filters(2)).decode([(codes, None)])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_frames_are_no_audio(name: str) -> None:
     with pytest.raises(InvalidAudioError):

@@ -1,6 +1,6 @@
 """Where each chunk stands: the lengths of all chunks, equal neighbours stored once.
 
-Memory is 24 bytes for a run, whatever counts a file claims.
+Memory is 24 bytes for a run, whatever counts a file claims, and there are at most `MOST_RUNS`.
 """
 
 from array import array
@@ -11,6 +11,8 @@ from .varint import read_varint, varint
 
 _RUN = 3
 """Equal lengths from which a group of their own is shorter."""
+MOST_RUNS = 1 << 24
+"""Chunks of one frame each, of changing lengths, fill a file of 62 hours with them."""
 
 
 class Lengths:
@@ -24,8 +26,10 @@ class Lengths:
         self.bytes = 0
 
     def add(self, size: int, count: int = 1) -> None:
-        """`count` more chunks of `size` bytes."""
+        """`count` more chunks of `size` bytes. Raises `BitstreamError` for too many."""
         if not self._sizes or self._sizes[-1] != size:
+            if len(self._sizes) >= MOST_RUNS:
+                raise BitstreamError(f"chunks change their length more than {MOST_RUNS} times")
             self._sizes.append(size)
             self._firsts.append(self.count)
             self._offsets.append(self.bytes)

@@ -90,7 +90,8 @@ class CudaEngine:
         return None if None in both else all(both)
 
     def prepare(self) -> None:
-        """See `Engine`: captures everything that a call may need."""
+        """See `Engine`: captures what calls need that take the nearest entries; the others are
+        captured by the first call of their kind."""
         for whole in (False,) if self.config.causal else (True, False):
             self._decoder.prepare(Variant(whole))
             for searched in self._searches:

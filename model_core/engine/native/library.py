@@ -129,7 +129,7 @@ class NativeLibrary:
         """Whether models can decode in bfloat16."""
 
     def _declare(self) -> None:
-        """Tell ctypes the functions of `csrc/api.cpp`."""
+        """Tell ctypes the functions of `csrc/api.cpp` and, for `entropy`, of `csrc/lm.cpp`."""
         number, size, pointer = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p
         message = ctypes.c_char_p, size
 
@@ -147,6 +147,16 @@ class NativeLibrary:
         function("state_size", size, pointer, number)
         function("entries", None, pointer, pointer)
         function("run", number, pointer, number, ctypes.POINTER(Piece), number, number, *message)
+        function("lm_layout", ctypes.c_int64)
+        function("lm", pointer, *(pointer, size) * 3, *message)
+        function("lm_free", None, pointer)
+        function("lm_run", number, pointer, number, pointer, number, number, number, *message)
+        function("quantizer", pointer, pointer, number, number, number, *message)
+        function("quantizer_free", None, pointer)
+        function(
+            "search", number, pointer, pointer, pointer, number, number, ctypes.c_float, number,
+            number, *message,
+        )  # fmt: skip
 
     @property
     def functions(self) -> ctypes.CDLL:

@@ -244,6 +244,16 @@ def test_many_short_runs_cost_little_memory() -> None:
     with memory_below(10 * len(data) + 1_000_000):
         found = SalvagedChunks(io.BytesIO(data))
     assert found.gaps == 19_999
+    assert found.lost == 19_999 * 320
+    some = SalvagedChunks(io.BytesIO(data), enough=24_000)
+    assert 24_000 < some.samples <= 24_000 + 640
+
+
+def test_a_chunk_that_comes_again_is_left_out() -> None:
+    codec, data = codec_of("encodec_24khz"), file("encodec_24khz", seconds=2.0)
+    at = bounds(data)
+    again = data[: at[3]] + data[at[2] : at[3]] * 50 + data[at[3] :]
+    np.testing.assert_array_equal(salvaged(codec, again), decoded(codec, data))
 
 
 def payload0(name: str, lm: bool) -> tuple[Stored0, bytes]:

@@ -13,6 +13,7 @@ from model_core.engine import (
     StreamState,
 )
 from model_core.engine.torch_engine import TorchEngine
+from model_core.errors import EncodecError, InvalidAudioError
 from tests.peers import Peers, signal
 
 LENGTHS = (1, 320, 2239, 2240, 23_999, 24_000, 24_001, 24_321, 48_000, 60_123)
@@ -90,12 +91,24 @@ def test_a_failed_batch_leaves_the_streams_where_they_were(peers: Peers) -> None
     state = StreamState()
     engine.encode([EncodeItem(x[:, :24_000], 4, False, state)])
     second = EncodeItem(x[:, 24_000:48_000], 4, False, state)
-    broken = EncodeItem(np.zeros((1, 0), np.float32), 4, True)
-    with pytest.raises(RuntimeError):
+    broken = EncodeItem(np.zeros((1, 320), np.float32), 4, False)
+    with pytest.raises(EncodecError, match="too short"):
         engine.encode([second, broken])
     codes = [engine.encode([second])[0].codes]
     codes.append(engine.encode([EncodeItem(x[:, 48_000:], 4, True, state)])[0].codes)
     np.testing.assert_array_equal(np.concatenate(codes, axis=1), expected[:, 75:])
+
+
+def test_a_first_block_that_is_too_short_to_go_on_from_is_refused(peers: Peers) -> None:
+    engine = TorchEngine(peers.pair("encodec_24khz").ours)
+    for frames in range(1, 7):
+        with pytest.raises(EncodecError, match="too short"):
+            engine.encode([EncodeItem(np.ones((1, 320 * frames), np.float32), 8, last=False)])
+        block = EncodedBlock(np.zeros((8, frames), np.int64))
+        with pytest.raises(EncodecError, match="too short"):
+            engine.decode([DecodeItem(block, last=False)])
+    with pytest.raises(InvalidAudioError):
+        engine.encode([EncodeItem(np.ones((1, 0), np.float32), 8, last=True)])
 
 
 def test_calls_from_several_threads_take_one_torch_thread_each(

@@ -153,6 +153,9 @@ def test_what_cannot_be_coded_is_refused() -> None:
     for wrong in (codes_of(33, 5), codes_of(2, 0), codes_of(2, MOST_FRAMES + 1)):
         with pytest.raises(ValueError, match=r"1 to 1024 frames|32 codebooks"):
             lm.encode([wrong])
+    for wrong in (np.zeros(5, np.int64), np.full((2, 5), 1.5)):
+        with pytest.raises(ValueError, match=r"integers \[K, T\]"):
+            lm.encode([wrong])
     for value in (-1, 1024):
         with pytest.raises(ValueError, match="codes are not in"):
             lm.encode([np.full((2, 5), value)])

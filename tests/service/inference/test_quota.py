@@ -1,6 +1,8 @@
 """Quotas: what is left of them, and what answers say."""
 
-from service.inference.quota import Concurrency, Quota
+from service.http.keys import ApiKey
+from service.inference.quota import Quota
+from service.inference.tenants import Tenant
 
 
 class Clock:
@@ -58,7 +60,10 @@ def test_headers_say_what_is_left_and_until_when() -> None:
 
 
 def test_headers_of_concurrency_have_no_window() -> None:
-    limit = Concurrency(4)
-    assert limit.policy() == '"concurrent";q=4;qu="concurrent-requests"'
-    assert limit.state(3) == '"concurrent";r=1'
-    assert limit.state(9) == '"concurrent";r=0'
+    tenant = Tenant(ApiKey("a", concurrent=4))
+    for open, left in ((3, 1), (9, 0)):
+        tenant.open = open
+        assert tenant.headers() == {
+            "RateLimit-Policy": '"concurrent";q=4;qu="concurrent-requests"',
+            "RateLimit": f'"concurrent";r={left}',
+        }

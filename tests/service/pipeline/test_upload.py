@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ByteSize
 from starlette.requests import ClientDisconnect, Request
 
 from service.http.problems import Problem, ProblemCode
 from service.inference.places import Place
 from service.pipeline.multipart import FRAMING_BYTES
-from service.pipeline.upload import Limits, Upload, open_upload
+from service.pipeline.upload import Upload, open_upload
+from service.settings import Settings
 from tests.service.calls import refused
 from tests.service.sounds import wav
 
@@ -43,8 +45,8 @@ def form(file: bytes) -> bytes:
 
 
 async def opened(request: Request) -> Upload:
-    limits = Limits(1000, read_timeout=0.05, min_rate=0, rate_window=1)
-    return await open_upload(request, limits, Place())
+    limits = Settings(max_upload_bytes=ByteSize(1000), read_timeout=0.05, min_rate=0, rate_window=1)
+    return await open_upload(request, limits, Place(), live=False)
 
 
 async def read(upload: Upload) -> list[bytes]:
@@ -115,8 +117,10 @@ async def test_a_client_that_sends_nothing_for_a_while_is_too_slow(content_type:
 async def test_silence_counts_against_the_least_rate_and_bytes_ahead_for_it() -> None:
     for begun, seconds in ((b"x", 0.1), (bytes(500), 0.2)):
         body = Body([begun], ends=False)
-        limits = Limits(1000, read_timeout=20, min_rate=1000, rate_window=0.1)
-        upload = await open_upload(body.request, limits, Place())
+        limits = Settings(
+            max_upload_bytes=ByteSize(1000), read_timeout=20, min_rate=1000, rate_window=0.1
+        )
+        upload = await open_upload(body.request, limits, Place(), live=False)
         began = asyncio.get_running_loop().time()
         with pytest.raises(Problem) as refusal:
             await read(upload)

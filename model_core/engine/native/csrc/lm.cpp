@@ -34,7 +34,9 @@ EXPORT LanguageModel* encodec_lm(const int64_t* numbers, size_t number_count, co
 
 EXPORT void encodec_lm_free(LanguageModel* lm) { delete lm; }
 
-EXPORT int64_t encodec_lm_layout() { return sizeof(EncodecChunk); }
+EXPORT int64_t encodec_lm_layout() {
+    return static_cast<int64_t>(sizeof(EncodecChunk)) << 32 | sizeof(EncodecLatents);
+}
 
 // Codes chunks, all with the same number of codebooks; 0, or 1 and the reason. Chunks go to
 // `threads` threads, and `together` of them at a time are decoded in step.

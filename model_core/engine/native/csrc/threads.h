@@ -30,7 +30,6 @@ class Progress {
 #else
 
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 using Mutex = std::mutex;
@@ -53,7 +52,7 @@ static void in_threads(int count, Work work) {
     try {
         threads.reserve(static_cast<size_t>(count));
         for (int i = 1; i < count; i++) threads.emplace_back(guarded, i);
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory for one
     }
     guarded(0);
     for (auto& thread : threads) thread.join();

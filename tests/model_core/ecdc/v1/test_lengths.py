@@ -35,6 +35,14 @@ def test_lengths_come_back_and_locate_each_chunk(runs: list[tuple[int, int]]) ->
             lengths.locate(number)
 
 
+def test_there_are_no_more_runs_than_memory_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_core.ecdc.v1.lengths.MOST_RUNS", 4)
+    lengths = of([8, 9, 9, 8, 9])
+    lengths.add(9, 1000)
+    with pytest.raises(BitstreamError, match="change their length more than 4 times"):
+        lengths.add(8)
+
+
 def test_equal_lengths_are_one_group() -> None:
     assert of([768] * 5000 + [30]).to_bytes() == varint(10_001) + varint(768) + varint(2) + b"\x1e"
     assert of([8, 9, 10]).to_bytes() == b"\x06\x08\x09\x0a"
