@@ -1,7 +1,6 @@
 """The options of the command (those of the reference's `__main__.py`, and more)."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from .. import __version__
 from ..completion import add_completion, completes
 from ..errors import EMPTY_NAME
+from ..flags import Range, number_in
 from .suffixes import AUDIO, ECDC
 
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
@@ -128,8 +128,13 @@ def parser() -> argparse.ArgumentParser:
     info_help = "say what .ecdc files are and whether they are intact; makes no files"
     add("--info", action="store_true", help=info_help)
     start_help = "where decompressed audio begins, in seconds; quick in format 1 alone"
-    add("--start", type=_seconds, default=0.0, metavar="S", help=start_help)
-    add("--end", type=_seconds, metavar="S", help="where it ends, by default with the audio")
+    add("--start", type=number_in(Range(0)), default=0.0, metavar="S", help=start_help)
+    add(
+        "--end",
+        type=number_in(Range(0)),
+        metavar="S",
+        help="where it ends, by default with the audio",
+    )
     salvage_help = "decompress what is intact of a damaged file; the rest is silent"
     add("--salvage", action="store_true", help=salvage_help)
     add_rate_and_channels(parser)
@@ -239,16 +244,6 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     if arguments.end is not None and arguments.end <= arguments.start:
         ours.error(f"--end {arguments.end:g} is not after --start {arguments.start:g}")
     return arguments
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number of seconds from 0 on")
-    return seconds
 
 
 def _number(text: str) -> int | str:

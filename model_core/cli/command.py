@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ..errors import EncodecError
+from ..process import ended_by_signals, quiet, say
 from .arguments import Arguments, parse, parser
 from .files import open_stdout
 from .plan import STDIO, OutputExistsError, Targets, UsageError, compressed_inputs, plan
-from .process import ended_by_signals, quiet, say
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ..process import raise_if_ended
 from .plan import STDIO, CommandError
-from .process import raise_if_ended
 from .suffixes import ECDC
 
 _MAGIC = b"ECDC"

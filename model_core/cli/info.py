@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from ..codec.inspection import Inspection, Original
 from ..codec.inspectors import HEAD_BYTES, inspector
+from ..process import coloured, printable
 from .files import open_source
-from .process import coloured, printable
 
 _BLOCK_BYTES = 1 << 16
 _RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .process import coloured
+from ..process import coloured
 
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {speed} x real time, {left} left"
 

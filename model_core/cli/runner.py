@@ -45,10 +45,10 @@ from ..ecdc.v1 import file_name
 from ..engine import EngineOptions
 from ..engine.choose import find_device
 from ..errors import BitstreamError
+from ..process import raise_if_ended, say, signals_held
 from .arguments import Arguments
 from .files import is_compressed, open_output, open_source
 from .plan import STDIO, CommandError, Conversion, Targets
-from .process import raise_if_ended, say, signals_held
 from .progress import Progress
 from .speaker import Speaker
 from .suffixes import DECODED, WAV

@@ -1,7 +1,6 @@
 """The options of `encodec-eval`."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ..completion import add_completion
 from ..errors import EMPTY_NAME
+from ..flags import Range, number_in, positive
 from .clips import SPEECH
 from .conditions import CONDITIONS
 from .listening import CLIPS
@@ -73,14 +73,14 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--bandwidths",
         nargs="*",
-        type=_positive,
+        type=number_in(Range(0.01)),
         metavar="KBPS",
         help="default: all of the model's; none: only the other codecs",
     )
     add(
         "--peer-rates",
         nargs="+",
-        type=_positive,
+        type=number_in(Range(0.01)),
         metavar="KBPS",
         help="rates for the other codecs (default: the bandwidths)",
     )
@@ -95,16 +95,16 @@ def parser() -> argparse.ArgumentParser:
     add("--category", default=SPEECH, help=f"kind of files for which none is known ({SPEECH})")
     add(
         "--clip-seconds",
-        type=_positive,
+        type=number_in(Range(0.01)),
         default=10.0,
         help="seconds of each recording that are used, at most (10)",
     )
     add(
         "--seconds",
-        type=_positive,
+        type=number_in(Range(0.01)),
         help="seconds of each kind of recording that are used, at most (all)",
     )
-    add("--jobs", type=_count, default=1, help="processes, one thread each (1)")
+    add("--jobs", type=positive, default=1, help="processes, one thread each (1)")
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--intervals", action="store_true", help="also print 95 %% intervals over clips")
     add("--json", type=Path, metavar="FILE", help="the table and more as JSON")
@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     add("--listen", type=Path, metavar="FOLDER", help="a page for listening tests, to be written")
     add(
         "--listen-clips",
-        type=_count,
+        type=positive,
         default=CLIPS,
         metavar="NUMBER",
         help=f"clips on that page, as many of each kind ({CLIPS})",
@@ -146,22 +146,6 @@ def _conditions() -> str:
 
 def _either() -> str:
     return ", ".join(SUFFIXES)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number, 1 or more")
-    return int(text)
 
 
 def _picture(text: str) -> Path:

@@ -1,18 +1,15 @@
 """`encodec-train`: prepare recordings, train a codec, train its language model, export both."""
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
 import torch
 
 from .. import __version__
 from ..completion import add_completion
 from ..errors import EMPTY_NAME, EncodecError
+from ..process import ended_by_signals
 from . import export
 from .carry import command as carry
 from .codec import command as codec_command
@@ -53,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     part, _ = COMMANDS[arguments.command]
     try:
-        with _ended_by_sigterm():
+        with ended_by_signals():
             part.run(arguments)
     except (EncodecError, OSError, MemoryError, torch.OutOfMemoryError) as error:
         sys.stderr.write(f"encodec-train: {str(error) or 'there is not enough memory'}\n")
@@ -63,26 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"encodec-train: interrupted{after}\n")
         return 130
     return 0
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM raises `SystemExit`, so that nothing half made stays (a run that trains saves
-    before it ends)."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    if before == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from ..errors import SettingsError
+from ..flags import Range, number_in, positive
 from .data.cache import AudioCache
 from .processes import is_first, process_group
-from .settings import Range, number_in, positive
 from .state import STATE, recordings_of
 
 

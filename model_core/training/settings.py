@@ -7,8 +7,8 @@ that the run started with, and those override the defaults.
 import argparse
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -16,29 +16,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from ..checkpoints.files import replace_with
 from ..checkpoints.registry import WORDS
 from ..errors import SettingsError
+from ..flags import Range, number, whole
 
 T = TypeVar("T")
 SETTINGS = "settings.json"
 _WORDS = (*WORDS, "transform")
 """Values of a path setting that are words, even where a file has that name."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The allowed range of a number."""
-
-    low: float
-    high: float = float("inf")
-
-    def check(self, name: str, value: object) -> None:
-        """Raises `SettingsError` if `value` is not a number within the range."""
-        if not isinstance(value, int | float) or not self.low <= value <= self.high:
-            raise SettingsError(f"{name} is {value!r}, not {self}")
-
-    def __str__(self) -> str:
-        if self.high == float("inf"):
-            return f"{self.low:g} or more"
-        return f"between {self.low:g} and {self.high:g}"
 
 
 SHARE = Range(0, 1)
@@ -182,41 +165,7 @@ def _reader(hint: Any) -> Any:
         return lambda text: None if text == "none" else read(text)
     if get_origin(hint) is dict:
         return lambda text: {} if text == "none" else _shares(text)
-    return {bool: _boolean, int: _whole, float: _number}.get(hint, hint)
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number") from None
-
-
-def positive(text: str) -> int:
-    """A flag's number, 1 or more."""
-    value = _whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def number_in(allowed: Range) -> Callable[[str], float]:
-    """The function from a flag's text to a number within a range; others are wrong usage."""
-
-    def number(text: str) -> float:
-        value = _number(text)
-        if not allowed.low <= value <= allowed.high:
-            raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
-        return value
-
-    return number
+    return {bool: _boolean, int: whole, float: number}.get(hint, hint)
 
 
 def _boolean(text: str) -> bool:

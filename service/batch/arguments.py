@@ -17,6 +17,7 @@ from model_core.cli.arguments import (
 )
 from model_core.completion import add_completion
 from model_core.errors import EMPTY_NAME
+from model_core.flags import positive
 
 from .parts import COLUMNS
 from .progress import COMMAND
@@ -90,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--columns", type=_columns, default=COLUMNS, metavar="NAMES", help=columns_help)
     items_help = "most items in a part of a table or a shard (1000)"
-    add("--part-items", type=_count, default=1000, metavar="N", help=items_help)
+    add("--part-items", type=positive, default=1000, metavar="N", help=items_help)
     bytes_help = "bytes of input with which a part ends, such as 64M or 1G (256M)"
     add("--part-bytes", type=_bytes, default=256 << 20, metavar="SIZE", help=bytes_help)
     path_help = "of a manifest; by default path, file, file_name, audio_filepath or the like"
@@ -101,8 +102,8 @@ def parser() -> argparse.ArgumentParser:
     report_help = "write a line of JSON for each input: path, outcome, reason, seconds …"
     add("--report", type=Path, metavar="FILE", help=report_help)
     workers_help = "on this machine one for each core or GPU by default; on a cluster all it has"
-    add("--workers", type=_count, metavar="N", help=workers_help)
-    add("--threads", type=_count, default=1, metavar="N", help="of each worker on a CPU (1)")
+    add("--workers", type=positive, metavar="N", help=workers_help)
+    add("--threads", type=positive, default=1, metavar="N", help="of each worker on a CPU (1)")
     ray_help = (
         "work on a Ray cluster: the one at ADDRESS, or that Ray finds, or this machine; behind "
         "SRC and DST, or as --ray=ADDRESS; needs the extra encodec-service[ray]"
@@ -133,15 +134,9 @@ def _columns(text: str) -> tuple[str, ...]:
     return tuple(name for name in COLUMNS if name in names)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
-
-
 def _bytes(text: str) -> int:
     number, unit = (text[:-1], text[-1:]) if text[-1:].upper() in _UNITS else (text, "")
-    return _count(number) << _UNITS[unit.upper()]
+    return positive(number) << _UNITS[unit.upper()]
 
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}

@@ -8,11 +8,11 @@ from pathlib import Path
 from model_core.checkpoints import Registry
 from model_core.checkpoints.registry import WORDS
 from model_core.cli.command import reason
-from model_core.cli.process import ended_by_signals, quiet, say
 from model_core.codec.work import CPU
 from model_core.cores import usable_cores
 from model_core.engine.choose import cuda_devices, find_device
 from model_core.errors import EncodecError, WeightsUnavailableError
+from model_core.process import ended_by_signals, quiet, say
 
 from .arguments import Arguments, parse
 from .coding import Coding

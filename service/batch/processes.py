@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 import structlog
 
 from model_core.cli.command import reason
-from model_core.cli.process import quiet
+from model_core.process import quiet
 
 from .dispatcher import Done, Dropped, EngineError, Event, Lost, Ready
 from .plan import Job

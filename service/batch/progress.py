@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from model_core.cli.process import coloured, say
+from model_core.process import coloured, say
 
 COMMAND = "encodec-batch"
 _FORMAT = "{percentage:3.0f}%|{bar}| {done}, {speed}, {left} left"

@@ -5,9 +5,10 @@ from typing import Any
 
 from ...config import CONFIGS, config_of
 from ...errors import SettingsError
+from ...flags import Range
 from ..data.augment import Augmentation
 from ..processes import PRECISIONS
-from ..settings import SHARE, Range, check, setting
+from ..settings import SHARE, check, setting
 from .adversary import windows_for
 from .transform import TRANSFORM
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...config import CONFIGS, ModelConfig, config_of
 from ...errors import TrainingDataError
-from ..settings import Range, number_in, positive
+from ...flags import Range, number_in, positive
 from .cache import AUDIO, INDEX, PACKED, AudioCache, Recording, read_index
 from .decode import decode_all
 from .groups import groups_of

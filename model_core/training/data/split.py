@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import TrainingDataError
-from ..settings import Range
+from ...flags import Range
 
 VALID_SHARE = Range(0, 0.9)
 _EXCESS = 2.0  # times the wanted share: the most that whole groups may take of a category

@@ -5,8 +5,9 @@ from typing import Any
 
 from ...config import CONFIGS, LMConfig, ModelConfig, config_of
 from ...errors import SettingsError
+from ...flags import Range
 from ..processes import PRECISIONS
-from ..settings import SHARE, Range, check, setting
+from ..settings import SHARE, check, setting
 
 EARLIER: dict[str, Any] = {"depth": False}
 """What holds for a run whose settings do not say it: an earlier version began it."""

@@ -11,7 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ....errors import SettingsError, TrainingDataError
-from ...settings import SHARE, Range, number_in, positive
+from ....flags import Range, number_in, positive
+from ...settings import SHARE
 from ..listing import MANIFEST
 from .music import play
 from .programs import find_program, find_soundfont

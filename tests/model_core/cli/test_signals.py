@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from model_core.audio.input import MediaInput
-from model_core.cli.process import ended_by_signals, quiet, raise_if_ended
+from model_core.process import ended_by_signals, quiet, raise_if_ended
 
 from .conftest import (
     PROGRAM,
