@@ -1,7 +1,7 @@
 """How far the work is: a bar on a terminal, elsewhere a line now and then."""
 
 import sys
-import time
+from time import monotonic
 from typing import Any
 
 from tqdm import tqdm
@@ -21,7 +21,7 @@ class Progress:
         self._jobs, self._size = jobs, size
         self._done = self._done_bytes = 0
         self._audio = self._done_audio = 0.0
-        self._began = self._said = time.monotonic()
+        self._began = self._said = monotonic()
         shown = sys.stderr is not None and sys.stderr.isatty()
         colour = "green" if coloured(sys.stderr) else None
         self._bar = (
@@ -39,7 +39,7 @@ class Progress:
     def show(self, audio: float) -> None:
         """Seconds of audio done, unfinished jobs included."""
         self._audio = max(self._audio, self._done_audio, audio)
-        now = time.monotonic()
+        now = monotonic()
         if self._bar is not None:
             self._bar.texts = self._texts(now)
             self._bar.update(self._done_bytes - self._bar.n)

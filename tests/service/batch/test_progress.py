@@ -14,9 +14,10 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """`time.monotonic`, moved by hand."""
+    """The clock of the progress alone, moved by hand: event loops in other threads go by the real
+    one."""
     now = [100.0]
-    monkeypatch.setattr("service.batch.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.batch.progress.monotonic", lambda: now[0])
     return now
 
 

@@ -157,7 +157,8 @@ def test_jobs_do_not_take_all_permits(weights: Path, tmp_path: Path) -> None:
 
 
 def test_two_replicas_with_one_postgres(weights: Path, tmp_path: Path, empty_postgres: str) -> None:
-    database = ("--jobs-database", empty_postgres)
+    # A lease that a busy machine does not let run out.
+    database = ("--jobs-database", empty_postgres, "--job-lease", "5")
     audio = [wav(25, seed=seed) for seed in range(4)]
     with (
         replica(weights, tmp_path, *database, running=2) as (first, one),
