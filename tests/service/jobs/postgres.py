@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 
 def program(name: str) -> str:
     """Where a program of PostgreSQL is; empty where it is not."""
@@ -43,10 +45,17 @@ class Postgres:
         with log.open("ab") as lines:
             self._server = subprocess.Popen(command, stderr=lines, **self._user)
         deadline = time.monotonic() + 30
-        while not (self._folder / ".s.PGSQL.5432.lock").exists():
+        while not self._answers():  # its socket is there before that
             assert self._server.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(host=str(self._folder), user="postgres", dbname="postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         if self._server is not None:
