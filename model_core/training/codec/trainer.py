@@ -23,9 +23,8 @@ from ...nn.network import EncodecNetwork
 from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
-from ..data.device_sampler import DeviceSampler, fits
 from ..data.prefetch import Prefetch
-from ..data.sampler import ClipSampler
+from ..data.sampler import ClipSampler, fits
 from ..log import RunLog
 from ..optimizer import resume_optimizer
 from ..processes import is_first, same_shapes, seed_of
@@ -78,20 +77,19 @@ class CodecTrainer:
         self.learn.codebooks.expect(self._vectors)
         distrib.broadcast_tensors([*self.model.parameters(), *self.model.buffers()])
 
-    def _sampler(self) -> ClipSampler | DeviceSampler:
+    def _sampler(self) -> ClipSampler:
         """On the device if it is a GPU with room for the samples."""
         settings = self.settings
         clip = round(settings.clip_seconds * self.model.sample_rate)
         drawn = (self.cache, clip, settings.mix, settings.seed, distrib.rank())
         augmentation = AUGMENTATIONS[settings.augment]
-        if fits(self.cache, self.device):
-            return DeviceSampler(*drawn, augmentation, self.device)
-        return ClipSampler(*drawn, augmentation)
+        place = self.device if fits(self.cache, self.device) else "cpu"
+        return ClipSampler(*drawn, augmentation, place)
 
     def _batches(self) -> Prefetch | Generator[tuple[int, Tensor], None, None]:
         """Endless `(step, clips)` from this step on; close it after use."""
         sampler, size = self.sampler, self.settings.batch
-        if isinstance(sampler, DeviceSampler):
+        if sampler.device.type != "cpu":
             return ((step, sampler.batch(step, size)) for step in count(self.step))
         return Prefetch(sampler, size, self.step, pinned=self.device.type == "cuda")
 

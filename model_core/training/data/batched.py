@@ -32,10 +32,11 @@ def mixed(clips: Tensor, sources: Tensor, level_db: Tensor, first: Tensor) -> Te
 def room_responses(
     noise: Tensor, rt60: Tensor, direct_db: Tensor, delay: Tensor, length: int, sample_rate: int
 ) -> Tensor:
-    """Impulse responses `[B, C, length]` of rooms, like `augment.room_response`.
+    """Impulse responses `[B, C, length]` of rooms: the direct sound, then decaying noise.
 
-    `noise` `[B, C, n]` is at least as long as the longest response; `rt60` (s), `direct_db` and
-    `delay` (samples) are `[B]`.
+    The noise falls by 60 dB in `rt60` seconds, begins `delay` samples after the direct sound (its
+    first reflection) and lies `direct_db` below it in energy; all three are `[B]`. `noise`
+    `[B, C, n]` is at least as long as the longest response.
     """
     n = torch.arange(noise.shape[-1], device=noise.device)
     seconds = rt60[:, None, None]

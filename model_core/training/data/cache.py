@@ -108,7 +108,7 @@ def _read_audio(folder: Path) -> npt.NDArray[np.int16]:
     try:
         if (folder / PACKED).exists():
             return read_pack(folder / PACKED)
-        audio: npt.NDArray[np.int16] = np.load(folder / AUDIO, mmap_mode="r")
+        audio: npt.NDArray[np.int16] = np.load(folder / AUDIO, mmap_mode="c")
     except BROKEN as error:
         raise TrainingDataError(f"{folder} is no cache of recordings: {error}") from error
     if audio.ndim != 2 or audio.dtype != np.int16:

@@ -1,44 +1,44 @@
 """Random training clips, of which each step can be drawn again; validation clips."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ...errors import SettingsError, TrainingDataError
-from .augment import Augmentation, uniform
+from ..processes import seed_of
+from .augment import AS_IT_IS, Augmentation
+from .batched import (
+    band_limited,
+    clipped,
+    levelled,
+    mixed,
+    noisy,
+    reverberated,
+    room_responses,
+)
 from .cache import AudioCache, Recording
-from .draw import MUSIC, TRIES
+from .draw import TRIES, Drawer, Floats, Ints, Rooms, Wear
 
 AUDIBLE = 1e-3  # RMS (-60 dBFS) under which a clip is drawn again
-
-
-class _Pool:
-    """Recordings of one category, drawn in proportion to their length."""
-
-    def __init__(self, recordings: list[Recording]):
-        self.recordings = recordings
-        self.ends = np.cumsum([r.length for r in recordings], dtype=np.int64)
-
-    def draw(self, clip: int, generator: torch.Generator) -> tuple[Recording, int]:
-        """A recording and an offset in it, in samples."""
-        place = int(torch.randint(int(self.ends[-1]), (), generator=generator))
-        recording = self.recordings[int(np.searchsorted(self.ends, place, side="right"))]
-        room = max(0, recording.length - clip)
-        return recording, int(torch.randint(room + 1, (), generator=generator))
 
 
 class ClipSampler:
     """Draws batches `[B, C, T]` of random clips of `clip` samples from the training recordings.
 
     `weights` is how often each category is drawn (categories missing in the cache are ignored;
-    empty: in proportion to their length). Batches are a pure function of `(seed, rank, step)`: an
-    exact resume needs no saved state, and every process draws its own. Without `augmentation`,
-    clips are unchanged. Raises `TrainingDataError` if nothing can be drawn, `SettingsError` for a
-    negative weight. Source: paper sections 4.1 and 4.2.
+    empty: in proportion to their length). Batches are a pure function of `(seed, rank, step)` and
+    their size: an exact resume needs no saved state, and every process draws its own. Without
+    `augmentation`, clips are unchanged.
+
+    On a `device` other than the CPU the samples, int16, are in its memory (see `fits`). Only the
+    random draws are sent there, and nothing is read from it, so the host does not wait.
+
+    Raises `TrainingDataError` if nothing can be drawn, `SettingsError` for a negative weight.
+    Source: paper sections 4.1 and 4.2.
     """
 
     def __init__(
@@ -49,52 +49,95 @@ class ClipSampler:
         seed: int,
         rank: int = 0,
         augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
     ):
-        self.cache, self.clip, self.seed, self.rank = cache, clip, seed, rank
-        self.augmentation = augmentation
+        self.clip, self.seed, self.rank = clip, seed, rank
+        self.channels, self.sample_rate = cache.channels, cache.sample_rate
+        self.device = torch.device(device)
         self.weights = weights_of(cache, clip, weights)
-        self._pools = {category: _Pool(cache.of("train", category)) for category in self.weights}
+        self._audio = torch.from_numpy(cache.audio).to(self.device)  # [C, N]
+        self._noise = torch.Generator(self.device)
+        self._drawer = Drawer(
+            cache.of("train"), clip, self.weights, augmentation or AS_IT_IS, cache.sample_rate
+        )
 
     def batch(self, step: int, size: int) -> Tensor:
-        """Clips `[size, C, clip]` of a step; clip `i` does not depend on `size`."""
-        return torch.stack([self._clip(self._generator(step, i)) for i in range(size)])
+        """Clips `[size, C, clip]` of a step, on the device."""
+        draw = self._drawer.draw((self.seed, self.rank, step), size)
+        sources = self._audible(self._sent(draw.starts), self._sent(draw.lengths))
+        first, *others = torch.split(sources, [size, *(len(rows) for rows, _ in draw.further)])
+        clips = first.clone()
+        for source, (rows, levels) in zip(others, draw.further, strict=True):
+            if not len(rows):
+                continue
+            index = self._sent(rows)
+            clips[index] = mixed(clips[index], source, self._sent(levels), first[index])
+        if len(draw.rooms.rows):
+            index = self._sent(draw.rooms.rows)
+            clips[index] = reverberated(clips[index], self._responses(draw.rooms, step))
+        return self._worn(levelled(clips, self._sent(draw.factors)), draw.wear, step)
 
-    def _generator(self, *place: int) -> torch.Generator:
-        name = ",".join(str(value) for value in (self.seed, self.rank, *place))
-        digest = hashlib.blake2b(name.encode(), digest_size=7).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+    def _worn(self, clips: Tensor, wear: Wear, step: int) -> Tensor:
+        def noise_for(some: Tensor) -> Tensor:
+            self._noise.manual_seed(seed_of(self.seed, "noise", step, self.rank))
+            return torch.randn(some.shape, generator=self._noise, device=self.device)
 
-    def _clip(self, generator: torch.Generator) -> Tensor:
-        settings = self.augmentation
-        if settings is None:
-            return self._source(self._category(generator), generator)
-        count = settings.draw_sources(generator)
-        categories = [self._category(generator, spoken=count > 2) for _ in range(count)]
-        clip = settings.mix([self._source(c, generator) for c in categories], generator)
-        if categories != [MUSIC] and self.cache.sample_rate is not None:
-            clip = settings.reverberate(clip, self.cache.sample_rate, generator)
-        clip = settings.level(clip, generator)
-        return settings.wear(clip, self.cache.sample_rate, generator)
+        changes: list[tuple[tuple[Ints, Floats], Callable[[Tensor, Tensor], Tensor]]] = [
+            (wear.noise, lambda some, db: noisy(some, noise_for(some), db)),
+            (wear.bands, lambda some, hz: band_limited(some, hz, self.sample_rate or 0)),
+            (wear.clipping, clipped),
+            (wear.offsets, lambda some, offsets: some + offsets[:, None, None]),
+        ]
+        for (rows, values), change in changes:
+            if len(rows):
+                index = self._sent(rows)
+                clips[index] = change(clips[index], self._sent(values))
+        return clips
 
-    def _category(self, generator: torch.Generator, spoken: bool = False) -> str:
-        """A category by its weight; `spoken` excludes music if there is anything else."""
-        weights = {c: w for c, w in self.weights.items() if not (spoken and c == MUSIC)}
-        weights = weights or self.weights
-        place = uniform(0, sum(weights.values()), generator)
-        for category, weight in weights.items():
-            place -= weight
-            if place < 0:
-                return category
-        return category
+    def _audible(self, starts: Tensor, lengths: Tensor) -> Tensor:
+        """`[S, C, clip]`: each source at the first of its `[S, TRIES]` places with sound."""
+        tried = self._cut(starts.flatten(), lengths.flatten())
+        audible = tried.square().mean(dim=(1, 2)) > AUDIBLE**2
+        first = audible.view(-1, TRIES).int().argmax(dim=1)
+        return tried[torch.arange(len(first), device=self.device) * TRIES + first]
 
-    def _source(self, category: str, generator: torch.Generator) -> Tensor:
-        """A clip `[C, clip]` that is not silent, if a few draws find one."""
-        for _ in range(TRIES):
-            recording, offset = self._pools[category].draw(self.clip, generator)
-            clip = self.cache.read(recording, offset, self.clip)
-            if float(clip.square().mean()) > AUDIBLE**2:
-                break
-        return clip
+    def _cut(self, starts: Tensor, lengths: Tensor) -> Tensor:
+        """Clips `[n, C, clip]` from offsets `[n]` in the samples, zeros after `lengths` `[n]`."""
+        time = torch.arange(self.clip, device=self.device)
+        index = (starts[:, None] + time).clamp(max=self._audio.shape[1] - 1)
+        clips = self._audio[:, index].transpose(0, 1) / 32768
+        if clips.shape[1] > self.channels:
+            clips = clips.mean(dim=1, keepdim=True)
+        clips = clips * (time < lengths[:, None])[:, None]
+        return clips.expand(-1, self.channels, -1)
+
+    def _responses(self, rooms: Rooms, step: int) -> Tensor:
+        """The rooms' impulse responses `[R, C, clip]`, their noise drawn on the device."""
+        rate = self.sample_rate or 0
+        self._noise.manual_seed(seed_of(self.seed, "rooms", step, self.rank))
+        shape = len(rooms.rows), self.channels, max(1, round(float(rooms.rt60.max()) * rate))
+        return room_responses(
+            torch.randn(shape, generator=self._noise, device=self.device),
+            self._sent(rooms.rt60),
+            self._sent(rooms.direct_db),
+            self._sent(rooms.delay),
+            self.clip,
+            rate,
+        )
+
+    def _sent(self, values: npt.NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+
+def fits(cache: AudioCache, device: torch.device) -> bool:
+    """Whether the cache's samples fit into half of a CUDA device's free memory."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return cache.audio.nbytes <= free // 2
 
 
 def weights_of(cache: AudioCache, clip: int, weights: Mapping[str, float]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.augment import Augmentation
 from model_core.training.data.cache import AudioCache
-from model_core.training.data.device_sampler import DeviceSampler
+from model_core.training.data.sampler import ClipSampler
 from model_core.training.lm.data import LMBatch
 from model_core.training.lm.network import LMNetwork
 from model_core.training.optimizer import adam, step_if_finite
@@ -91,7 +91,7 @@ def move_trainer(mode: FakeTensorMode, trainer: CodecTrainer) -> None:
         owner.optimizer = type(owner.optimizer)(parameters, **owner.optimizer.defaults)
     with mode:
         trainer.average = Average(trainer.model, 0.9)
-    trainer.sampler = DeviceSampler(trainer.cache, 2400, {}, 1, augmentation=Augmentation())
+    trainer.sampler = ClipSampler(trainer.cache, 2400, {}, 1, augmentation=Augmentation())
     trainer.sampler._audio = pretended(mode, trainer.sampler._audio)
     trainer.sampler.device = DEVICE
 

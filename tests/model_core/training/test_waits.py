@@ -10,7 +10,7 @@ import torch
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
-from model_core.training.data.device_sampler import DeviceSampler
+from model_core.training.data.sampler import ClipSampler
 from tests.model_core.training.data.fixtures import MIXED, write_cache
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +36,7 @@ def test_nothing_in_a_step_waits_for_a_gpu(tmp_path: Path) -> None:
         n_filters=4, steps=20, batch=4, kmeans_frames=1100, quantise_from=0.0, adversary_from=0.0
     )
     trainer = CodecTrainer(settings, cache, tmp_path / "run", "cuda")
-    assert isinstance(trainer.sampler, DeviceSampler)
+    assert isinstance(trainer.sampler, ClipSampler)
     for _ in range(5):  # every bandwidth's codebooks have been asked whether they have started
         trainer.train_step()
     try:

@@ -14,7 +14,6 @@ from model_core.errors import SettingsError
 from model_core.training.codec.settings import CodecSettings
 from model_core.training.codec.trainer import CodecTrainer
 from model_core.training.data.cache import AudioCache
-from model_core.training.data.device_sampler import DeviceSampler
 from model_core.training.log import LOG, RunLog
 from model_core.training.state import STATE, load_state
 from tests.peers import signal
@@ -218,24 +217,3 @@ def test_low_precision_leaves_out_lstms_and_the_waveform(cache: AudioCache, tmp_
     full = {name for name, dtype in types.items() if dtype == torch.float32}
     assert full == {"encoder.model.13.lstm", "decoder.model.1.lstm", "decoder.model.15.conv.conv"}
     assert set(types.values()) == {torch.float32, torch.bfloat16}
-
-
-def test_clips_cut_on_the_device_resume_exactly_too(
-    cache: AudioCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("model_core.training.codec.trainer.fits", lambda *_: True)
-    settings = replace(SETTINGS, steps=6, adversary_from=1.0, quantise_from=0.5)
-    whole = CodecTrainer(settings, cache, tmp_path / "whole")
-    assert isinstance(whole.sampler, DeviceSampler)
-    assert whole.run()
-    first = CodecTrainer(settings, cache, tmp_path / "parts")
-    for _ in range(3):
-        first.train_step()
-    first.save()
-    assert CodecTrainer(settings, cache, tmp_path / "parts").run()
-    expected, found = (
-        flat(load_state(tmp_path / name / STATE)["model"]) for name in ("whole", "parts")
-    )
-    for name, value in expected.items():
-        assert isinstance(value, torch.Tensor)
-        assert torch.equal(value, found[name]), name  # type: ignore[arg-type]

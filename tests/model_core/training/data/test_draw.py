@@ -108,3 +108,21 @@ def test_as_it_is_changes_nothing() -> None:
     assert [len(rows) for rows, _ in draw.further] == [0, 0]
     assert len(draw.rooms.rows) == 0
     assert (draw.factors == 1).all()
+
+
+def test_what_wears_clips_comes_at_its_probability_and_within_its_bounds() -> None:
+    worn = Augmentation(quiet=0.5, quiet_db=(-40.0, -30.0), noise=0.3, band_limit=0.2, clipping=0.1)
+    draw = drawer(worn).draw((2,), 4000)
+    gains = 20 * np.log10(np.abs(draw.factors))
+    quiet = gains[gains < -20]
+    assert len(quiet) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert quiet.min() >= -40 - 1e-4
+    assert quiet.max() <= -30 + 1e-4
+    for (rows, values), share, (low, high) in (
+        (draw.wear.noise, 0.3, worn.noise_db),
+        (draw.wear.bands, 0.2, worn.band_hz),
+        (draw.wear.clipping, 0.1, worn.clipping_db),
+        (draw.wear.offsets, 0.0, worn.offset_between),
+    ):
+        assert len(rows) / 4000 == pytest.approx(share, abs=0.03)
+        assert all(low <= value <= high for value in values)
