@@ -36,9 +36,11 @@ class LoudnessLoss(nn.Module):
     """What P.862 takes from a score of 4.5: the differences of loudness in 49 bands up to 8 kHz.
 
     A difference counts from a quarter of the fainter of the two on, and again, weighted by how much
-    was added, where the estimate has power that the reference has not. Of P.862's steps, those that
-    make up for delays, filters and slow changes of level are left out: a codec has none. Both clips
-    are scaled by the level of the reference, so that quiet clips count like loud ones.
+    was added, where the estimate has power that the reference has not. As in P.862, differences of
+    level between bands (over the clip) and between frames are evened out first: other losses see
+    them. Its alignment in time is left out, as a codec delays nothing, and bands and thresholds are
+    those of published formulas, not of its tables. Both clips are scaled by the level of the
+    reference, so that quiet clips count like loud ones.
 
     `forward(reference, estimate)` takes `[B, C, T]` with T of at least 0.032 s; always computed in
     float32.
@@ -66,12 +68,7 @@ class LoudnessLoss(nn.Module):
             a, b = (self._powers(x.float().flatten(0, 1)) for x in (reference, estimate))
             silence = _SILENCE * self.window / 2 * self.hann.square().sum()
             scale = _LEVEL / a.sum(1).mean(1).clamp(min=silence)[:, None, None]
-            a, b = scale * a, scale * b
-            tilt = ((b.mean(2) + 1e3) / (a.mean(2) + 1e3)).clamp(0.01, 100)
-            a = tilt[..., None] * a
-            gain = (a.sum(1) + 5e3) / (b.sum(1) + 5e3)
-            gain = torch.cat([gain[:, :1], 0.8 * gain[:, 1:] + 0.2 * gain[:, :-1]], 1)
-            return self._disturbance(a, gain.clamp(3e-4, 5)[:, None] * b).mean()
+            return self._disturbance(*_evened(scale * a, scale * b)).mean()
 
     def _powers(self, clips: Tensor) -> Tensor:
         """`[N, bands, frames]`, of `[N, T]`."""
@@ -109,6 +106,16 @@ def _shares(bins: Tensor, spacing: float, edges: Tensor) -> Tensor:
     low, high = bark((bins - spacing / 2).clamp(min=0)), bark(bins + spacing / 2)
     common = torch.minimum(edges[1:, None], high) - torch.maximum(edges[:-1, None], low)
     return common.clamp(min=0) / (high - low)
+
+
+def _evened(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The reference with the mean spectrum of the estimate, and the estimate with the level that
+    this has in each frame, both as far as P.862 goes."""
+    tilt = (b.mean(2, keepdim=True) + 1e3) / (a.mean(2, keepdim=True) + 1e3)
+    a = tilt.clamp(0.01, 100) * a
+    gain = (a.sum(1, keepdim=True) + 5e3) / (b.sum(1, keepdim=True) + 5e3)
+    smooth = 0.8 * gain[..., 1:] + 0.2 * gain[..., :-1]
+    return a, torch.cat([gain[..., :1], smooth], 2).clamp(3e-4, 5) * b
 
 
 def _over_time(frames: Tensor) -> Tensor:

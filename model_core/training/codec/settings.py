@@ -138,6 +138,9 @@ class CodecSettings:
     spectrum_weight: float = setting(
         0.0, "balancer: complex spectra at several windows, which include phase", WEIGHT
     )
+    loudness_weight: float = setting(
+        0.0, "balancer: loudness as it is heard, the disturbance of PESQ", WEIGHT
+    )
     adversarial_weight: float | None = setting(
         None, "balancer: adversarial; none: 3 at 24 kHz, 4 at 48 kHz", WEIGHT
     )

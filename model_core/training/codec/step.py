@@ -20,6 +20,7 @@ from ..processes import autocast, seed_of
 from .adversary import Adversary
 from .codebooks import CodebookLearning
 from .losses import MultiScaleMelLoss, l1, relative_l1
+from .loudness import LoudnessLoss
 from .settings import CodecSettings
 from .spectrum import ComplexSpectrumLoss
 
@@ -38,11 +39,15 @@ class CodecStep:
         self.codebooks = CodebookLearning(model.quantizer)
         self.mel = MultiScaleMelLoss(model.sample_rate, log_floor=settings.mel_floor).to(device)
         self.spectrum = ComplexSpectrumLoss().to(device) if settings.spectrum_weight > 0 else None
+        self.loudness = (
+            LoudnessLoss(model.sample_rate).to(device) if settings.loudness_weight > 0 else None
+        )
         self.balancer = Balancer(
             {
                 "time": settings.time_weight,
                 "mel": settings.mel_weight,
                 "spectrum": settings.spectrum_weight,
+                "loudness": settings.loudness_weight,
                 "adversarial": settings.adversarial,
                 "feature": settings.feature,
             },
@@ -83,6 +88,8 @@ class CodecStep:
         }
         if self.spectrum is not None:
             losses["spectrum"] = self.spectrum(target, output)
+        if self.loudness is not None:
+            losses["loudness"] = self.loudness(target, output)
         if judge:
             with self._low_precision():
                 losses |= self.start_adversary().generator_losses(target, output)

@@ -33,7 +33,7 @@ def validate(
 
     SI-SNR and log-mel distance (dB) per category, and the share of codebook entries used.
     """
-    was_training = model.training
+    learning = [part for part in model.modules() if part.training]
     model.eval()
     device = next(model.parameters()).device
     kept = Validation()
@@ -59,5 +59,6 @@ def validate(
     kept.values = {name: sum(values) / len(values) for name, values in sums.items()}
     if counts is not None:
         kept.values["least_used_codebook"] = float(usage(counts).min())
-    model.train(was_training)
+    for part in learning:  # those of frozen codebooks are not among them
+        part.training = True
     return kept

@@ -65,6 +65,18 @@ def test_at_the_end_the_decoder_learns_alone(cache: AudioCache, tmp_path: Path) 
     assert _same(_tensors(trainer, "decoder"), _tensors(again, "decoder"))
 
 
+def test_codes_stay_final_after_an_evaluation(cache: AudioCache, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=10, freeze_from=0.3, evaluate_every=5)
+    trainer = CodecTrainer(settings, cache, tmp_path / "run")
+    while not trainer.frozen:
+        trainer.train_step()
+    fixed = {part: _tensors(trainer, part) for part in ("encoder", "quantizer")}
+    assert trainer.run()
+    assert trainer.step == 10
+    for part, before in fixed.items():
+        assert _same(before, _tensors(trainer, part)), part
+
+
 def test_codebooks_are_fitted_anew(cache: AudioCache, tmp_path: Path) -> None:
     write_narrow_models(tmp_path / "weights")
     settings = replace(SETTINGS, start_from=str(tmp_path / "weights"), refit=True)
