@@ -5,7 +5,6 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 from torchaudio.functional import resample
 
@@ -52,7 +51,8 @@ def test_it_ranks_as_pesq_does() -> None:
         for y in worse
     ]
     losses = [float(LoudnessLoss(RATE)(clean, y)) for y in worse]
-    assert spearmanr(scores, np.negative(losses)).statistic > 0.85
+    ranks = [np.argsort(np.argsort(values)) for values in (scores, np.negative(losses))]
+    assert np.asarray(np.corrcoef(ranks))[0, 1] > 0.85
 
 
 def test_a_quiet_clip_counts_as_a_loud_one(clip: Tensor) -> None:
