@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=number_in(Range(0.01)),
         metavar="KBPS",
-        help="default: all of the model's; none: only the other codecs",
+        help="default: all of the model's; with no number only the other codecs",
     )
     add(
         "--peer-rates",
