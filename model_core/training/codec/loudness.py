@@ -11,6 +11,7 @@ _SILENCE = 1e-8  # mean power of samples; what is quieter is not made as loud as
 _EXPONENT = 0.23  # Zwicker's, of loudness
 _SONE = 0.1866  # P.862's scale of loudness
 _SYMMETRIC, _ASYMMETRIC = 0.1, 0.0309  # what a disturbance takes from the score
+_MOST = 45.0  # that a frame's disturbance counts
 _TOGETHER = 20  # frames, 0.3 s: the worst of them counts most
 _TINY = 1e-12
 
@@ -33,7 +34,8 @@ def threshold_in_quiet(hertz: Tensor) -> Tensor:
 
 
 class LoudnessLoss(nn.Module):
-    """What P.862 takes from a score of 4.5: the differences of loudness in 49 bands up to 8 kHz.
+    """The differences of loudness in 49 bands up to 8 kHz, as P.862 takes them from a score of 4.5
+    (of speech about two thirds of what that takes).
 
     A difference counts from a quarter of the fainter of the two on, and again, weighted by how much
     was added, where the estimate has power that the reference has not. As in P.862, differences of
@@ -121,6 +123,6 @@ def _evened(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def _over_time(frames: Tensor) -> Tensor:
     """`[N]`, of `[N, frames]`: the mean of windows, in which the worst frames count most."""
     length = min(_TOGETHER, frames.shape[1])
-    windows = frames.clamp(max=45).unfold(1, length, max(1, length // 2))
+    windows = frames.clamp(max=_MOST).unfold(1, length, max(1, length // 2))
     worst = (windows.pow(6).mean(2) + _TINY) ** (1 / 6)
     return worst.square().mean(1).sqrt()
