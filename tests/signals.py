@@ -1,5 +1,7 @@
 """Audio for tests, made here."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,11 @@ def signal(channels: int, samples: int, sample_rate: int, seed: int = 0) -> Tens
     Gliding harmonic tones that come and go, noise bursts and a quiet floor; the channels share
     some of it. Prefixes agree: a shorter signal of the same seed is the start of a longer one.
     """
+    return _signal(channels, samples, sample_rate, seed).clone()
+
+
+@lru_cache(maxsize=32)
+def _signal(channels: int, samples: int, sample_rate: int, seed: int) -> Tensor:
     notes_per_second = 5
     generator = torch.Generator().manual_seed(seed)
     note = sample_rate // notes_per_second

@@ -146,6 +146,6 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready").status_code == 200
+        return httpx.get(f"{url}/health/ready", verify=False).status_code == 200
     except httpx.TransportError:
         return False

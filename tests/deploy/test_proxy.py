@@ -22,7 +22,7 @@ from benchmarks.replicas.behind_proxy import CONFIGURATION, BehindProxy, behind_
 from benchmarks.replicas.clients import mixed_requests, send
 from benchmarks.replicas.names import answer
 from tests.deploy.ports import free_ports
-from tests.service.live import wait_for
+from tests.service.live import NO_TLS, wait_for
 from tests.service.process import PATIENCE
 from tests.service.sounds import wav
 
@@ -169,11 +169,13 @@ def test_no_replica_is_503_and_one_that_comes_is_found(behind: BehindProxy) -> N
         replica.popen.kill()
     wait_for(lambda: up(behind) == 0)
     assert httpx.get(f"{behind.url}/models").status_code == 503
-    assert httpx.get(f"{behind.administration}/health/ready").status_code == 503
+    assert httpx.get(f"{behind.administration}/health/ready", verify=NO_TLS).status_code == 503
     behind.names.addresses.clear()
     behind.replicas.clear()
     behind.add()
-    wait_for(lambda: httpx.get(f"{behind.administration}/health/ready").status_code == 200)
+    wait_for(
+        lambda: httpx.get(f"{behind.administration}/health/ready", verify=NO_TLS).status_code == 200
+    )
     assert httpx.get(f"{behind.url}/models").status_code == 200
 
 

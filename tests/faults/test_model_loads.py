@@ -15,11 +15,11 @@ def test_a_flag_that_does_not_fit_loads_nothing(start: Callable[..., Target]) ->
     with service.client() as client:
         good = compressed(client, wav(0.3), model="encodec_48khz")
         flagged = ecdc(meta(good, lm=True), good[-100:])
-        before = service.use().memory
+        before = service.use().own
         for _ in range(10):
             refused(client.post("/decompress", content=flagged), 400, "broken_ecdc")
     assert service.metric("encodec_model_loads_total") == 2  # the two that are warm
-    assert service.use().memory - before < 30_000_000
+    assert service.use().own - before < 30_000_000
 
 
 def test_a_name_that_contradicts_the_flag_loads_nothing(start: Callable[..., Target]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.calls import refused
+from tests.service.live import NO_TLS
 from tests.service.sounds import wav
 
 FEW = ("--max-requests", "4", "--max-waiting", "4")
@@ -202,4 +203,4 @@ def test_live_sources_are_limited_by_themselves(start: Callable[..., Target]) ->
         refused(answer, 429, "busy")
         assert int(answer.headers["retry-after"]) > 0
         service.compress_works()
-    wait_for(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200)
+    wait_for(lambda: httpx.get(f"{service.url}/health/ready", verify=NO_TLS).status_code == 200)

@@ -25,6 +25,11 @@ class Use:
     descriptors: int  # of the process itself
     processes: int
 
+    @property
+    def own(self) -> int:
+        """Bytes resident of the process itself: decoders come and go beside it."""
+        return self.memory - self.children
+
 
 def use_of(pid: int) -> Use:
     """Now."""

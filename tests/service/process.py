@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.service.live import NO_TLS
+
 SERVICE = [sys.executable, "-m", "service"]
 """The command of the service."""
 HELD_SERVICE = [sys.executable, str(Path(__file__).with_name("held_service.py"))]
@@ -44,7 +46,7 @@ class Process:
     def ready(self) -> Iterator[httpx.Client]:
         """A client, once the server is ready."""
         url = f"http://127.0.0.1:{self.port()}"
-        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE, verify=NO_TLS) as client:
             self.wait_for(lambda: client.get("/health/ready").status_code == 200)
             yield client
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.calls import compressed, refused
 from tests.service.held_service import RELEASE
-from tests.service.live import Live, live, wait_for
+from tests.service.live import NO_TLS, Live, live, wait_for
 from tests.service.live_streams.client import opened, talk
 from tests.service.process import HELD_SERVICE, Process, started
 from tests.service.sounds import l16, wav
@@ -163,7 +163,9 @@ def test_a_refusal_is_logged_with_its_reason_and_no_secret(weights: Path, keys: 
     with started(HELD_SERVICE, weights, *flags) as process, ExitStack() as stack:
         url = f"http://127.0.0.1:{process.port()}"
         headers = {"X-API-Key": "l"}
-        client = stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=60))
+        client = stack.enter_context(
+            httpx.Client(base_url=url, headers=headers, timeout=60, verify=NO_TLS)
+        )
         process.wait_for(lambda: client.get("/health/ready").status_code == 200)
         holding = threading.Thread(target=lambda: client.post("/hold"))
         holding.start()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
 from tests.media import encode, tone
-from tests.service.live import Live, live, wait_for
+from tests.service.live import NO_TLS, Live, live, wait_for
 from tests.service.live_streams.client import (
     END,
     at_once,
@@ -242,7 +242,7 @@ def test_a_service_that_stops_ends_the_streams_well(weights: Path) -> None:
 
 def metrics_of(server: Live) -> str:
     """What a scraper sees."""
-    return httpx.get(f"{server.url}/metrics").text
+    return httpx.get(f"{server.url}/metrics", verify=NO_TLS).text
 
 
 def test_a_stream_is_counted_and_its_steps_are_timed(server: Live) -> None:
