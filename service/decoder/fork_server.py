@@ -115,9 +115,11 @@ def prepare() -> None:
             importlib.import_module(module.name)
     stereo_matrix(AudioLayout("5.1"))
     samples = _made_elsewhere()
-    for rate, channels in ((24_000, 1), (48_000, 2), (24_001, 1)):
+    for rate, channels in ((24_000, 1), (48_000, 2)):
         for data in samples:
             _rehearse(data, DecodeRequest(rate, channels, size=len(data)))
+    for data in samples[:1]:  # a rate that takes many filters, which no format changes
+        _rehearse(data, DecodeRequest(24_001, 1, size=len(data)))
     os.environ.clear()
     confine_family()
     gc.collect()
