@@ -5,7 +5,8 @@ import io
 import av
 import numpy as np
 
-from tests.service.sounds import sound
+from model_core.audio import wav_header
+from tests.service.sounds import sound, wav
 
 # container, codec, rate in Hz
 _FORMATS = (
@@ -23,6 +24,12 @@ _FORMATS = (
     ("ipod", "alac", 44_100),
     ("adts", "aac", 44_100),
 )
+
+
+def long_wav(seconds: int, rate: int = 8_000) -> bytes:
+    """The same ten seconds again and again: a long signal takes seconds to make."""
+    samples = wav(10.0, rate)[44:] * (seconds // 10)
+    return wav_header(rate, 1, len(samples) // 2) + samples
 
 
 def media_files(seconds: float = 0.5) -> list[bytes]:

@@ -63,6 +63,13 @@ class Target:
         values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, values))
 
+    def wait_until_idle(self) -> None:
+        """Until it is ready and has no request."""
+        gauges = ("encodec_requests_open", "encodec_permits_held", "encodec_permits_waiting")
+        wait_for(lambda: not any(map(self.metric, gauges)))
+        answer = httpx.get(f"{self.url}/health/ready", timeout=PATIENCE, verify=live.NO_TLS)
+        assert answer.status_code == 200, answer.text
+
     def compress_works(self) -> None:
         """An ordinary clip is answered, with the bytes it always has."""
         with self.client() as client:

@@ -7,15 +7,16 @@ from contextlib import suppress
 
 import pytest
 
+from tests.faults.media import long_wav
 from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.sounds import wav
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-def test_a_second_request_cannot_be_smuggled_in_a_body(start: Callable[..., Target]) -> None:
+def test_a_second_request_cannot_be_smuggled_in_a_body(share: Callable[..., Target]) -> None:
     """RFC 9112 6.1: with both lengths, the connection is closed after the answer."""
-    service = start()
+    service = share()
     head = b"POST /compress HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n"
     head += b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     answer = service.exchange(head + GET)
@@ -23,16 +24,16 @@ def test_a_second_request_cannot_be_smuggled_in_a_body(start: Callable[..., Targ
     assert answer.startswith(b"HTTP/1.1 400")
 
 
-def test_other_versions_of_http_are_refused(start: Callable[..., Target]) -> None:
-    service = start()
+def test_other_versions_of_http_are_refused(share: Callable[..., Target]) -> None:
+    service = share()
     for version in (b"HTTP/2.0", b"HTTP/3.1", b"HTTP/0.9"):
         answer = service.exchange(b"GET /health/live " + version + b"\r\nHost: test\r\n\r\n")
         assert answer.split(b" ")[1] in (b"400", b"505"), version
         assert answer.count(b"\ncontent-length:") == 1
 
 
-def test_hosts_that_are_none_are_refused(start: Callable[..., Target]) -> None:
-    service = start()
+def test_hosts_that_are_none_are_refused(share: Callable[..., Target]) -> None:
+    service = share()
     for host in (b"a b/../c", b"a/b", b"user@host", b"a,b", b"[::1"):
         request = b"GET /health/live HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
         assert service.exchange(request).startswith(b"HTTP/1.1 400"), host
@@ -42,10 +43,10 @@ def test_hosts_that_are_none_are_refused(start: Callable[..., Target]) -> None:
 
 
 def test_targets_in_absolute_form_work_and_user_information_is_not_kept(
-    start: Callable[..., Target],
+    share: Callable[..., Target],
 ) -> None:
     """RFC 9112 3.2.2."""
-    service = start()
+    service = share()
     request = b"GET http://ann:secret@test/nowhere?x=1 HTTP/1.1\r\nHost: test\r\n"
     answer = service.exchange(request + b"Connection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
@@ -56,8 +57,8 @@ def test_targets_in_absolute_form_work_and_user_information_is_not_kept(
     assert not [line for line in service.process.lines if "secret" in line]
 
 
-def test_a_client_that_half_closes_gets_its_answer(start: Callable[..., Target]) -> None:
-    service = start()
+def test_a_client_that_half_closes_gets_its_answer(share: Callable[..., Target]) -> None:
+    service = share()
     file = wav(3.0)
     with service.connect(post_head("/compress", length=len(file)) + file) as connection:
         connection.shutdown(1)
@@ -68,8 +69,8 @@ def test_a_client_that_half_closes_gets_its_answer(start: Callable[..., Target])
 
 
 @pytest.mark.parametrize("kind", ["close", "1.0", "chunked"])
-def test_so_does_one_whose_connection_is_not_kept(start: Callable[..., Target], kind: str) -> None:
-    service = start()
+def test_so_does_one_whose_connection_is_not_kept(share: Callable[..., Target], kind: str) -> None:
+    service = share()
     file = wav(3.0)
     request = post_head("/compress", "Connection: close", length=len(file)) + file
     if kind == "1.0":
@@ -87,11 +88,11 @@ def test_so_does_one_whose_connection_is_not_kept(start: Callable[..., Target], 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 def test_a_half_closed_client_that_leaves_is_noticed(
-    start: Callable[..., Target], version: bytes
+    share: Callable[..., Target], version: bytes
 ) -> None:
     """The system of such a client answers for it for a while; here for a second."""
-    service = start("--threads", "1")
-    file = wav(1800.0, rate=8000)
+    service = share("--threads", "1")
+    file = long_wav(1800)
     head = post_head("/compress?lm=true", length=len(file)).replace(b"1.1", version, 1)
     with service.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 1)
@@ -102,8 +103,8 @@ def test_a_half_closed_client_that_leaves_is_noticed(
     assert any('"status": 499' in line for line in service.process.lines)
 
 
-def test_pipelined_requests_are_all_answered(start: Callable[..., Target]) -> None:
-    service = start()
+def test_pipelined_requests_are_all_answered(share: Callable[..., Target]) -> None:
+    service = share()
     file = wav(0.3)
     upload = post_head("/compress", length=len(file)) + file
     last = post_head("/compress", "Connection: close", length=len(file)) + file
@@ -115,8 +116,8 @@ def test_pipelined_requests_are_all_answered(start: Callable[..., Target]) -> No
     assert answer.count(b"HTTP/1.1 200") == 3002
 
 
-def test_framing_is_weighed_in_each_pipelined_body(start: Callable[..., Target]) -> None:
-    service = start()
+def test_framing_is_weighed_in_each_pipelined_body(share: Callable[..., Target]) -> None:
+    service = share()
     file = wav(3.0)
     upload = post_head("/compress", length=len(file)) + file
     with service.connect(3 * upload + post_head("/compress")) as connection:
@@ -128,9 +129,9 @@ def test_framing_is_weighed_in_each_pipelined_body(start: Callable[..., Target])
 
 
 def test_a_client_that_half_closes_before_its_body_ends_frees_everything(
-    start: Callable[..., Target],
+    share: Callable[..., Target],
 ) -> None:
-    service = start()
+    service = share()
     file = wav(3.0)
     with service.connect(post_head("/compress", length=2 * len(file)) + file) as connection:
         connection.shutdown(1)
@@ -140,9 +141,9 @@ def test_a_client_that_half_closes_before_its_body_ends_frees_everything(
 
 
 def test_long_paths_and_methods_are_neither_logged_nor_echoed_whole(
-    start: Callable[..., Target],
+    share: Callable[..., Target],
 ) -> None:
-    service = start()
+    service = share()
     for request in (
         b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
         b"G" * 60_000 + b" / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
