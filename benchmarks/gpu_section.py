@@ -105,9 +105,9 @@ def run(plan: Plan, section: Section) -> Iterator[Row]:
 
 
 def _forget_memory(device: torch.device) -> None:
-    """Free unused memory and reset the peak."""
-    gc.collect()
+    """Free the device's unused memory and reset the peak."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -55,19 +55,32 @@ def recurrent_weights(config: ModelConfig, direction: Direction) -> int:
 
 @contextmanager
 def _counting(network: nn.Module) -> Iterator[list[int]]:
-    """Collects the multiply-adds of each layer that runs inside."""
+    """Collects the multiply-adds of each layer that runs inside.
+
+    Each LSTM hands on its input, which has its output's shape: without data, torch would go
+    through thousands of steps for that.
+    """
     counts: list[int] = []
 
     def see(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         counts.append(_of_layer(layer, inputs[0], output))
 
+    def handed_on(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return x, state
+
     kinds = nn.Conv1d | nn.ConvTranspose1d | nn.LSTM
-    hooks = [m.register_forward_hook(see) for m in network.modules() if isinstance(m, kinds)]
+    layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
+    recurrent = [layer for layer in layers if isinstance(layer, nn.LSTM)]
+    hooks = [layer.register_forward_hook(see) for layer in layers]
+    for layer in recurrent:
+        layer.forward = handed_on  # type: ignore[method-assign]
     try:
         yield counts
     finally:
         for hook in hooks:
             hook.remove()
+        for layer in recurrent:
+            del layer.forward
 
 
 def _of_layer(layer: nn.Module, x: Tensor, y: Any) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +11,11 @@ from model_core.engine import DecodeItem, EncodedBlock, EncodeItem, Engine, Stre
 
 from .clips import PIECE_SECONDS, Floats, sound
 from .macs import Direction
+
+
+@lru_cache
+def _pieces(channels: int, size: int, rate: int) -> list[Floats]:
+    return np.split(sound(channels, PIECE_SECONDS * size, rate), PIECE_SECONDS, axis=1)
 
 
 class Streams:
@@ -23,7 +29,7 @@ class Streams:
         self._codebooks = config.codebooks_for(bandwidth)
         self._count = count
         self._blocks = blocks
-        self._sound = self._pieces()
+        self._sound = _pieces(config.channels, config.block_samples, config.sample_rate)
         rng = np.random.default_rng(0)
         frames = config.frames(config.block_samples)
         self._codes = rng.integers(0, config.bins, (PIECE_SECONDS, self._codebooks, frames))
@@ -66,11 +72,6 @@ class Streams:
                 coded = [self._to_decode(number, n, state) for n, state in enumerate(states)]
                 done.append(engine.decode(coded))
         return done
-
-    def _pieces(self) -> list[Floats]:
-        size, channels = self._config.block_samples, self._config.channels
-        piece = sound(channels, PIECE_SECONDS * size, self._config.sample_rate)
-        return np.split(piece, PIECE_SECONDS, axis=1)
 
     def _to_encode(self, number: int, stream: int, state: StreamState) -> EncodeItem:
         samples = self._sound[(number + stream) % PIECE_SECONDS]

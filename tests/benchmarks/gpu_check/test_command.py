@@ -34,10 +34,10 @@ def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_every_stage_is_done_and_the_table_is_printed(
+def test_a_run_by_the_script_and_its_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages = [name for name in NAMES if name not in ("tests", *NEED_CUDA)]
+    stages = ["versions", "queue"]
     done = check(tmp_path, "--stages", ",".join(stages))
     rows = read_rows(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,6 +51,21 @@ def test_every_stage_is_done_and_the_table_is_printed(
     assert (tmp_path / runner.LOG).stat().st_size > 0
     assert main(["table", str(tmp_path)]) == 0
     assert capsys.readouterr().out == table
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("versions", "queue", "tests", *NEED_CUDA)]
+)
+def test_each_other_stage_is_done(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the run calls it, but in this process: that spares it the imports."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for what a stage starts
+    given = ["--device", "cpu", "--quick", "--out", str(tmp_path), "--end", str(time.time() + 120)]
+    assert main(["stage", name, *given]) == 0
+    rows = read_rows(tmp_path)
+    assert {(row.stage, row.outcome) for row in rows} == {(name, "done")}
 
 
 @pytest.mark.parametrize("name", NEED_CUDA)
