@@ -1,5 +1,7 @@
 """Clients that send or read a few bytes now and then, to hold what others need."""
 
+import dataclasses
+import io
 import socket
 import threading
 import time
@@ -9,17 +11,20 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from model_core.config import CONFIGS
+from model_core.ecdc import parse_model_name, payload_bytes, read_header
 from tests.faults.target import Target, post_head, received, wait_for
-from tests.service.calls import refused
+from tests.service.calls import compressed, refused
 from tests.service.live import NO_TLS
+from tests.service.process import PATIENCE
 from tests.service.sounds import wav
 
 FEW = ("--max-requests", "4", "--max-waiting", "4")
 LIMITS = (*FEW, "--admission-timeout", "5")
 
 
-def test_bodies_that_trickle_do_not_keep_others_out(start: Callable[..., Target]) -> None:
-    service = start(*LIMITS)
+def test_bodies_that_trickle_do_not_keep_others_out(share: Callable[..., Target]) -> None:
+    service = share(*LIMITS)
     with ExitStack() as stack:
         for _ in range(16):
             connection = stack.enter_context(service.connect(post_head("/compress", length=10**6)))
@@ -30,9 +35,9 @@ def test_bodies_that_trickle_do_not_keep_others_out(start: Callable[..., Target]
 
 
 def test_uploads_that_pause_after_a_good_start_do_not_keep_others_out(
-    start: Callable[..., Target],
+    share: Callable[..., Target],
 ) -> None:
-    service = start(*LIMITS)
+    service = share(*LIMITS)
     file = wav(20.0)
     with ExitStack() as stack:
         for _ in range(8):
@@ -45,8 +50,8 @@ def test_uploads_that_pause_after_a_good_start_do_not_keep_others_out(
             service.compress_works()
 
 
-def test_an_upload_that_paused_is_finished_when_it_goes_on(start: Callable[..., Target]) -> None:
-    service = start(*LIMITS)
+def test_an_upload_that_paused_is_finished_when_it_goes_on(share: Callable[..., Target]) -> None:
+    service = share(*LIMITS)
     file = wav(20.0)
     with service.client() as client:
         expected = client.post("/compress", content=file).content
@@ -63,12 +68,11 @@ def test_an_upload_that_paused_is_finished_when_it_goes_on(start: Callable[..., 
 def test_readers_of_a_few_bytes_do_not_keep_others_out(start: Callable[..., Target]) -> None:
     # Until their buffers are full, the readers cost work, which takes seconds on a slow machine.
     service = start(*FEW, "--admission-timeout", "20")
-    with service.client() as client:
-        long = client.post("/compress", content=wav(600.0, rate=8000)).content
+    long = _long_file(service, 600)
     with ExitStack() as stack:
         for _ in range(6):
-            head = post_head("/decompress", length=len(long))
-            connection = stack.enter_context(service.connect(head + long))
+            connection = stack.enter_context(_narrow_connection(service))
+            connection.sendall(post_head("/decompress", length=len(long)) + long)
             connection.recv(100)
         for _ in range(5):
             service.compress_works()
@@ -109,8 +113,8 @@ PATIENT = (
 
 
 @pytest.mark.parametrize("begun", [0, 200])
-def test_bodies_that_do_not_come_keep_nobody_out(start: Callable[..., Target], begun: int) -> None:
-    service = start(*PATIENT)
+def test_bodies_that_do_not_come_keep_nobody_out(share: Callable[..., Target], begun: int) -> None:
+    service = share(*PATIENT)
     head = post_head("/compress", "Connection: close", length=10**6)
     with ExitStack() as stack:
         for _ in range(PLACES):
@@ -121,8 +125,8 @@ def test_bodies_that_do_not_come_keep_nobody_out(start: Callable[..., Target], b
         assert service.metric("encodec_requests_open") == PLACES - 1
 
 
-def test_live_sources_that_send_nothing_keep_no_other_out(start: Callable[..., Target]) -> None:
-    service = start(*PATIENT)
+def test_live_sources_that_send_nothing_keep_no_other_out(share: Callable[..., Target]) -> None:
+    service = share(*PATIENT)
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(service.connect(post_head("/compress?live=true", length=10**6)))
@@ -130,15 +134,12 @@ def test_live_sources_that_send_nothing_keep_no_other_out(start: Callable[..., T
         wait_for(lambda: _is_answered(service, "/compress?live=true"))
 
 
-def test_answers_that_nobody_reads_keep_nobody_out(start: Callable[..., Target]) -> None:
-    service = start(*PATIENT)
-    with service.client() as client:
-        long = client.post("/compress", content=wav(900.0, rate=8000)).content
+def test_answers_that_nobody_reads_keep_nobody_out(share: Callable[..., Target]) -> None:
+    service = share(*PATIENT)
+    long = _long_file(service, 900)
     with ExitStack() as stack:
         for _ in range(PLACES):
-            connection = stack.enter_context(socket.socket())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.connect(("127.0.0.1", service.port))
+            connection = stack.enter_context(_narrow_connection(service))
             connection.sendall(post_head("/decompress", length=len(long)) + long)
         wait_for(lambda: service.metric("encodec_requests_open") == PLACES)
         wait_for(lambda: _is_answered(service))
@@ -166,6 +167,24 @@ def test_the_client_that_loses_its_place_is_told(start: Callable[..., Target]) -
         answer = received(idle)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"client_too_slow" in answer
+
+
+def _long_file(service: Target, seconds: int) -> bytes:
+    """An `.ecdc` file with the code 0 throughout, so nothing was encoded for it."""
+    with service.client() as client:
+        header = read_header(io.BytesIO(compressed(client, wav(0.1))))
+    config = CONFIGS[parse_model_name(header.model).name]
+    header = dataclasses.replace(header, audio_length=seconds * config.sample_rate)
+    return header.to_bytes() + bytes(payload_bytes(config, header))
+
+
+def _narrow_connection(service: Target) -> socket.socket:
+    """One whose end takes little that is not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE)
+    connection.connect(("127.0.0.1", service.port))
+    return connection
 
 
 def _is_answered(service: Target, path: str = "/compress") -> bool:
