@@ -38,16 +38,21 @@ def running(weights: Path, log: Path) -> AbstractContextManager[BehindProxy]:
 
 @pytest.fixture(scope="module")
 def shared(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindProxy]:
-    """For tests that only send requests."""
+    """For all tests."""
     with running(weights, tmp_path_factory.mktemp("log")) as found:
         yield found
 
 
 @pytest.fixture
-def behind(weights: Path, tmp_path: Path) -> Iterator[BehindProxy]:
-    """For tests in which replicas come and go."""
-    with running(weights, tmp_path) as found:
-        yield found
+def behind(shared: BehindProxy) -> Iterator[BehindProxy]:
+    """The same for tests in which replicas come and go; afterwards there are two again."""
+    wait_for(lambda: up(shared) == 2)
+    yield shared
+    gone = [replica.popen.poll() is not None for replica in shared.replicas]
+    for number in reversed([number for number, is_gone in enumerate(gone) if is_gone]):
+        del shared.replicas[number], shared.names.addresses[number]
+    while len(shared.replicas) < 2:
+        shared.add()
 
 
 def replicas(behind: BehindProxy) -> list[str]:
@@ -55,9 +60,13 @@ def replicas(behind: BehindProxy) -> list[str]:
     return [behind.url_of(address) for address in behind.names.addresses]
 
 
+def metrics(url: str) -> str:
+    return httpx.get(f"{url}/metrics", verify=NO_TLS).text
+
+
 def up(behind: BehindProxy) -> int:
     """Replicas that the proxy sends requests to."""
-    text = httpx.get(f"{behind.administration}/metrics").text
+    text = metrics(behind.administration)
     states = r'haproxy_server_status\{proxy="replicas",server="[^"]+",state="UP"\} (\d)'
     return sum(map(int, re.findall(states, text)))
 
@@ -66,7 +75,7 @@ def served(behind: BehindProxy) -> list[float]:
     """Requests that each replica has answered, but for those of health."""
     found = []
     for url in replicas(behind):
-        text = httpx.get(f"{url}/metrics").text
+        text = metrics(url)
         lines = re.findall(r'^encodec_requests_total\{.*route="/compress".*\} (\S+)$', text, re.M)
         found.append(sum(map(float, lines)))
     return found
@@ -92,20 +101,26 @@ def test_a_name_has_all_addresses() -> None:
 def test_requests_go_where_the_fewest_are(shared: BehindProxy) -> None:
     file = wav(0.5)
     wait_for(lambda: up(shared) == 2)
+    before = served(shared)
     with ExitStack() as stack:
         for _ in range(4):  # open requests, two at each replica
             connection = stack.enter_context(socket.create_connection(shared.address))
             connection.sendall(b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n")
         wait_for(lambda: open_requests(shared) == [2, 2])
-        answers = {httpx.post(f"{shared.url}/compress", content=file).content for _ in range(6)}
+        answers = {posted(shared, file) for _ in range(6)}
     assert len(answers) == 1
-    assert all(served(shared))
+    assert all(now > then for now, then in zip(served(shared), before, strict=True))
+
+
+def posted(behind: BehindProxy, file: bytes) -> bytes:
+    """The answer of a client of its own."""
+    return httpx.post(f"{behind.url}/compress", content=file, verify=NO_TLS).content
 
 
 def open_requests(behind: BehindProxy) -> list[float]:
     found = []
     for url in replicas(behind):
-        text = httpx.get(f"{url}/metrics").text
+        text = metrics(url)
         (value,) = re.findall(r"^encodec_requests_open (\S+)$", text, re.M)
         found.append(float(value))
     return found
@@ -144,7 +159,7 @@ def test_problems_and_websockets_pass(shared: BehindProxy) -> None:
 
 def test_a_replica_that_stops_gets_no_more_and_finishes_what_it_has(behind: BehindProxy) -> None:
     file = wav(0.5)
-    expected = httpx.post(f"{behind.url}/compress", content=file).content
+    expected = posted(behind, file)
     wait_for(lambda: up(behind) == 2)
     leaving = behind.replicas[0]
     direct = urlsplit(replicas(behind)[0])
@@ -155,7 +170,7 @@ def test_a_replica_that_stops_gets_no_more_and_finishes_what_it_has(behind: Behi
         wait_for(lambda: up(behind) == 1)
         assert leaving.popen.poll() is None
         for _ in range(5):
-            assert httpx.post(f"{behind.url}/compress", content=file).content == expected
+            assert posted(behind, file) == expected
         connection.sendall(file[1000:])
         said = http.client.HTTPResponse(connection)
         said.begin()
