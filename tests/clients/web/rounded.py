@@ -3,6 +3,7 @@
 import asyncio
 import io
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def rounded(codec: Codec) -> Codec:
     return Codec(replace(network, state=halves), codec.lm, codec.weights)
 
 
+@lru_cache(maxsize=16)
 def decoded(codec: Codec, data: bytes, start: int = 0, end: int | None = None) -> np.ndarray:
     """The samples `[C, n]` of a file from `start` up to `end`."""
 

@@ -1,6 +1,7 @@
 """What the package decodes is what the native engine decodes with the same weights."""
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from tests.service.sounds import wav
 CLOSE = 1e-5  # of full scale
 
 
+@lru_cache(maxsize=64)
 def compressed(server: Live, model: str, seconds: float, **parameters: Any) -> bytes:
-    """A file of the service's."""
+    """A file of the service's, asked for once."""
     rate, channels = (24_000, 1) if model == "encodec_24khz" else (48_000, 2)
     with server.client() as client:
         answer = client.post(
