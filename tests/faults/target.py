@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.watch import Use, Watch, cpu_seconds, descendants, use_of
+from tests.faults.watch import Use, Watch, cpu_seconds, descendants, parents_below, use_of
 from tests.service import live
 from tests.service.process import PATIENCE, Process, started
 from tests.service.sounds import wav
@@ -79,7 +79,7 @@ class Target:
 
     def decoders(self) -> list[int]:
         """The pids of decoding children, in use or forked ahead."""
-        return [pid for fork_server in descendants(self.pid) for pid in descendants(fork_server)]
+        return [pid for pid, parent in parents_below(self.pid).items() if parent != self.pid]
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ from tests.service.sounds import encoded, wav
 
 @pytest.mark.parametrize("uploads", [0, 2])
 def test_one_byte_chunks_do_not_hold_up_the_event_loop(
-    start: Callable[..., Target], uploads: int
+    share: Callable[..., Target], uploads: int
 ) -> None:
     """In a body of their own, and in one that waits behind other requests."""
-    service = start()
+    service = share()
     file = wav(2.0)
     before = uploads * (post_head("/compress", length=len(file)) + file)
     done = threading.Event()
@@ -44,8 +44,8 @@ def test_one_byte_chunks_do_not_hold_up_the_event_loop(
     service.compress_works()
 
 
-def test_framing_that_outweighs_its_data_is_refused(start: Callable[..., Target]) -> None:
-    service = start()
+def test_framing_that_outweighs_its_data_is_refused(share: Callable[..., Target]) -> None:
+    service = share()
     body = b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n"
     with service.connect(post_head("/compress", "Connection: close")) as connection:
         with suppress(OSError):
@@ -54,9 +54,9 @@ def test_framing_that_outweighs_its_data_is_refused(start: Callable[..., Target]
     assert answer.startswith(b"HTTP/1.1 400")
 
 
-def test_small_chunks_of_audio_are_taken(start: Callable[..., Target]) -> None:
+def test_small_chunks_of_audio_are_taken(share: Callable[..., Target]) -> None:
     """A live encoder may send 20 bytes at a time."""
-    service = start()
+    service = share()
     file = encoded("ogg", 5.0)
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in _pieces(file, 20))
     answer = service.exchange(post_head("/compress", "Connection: close") + chunks + b"0\r\n\r\n")

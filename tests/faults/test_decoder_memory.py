@@ -27,10 +27,18 @@ def test_a_table_that_claims_millions_of_entries_gets_little_memory(
     service.compress_works()
 
 
+def test_the_kernel_would_end_a_decoder_before_the_server(share: Callable[..., Target]) -> None:
+    service = share()
+    wait_for(service.decoders)
+    scores = [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in service.decoders()]
+    assert {int(score) for score in scores} == {1000}
+    assert int(Path(f"/proc/{service.pid}/oom_score_adj").read_text()) < 1000
+
+
 def test_memory_of_many_such_uploads_that_stall_stays_bounded(
-    start: Callable[..., Target],
+    share: Callable[..., Target],
 ) -> None:
-    service = start()
+    service = share()
     file = (CASES / "mp4-index-20M-samples.m4a").read_bytes() + bytes(3 * MB)
     with service.watch() as watch, ExitStack() as stack:
         for _ in range(8):
@@ -38,14 +46,6 @@ def test_memory_of_many_such_uploads_that_stall_stays_bounded(
         service.compress_works()
     assert watch.peak.children < 600 * MB
     wait_for(lambda: service.metric("encodec_permits_held") == 0)
-
-
-def test_the_kernel_would_end_a_decoder_before_the_server(start: Callable[..., Target]) -> None:
-    service = start()
-    wait_for(service.decoders)
-    scores = [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in service.decoders()]
-    assert {int(score) for score in scores} == {1000}
-    assert int(Path(f"/proc/{service.pid}/oom_score_adj").read_text()) < 1000
 
 
 def _stalled(service: Target, stack: ExitStack, file: bytes) -> socket.socket:

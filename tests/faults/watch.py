@@ -40,14 +40,21 @@ def use_of(pid: int) -> Use:
 
 def descendants(pid: int) -> list[int]:
     """Children, their children, and so on."""
-    parents: dict[int, list[int]] = {}
+    return list(parents_below(pid))
+
+
+def parents_below(pid: int) -> dict[int, int]:
+    """The descendants of a process, each with its parent."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, unseen = [], [pid]
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found: dict[int, int] = {}
+    unseen = [pid]
     while unseen:
-        below = parents.get(unseen.pop(), [])
-        found += below
+        parent = unseen.pop()
+        below = children.get(parent, [])
+        found |= dict.fromkeys(below, parent)
         unseen += below
     return found
 
