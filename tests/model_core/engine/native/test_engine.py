@@ -3,6 +3,8 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -106,30 +108,49 @@ def _near_tie(model: EncodecModel, latent: torch.Tensor, codes: np.ndarray) -> N
         residual = residual - entries[chosen]
 
 
+@dataclass(frozen=True)
+class _Computed:
+    """What the networks make of a signal, the same for every build."""
+
+    x: np.ndarray
+    codes: np.ndarray
+    scale: float | None
+    latent: torch.Tensor
+    audio: np.ndarray
+
+
+@cache
+def _computed(model: EncodecModel, length: int) -> _Computed:
+    x = signal(model.config.channels, length, model.config.sample_rate, seed=length)
+    (codes, scale), *_ = model.encode(x[None])
+    with torch.no_grad():
+        latent = model.encoder(x[None] if scale is None else x[None] / scale)
+    audio = model.decode([(codes, scale)])[0].detach().numpy()
+    scale_of_it = None if scale is None else float(scale[0])
+    return _Computed(x.numpy(), codes[0].numpy(), scale_of_it, latent, audio)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("length", [1, 2240, 2600, 24_000, 47_841, 48_000])
 def test_it_computes_what_the_networks_compute(
     peers: Peers, library: NativeLibrary, name: str, length: int
 ) -> None:
     model = peers.pair(name).ours
-    config = model.config
+    expected = _computed(model, length)
     engine = NativeEngine(weights_of(model), library)
-    x = signal(config.channels, length, config.sample_rate, seed=length)
-    (whole, scale), *_ = model.encode(x[None])
-    block = engine.encode([EncodeItem(x.numpy(), config.num_codebooks, last=True)])[0]
-    assert _first_differences(block.codes, whole[0].numpy()) <= max(1, 0.001 * whole.numel())
-    normalised = x[None] if scale is None else x[None] / scale
-    with torch.no_grad():
-        latent = model.encoder(normalised)
-    item = EncodeItem(x.numpy(), config.num_codebooks, last=True, latent=True)
+    count = model.config.num_codebooks
+    block = engine.encode([EncodeItem(expected.x, count, last=True)])[0]
+    most = max(1, 0.001 * expected.codes.size)
+    assert _first_differences(block.codes, expected.codes) <= most
+    item = EncodeItem(expected.x, count, last=True, latent=True)
     found = torch.from_numpy(engine.encode([item])[0].latent)[None]
-    assert (found - latent).abs().max() <= 1e-5 * latent.abs().max()
+    assert (found - expected.latent).abs().max() <= 1e-5 * expected.latent.abs().max()
     _near_tie(model, found, block.codes)
-    assert (block.scale is None) if scale is None else block.scale == float(scale[0])
-    expected = model.decode([(whole, scale)])[0].detach().numpy()
-    audio = engine.decode([DecodeItem(EncodedBlock(whole[0].numpy(), block.scale), last=True)])[0]
-    assert audio.shape == expected.shape
-    assert np.abs(audio - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert block.scale == expected.scale
+    coded = EncodedBlock(expected.codes, block.scale)
+    audio = engine.decode([DecodeItem(coded, last=True)])[0]
+    assert audio.shape == expected.audio.shape
+    assert np.abs(audio - expected.audio).max() <= 1e-4 * np.abs(expected.audio).max()
 
 
 def test_cuts_and_threads_change_no_bit(peers: Peers, library: NativeLibrary) -> None:
