@@ -1,4 +1,5 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use. (torch is imported where it is used: what only starts the processes
+that run tests does without.)"""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 if TYPE_CHECKING:
     from tests.peers import Peers
@@ -36,6 +36,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One torch thread: sums are then taken in one order, and bits can be compared."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -45,5 +47,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def no_grad() -> Iterator[None]:
     """No gradients are recorded."""
+    import torch
+
     with torch.no_grad():
         yield
