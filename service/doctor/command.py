@@ -66,7 +66,8 @@ def _unexpected(error: Exception) -> Finding:
     return fail("doctor", f"{type(error).__name__}: {error}", "report it: this is a fault of ours")
 
 
-async def _report(settings: Settings, as_json: bool) -> int:
+async def report(settings: Settings, as_json: bool) -> int:
+    """Print what is found; returns the exit status."""
     findings = []
     async for finding in examine(settings):
         findings.append(finding)
@@ -101,6 +102,6 @@ def main(arguments: list[str]) -> NoReturn:
     own, flags = parser.parse_known_args(arguments)
     settings = parse_flags(flags)
     configure_logs("critical", settings.log_format)
-    status = asyncio.run(_report(settings, own.json))
+    status = asyncio.run(report(settings, own.json))
     sys.stdout.flush()
     os._exit(status)  # as the service ends: threads that load or hang are not waited for

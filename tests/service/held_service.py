@@ -1,16 +1,18 @@
 """The real server with routes that hold or kill a worker, or make the device's worker or the event
 loop hang. A signal, `RELEASE`, ends the holding.
 
-python held_service.py --port 0 ...   as encodec-serve
+python held_service.py --port 0 ...             as encodec-serve
+python held_service.py with-device --port 0 ... with workers for a device, which take torch
 """
 
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
-import pytest
 from fastapi import FastAPI, Request
 
 from model_core.codec import Work
@@ -21,16 +23,21 @@ from service.inference.scheduler import Scheduler
 from service.settings import Settings
 
 RELEASE = signal.SIGUSR1
+WITH_DEVICE = "with-device"
 CUDA = "cuda:0"  # none is used: the workers for it run its tasks
 
 
 def with_levers(
-    settings: Settings, on_fatal: Callable[[], None], on_ready: Callable[[], None]
+    with_device: bool,
+    settings: Settings,
+    on_fatal: Callable[[], None],
+    on_ready: Callable[[], None],
 ) -> FastAPI:
     app = create_app(settings, on_fatal, on_ready)
-    app.state.scheduler = Scheduler(
-        settings.worker_threads, CUDA, app.state.metrics, on_fatal, settings.step_timeout
-    )
+    if with_device:
+        app.state.scheduler = Scheduler(
+            settings.worker_threads, CUDA, app.state.metrics, on_fatal, settings.step_timeout
+        )
     held, released = threading.Event(), threading.Event()
     signal.signal(RELEASE, lambda *_: released.set())
 
@@ -80,7 +87,7 @@ def with_levers(
 
 
 if __name__ == "__main__":
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "create_app", with_levers)
-        patch.setattr(program, "PATIENCE", 1.0)
-        sys.exit(program.main())
+    with_device = sys.argv[1:2] == [WITH_DEVICE]
+    made = partial(with_levers, with_device)
+    with patch.multiple(program, create_app=made, PATIENCE=1.0):
+        sys.exit(program.main(sys.argv[2 if with_device else 1 :]))

@@ -1,7 +1,9 @@
 """`encodec-serve doctor`: what it finds on this machine, and with real faults in it."""
 
+import asyncio
+import contextlib
+import io
 import json
-import os
 import re
 import resource
 import socket
@@ -12,15 +14,17 @@ from typing import Any
 
 import pytest
 from pydantic import ByteSize
+from structlog.testing import capture_logs
 
 from service.doctor.choices import check_settings
+from service.doctor.command import main, report
 from service.doctor.findings import Finding, size, worst
 from service.doctor.machine import check_cache_folder, check_port, check_spool_folder
 from service.jobs.database import sqlite_url
 from service.jobs.files import JobFiles, new_id
 from service.jobs.job import Input, Order, State
 from service.jobs.store import Store
-from service.settings import Settings, variable
+from service.settings import Settings, parse_flags, variable
 from tests.service.process import SERVICE
 
 PATIENCE = 120  # s
@@ -28,32 +32,51 @@ ROOT = Path(__file__).parents[2]
 
 
 def doctor(
-    weights: Path | str,
-    *flags: str,
-    environment: dict[str, str] | None = None,
-    limit: Callable[[], None] | None = None,
+    weights: Path | str, *flags: str, environment: dict[str, str] | None = None
 ) -> tuple[int, dict[str, list[dict[str, str]]]]:
-    """Its exit status, and its findings by check."""
-    options = ["--json", "--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
+    """Its exit status, and its findings by check; in this process, which has imported all of it."""
+    options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        capture_logs(),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+    ):
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        status = asyncio.run(report(parse_flags(options), as_json=True))
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)  # it raises it, as the service does
+    return status, findings_of(status, printed.getvalue())
+
+
+def doctor_process(
+    weights: Path, limit: Callable[[], None] | None = None
+) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    """The same of a process of its own, as people start it."""
+    options = ["--json", "--port", "0", "--device", "cpu", "--weights", str(weights)]
     done = subprocess.run(
         [*SERVICE, "doctor", *options],
-        env={**os.environ, **(environment or {})},
         preexec_fn=limit,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
     )
-    document: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, findings_of(done.returncode, done.stdout)
+
+
+def findings_of(status: int, printed: str) -> dict[str, list[dict[str, str]]]:
+    """Those of a document by check, which must fit its exit status."""
+    document: dict[str, Any] = json.loads(printed)
     found: dict[str, list[dict[str, str]]] = {}
     for finding in document["findings"]:
         found.setdefault(finding["check"], []).append(finding)
     statuses = [finding["status"] for finding in document["findings"]]
     assert document["status"] == max(statuses, key=["ok", "warn", "fail"].index)
-    assert (done.returncode == 1) == ("fail" in statuses)
+    assert (status == 1) == ("fail" in statuses)
     for finding in document["findings"]:
         assert bool(finding["advice"]) == (finding["status"] != "ok"), finding
-    return done.returncode, found
+    return found
 
 
 def statuses(findings: list[dict[str, str]]) -> set[str]:
@@ -61,7 +84,7 @@ def statuses(findings: list[dict[str, str]]) -> set[str]:
 
 
 def test_a_machine_on_which_the_service_works(weights: Path) -> None:
-    status, found = doctor(weights)
+    status, found = doctor_process(weights)
     assert status == 0
     for check in ("system", "port", "device", "backend", "decoder", "sandbox", "pass"):
         assert statuses(found[check]) == {"ok"}, found[check]
@@ -177,7 +200,9 @@ def test_a_device_that_is_not_there(weights: Path) -> None:
 
 def test_a_limit_on_descriptors_that_is_too_low(weights: Path) -> None:
     limit = (24, 24)
-    status, found = doctor(weights, limit=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+    status, found = doctor_process(
+        weights, limit=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    )
     assert status == 1
     assert statuses(found["files"]) == {"fail"}
 
@@ -299,12 +324,11 @@ def test_traces_that_nobody_receives() -> None:
     assert receiver.endpoint in away.found
 
 
-def test_wrong_settings_exit_with_2() -> None:
-    done = subprocess.run(
-        [*SERVICE, "doctor", "--port", "many"], capture_output=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 2
-    assert b"--port" in done.stderr
+def test_wrong_settings_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "many"])
+    assert ended.value.code == 2
+    assert "--port" in capsys.readouterr().err
 
 
 def test_the_worst_finding_is_the_status_of_all() -> None:

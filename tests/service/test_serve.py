@@ -22,14 +22,21 @@ from service.http.problems import PROBLEM_JSON
 from service.serve import serve
 from service.settings import Settings
 from tests.service.calls import compressed
-from tests.service.held_service import RELEASE
+from tests.service.held_service import RELEASE, WITH_DEVICE
 from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
 from tests.service.sounds import encoded, wav
 
 LOGGING_PROGRAM = """
-import logging, structlog, sys
+import logging, os, structlog, sys
 from service.serve import configure_logs
-configure_logs(sys.argv[1], sys.argv[2])
+for wanted in sys.argv[1:]:  # a process each, which need not import it all again
+    if not (child := os.fork()):
+        break
+    os.waitpid(child, 0)
+    print("----", file=sys.stderr, flush=True)
+else:
+    sys.exit()
+configure_logs(*wanted.split())
 logger = structlog.get_logger("service.here")
 logger.debug("too quiet")
 logger.info("listening", port=8000)
@@ -42,6 +49,8 @@ with structlog.contextvars.bound_contextvars(request_id="abc"):
         fail(upload="sent " + "in confidence")
     except ValueError:
         logger.exception("failed")
+sys.stderr.flush()
+os._exit(0)
 """
 
 
@@ -185,7 +194,7 @@ def test_a_worker_that_dies_ends_the_process(weights: Path) -> None:
 def test_a_device_that_hangs_ends_the_process(weights: Path) -> None:
     """Its worker never returns."""
     with (
-        started(HELD_SERVICE, weights, "--step-timeout", "0.5") as process,
+        started([*HELD_SERVICE, WITH_DEVICE], weights, "--step-timeout", "0.5") as process,
         process.ready() as client,
     ):
         answers = _at_once(2, lambda: client.post("/hang"))
@@ -240,21 +249,24 @@ def _metrics_have(client: httpx.Client, line: str) -> bool:
     return line in client.get("/metrics").text
 
 
-def logged_by_program(level: str, form: str) -> str:
+@pytest.fixture(scope="module")
+def logged() -> dict[str, str]:
+    """What the program logs, by level and form."""
+    wanted = ["info json", "info console", "warning console", "debug console"]
     done = subprocess.run(
-        [sys.executable, "-c", LOGGING_PROGRAM, level, form],
+        [sys.executable, "-c", LOGGING_PROGRAM, *wanted],
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout == ""
-    return done.stderr
+    *texts, rest = done.stderr.split("----\n")
+    assert not rest
+    return dict(zip(wanted, texts, strict=True))
 
 
-def test_json_lines_carry_level_logger_time_and_request_id() -> None:
-    lines: list[dict[str, Any]] = [
-        json.loads(line) for line in logged_by_program("info", "json").splitlines()
-    ]
+def test_json_lines_carry_level_logger_time_and_request_id(logged: dict[str, str]) -> None:
+    lines: list[dict[str, Any]] = [json.loads(line) for line in logged["info json"].splitlines()]
     assert [line["event"] for line in lines] == ["listening", "from elsewhere", "failed"]
     assert [line["level"] for line in lines] == ["info", "warning", "error"]
     assert [line["logger"] for line in lines] == ["service.here", "library", "service.here"]
@@ -265,13 +277,13 @@ def test_json_lines_carry_level_logger_time_and_request_id() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_tracebacks_hold_no_values_of_variables(form: str) -> None:
+def test_tracebacks_hold_no_values_of_variables(logged: dict[str, str], form: str) -> None:
     """They would show what clients sent."""
-    text = logged_by_program("info", form)
+    text = logged[f"info {form}"]
     assert "ValueError: broken" in text
     assert "sent in confidence" not in text
 
 
-def test_the_level_bounds_every_logger() -> None:
-    assert "listening" not in logged_by_program("warning", "console")
-    assert "too quiet" in logged_by_program("debug", "console")
+def test_the_level_bounds_every_logger(logged: dict[str, str]) -> None:
+    assert "listening" not in logged["warning console"]
+    assert "too quiet" in logged["debug console"]
