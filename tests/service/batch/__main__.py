@@ -9,6 +9,7 @@ did not hold.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,22 +53,36 @@ class Cluster:
     def __init__(self, environment: dict[str, str]):
         import ray.cluster_utils
 
-        before = dict(os.environ)
-        os.environ |= environment  # Ray replaces LD_PRELOAD unless it finds one here
-        try:
+        self._environment = environment
+        with self._environed():
             self._cluster = ray.cluster_utils.Cluster(
                 initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
             )
-            self._node = self._cluster.add_node(num_cpus=1)
-            self._cluster.wait_for_nodes()
-        finally:
-            os.environ.clear()
-            os.environ |= before
+        self._node: Any = None
+        self.complete()
         self.flag = f"--ray={self._cluster.address}"
+
+    def complete(self) -> None:
+        """There is a second node, again perhaps."""
+        if self._node is None:
+            with self._environed():
+                self._node = self._cluster.add_node(num_cpus=1)
+                self._cluster.wait_for_nodes()
 
     def kill_node(self) -> None:
         """The one that is not the head, without a farewell."""
         self._cluster.remove_node(self._node, allow_graceful=False)
+        self._node = None
+
+    @contextlib.contextmanager
+    def _environed(self) -> Iterator[None]:
+        before = dict(os.environ)
+        os.environ |= self._environment  # Ray replaces LD_PRELOAD unless it finds one here
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ |= before
 
     def close(self) -> None:
         self._cluster.shutdown()
@@ -166,7 +183,7 @@ def after_second_run(
     batch: Batch, source: Path, out: Path, wanted: set[str], flags: list[str]
 ) -> list[str]:
     before = {name: (out / name).stat().st_mtime_ns for name in wanted & outputs(out)}
-    run = batch(source, out, *flags)
+    run = batch.process(source, out, *flags)
     print("second run:", dict(run.count))
     wrong = []
     if run.count != {"skipped": len(wanted), "failed": 1}:

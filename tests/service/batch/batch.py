@@ -1,19 +1,27 @@
-"""The command `encodec-batch` as a process, and recordings for it."""
+"""The command `encodec-batch`, in the test's process or its own, and recordings for it."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from model_core.cli import main as encodec_main
+from service.batch.command import main as batch_main
 from tests.service.sounds import encoded, wav
 
 BATCH = (sys.executable, "-m", "service.batch")
 ENCODEC = (sys.executable, "-m", "model_core")
 PATIENCE = 100  # s
+ALONE = ("--workers", "1")
+"""Where it is not the point how many there are: each takes more than a second to start."""
 
 
 @dataclass
@@ -47,10 +55,16 @@ class Batch:
         return {**os.environ, "ENCODEC_WEIGHTS": str(self.weights), "OMP_NUM_THREADS": "1"}
 
     def command(self, *arguments: object) -> list[str]:
-        report = self.folder / "report.jsonl"
-        return [*BATCH, "--workers", "2", "--report", str(report), *map(str, arguments)]
+        """Of a process."""
+        return [*BATCH, *self._given(*arguments)]
 
-    def __call__(self, *arguments: object, **environment: str) -> Run:
+    def __call__(self, *arguments: object) -> Run:
+        """In this process; the workers are processes, as ever."""
+        code, err = self._run(batch_main, self._given(*arguments))
+        return Run(code, err, self.report())
+
+    def process(self, *arguments: object, **environment: str) -> Run:
+        """As a process."""
         done = subprocess.run(
             self.command(*arguments),
             env=self.environment | environment,
@@ -59,6 +73,22 @@ class Batch:
             timeout=PATIENCE,
         )
         return Run(done.returncode, done.stderr, self.report())
+
+    def _given(self, *arguments: object) -> list[str]:
+        report = self.folder / "report.jsonl"
+        return ["--workers", "2", "--report", str(report), *map(str, arguments)]
+
+    def _run(self, main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
+        """The exit code of a command, and what it says."""
+        with (
+            contextlib.redirect_stderr(io.StringIO()) as err,
+            mock.patch.dict(os.environ, self.environment),
+        ):
+            try:
+                code = main(arguments)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return code, err.getvalue()
 
     def report(self) -> list[dict[str, Any]]:
         """What the last run has reported."""
@@ -69,10 +99,9 @@ class Batch:
 
     def encodec(self, *arguments: object) -> None:
         """The command `encodec`, which must succeed but for the corrupt file."""
-        command = [*ENCODEC, *map(str, arguments)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        lines = [line for line in done.stderr.splitlines() if "->" not in line]
-        assert all("corrupt" in line for line in lines), done.stderr
+        _, err = self._run(encodec_main, [*map(str, arguments)])
+        lines = [line for line in err.splitlines() if "->" not in line]
+        assert all("corrupt" in line for line in lines), err
 
 
 def recordings(folder: Path) -> Path:

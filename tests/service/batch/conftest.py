@@ -2,11 +2,20 @@
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.service.batch.batch import Batch, recordings
+from tests.service.batch.batch import Batch, Run, recordings
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What the command has made of `source` once, for all tests: nothing may be changed in it."""
+
+    folder: Path
+    run: Run
 
 
 @pytest.fixture
@@ -18,6 +27,13 @@ def batch(tmp_path: Path, weights: Path) -> Batch:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder; see `recordings`. Nothing may be changed in it."""
     return recordings(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def coded(source: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Coded:
+    """The `.ecdc` files of `source`, and the run that has made them."""
+    folder = tmp_path_factory.mktemp("coded")
+    return Coded(folder / "out", Batch(folder, weights)(source, folder / "out"))
 
 
 @pytest.fixture(scope="session")

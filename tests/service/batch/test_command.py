@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.replicas.processes import family
 from model_core.audio import wav_header
 from tests.faults.watch import descendants
-from tests.service.batch.batch import GOOD, Batch, Run, files
+from tests.service.batch.batch import ALONE, GOOD, Batch, Run, files
+from tests.service.batch.conftest import Coded
 from tests.service.live import wait_for
 from tests.service.sounds import wav
 
@@ -49,9 +52,11 @@ def test_bytes_are_those_of_encodec(
     assert set(files(tmp_path / "out")) == ecdc(*GOOD)
 
 
-def test_a_second_run_does_what_is_missing(batch: Batch, source: Path, tmp_path: Path) -> None:
+def test_a_second_run_does_what_is_missing(
+    batch: Batch, source: Path, tmp_path: Path, coded: Coded
+) -> None:
     out = tmp_path / "out"
-    batch(source, out)
+    shutil.copytree(coded.folder, out)
     first = files(out)
     stamps = {name: (out / name).stat().st_mtime_ns for name in first}
     run = batch(source, out)
@@ -61,24 +66,23 @@ def test_a_second_run_does_what_is_missing(batch: Batch, source: Path, tmp_path:
     run = batch(source, out)
     assert run.one("done")["target"] == "one/b.ecdc"
     assert files(out) == first
-    run = batch(source, out, "--overwrite")
+    run = batch(source, out, "--overwrite", *ALONE)
     assert run.count == {"done": 5, "failed": 1}
     assert files(out) == first
 
 
-def test_back_to_audio(batch: Batch, source: Path, tmp_path: Path) -> None:
-    batch(source, tmp_path / "ecdc")
+def test_back_to_audio(batch: Batch, tmp_path: Path, coded: Coded) -> None:
     options = ("--rescale", "--sample-rate", "original", "--channels", "original")
-    run = batch(tmp_path / "ecdc", tmp_path / "audio", "--output", "flac", *options)
+    run = batch(coded.folder, tmp_path / "audio", "--output", "flac", *options, *ALONE)
     assert (run.code, run.count) == (0, {"done": 5})
     for name in GOOD:
         reference = tmp_path / "reference.flac"
-        batch.encodec("-f", *options, tmp_path / f"ecdc/{name}.ecdc", reference)
+        batch.encodec("-f", *options, coded.folder / f"{name}.ecdc", reference)
         assert (tmp_path / f"audio/{name}.flac").read_bytes() == reference.read_bytes()
 
 
-def test_the_report_says_what_became_of_each(batch: Batch, source: Path, tmp_path: Path) -> None:
-    run = batch(source, tmp_path / "out")
+def test_the_report_says_what_became_of_each(source: Path, coded: Coded) -> None:
+    run = coded.run
     (line,) = [line for line in run.report if line["target"] == "one/two/d.ecdc"]
     assert line["path"] == str(source / "one/two/d.WAV")
     assert line["outcome"] == "done"
@@ -132,7 +136,7 @@ def test_a_worker_that_dies_is_replaced(batch: Batch, source: Path, tmp_path: Pa
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(4):
-        (folder / f"long{number}.wav").write_bytes(wav(150, seed=number))
+        (folder / f"long{number}.wav").write_bytes(wav(75, seed=number))
     command = batch.command(folder, tmp_path / "out")
     with subprocess.Popen(command, env=batch.environment, stderr=subprocess.PIPE, text=True) as run:
         wait_for(lambda: list((tmp_path / "out").glob(".*.part")), 60)
@@ -150,7 +154,7 @@ def test_a_writer_that_dies_between_write_and_rename(
     batch: Batch, source: Path, tmp_path: Path, crash: str
 ) -> None:
     once = tmp_path / "crashed"
-    run = batch(
+    run = batch.process(
         source,
         tmp_path / "out",
         LD_PRELOAD=crash,
@@ -170,7 +174,7 @@ def test_a_writer_that_dies_between_write_and_rename(
 def test_an_input_that_kills_every_worker_fails_alone(
     batch: Batch, source: Path, tmp_path: Path, crash: str
 ) -> None:
-    run = batch(source, tmp_path / "out", LD_PRELOAD=crash, CRASH_NAME="one/c.ecdc")
+    run = batch.process(source, tmp_path / "out", LD_PRELOAD=crash, CRASH_NAME="one/c.ecdc")
     assert run.code == 1
     assert run.count == {"done": 4, "failed": 2}
     (line,) = [line for line in run.report if line["path"].endswith("c.mp3")]
@@ -188,7 +192,7 @@ def test_a_signal_ends_it_without_a_trace(
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for seed in range(2):
-        (folder / f"{seed}.wav").write_bytes(wav(200, seed=seed))
+        (folder / f"{seed}.wav").write_bytes(wav(100, seed=seed))
     run = subprocess.Popen(
         batch.command(folder, out),
         env=batch.environment,
@@ -199,14 +203,14 @@ def test_a_signal_ends_it_without_a_trace(
     )
     with run:
         wait_for(lambda: list(out.glob(".*.part")), 60)
-        family = descendants(run.pid)
+        workers = descendants(run.pid)
         os.killpg(run.pid, number)  # as a terminal does
         _, err = run.communicate(timeout=60)
     assert run.returncode == code, err
     assert files(out) == {}
     assert "Traceback" not in err
     assert "the same command goes on from here" in err
-    wait_for(lambda: not any(_runs(pid) for pid in family))
+    wait_for(lambda: not any(_runs(pid) for pid in workers))
     assert batch(folder, out).count == {"done": 2}
 
 
@@ -216,10 +220,10 @@ def test_workers_end_with_a_command_that_is_killed(batch: Batch, tmp_path: Path)
     (folder / "x.wav").write_bytes(wav(200))
     with subprocess.Popen(batch.command(folder, out), env=batch.environment) as run:
         wait_for(lambda: list(out.glob(".*.part")), 60)
-        family = descendants(run.pid)
-        assert len(family) > 1
+        workers = descendants(run.pid)
+        assert len(workers) > 1
         run.kill()
-    wait_for(lambda: not any(_runs(pid) for pid in family))
+    wait_for(lambda: not any(_runs(pid) for pid in workers))
 
 
 def _workers(pid: int) -> list[int]:
@@ -251,12 +255,13 @@ def test_a_long_file_needs_little_memory(batch: Batch, tmp_path: Path) -> None:
     peaks = []
     for seconds in (30, 1800):
         (folder / "x.wav").write_bytes(_silence(seconds))
-        command = batch.command(folder, tmp_path / f"out{seconds}", "--workers", "1")
+        options = ("-b", "1.5")  # most of the time goes into codes
+        command = batch.command(folder, tmp_path / f"out{seconds}", *options, *ALONE)
         with subprocess.Popen(command, env=batch.environment) as run:
             peak = 0
             while run.poll() is None:
-                peak = max([peak, *(_memory(pid) for pid in descendants(run.pid))])
-                time.sleep(0.02)
+                peak = max([peak, *(_memory(pid) for pid in family(run.pid)[1:])])
+                time.sleep(0.05)
         assert run.returncode == 0
         peaks.append(peak)
     assert peaks[1] < peaks[0] + 30e6

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ import pytest
 
 from model_core.codec import Codec, iterate_now, open_stored
 from model_core.config import CONFIGS
-from tests.service.batch.batch import GOOD, Batch, files
+from tests.service.batch.batch import ALONE, GOOD, Batch, files
+from tests.service.batch.conftest import Coded
+
+
+@lru_cache
+def codec_of(model: str, weights: Path) -> Codec:
+    return Codec.load(model, str(weights), exact=True, lm=False)
 
 
 def codes_of(ecdc: Path, weights: Path) -> tuple[np.ndarray, list[float]]:
     """The codes `[K, T]` and the scales of a file."""
     with ecdc.open("rb") as file:
         stored = open_stored(file)
-        codec = Codec.load(stored.model, str(weights), exact=True, lm=False)
+        codec = codec_of(stored.model, weights)
         blocks = list(iterate_now(stored.codes(codec)))
     scales = [block.scale for block in blocks if block.scale is not None]
     return np.concatenate([block.codes for block in blocks], axis=1), scales
@@ -33,13 +40,21 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("model", [(), ("--hq",)], ids=["mono", "stereo"])
 def test_a_table_has_the_codes_of_the_files(
-    batch: Batch, source: Path, tmp_path: Path, weights: Path, model: tuple[str, ...]
+    batch: Batch,
+    source: Path,
+    tmp_path: Path,
+    weights: Path,
+    coded: Coded,
+    model: tuple[str, ...],
 ) -> None:
     pytest.importorskip("pyarrow")
     run = batch(source, tmp_path / "set/t.parquet", "--part-items", "4", *model)
     assert run.code == 1
     assert run.count == {"done": 5, "failed": 1}
-    batch(source, tmp_path / "ecdc", *model)
+    ecdc = coded.folder
+    if model:
+        ecdc = tmp_path / "ecdc"
+        batch(source, ecdc, *model, *ALONE)
     table = {row["path"]: row for row in rows(tmp_path / "set")}
     assert len(table) == 6
     bad = table.pop(str(source / "corrupt.flac"))
@@ -48,14 +63,14 @@ def test_a_table_has_the_codes_of_the_files(
     rate = CONFIGS["encodec_48khz" if model else "encodec_24khz"].sample_rate
     for path, row in table.items():
         name = str(Path(path).relative_to(source).with_suffix(".ecdc"))
-        codes, scales = codes_of(tmp_path / "ecdc" / name, weights)
+        codes, scales = codes_of(ecdc / name, weights)
         assert np.array_equal(np.array(row["codes"]), codes)
         assert row["scale"] == scales
         assert row["duration"] == row["samples"] / rate
         assert row["error"] is None
     again = batch(source, tmp_path / "set/t.parquet", "--part-items", "4", *model)
     assert again.count == {"skipped": 6}
-    batch(tmp_path / "ecdc", tmp_path / "again/t.parquet", *model)
+    batch(ecdc, tmp_path / "again/t.parquet", *model)
     decoded = {Path(row["path"]).stem: row["codes"] for row in rows(tmp_path / "again")}
     assert decoded == {Path(path).stem: row["codes"] for path, row in table.items()}
 
@@ -67,7 +82,7 @@ def test_chosen_columns_and_splits(batch: Batch, source: Path, tmp_path: Path) -
     manifest = source.parent / f"{tmp_path.name}.csv"
     lines = [f"{source}/{name},{part}" for name, part in (("a.wav", "train"), ("e.m4a", "test"))]
     manifest.write_text("\n".join(["path,split", *lines]))
-    run = batch(manifest, tmp_path / "t.parquet", "--columns", "codes", "-b", "1.5")
+    run = batch(manifest, tmp_path / "t.parquet", "--columns", "codes", "-b", "1.5", *ALONE)
     assert (run.code, run.count) == (0, {"done": 2})
     assert sorted(path.name for path in tmp_path.glob("*.parquet")) == [
         "t-test-00000-of-00001.parquet",
@@ -95,11 +110,10 @@ def test_hugging_face_reads_a_table(batch: Batch, source: Path, tmp_path: Path) 
     assert np.array(found["test"][0]["codes"]).shape == (8, 98)
 
 
-def test_shards_hold_the_files(batch: Batch, source: Path, tmp_path: Path) -> None:
+def test_shards_hold_the_files(batch: Batch, source: Path, tmp_path: Path, coded: Coded) -> None:
     run = batch(source, tmp_path / "set/s.tar", "--part-items", "4")
     assert run.count == {"done": 5, "failed": 1}
-    batch(source, tmp_path / "ecdc")
-    made = files(tmp_path / "ecdc")
+    made = files(coded.folder)
     held: dict[str, bytes] = {}
     for shard in sorted((tmp_path / "set").glob("*.tar")):
         with tarfile.open(shard) as tar:
@@ -110,22 +124,23 @@ def test_shards_hold_the_files(batch: Batch, source: Path, tmp_path: Path) -> No
     assert about["error"] == run.one("failed")["reason"]
     assert json.loads(held["a.json"])["duration"] == pytest.approx(0.4)
     before = files(tmp_path / "set")
-    assert batch(source, tmp_path / "set/s.tar", "--part-items", "4").count == {"skipped": 6}
-    assert batch(source, tmp_path / "set/s.tar", "--part-items", "4", "--overwrite").code == 1
+    again = (source, tmp_path / "set/s.tar", "--part-items", "4", *ALONE)
+    assert batch(*again).count == {"skipped": 6}
+    assert batch(*again, "--overwrite").code == 1
     assert files(tmp_path / "set") == before
 
 
-def test_shards_are_sources(batch: Batch, source: Path, tmp_path: Path) -> None:
+def test_shards_are_sources(batch: Batch, source: Path, tmp_path: Path, coded: Coded) -> None:
     shard = tmp_path / "in.tar"
     with tarfile.open(shard, "w") as tar:
         tar.add(source, "x")
         info = tarfile.TarInfo("x/a.json")
         tar.addfile(info, io.BytesIO())
-    assert batch(shard, tmp_path / "out").count == {"done": 6, "failed": 1}  # the hidden one too
-    batch(source, tmp_path / "ecdc")
+    run = batch(shard, tmp_path / "out", *ALONE)
+    assert run.count == {"done": 6, "failed": 1}  # the hidden one too
     made = files(tmp_path / "out/x")
     assert {name: made[f"{name}.ecdc"] for name in GOOD} == {
-        name: (tmp_path / f"ecdc/{name}.ecdc").read_bytes() for name in GOOD
+        name: (coded.folder / f"{name}.ecdc").read_bytes() for name in GOOD
     }
 
 
@@ -134,9 +149,9 @@ def test_a_part_whose_writer_died_is_made_again(
 ) -> None:
     pytest.importorskip("pyarrow")
     once = {"LD_PRELOAD": crash, "CRASH_NAME": "-00001-of", "CRASH_ONCE": str(tmp_path / "once")}
-    run = batch(source, tmp_path / "set/t.parquet", "--part-items", "2", **once)
+    run = batch.process(source, tmp_path / "set/t.parquet", "--part-items", "2", **once)
     assert (tmp_path / "once").exists()
     assert run.count == {"done": 5, "failed": 1}
     assert len(rows(tmp_path / "set")) == 6
-    batch(source, tmp_path / "other/t.parquet", "--part-items", "2")
+    batch(source, tmp_path / "other/t.parquet", "--part-items", "2", *ALONE)
     assert rows(tmp_path / "set") == rows(tmp_path / "other")
