@@ -5,6 +5,7 @@ That library follows the reference but for two things:
   `last_frame_pad_length` says by how many; it cuts them off again before decoding;
 - like the reference, it cannot join segments where the one before the last reaches past it.
 Its `hf`-style input padding (the feature extractor) is not part of the model and not used here.
+(It is imported where it is used: it takes seconds, in each process that collects tests.)
 """
 
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor
 
 from model_core.checkpoints.hub import config_from_hub, config_to_hub, from_hub, to_hub
@@ -25,8 +25,10 @@ from tests.peers import NAMES, Pair, Peers, signal
 pytestmark = pytest.mark.usefixtures("one_thread", "no_grad")
 
 
-def hub_model(pair: Pair) -> transformers.EncodecModel:
+def hub_model(pair: Pair) -> Any:
     """The library's model with the pair's weights, by our configuration and tensor names."""
+    import transformers
+
     values = config_to_hub(CONFIGS[pair.name])
     model = transformers.EncodecModel(transformers.EncodecConfig(**values)).eval()
     tensors = to_hub(state_of(pair.reference))
@@ -35,7 +37,7 @@ def hub_model(pair: Pair) -> transformers.EncodecModel:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def both(request: Any, peers: Peers) -> tuple[Pair, transformers.EncodecModel]:
+def both(request: Any, peers: Peers) -> tuple[Pair, Any]:
     pair = peers.pair(request.param, torch.float64)
     return pair, hub_model(peers.pair(request.param))
 
@@ -47,7 +49,7 @@ def codes_of(encoded: Any, segment: int, segments: int) -> Tensor:
 
 
 @pytest.mark.parametrize("samples", [1, 320, 2239, 24_001, 48_000, 60_001])
-def test_codes_and_audio(both: tuple[Pair, transformers.EncodecModel], samples: int) -> None:
+def test_codes_and_audio(both: tuple[Pair, Any], samples: int) -> None:
     pair, hub = both
     ours = pair.ours
     x = signal(ours.channels, samples, ours.sample_rate)[None].double()
@@ -90,6 +92,8 @@ def test_every_form_of_weight_norm_comes_back(peers: Peers, form: HubForm) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration_comes_back(name: str) -> None:
+    import transformers
+
     library = transformers.EncodecConfig(**config_to_hub(CONFIGS[name]))
     config = config_from_hub(library.to_dict(), "here")
     assert config == CONFIGS[name]

@@ -7,7 +7,6 @@ import encodec
 import numpy as np
 import pytest
 import torch
-import transformers
 from encodec.model import LMModel as ReferenceLM
 
 from model_core.checkpoints import Registry, shared_registry
@@ -124,6 +123,8 @@ def test_loading_leaves_random_numbers_alone(th24: Path) -> None:
 
 def hub_peer(reference: encodec.EncodecModel, form: HubForm) -> Any:
     """`transformers`' own model; its methods may also return bare tuples, so mypy is not asked."""
+    import transformers  # here: it takes seconds, in each process that collects tests
+
     config = config_to_hub(CONFIGS[name_of(reference)])
     peer = transformers.EncodecModel(transformers.EncodecConfig(**config)).eval()
     if form == "fused":
@@ -169,6 +170,8 @@ def test_names_there_and_back(reference: encodec.EncodecModel, form: HubForm) ->
 
 def test_transformers_folder(reference24: encodec.EncodecModel, tmp_path: Path) -> None:
     """A folder that `transformers` itself has written, and one of ours that it reads."""
+    import transformers
+
     hub_peer(reference24, "original").save_pretrained(tmp_path / "theirs")
     found = Registry(str(tmp_path / "theirs")).find("encodec_24khz")
     assert found.id == weights_id(state_of(reference24))
@@ -181,6 +184,8 @@ def test_transformers_folder(reference24: encodec.EncodecModel, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hub_configuration_there_and_back(name: str) -> None:
+    import transformers
+
     narrow = CONFIGS[name].with_filters(16)
     peer = transformers.EncodecConfig(**config_to_hub(narrow))
     assert config_from_hub(peer.to_dict(), "config.json") == narrow

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from encodec.model import EncodecModel as ReferenceModel
 from encodec.model import LMModel as ReferenceLM
 from encodec.modules import SEANetDecoder, SEANetEncoder
@@ -85,6 +84,13 @@ def reference_of(width: int, name: str) -> ReferenceModel:
     return model.eval()
 
 
+def hub_model(folder: Path) -> Any:
+    """The model of `transformers` that is in `folder`."""
+    import transformers  # here: it takes seconds, in each process that collects tests
+
+    return transformers.EncodecModel.from_pretrained(folder).eval()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_all_peers_code_the_same(
@@ -114,7 +120,7 @@ def test_all_peers_code_the_same(
     assert torch.equal(theirs[0][0], codes)
     assert torch.equal(reference.decode(theirs), audio)
 
-    hub = transformers.EncodecModel.from_pretrained(out / name).eval()
+    hub = hub_model(out / name)
     assert hub.dtype == torch.float32
     encoded = hub.encode(x, bandwidth=6.0)
     assert torch.equal(encoded.audio_codes[0], codes)
@@ -239,7 +245,7 @@ def test_the_bundled_weights_for_the_others(tmp_path: Path) -> None:
     reference.load_state_dict(torch.load(th, weights_only=True))
     reference.set_target_bandwidth(6.0)
     assert torch.equal(reference.encode(x)[0][0], codes)
-    hub = transformers.EncodecModel.from_pretrained(tmp_path / NAMES[0]).eval()
+    hub = hub_model(tmp_path / NAMES[0])
     assert torch.equal(hub.encode(x, bandwidth=6.0).audio_codes[0], codes)
     assert Registry(str(tmp_path)).find(NAMES[0]).header_name == bundled.name
 
