@@ -114,7 +114,7 @@ def test_a_run_starts_with_it_and_goes_on(cache: AudioCache, tmp_path: Path) -> 
         RUN,
         steps=4,
         learning_rate=1e-4,
-        kmeans_frames=1100,
+        kmeans_frames=300,
         quantise_from=0.0,
         average_decay=0.0,
         evaluate_every=1000,
