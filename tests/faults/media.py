@@ -27,8 +27,8 @@ _FORMATS = (
 
 
 def long_wav(seconds: int, rate: int = 8_000) -> bytes:
-    """The same ten seconds again and again: a long signal takes seconds to make."""
-    samples = wav(10.0, rate)[44:] * (seconds // 10)
+    """The same ten seconds again and again, at least `seconds`: a signal takes long to make."""
+    samples = wav(10.0, rate)[44:] * -(-seconds // 10)
     return wav_header(rate, 1, len(samples) // 2) + samples
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.watch import Use, Watch, cpu_seconds, descendants, parents_below, use_of
+from tests.faults.watch import Use, Watch, children, cpu_seconds, descendants, use_of
 from tests.service import live
 from tests.service.process import PATIENCE, Process, started
 from tests.service.sounds import wav
@@ -79,7 +79,11 @@ class Target:
 
     def decoders(self) -> list[int]:
         """The pids of decoding children, in use or forked ahead."""
-        return [pid for pid, parent in parents_below(self.pid).items() if parent != self.pid]
+        return [pid for fork_server in self.fork_servers() for pid in children(fork_server)]
+
+    def fork_servers(self) -> list[int]:
+        """The pids of the processes whose children they are."""
+        return children(self.pid)
 
 
 @contextlib.contextmanager

@@ -126,7 +126,7 @@ def test_a_good_file_is_not_blamed_where_decoders_have_no_address_space(
 ) -> None:
     service = start()
     service.compress_works()
-    (fork_server,) = _fork_servers(service)
+    (fork_server,) = service.fork_servers()
     status = Path(f"/proc/{fork_server}/status").read_text()
     size = int(status.split("VmSize:")[1].split()[0]) * 1024 + 500_000
     run(["prlimit", f"--as={size}:unlimited", f"--pid={fork_server}"])
@@ -155,7 +155,7 @@ def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(
     service.compress_works()
     limit = ["prlimit", f"--pid={service.pid}"]
     files = service.use().descriptors
-    (fork_server,) = _fork_servers(service)
+    (fork_server,) = service.fork_servers()
     run([*limit, f"--nofile={files}:"])
     os.kill(fork_server, 9)
     time.sleep(3)
@@ -166,11 +166,6 @@ def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(
         seconds=30,
     )
     service.compress_works()
-
-
-def _fork_servers(service: Target) -> list[int]:
-    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
 
 
 def test_an_upload_that_is_left_frees_its_permit(start: Callable[..., Target]) -> None:

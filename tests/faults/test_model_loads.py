@@ -10,8 +10,8 @@ from tests.service.sounds import wav
 CASES = Path(__file__).with_name("cases")
 
 
-def test_a_flag_that_does_not_fit_loads_nothing(start: Callable[..., Target]) -> None:
-    service = start()
+def test_a_flag_that_does_not_fit_loads_nothing(share: Callable[..., Target]) -> None:
+    service = share()
     with service.client() as client:
         good = compressed(client, wav(0.3), model="encodec_48khz")
         flagged = ecdc(meta(good, lm=True), good[-100:])
@@ -22,9 +22,9 @@ def test_a_flag_that_does_not_fit_loads_nothing(start: Callable[..., Target]) ->
     assert service.use().own - before < 30_000_000
 
 
-def test_a_name_that_contradicts_the_flag_loads_nothing(start: Callable[..., Target]) -> None:
+def test_a_name_that_contradicts_the_flag_loads_nothing(share: Callable[..., Target]) -> None:
     """A language model is named and said not to be used; both calls say the same of such a file."""
-    service = start()
+    service = share()
     with service.client() as client:
         good = meta(compressed(client, wav(0.3), lm="true"))
         for name in (good["m"], f"{good['m']:.22}+0123abcd"):

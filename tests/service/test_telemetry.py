@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from service.app import create_app
 from service.settings import Settings
 from service.timings import MOST_BATCHES
+from tests.faults.media import long_wav
 from tests.service.calls import compressed
 from tests.service.in_process import get
 from tests.service.otlp import Receiver, attributes, receiving
@@ -190,7 +191,7 @@ def test_a_traceparent_that_is_none_is_ignored(traced: Traced, garbage: str) -> 
 
 def test_a_long_file_has_a_bounded_trace(traced: Traced) -> None:
     """The request's own span still counts every batch."""
-    audio = wav(MOST_BATCHES * 3.0 + 60.0)
+    audio = long_wav(MOST_BATCHES * 3 + 60, 24_000)
     spans = traced.spans(trace_of(traced.client.post("/compress", content=audio)))
     (request,) = spans["POST /compress"]
     assert int(attributes(request)["encodec.batches"]) >= len(spans["batch"])
