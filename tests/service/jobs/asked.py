@@ -44,7 +44,7 @@ def reached(
     deadline = time.monotonic() + _PATIENCE
     while (found := seen(client, job, **headers))["state"] not in states:
         assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        time.sleep(0.1)
     assert found["state"] == state, found
     return found
 

@@ -1,6 +1,7 @@
 """Jobs of API keys that have limits, and of keys that are gone: the real server."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def test_jobs_wait_for_a_quota_without_asking_again_and_again(
 ) -> None:
     with web() as place:
         # whose length is not known before it is decoded
-        place.files = {"/in/long": encoded("ogg", 68.0), "/in/short": wav(0.1)}
+        place.files = {"/in/long": encoded("ogg", 68.0, channels=1), "/in/short": wav(0.1)}
         settings: dict[str, Any] = {
             "api_keys_file": keys_file,
             "max_requests": 1,
@@ -97,6 +98,7 @@ def test_jobs_of_a_key_that_is_gone_fail(weights: Path, tmp_path: Path) -> None:
         store = running.app.state.jobs._store
 
         def problem() -> dict[str, object] | None:
+            time.sleep(0.2)  # it takes some twenty seconds
             found = store.get(waiting["id"])
             assert found is not None
             return found.problem

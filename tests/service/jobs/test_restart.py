@@ -12,6 +12,8 @@ import pytest
 
 from service.jobs.database import sqlite_url
 from service.jobs.store import Store
+from service.serve import serve
+from service.settings import parse_flags
 from tests.service.calls import refused
 from tests.service.jobs.asked import (
     ASYNC,
@@ -68,7 +70,7 @@ def at_once(client: httpx.Client, content: bytes, **params: Any) -> bytes:
 
 def test_kill_9_with_five_jobs_running(weights: Path, tmp_path: Path) -> None:
     jobs_dir = tmp_path / "jobs"
-    long = [wav(25, seed=seed) for seed in range(5)]
+    long = [wav(8, seed=seed) for seed in range(5)]
     with replica(weights, tmp_path) as (process, client):
         done = [ended(client, asked(client, "/compress", wav(0.5, seed=n))) for n in range(2)]
         bytes_before = [result(client, job).content for job in done]
@@ -159,14 +161,15 @@ def test_jobs_do_not_take_all_permits(weights: Path, tmp_path: Path) -> None:
 def test_two_replicas_with_one_postgres(weights: Path, tmp_path: Path, empty_postgres: str) -> None:
     # A lease that a busy machine does not let run out.
     database = ("--jobs-database", empty_postgres, "--job-lease", "5")
-    audio = [wav(25, seed=seed) for seed in range(4)]
+    audio = [wav(12, seed=seed) for seed in range(4)]
+    longest = wav(60)
     with (
         replica(weights, tmp_path, *database, running=2) as (first, one),
         replica(weights, tmp_path, *database, running=2) as (_, two),
     ):
         jobs = [asked(one, "/compress", sound, **LONG) for sound in audio]
         wait_for(lambda: states(two, jobs) == ["running"] * 4)
-        cancelled = asked(two, "/compress", wav(60), **LONG)
+        cancelled = asked(two, "/compress", longest, **LONG)
         assert one.delete(f"/jobs/{cancelled['id']}").status_code == 204
         kill(first)
         for job, sound in zip(jobs, audio, strict=True):
@@ -186,7 +189,7 @@ def test_a_database_that_goes_away_and_comes_back(weights: Path, tmp_path: Path)
         postgres() as database,
         replica(weights, tmp_path, "--jobs-database", database.url) as (_, client),
     ):
-        jobs = [asked(client, "/compress", wav(20, seed=seed), **LONG) for seed in range(2)]
+        jobs = [asked(client, "/compress", wav(10, seed=seed), **LONG) for seed in range(2)]
         database.stop()
         answer = client.post("/compress", content=wav(0.1), headers=ASYNC)
         refused(answer, 503, "unavailable")
@@ -224,6 +227,7 @@ def test_a_result_that_fills_the_disk_of_its_database_too(weights: Path, small_d
         ended(client, asked(client, "/compress", wav(0.5)))
 
 
+@pytest.mark.timeout(60)
 def test_settings_that_cannot_be(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     wrong = [
@@ -235,6 +239,15 @@ def test_settings_that_cannot_be(weights: Path, tmp_path: Path) -> None:
         ("--output-urls", "https://host/"),
         ("--webhook-secret", "short"),
     ]
+    with started(SERVICE, weights, *wrong[0]) as process:
+        assert process.wait() == 2
     for flags in wrong:
-        with started(SERVICE, weights, *flags) as process:
-            assert process.wait() == 2, flags
+        assert _status(["--port", "0", "--weights", str(weights), *flags]) == 2, flags
+
+
+def _status(flags: list[str]) -> object:
+    """That of a service in this process, which must not begin."""
+    try:
+        return serve(parse_flags(flags))
+    except SystemExit as ended:
+        return ended.code
