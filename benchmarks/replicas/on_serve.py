@@ -12,6 +12,7 @@ from ..serving.servers import ServerError
 from .processes import PATIENCE, ROOT, Process, family, is_ready, pin, python
 
 _OBJECT_STORE = 200_000_000  # bytes
+_LOOK = 0.5  # s between two looks at the hundreds of threads that Ray has
 
 
 class OnServe:
@@ -54,7 +55,7 @@ class OnServe:
         """Replace all replicas."""
         before = set(self.pids)
         self.deploy()
-        self.ray.wait_until(lambda: not before & set(self.pids))
+        self.ray.wait_until(lambda: not before & set(self.pids), _LOOK)
 
     def pin(self, cores: Sequence[int]) -> None:
         """A core for each replica."""
@@ -89,5 +90,5 @@ def on_serve(replicas: int, port: int, log: Path, flags: Sequence[str]) -> Itera
         scale = ["--min-replicas", number, "--max-replicas", number]
         found = OnServe(cluster, f"127.0.0.1:{port + 1}", port, [*scale, *flags], key)
         found.deploy()
-        cluster.wait_until(lambda: is_ready(found.url) and len(found.pids) == replicas)
+        cluster.wait_until(lambda: is_ready(found.url) and len(found.pids) == replicas, _LOOK)
         yield found

@@ -36,14 +36,15 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Raises `ServerError` where the process ends before, or it takes too long."""
+    def wait_until(self, condition: Callable[[], bool], every: float = 0.05) -> None:
+        """Looks every so many seconds. Raises `ServerError` where the process ends before, or it
+        takes too long."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if self.popen.poll() is not None or time.monotonic() > deadline:
                 end = self.log.read_text(errors="replace")[-2000:]
                 raise ServerError(f"not ready; the end of its log: {end}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def stop(self) -> int:
         """Tell it to end; returns its exit status."""
