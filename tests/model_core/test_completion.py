@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ MODULES = {
 }
 
 
+@lru_cache
 def script(command: str, shell: str) -> str:
     """What a command prints."""
     code = f"import sys; from {MODULES[command]} import main; sys.exit(main(sys.argv[1:]))"
