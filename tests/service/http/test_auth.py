@@ -1,10 +1,16 @@
 """API keys: which calls need one, and what counts as one."""
 
 import pytest
+from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import Settings
 from tests.service.in_process import get
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return create_app(Settings.model_validate({"device": "cpu", "api_keys": "one, two, drï"}))
 
 
 @pytest.mark.anyio
@@ -23,8 +29,9 @@ from tests.service.in_process import get
         ({"X-API-Key": "drï".encode().decode("latin-1")}, 200),
     ],
 )
-async def test_calls_need_a_key_and_operations_do_not(headers: dict[str, str], status: int) -> None:
-    app = create_app(Settings.model_validate({"device": "cpu", "api_keys": "one, two, drï"}))
+async def test_calls_need_a_key_and_operations_do_not(
+    app: FastAPI, headers: dict[str, str], status: int
+) -> None:
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = await get(app, "/models", headers=raw)
     assert answer.status_code == status
