@@ -70,10 +70,10 @@ def _counting(network: nn.Module) -> Iterator[list[int]]:
 
     kinds = nn.Conv1d | nn.ConvTranspose1d | nn.LSTM
     layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
-    recurrent = [layer for layer in layers if isinstance(layer, nn.LSTM)]
+    recurrent: list[nn.Module] = [layer for layer in layers if isinstance(layer, nn.LSTM)]
     hooks = [layer.register_forward_hook(see) for layer in layers]
     for layer in recurrent:
-        layer.forward = handed_on  # type: ignore[method-assign]
+        layer.forward = handed_on
     try:
         yield counts
     finally:

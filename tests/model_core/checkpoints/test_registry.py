@@ -40,10 +40,10 @@ def small_lm(seed: int) -> LMModel:
     return LMModel(32, 1024, dim=8, num_layers=1, past_context=262).eval()
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundled weights: a current model with its language model, and an older one."""
-    folder = tmp_path / "package"
+    folder = tmp_path_factory.mktemp("made") / "package"
     save_weights(narrow(1), folder)
     current = save_weights(narrow(2), folder)
     header = f"{NAME}:{current.stem[-8:]}"
@@ -51,6 +51,12 @@ def package(tmp_path: Path) -> Path:
     lm = save_lm(small_lm(2), header, folder)
     checkpoints.write_index(folder, {NAME: (current, lm)})
     return folder
+
+
+@pytest.fixture
+def package(made_package: Path, tmp_path: Path) -> Path:
+    """A copy of its own for each test."""
+    return shutil.copytree(made_package, tmp_path / "package")
 
 
 @pytest.fixture
