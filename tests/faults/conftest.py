@@ -39,7 +39,7 @@ def share(
     used: dict[tuple[str, ...], Target] = {}
 
     def give(*flags: str) -> Target:
-        service = used[flags] = idle.pop(flags, None) or running(*flags)
+        service = used[flags] = idle.pop(flags) if flags in idle else running(*flags)
         service.process.lines.clear()
         return service
 

@@ -14,10 +14,11 @@ from tests.service.process import SERVICE, started
 def test_control_characters_of_a_path_are_escaped(weights: Path) -> None:
     with started(SERVICE, weights, "--log-format", "console") as process:
         wait_for(lambda: any("listening" in line for line in process.lines))
-        found = re.search(r"127\.0\.0\.1:(\d+)", "".join(process.lines))
+        found = re.search(r"127\.0\.0\.1:\d+", "".join(process.lines))
         assert found is not None
-        url = f"http://127.0.0.1:{found[1]}/%1b%5b31mred%07%9b%0d%0afake"
-        httpx.get(url, timeout=20, verify=NO_TLS)
+        with httpx.Client(base_url=f"http://{found[0]}", timeout=20, verify=NO_TLS) as client:
+            process.wait_for(lambda: client.get("/health/live").status_code == 200)
+            client.get("/%1b%5b31mred%07%9b%0d%0afake")
         wait_for(lambda: any("fake" in line for line in process.lines))
         time.sleep(0.1)
     logged = "".join(process.lines)
