@@ -20,7 +20,7 @@ from tests.service.process import HELD_SERVICE, Process, started
 from tests.service.sounds import l16, wav
 
 _IN_LINE = 12
-_QUEUED = 3.5  # s that the work of those in line takes
+_QUEUED = 5.0  # s that the work of those in line takes
 KEYS = """
 [greedy]
 secret = "g"

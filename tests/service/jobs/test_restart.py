@@ -70,7 +70,7 @@ def at_once(client: httpx.Client, content: bytes, **params: Any) -> bytes:
 
 def test_kill_9_with_five_jobs_running(weights: Path, tmp_path: Path) -> None:
     jobs_dir = tmp_path / "jobs"
-    long = [wav(8, seed=seed) for seed in range(5)]
+    long = [wav(12, seed=seed) for seed in range(5)]
     with replica(weights, tmp_path) as (process, client):
         done = [ended(client, asked(client, "/compress", wav(0.5, seed=n))) for n in range(2)]
         bytes_before = [result(client, job).content for job in done]
