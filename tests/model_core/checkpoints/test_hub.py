@@ -1,5 +1,6 @@
 """The same weights, whatever file they come in: same id, same codes, same audio."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,29 @@ def ours_from(reference: encodec.EncodecModel) -> EncodecModel:
     return model
 
 
-def assert_same_coding(a: EncodecModel, b: EncodecModel | encodec.EncodecModel) -> None:
-    x = signal(a.channels, a.sample_rate * 6 // 5, a.sample_rate)[None]
+Coding = tuple[list[tuple[torch.Tensor, torch.Tensor | None]], torch.Tensor]
+
+
+def coding(model: EncodecModel | encodec.EncodecModel) -> Coding:
+    """The frames of 1.2 s, and the audio that the model makes of them."""
+    x = signal(model.channels, model.sample_rate * 6 // 5, model.sample_rate)[None]
     with torch.no_grad():
-        frames_a, frames_b = a.encode(x), b.encode(x)
-        assert min(entries_used(frames_a)) > 10
-        for (codes_a, scale_a), (codes_b, scale_b) in zip(frames_a, frames_b, strict=True):
-            assert torch.equal(codes_a, codes_b)
-            assert (scale_a is None) == (scale_b is None)
-            if scale_a is not None and scale_b is not None:
-                assert torch.equal(scale_a, scale_b)
-        assert torch.equal(a.decode(frames_a), b.decode(frames_b))
+        frames = model.encode(x)
+        return frames, model.decode(frames)
+
+
+expected_coding = lru_cache(maxsize=2)(coding)  # of the same references for many tests
+
+
+def assert_same_coding(a: EncodecModel, b: EncodecModel | encodec.EncodecModel) -> None:
+    (frames_a, audio_a), (frames_b, audio_b) = coding(a), expected_coding(b)
+    assert min(entries_used(frames_a)) > 10
+    for (codes_a, scale_a), (codes_b, scale_b) in zip(frames_a, frames_b, strict=True):
+        assert torch.equal(codes_a, codes_b)
+        assert (scale_a is None) == (scale_b is None)
+        if scale_a is not None and scale_b is not None:
+            assert torch.equal(scale_a, scale_b)
+    assert torch.equal(audio_a, audio_b)
 
 
 def write(reference: encodec.EncodecModel, layout: str, folder: Path) -> None:
