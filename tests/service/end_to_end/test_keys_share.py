@@ -233,7 +233,7 @@ def _promise(client: httpx.Client, service: Live, body: bytes) -> float:
         queued = metric(client, "encodec_queue_audio_seconds")
         done = _encoded(client)
         answer = client.post("/compress", content=body)
-        if answer.status_code != 200:  # else there was room for one more
+        if answer.status_code not in (200, 504):  # else there was room for one more, in time or not
             break
     refused(answer, 429, "busy")
     time.sleep(int(answer.headers["retry-after"]))
