@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 
-from ..serving.servers import ServerError
+from ..serving.servers import ServerError, is_ready
 from .names import Names
-from .processes import ROOT, Process, is_ready, pin, python
+from .processes import ROOT, Process, pin, python
 
 CONFIGURATION = ROOT / "deploy" / "proxy" / "haproxy.cfg"
 _NAME = "encodec.test"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
-from ..serving.servers import ServerError
-from .processes import PATIENCE, ROOT, Process, family, is_ready, pin, python
+from ..serving.servers import ServerError, is_ready
+from .processes import PATIENCE, ROOT, Process, family, pin, python
 
 _OBJECT_STORE = 200_000_000  # bytes
 _LOOK = 0.5  # s between two looks at the hundreds of threads that Ray has

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from ..serving.servers import ServerError
 
 ROOT = Path(__file__).parents[2]
@@ -68,15 +66,6 @@ class Process:
 def python(*arguments: str) -> list[str]:
     """A command of this interpreter."""
     return [sys.executable, *arguments]
-
-
-def is_ready(url: str) -> bool:
-    """Whether a service takes work."""
-    try:
-        # without TLS, for which the certificate authorities would be read each time
-        return httpx.get(f"{url}/health/ready", timeout=5, verify=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def family(pid: int) -> list[int]:

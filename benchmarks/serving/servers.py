@@ -138,13 +138,15 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> str:
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end and process.poll() is None:
         said = _URL.search(log.read_text(errors="replace"))
-        if said is not None and _is_ready(said[0]):
+        if said is not None and is_ready(said[0]):
             return said[0]
         time.sleep(0.02)
     raise ServerError(f"not ready; the end of its log: {log.read_text(errors='replace')[-1000:]}")
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Whether a service takes work. (Without TLS, for which all certificate authorities would be
+    read each time.)"""
     try:
         return httpx.get(f"{url}/health/ready", verify=False).status_code == 200
     except httpx.TransportError:

@@ -40,6 +40,10 @@ class Target:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=live.NO_TLS)
 
+    def get(self, path: str, timeout: float = 5) -> httpx.Response:
+        """What a client of its own is answered within `timeout` seconds."""
+        return httpx.get(self.url + path, timeout=timeout, verify=live.NO_TLS)
+
     def connect(self, sent: bytes = b"") -> socket.socket:
         """A new connection on which `sent` was sent."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
@@ -59,7 +63,7 @@ class Target:
 
     def metric(self, name: str) -> float:
         """The sum of all samples of that name."""
-        text = httpx.get(f"{self.url}/metrics", timeout=PATIENCE, verify=live.NO_TLS).text
+        text = self.get("/metrics", PATIENCE).text
         values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, values))
 
@@ -67,7 +71,7 @@ class Target:
         """Until it is ready and has no request."""
         gauges = ("encodec_requests_open", "encodec_permits_held", "encodec_permits_waiting")
         wait_for(lambda: not any(map(self.metric, gauges)))
-        answer = httpx.get(f"{self.url}/health/ready", timeout=PATIENCE, verify=live.NO_TLS)
+        answer = self.get("/health/ready", PATIENCE)
         assert answer.status_code == 200, answer.text
 
     def compress_works(self) -> None:

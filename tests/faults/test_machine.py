@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.faults.target import Target, post_head, run, wait_for
-from tests.service.live import NO_TLS
 from tests.service.sounds import wav
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
@@ -31,10 +30,7 @@ def test_idle_connections_do_not_use_up_the_descriptors(start: Callable[..., Tar
                 connection.connect(("127.0.0.1", service.port))
         time.sleep(3)
         for _ in range(5):
-            assert (
-                httpx.get(f"{service.url}/health/live", timeout=10, verify=NO_TLS).status_code
-                == 200
-            )
+            assert service.get("/health/live", timeout=10).status_code == 200
         service.compress_works()
     assert len(service.process.lines) - before < 400
     assert not [line for line in service.process.lines if "Traceback" in line]
@@ -93,10 +89,7 @@ def _refuses_for_want_of_a_disk(service: Target) -> None:
 
 
 def _recovers(service: Target) -> None:
-    wait_for(
-        lambda: httpx.get(f"{service.url}/health/ready", verify=NO_TLS).status_code == 200,
-        seconds=20,
-    )
+    wait_for(lambda: service.get("/health/ready").status_code == 200, seconds=20)
     service.compress_works()
 
 
@@ -161,10 +154,7 @@ def test_a_decoder_that_does_not_start_for_a_while_does_not_end_the_server(
     time.sleep(3)
     assert service.process.popen.poll() is None
     run([*limit, "--nofile=1024:"])
-    wait_for(
-        lambda: httpx.get(f"{service.url}/health/ready", verify=NO_TLS).status_code == 200,
-        seconds=30,
-    )
+    wait_for(lambda: service.get("/health/ready").status_code == 200, seconds=30)
     service.compress_works()
 
 

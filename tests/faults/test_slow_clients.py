@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
 from model_core.config import CONFIGS
 from model_core.ecdc import parse_model_name, payload_bytes, read_header
 from tests.faults.target import Target, post_head, received, wait_for
 from tests.service.calls import compressed, refused
-from tests.service.live import NO_TLS
 from tests.service.process import PATIENCE
 from tests.service.sounds import wav
 
@@ -222,4 +220,4 @@ def test_live_sources_are_limited_by_themselves(start: Callable[..., Target]) ->
         refused(answer, 429, "busy")
         assert int(answer.headers["retry-after"]) > 0
         service.compress_works()
-    wait_for(lambda: httpx.get(f"{service.url}/health/ready", verify=NO_TLS).status_code == 200)
+    wait_for(lambda: service.get("/health/ready").status_code == 200)

@@ -69,12 +69,13 @@ class Live:
             asyncio.run_coroutine_threadsafe(ended, self.loop).result()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Until `condition()` is true; fails where it does not become so in time."""
+def wait_for(condition: Callable[[], object], seconds: float = 20, every: float = 0.02) -> None:
+    """Until `condition()` is true, looking `every` so many seconds; fails where it does not become
+    so in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def read_to_end(connection: socket.socket) -> bytes:

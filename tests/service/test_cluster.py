@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -115,11 +114,10 @@ def test_a_replica_that_dies_is_replaced(cluster: OnServe) -> None:
     os.kill(dead, 9)
 
     def is_replaced() -> bool:
-        time.sleep(0.3)  # a look at all threads of Ray takes long
         pids = cluster.pids
         return dead not in pids and len(pids) == 2
 
-    wait_for(is_replaced, 120)
+    wait_for(is_replaced, 120, every=0.3)  # a look at all threads of Ray takes long
 
 
 @pytest.mark.timeout(600)

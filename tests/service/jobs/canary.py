@@ -32,7 +32,6 @@ SPELLED = ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "0.0.0.0", "1
 NAMES = ["localhost", "LOCALHOST.", "inner.example", "inner6.example", "both.example"]
 HOSTS = [*INNER, *(f"[{address}]" for address in INNER_6), *MAPPED, *SPELLED, *NAMES]
 """Every way to say an address that is not public."""
-_PATIENCE = 20  # s
 
 
 class Public(BaseHTTPRequestHandler):
@@ -97,11 +96,8 @@ def build(folder: Path) -> None:
 
 def finished(client: httpx.Client, job: Document) -> Document:
     """The job, once it has ended."""
-    deadline = time.monotonic() + _PATIENCE
-    while not (found := seen(client, job))["finished"]:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)  # names that lead nowhere take seconds
-    return found
+    wait_for(lambda: seen(client, job)["finished"], every=0.2)  # names that lead nowhere take long
+    return seen(client, job)
 
 
 def main(weights: Path, folder: Path) -> dict[str, Any]:

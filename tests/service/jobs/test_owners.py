@@ -1,7 +1,6 @@
 """Jobs of API keys that have limits, and of keys that are gone: the real server."""
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +97,11 @@ def test_jobs_of_a_key_that_is_gone_fail(weights: Path, tmp_path: Path) -> None:
         store = running.app.state.jobs._store
 
         def problem() -> dict[str, object] | None:
-            time.sleep(0.2)  # it takes some twenty seconds
             found = store.get(waiting["id"])
             assert found is not None
             return found.problem
 
-        wait_for(problem, 60)
+        wait_for(problem, 60, every=0.2)  # it takes some twenty seconds
         assert (problem() or {})["code"] == "unauthorized"
         refused = client.post("/compress", content=wav(0.1), headers=ASYNC | OTHER)
         assert refused.status_code == 401
