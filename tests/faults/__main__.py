@@ -31,6 +31,7 @@ from tests.faults.watch import Use
 from tests.service.calls import compressed
 from tests.service.end_to_end.generated import send_generated
 from tests.service.narrow import write_narrow_models
+from tests.service.process import SERVICE
 from tests.service.sounds import wav
 
 CASES = Path(__file__).with_name("cases")
@@ -236,7 +237,7 @@ def _settled(service: Target, before: Use) -> Use:
 def squeeze(weights: Path) -> bool:
     """64 uploads that want 740 MB each, to a service that has 4 GB."""
     file = (CASES / "mp4-index-20M-samples.m4a").read_bytes() + bytes(3 * MB)
-    with _limited(4_000 * MB) as prefix, target(weights, prefix=prefix) as service:
+    with _limited(4_000 * MB) as prefix, target(weights, command=[*prefix, *SERVICE]) as service:
         with service.watch() as watch, ExitStack() as stack:
             for _ in range(64):
                 head = post_head("/compress", length=2 * len(file))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.target import Target, target
 from tests.service.narrow import write_narrow_models
+from tests.service.process import FORK
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(weights: Path) -> Iterator[Callable[..., Target]]:
     """Starts services with the given flags; they are stopped at the end of the module."""
     with ExitStack() as stack:
-        yield lambda *flags: stack.enter_context(target(weights, *flags))
+        yield lambda *flags: stack.enter_context(target(weights, *flags, command=FORK))
 
 
 @pytest.fixture(scope="module")
@@ -53,4 +54,6 @@ def share(
 def start(weights: Path) -> Iterator[Callable[..., Target]]:
     """Starts services with the given flags; they are stopped at the end of the test."""
     with ExitStack() as stack:
-        yield lambda *flags, **options: stack.enter_context(target(weights, *flags, **options))
+        yield lambda *flags, command=FORK: stack.enter_context(
+            target(weights, *flags, command=command)
+        )

@@ -4,9 +4,8 @@ import contextlib
 import re
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import httpx
 
 from tests.faults.watch import Use, Watch, children, cpu_seconds, descendants, use_of
 from tests.service import live
-from tests.service.process import PATIENCE, Process, started
+from tests.service.process import PATIENCE, SERVICE, Process, started
 from tests.service.sounds import wav
 
 wait_for = partial(live.wait_for, seconds=PATIENCE)
@@ -91,9 +90,8 @@ class Target:
 
 
 @contextlib.contextmanager
-def target(weights: Path, *flags: str, prefix: tuple[str, ...] = ()) -> Iterator[Target]:
-    """A service that is ready, started through the command `prefix` if one is given."""
-    command = [*prefix, sys.executable, "-m", "service"]
+def target(weights: Path, *flags: str, command: Sequence[str] = SERVICE) -> Iterator[Target]:
+    """A service that is ready, started by `command`."""
     with started(command, weights, "--log-format", "json", *flags) as process:
         found = Target(process, process.port())
         with process.ready():

@@ -8,11 +8,11 @@ import httpx
 
 from tests.faults.target import wait_for
 from tests.service.live import NO_TLS
-from tests.service.process import SERVICE, started
+from tests.service.process import FORK, started
 
 
 def test_control_characters_of_a_path_are_escaped(weights: Path) -> None:
-    with started(SERVICE, weights, "--log-format", "console") as process:
+    with started(FORK, weights, "--log-format", "console") as process:
         wait_for(lambda: any("listening" in line for line in process.lines))
         found = re.search(r"127\.0\.0\.1:\d+", "".join(process.lines))
         assert found is not None
@@ -30,6 +30,6 @@ def test_control_characters_of_a_path_are_escaped(weights: Path) -> None:
 def test_an_open_service_on_all_addresses_says_so(weights: Path) -> None:
     for host, said in (("127.0.0.1", False), ("0.0.0.0", True)):
         flags = ("--host", host, "--log-format", "json")
-        with started(SERVICE, weights, *flags) as process:
+        with started(FORK, weights, *flags) as process:
             wait_for(lambda: any("listening" in line for line in process.lines))
             assert any("no API key" in line for line in process.lines) is said

@@ -13,13 +13,14 @@ import httpx
 import pytest
 
 from tests.faults.target import Target, post_head, run, wait_for
+from tests.service.process import SERVICE
 from tests.service.sounds import wav
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a file system")
 
 
 def test_idle_connections_do_not_use_up_the_descriptors(start: Callable[..., Target]) -> None:
-    service = start(prefix=("prlimit", "--nofile=80:80"))
+    service = start(command=["prlimit", "--nofile=80:80", *SERVICE])
     before = len(service.process.lines)
     with ExitStack() as stack:
         for _ in range(150):
@@ -69,7 +70,7 @@ def test_a_spool_that_is_deleted_is_said_and_recovers(
 
 
 def test_a_limit_on_the_size_of_files_is_no_crash(start: Callable[..., Target]) -> None:
-    service = start(prefix=("prlimit", "--fsize=1000000:1000000"))
+    service = start(command=["prlimit", "--fsize=1000000:1000000", *SERVICE])
     with service.client() as client:
         for _ in range(3):
             answer = client.post("/compress", content=wav(60.0))

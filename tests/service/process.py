@@ -14,10 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.service.forks import Fork, fork_service
 from tests.service.live import NO_TLS
 
 SERVICE = [sys.executable, "-m", "service"]
 """The command of the service."""
+FORK: list[str] = []
+"""Where any service will do that is a process of its own: a fork of one that has imported it."""
 HELD_SERVICE = [sys.executable, str(Path(__file__).with_name("held_service.py"))]
 """The command of one whose workers can be held, and killed."""
 PATIENCE = 60  # s
@@ -27,7 +30,7 @@ PATIENCE = 60  # s
 class Process:
     """A started server and the log lines it has written so far."""
 
-    popen: "subprocess.Popen[str]"
+    popen: "subprocess.Popen[str] | Fork"
     lines: list[str]
     reader: threading.Thread
 
@@ -74,7 +77,11 @@ class Process:
 def started(command: list[str], weights: Path, *flags: str) -> Iterator[Process]:
     """A server on a free port; it is killed at the end if it still runs."""
     options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
-    popen = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    popen: subprocess.Popen[str] | Fork
+    if command == FORK:
+        popen = fork_service(options)
+    else:
+        popen = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     lines: list[str] = []
 
     def read() -> None:

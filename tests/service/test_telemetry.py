@@ -25,7 +25,7 @@ from tests.faults.media import long_wav
 from tests.service.calls import compressed
 from tests.service.in_process import get
 from tests.service.otlp import Receiver, attributes, receiving
-from tests.service.process import SERVICE, Process, started
+from tests.service.process import FORK, SERVICE, Process, started
 from tests.service.sounds import encoded, wav
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -59,7 +59,7 @@ def traced(weights: Path) -> Iterator[Traced]:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         patch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
         with (
-            started(SERVICE, weights, "--threads", "1", "--tracing", "true") as process,
+            started(FORK, weights, "--threads", "1", "--tracing", "true") as process,
             process.ready() as client,
         ):
             yield Traced(process, client, receiver)
@@ -232,7 +232,7 @@ def test_the_last_spans_are_sent_when_the_service_stops(weights: Path) -> None:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
         with (
-            started(SERVICE, weights, "--tracing", "true") as process,
+            started(FORK, weights, "--tracing", "true") as process,
             process.ready() as client,
         ):
             trace_id = trace_of(client.post("/compress", content=wav()))
@@ -246,7 +246,7 @@ def test_a_collector_that_is_away_is_no_failure(weights: Path) -> None:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
         with (
-            started(SERVICE, weights, "--tracing", "true") as process,
+            started(FORK, weights, "--tracing", "true") as process,
             process.ready() as client,
         ):
             assert client.post("/compress", content=wav()).status_code == 200
@@ -258,7 +258,7 @@ def test_without_tracing_there_is_none_and_nothing_is_imported_for_it(weights: P
     """(FastAPI itself imports the API of OpenTelemetry.)"""
     program = "import sys, service.serve; sys.exit('opentelemetry.sdk.trace' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
-    with started(SERVICE, weights) as process, process.ready() as client:
+    with started(FORK, weights) as process, process.ready() as client:
         answer = client.post("/compress", content=wav(), headers=TRACEPARENT)
         assert answer.status_code == 200
         assert "traceresponse" not in answer.headers

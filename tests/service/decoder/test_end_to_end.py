@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from tests.service.decoder.processes import children
-from tests.service.process import SERVICE as _SERVICE
-from tests.service.process import Process, started
+from tests.service.process import FORK, Process, started
 from tests.service.sounds import wav
 
 
@@ -34,7 +33,7 @@ def runs(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_they_end_with_the_server(weights: Path, number: signal.Signals, stopped: bool) -> None:
-    with started(_SERVICE, weights, "--models", "encodec_24khz") as process, process.ready():
+    with started(FORK, weights, "--models", "encodec_24khz") as process, process.ready():
         fork_server, child = family(process)
         if stopped:
             os.kill(fork_server, signal.SIGSTOP)
@@ -44,7 +43,7 @@ def test_they_end_with_the_server(weights: Path, number: signal.Signals, stopped
 
 
 def test_a_fork_server_that_hangs_costs_no_request(weights: Path) -> None:
-    with started(_SERVICE, weights, "--models", "encodec_24khz") as process:
+    with started(FORK, weights, "--models", "encodec_24khz") as process:
         with process.ready() as client:
             before = client.post("/compress", content=wav(1)).content
             fork_server, _ = family(process)

@@ -27,7 +27,7 @@ from tests.service.jobs.asked import (
 )
 from tests.service.jobs.postgres import is_here, postgres
 from tests.service.live import wait_for
-from tests.service.process import SERVICE, Process, started
+from tests.service.process import FORK, SERVICE, Process, started
 from tests.service.sounds import wav
 
 LEASE = 1.0
@@ -49,7 +49,7 @@ def replica(
         "--shutdown-grace": 1,
     }
     given = [str(word) for option in options.items() for word in option]
-    with started(SERVICE, weights, *given, *flags) as process, process.ready() as client:
+    with started(FORK, weights, *given, *flags) as process, process.ready() as client:
         yield process, client
 
 
