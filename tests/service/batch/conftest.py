@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.batch.batch import Batch, Run, recordings
+from tests.service.batch.batch import ALONE, Batch, Run, recordings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def coded(source: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Coded:
     """The `.ecdc` files of `source`, and the run that has made them."""
     folder = tmp_path_factory.mktemp("coded")
-    return Coded(folder / "out", Batch(folder, weights)(source, folder / "out"))
+    return Coded(folder / "out", Batch(folder, weights)(source, folder / "out", *ALONE))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,8 @@ def test_a_table_has_the_codes_of_the_files(
     model: tuple[str, ...],
 ) -> None:
     pytest.importorskip("pyarrow")
-    run = batch(source, tmp_path / "set/t.parquet", "--part-items", "4", *model)
+    workers = ALONE if model else ()
+    run = batch(source, tmp_path / "set/t.parquet", "--part-items", "4", *model, *workers)
     assert run.code == 1
     assert run.count == {"done": 5, "failed": 1}
     ecdc = coded.folder
@@ -103,7 +104,7 @@ def test_hugging_face_reads_a_table(batch: Batch, source: Path, tmp_path: Path) 
     pairs = [("a.wav", "train"), ("one/b.flac", "train"), ("one/c.mp3", "test")]
     records = [json.dumps({"path": f"{source}/{name}", "split": part}) for name, part in pairs]
     manifest.write_text("\n".join(records))
-    assert batch(manifest, tmp_path / "set/t.parquet").code == 0
+    assert batch(manifest, tmp_path / "set/t.parquet", *ALONE).code == 0
     found = datasets.load_dataset(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
     assert {name: len(found[name]) for name in found} == {"train": 2, "test": 1}
     assert found["test"].features["codes"].feature.feature.dtype == "int16"
@@ -111,7 +112,8 @@ def test_hugging_face_reads_a_table(batch: Batch, source: Path, tmp_path: Path) 
 
 
 def test_shards_hold_the_files(batch: Batch, source: Path, tmp_path: Path, coded: Coded) -> None:
-    run = batch(source, tmp_path / "set/s.tar", "--part-items", "4")
+    command = (source, tmp_path / "set/s.tar", "--part-items", "4", *ALONE)
+    run = batch(*command)
     assert run.count == {"done": 5, "failed": 1}
     made = files(coded.folder)
     held: dict[str, bytes] = {}
@@ -124,9 +126,8 @@ def test_shards_hold_the_files(batch: Batch, source: Path, tmp_path: Path, coded
     assert about["error"] == run.one("failed")["reason"]
     assert json.loads(held["a.json"])["duration"] == pytest.approx(0.4)
     before = files(tmp_path / "set")
-    again = (source, tmp_path / "set/s.tar", "--part-items", "4", *ALONE)
-    assert batch(*again).count == {"skipped": 6}
-    assert batch(*again, "--overwrite").code == 1
+    assert batch(*command).count == {"skipped": 6}
+    assert batch(*command, "--overwrite").code == 1
     assert files(tmp_path / "set") == before
 
 
@@ -149,7 +150,7 @@ def test_a_part_whose_writer_died_is_made_again(
 ) -> None:
     pytest.importorskip("pyarrow")
     once = {"LD_PRELOAD": crash, "CRASH_NAME": "-00001-of", "CRASH_ONCE": str(tmp_path / "once")}
-    run = batch.process(source, tmp_path / "set/t.parquet", "--part-items", "2", **once)
+    run = batch.process(source, tmp_path / "set/t.parquet", "--part-items", "2", *ALONE, **once)
     assert (tmp_path / "once").exists()
     assert run.count == {"done": 5, "failed": 1}
     assert len(rows(tmp_path / "set")) == 6
