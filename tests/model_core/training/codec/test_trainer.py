@@ -21,11 +21,11 @@ from tests.peers import signal
 RATE = ENCODEC_24KHZ.sample_rate
 
 SETTINGS = CodecSettings(
-    n_filters=4,
-    steps=20,
+    n_filters=2,
+    steps=10,
     batch=2,
-    clip_seconds=0.2,
-    kmeans_frames=100,
+    clip_seconds=0.1,
+    kmeans_frames=30,
     quantise_from=0.2,
     adversary_from=0.6,
     adversary_filters=2,
@@ -35,10 +35,9 @@ SETTINGS = CodecSettings(
 )
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> AudioCache:
-    folder = tmp_path / "cache"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> AudioCache:
+    folder = tmp_path_factory.mktemp("cache")
     samples = (signal(1, 6 * RATE, RATE).numpy() * 32767).astype(np.int16)
     np.save(folder / "audio.npy", samples)
     places = [("a", "train", 0, 4), ("b", "valid", 4, 2)]
@@ -64,35 +63,37 @@ def flat(value: object, path: str = "") -> dict[str, object]:
 def test_the_loss_falls(cache: AudioCache, tmp_path: Path) -> None:
     settings = replace(
         SETTINGS,
+        n_filters=4,
         steps=60,
+        clip_seconds=0.2,
         quantise_from=1.0,
         adversary_from=1.0,
         learning_rate=1e-3,
         augment="none",
     )
     trainer = CodecTrainer(settings, cache, tmp_path / "run")
-    losses = [float(trainer.train_step()["mel"]) for _ in range(40)]
+    losses = [float(trainer.train_step()["mel"]) for _ in range(20)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])
 
 
-def test_ten_steps_and_ten_more_are_twenty(cache: AudioCache, tmp_path: Path) -> None:
-    """Through all phases: quantiser from step 4, discriminators from step 12; stopped at 10."""
+def test_five_steps_and_five_more_are_ten(cache: AudioCache, tmp_path: Path) -> None:
+    """Through all phases: quantiser from step 2, discriminators from step 6; stopped at 5."""
     whole = CodecTrainer(SETTINGS, cache, tmp_path / "whole")
-    for _ in range(20):
+    for _ in range(10):
         whole.train_step()
     whole.save()
     first = CodecTrainer(SETTINGS, cache, tmp_path / "parts")
-    for _ in range(10):
+    for _ in range(5):
         first.train_step()
     first.save()
     torch.manual_seed(99)  # whatever happened in between
     second = CodecTrainer(SETTINGS, cache, tmp_path / "parts")
-    assert second.step == 10
-    for _ in range(4):
+    assert second.step == 5
+    for _ in range(2):
         second.train_step()
     second.save()
     third = CodecTrainer(SETTINGS, cache, tmp_path / "parts")  # now with discriminators
-    for _ in range(6):
+    for _ in range(3):
         third.train_step()
     third.save()
 
@@ -127,19 +128,19 @@ def test_other_seeds_learn_something_else(cache: AudioCache, tmp_path: Path) -> 
 
 def test_a_run_stops_saves_evaluates_and_logs(cache: AudioCache, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    settings = replace(SETTINGS, log_every=5, evaluate_every=10)
+    settings = replace(SETTINGS, log_every=3, evaluate_every=5)
     assert CodecTrainer(settings, cache, run).run(stop_after=0.0) is False
     assert load_state(run / STATE)["step"] == 0
     assert CodecTrainer(settings, cache, run).run() is True
-    assert load_state(run / STATE)["step"] == 20
+    assert load_state(run / STATE)["step"] == 10
     lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
     trained = [line for line in lines if "train/mel" in line]
-    assert [line["step"] for line in trained] == [5, 10, 15, 20]
+    assert [line["step"] for line in trained] == [3, 6, 9]
     assert {"train/time", "train/commitment", "train/si_snr", "train/rate"} <= trained[0].keys()
     assert "train/adversarial" in trained[-1]
     assert "train/adversarial" not in trained[0]
     judged = [line for line in lines if "valid/si_snr/speech" in line]
-    assert [line["step"] for line in judged] == [10, 20, 20]
+    assert [line["step"] for line in judged] == [5, 10, 10]
     assert all(np.isfinite(line["valid/mel_distance/speech"]) for line in judged)
 
 
