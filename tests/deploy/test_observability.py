@@ -25,7 +25,7 @@ from tests.deploy.observability import (
     rules,
 )
 from tests.service.calls import compressed
-from tests.service.process import SERVICE, started
+from tests.service.process import FORK, started
 from tests.service.sounds import wav
 
 OVERLAY = FOLDER / "compose.yaml"
@@ -43,7 +43,7 @@ def overlay() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def service(weights: Path) -> Iterator[httpx.Client]:
     """One that has done some work."""
-    with started(SERVICE, weights) as process, process.ready() as client:
+    with started(FORK, weights) as process, process.ready() as client:
         file = compressed(client, wav())
         assert client.post("/decompress", content=file).status_code == 200
         yield client

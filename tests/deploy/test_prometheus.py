@@ -19,7 +19,7 @@ from tests.deploy.observability import PROMETHEUS, loaded, queries
 from tests.service.calls import compressed
 from tests.service.live import wait_for
 from tests.service.otlp import receiving
-from tests.service.process import SERVICE, started
+from tests.service.process import FORK, started
 from tests.service.sounds import wav
 
 pytestmark = pytest.mark.skipif(
@@ -89,7 +89,7 @@ def scraped(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
         with (
-            started(SERVICE, weights, "--tracing", "true") as process,
+            started(FORK, weights, "--tracing", "true") as process,
             process.ready() as service,
             prometheus(folder, configuration(folder, process.port())) as client,
         ):

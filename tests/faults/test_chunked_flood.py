@@ -35,7 +35,7 @@ def test_one_byte_chunks_do_not_hold_up_the_event_loop(
     with service.watch() as watch:
         for flooder in flooders:
             flooder.start()
-        done.wait(6)
+        done.wait(3)
         done.set()
         for flooder in flooders:
             flooder.join()

@@ -93,7 +93,7 @@ def test_a_half_closed_client_that_leaves_is_noticed(
     """The system of such a client answers for it for a while; here for a second."""
     service = share("--threads", "1")
     file = long_wav(1800)
-    head = post_head("/compress?lm=true", length=len(file)).replace(b"1.1", version, 1)
+    head = post_head("/compress?lm=true&format=1", length=len(file)).replace(b"1.1", version, 1)
     with service.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_LINGER2, 1)
         connection.sendall(head + file)

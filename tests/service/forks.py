@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import json
 import os
 import select
@@ -60,11 +61,11 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def fork_service(flags: list[str]) -> Fork:
-    """A service with these flags, in this process's environment and folder."""
+def fork_service(module: str, flags: list[str]) -> Fork:
+    """The `main` of a module, with these flags, in this process's environment and folder."""
     reading, writing = os.pipe()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = json.dumps([flags, dict(os.environ), str(Path.cwd())]).encode()
+    command = json.dumps([module, flags, dict(os.environ), str(Path.cwd())]).encode()
     assert len(command) < _LONGEST
     socket.send_fds(_forking(), [command], [writing, theirs.fileno()])
     os.close(writing)
@@ -109,7 +110,7 @@ def _serve(commands: socket.socket) -> None:
             os.wait()
 
 
-def _attend(command: tuple[list[str], dict[str, str], str], log: int, report: int) -> NoReturn:
+def _attend(command: tuple[str, list[str], dict[str, str], str], log: int, report: int) -> NoReturn:
     """The parent of one service: says its pid, and its exit status once it has ended."""
     pid = os.fork()
     if pid == 0:
@@ -124,8 +125,10 @@ def _attend(command: tuple[list[str], dict[str, str], str], log: int, report: in
     os._exit(0)
 
 
-def _be_service(flags: list[str], environment: dict[str, str], folder: str, log: int) -> NoReturn:
-    from service.__main__ import main
+def _be_service(
+    module: str, flags: list[str], environment: dict[str, str], folder: str, log: int
+) -> NoReturn:
+    main = importlib.import_module(module).main
 
     os.dup2(log, 2)
     os.close(log)

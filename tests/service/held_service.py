@@ -1,16 +1,15 @@
 """The real server with routes that hold or kill a worker, or make the device's worker or the event
 loop hang. A signal, `RELEASE`, ends the holding.
 
-python held_service.py --port 0 ...             as encodec-serve
-python held_service.py with-device --port 0 ... with workers for a device, which take torch
+`main` takes the flags of encodec-serve; after a first word `with-device`, the workers are those for
+a device, which take torch.
 """
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 from fastapi import FastAPI, Request
@@ -86,8 +85,8 @@ def with_levers(
     return app
 
 
-if __name__ == "__main__":
-    with_device = sys.argv[1:2] == [WITH_DEVICE]
+def main(words: list[str]) -> NoReturn:
+    with_device = words[0] == WITH_DEVICE
     made = partial(with_levers, with_device)
     with patch.multiple(program, create_app=made, PATIENCE=1.0):
-        sys.exit(program.main(sys.argv[2 if with_device else 1 :]))
+        program.main(words[1:] if with_device else words)

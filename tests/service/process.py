@@ -19,10 +19,10 @@ from tests.service.live import NO_TLS
 
 SERVICE = [sys.executable, "-m", "service"]
 """The command of the service."""
-FORK: list[str] = []
+FORK = ["fork", "service.__main__"]
 """Where any service will do that is a process of its own: a fork of one that has imported it."""
-HELD_SERVICE = [sys.executable, str(Path(__file__).with_name("held_service.py"))]
-"""The command of one whose workers can be held, and killed."""
+HELD_SERVICE = ["fork", "tests.service.held_service"]
+"""One whose workers can be held, and killed; a fork too."""
 PATIENCE = 60  # s
 
 
@@ -78,8 +78,8 @@ def started(command: list[str], weights: Path, *flags: str) -> Iterator[Process]
     """A server on a free port; it is killed at the end if it still runs."""
     options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
     popen: subprocess.Popen[str] | Fork
-    if command == FORK:
-        popen = fork_service(options)
+    if command[0] == "fork":
+        popen = fork_service(command[1], [*command[2:], *options])
     else:
         popen = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     lines: list[str] = []

@@ -23,7 +23,7 @@ from service.serve import serve
 from service.settings import Settings
 from tests.service.calls import compressed
 from tests.service.held_service import RELEASE, WITH_DEVICE
-from tests.service.process import HELD_SERVICE, PATIENCE, SERVICE, started
+from tests.service.process import FORK, HELD_SERVICE, PATIENCE, SERVICE, started
 from tests.service.sounds import encoded, wav
 
 LOGGING_PROGRAM = """
@@ -132,7 +132,7 @@ def _refuses_connections(port: int) -> bool:
 def test_a_server_that_is_to_stop_later_is_not_ready_but_works(weights: Path) -> None:
     """So that a load balancer can take it out. SIGINT does not wait."""
     flags = ["--shutdown-delay", "600", "--threads", "1"]
-    with started(SERVICE, weights, *flags) as process, process.ready() as client:
+    with started(FORK, weights, *flags) as process, process.ready() as client:
         expected = compressed(client, wav(0.3))
         process.popen.send_signal(signal.SIGTERM)
         process.wait_for(lambda: client.get("/health/ready").status_code == 503)
@@ -147,7 +147,7 @@ def test_a_server_that_is_to_stop_later_is_not_ready_but_works(weights: Path) ->
 
 def test_a_server_stops_when_its_delay_is_over(weights: Path) -> None:
     flags = ["--shutdown-delay", "1", "--threads", "1"]
-    with started(SERVICE, weights, *flags) as process, process.ready():
+    with started(FORK, weights, *flags) as process, process.ready():
         process.popen.send_signal(signal.SIGTERM)
         assert process.wait() == 0
 
