@@ -1,6 +1,7 @@
 """Test recordings in the usual containers."""
 
 import io
+from functools import lru_cache
 
 import av
 import numpy as np
@@ -46,6 +47,7 @@ def l16(seconds: float, rate: int, channels: int) -> bytes:
     return np.frombuffer(little, "<i2").astype(">i2").tobytes()
 
 
+@lru_cache(maxsize=32)
 def encoded(name: str, seconds: float = 1.3, channels: int = 2) -> bytes:
     """A recording in one of `FORMATS`."""
     container, codec, rate = FORMATS[name]

@@ -10,6 +10,7 @@ import pytest
 
 from service.http.problems import Problem
 from service.jobs.urls import AllowedUrls, is_public
+from tests.service.sounds import wav
 
 OWN_NETWORK = ["unshare", "-rnm"]
 CANARY = Path(__file__).with_name("canary.py")
@@ -24,10 +25,12 @@ def may_have_a_network() -> bool:
 
 @pytest.mark.skipif(not may_have_a_network(), reason="needs unshare(1) and ip(8)")
 def test_no_way_leads_to_an_address_that_is_not_public(weights: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "good.wav"
+    recording.write_bytes(wav(0.1))
     command = [*OWN_NETWORK, sys.executable, str(CANARY), str(weights), str(tmp_path)]
     root = Path(__file__).parents[3]
     ended = subprocess.run(
-        command,
+        [*command, str(recording)],
         capture_output=True,
         text=True,
         cwd=root,
