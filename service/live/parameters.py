@@ -74,5 +74,8 @@ def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
         return kind.model_validate(dict(query))
     except ValidationError as error:
         raise wrong_parameters(
-            {str((*item["loc"], "chunk")[0]): item["msg"] for item in error.errors()}
+            {
+                str((*item["loc"], "chunk")[0]): item["msg"].removeprefix("Value error, ")
+                for item in error.errors()
+            }
         ) from None

@@ -156,8 +156,11 @@ class Session:
 
     async def _is_end(self, text: str) -> bool:
         """Answers a text message; whether it ends the data. Raises `Problem`."""
+        if len(text) > _MOST_TEXT:
+            detail = f"a text message has at most {_MOST_TEXT} characters"
+            raise Problem(ProblemCode.BAD_REQUEST, detail)
         try:
-            message = json.loads(text) if len(text) <= _MOST_TEXT else None
+            message = json.loads(text)
         except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):

@@ -6,7 +6,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ..http.problems import Problem, ProblemCode
 
 PART = "file"
-_PARAMETERS = "parameters go into the query: /compress?bandwidth=12"
+_PARAMETERS = "parameters go into the query, behind a '?' of the path"
 FRAMING_BYTES = 64 * 1024
 """The most bytes of boundaries, part headers, preamble and epilogue together."""
 

@@ -58,7 +58,12 @@ async def test_problems_can_be_read_too() -> None:
 async def test_another_origin_may_not() -> None:
     app = app_with_calls(cors_origins=ORIGIN)
     other = "https://example.com"
-    assert (await request(app, "OPTIONS", "/compress", headers=preflight(other))).status_code == 400
+    refused = await request(app, "OPTIONS", "/compress", headers=preflight(other))
+    assert refused.status_code == 400
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["code"] == "bad_request"
+    assert refused.json()["detail"] == "Disallowed CORS origin"
+    assert "Access-Control-Allow-Origin" not in refused.headers
     answer = await get(app, "/health/live", headers={"Origin": other})
     assert "Access-Control-Allow-Origin" not in answer.headers
 

@@ -129,6 +129,7 @@ LONG = f'{{"type":"ping","id":"{"x" * 5000}"}}'
 def test_text_that_is_no_message_is_a_typed_error(server: Live, text: str) -> None:
     heard = talk(server, "compress", [text])
     assert (heard.problem, heard.code) == ("bad_request", 4400)
+    assert ("at most 4096" in heard.of("error")["problem"]["detail"]) == (text == LONG)
 
 
 @pytest.mark.parametrize(

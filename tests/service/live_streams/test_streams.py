@@ -175,6 +175,7 @@ def test_wrong_parameters_are_typed_errors(server: Live, path: str, problem: str
     heard = talk(server, path)
     assert (heard.problem, heard.code) == (problem, 4422)
     assert not [m for m in heard.messages if m["type"] == "ready"]
+    assert "Value error" not in heard.of("error")["problem"]["detail"]
 
 
 def test_a_parameter_that_there_is_not_is_answered_with_those_there_are(server: Live) -> None:
