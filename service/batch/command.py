@@ -175,8 +175,7 @@ def _record(report: Report, outcome: Outcome, progress: Progress | None = None) 
     report.add(outcome)
     if outcome.outcome != "failed":
         return
-    text = f"{outcome.path}: {outcome.reason}"
     if progress is None:
-        say(text, COMMAND)
+        say(outcome.line, COMMAND)
     else:
-        progress.say(text)
+        progress.say(outcome.line)

@@ -24,6 +24,12 @@ class Outcome:
     target: str | None = None
     """Relative to the destination."""
 
+    @property
+    def line(self) -> str:
+        """The item and the reason; an error of the system names its file itself."""
+        item, reason = f"{self.path}: ", self.reason or self.outcome
+        return reason if reason.startswith(item) else item + reason
+
 
 class Report:
     """Counts outcomes and writes them to a file, if one is given, as they come."""
