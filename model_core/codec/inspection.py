@@ -43,7 +43,7 @@ class Inspection:
     weights_available: bool
     """Whether this service can decode the file."""
     duration_seconds: float
-    """Length of the audio."""
+    """Length of the audio; of a damaged file of version 1, of what comes before the damage."""
     audio_length: int
     """The same in samples."""
     sample_rate: int
@@ -55,7 +55,8 @@ class Inspection:
     bandwidth_kbps: float
     """What the codes cost before entropy coding."""
     kbps: float
-    """What the whole file costs, without what trails it."""
+    """What the whole file costs, without what trails it; of a damaged file of version 1, what the
+    part before the damage costs."""
     lm: bool
     """Whether the codes are entropy-coded with a language model."""
     frames: int

@@ -167,6 +167,9 @@ class ChunkInspector:
         name, weights, lm_weights = weights_of(header.model, bool(header.lm))
         samples = parser.progress.samples
         seconds = samples / config.sample_rate
+        size = self._size
+        if self._damage is not None:  # of what comes before
+            size = parser.header_bytes + parser.progress.lengths.bytes
         original = parser.index.original_samples if parser.index else 0
         damage = self._damage and f"{self._damage}; what comes before is {seconds:g} s of audio"
         notes = [text for text in (damage, _note(self.near_zero, self.segments)) if text]
@@ -182,7 +185,7 @@ class ChunkInspector:
             channels=config.channels,
             codebooks=header.num_codebooks,
             bandwidth_kbps=config.bandwidth_of(header.num_codebooks),
-            kbps=self._size * 8 / seconds / 1000 if samples else 0,
+            kbps=size * 8 / seconds / 1000 if samples else 0,
             lm=header.lm > 0,
             frames=frames_of(config, samples) if samples else 0,
             header_bytes=parser.header_bytes,

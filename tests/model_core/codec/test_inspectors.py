@@ -39,3 +39,15 @@ def test_a_header_that_is_not_there_is_refused() -> None:
     for head, error in ((b"RIFF", BitstreamError), (b"ECDC\x01", TruncatedBitstreamError)):
         with pytest.raises(error):
             inspector(head)
+
+
+def test_the_rate_of_a_damaged_file_is_that_of_what_comes_before_the_damage() -> None:
+    writer = Writer(Header("encodec_24khz", 8, 0, 75))
+    size = writer.layout.code_bytes(writer.layout.full)[0]
+    chunks = [writer.chunk(writer.layout.full, bytes(size)) for _ in range(8)]
+    file = bytearray(writer.header() + b"".join(chunks) + writer.finish())
+    whole = inspector(bytes(file)).inspection(True)
+    file[whole.header_bytes + 2 * len(chunks[0]) + 20] ^= 1  # of the third second
+    found = inspector(bytes(file)).inspection(True)
+    assert (found.intact, found.duration_seconds) == (False, 2)
+    assert found.kbps == (whole.header_bytes + 2 * len(chunks[0])) * 8 / 2000
