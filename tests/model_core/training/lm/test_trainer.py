@@ -70,12 +70,12 @@ def _trainer(place: Path, run: str, **changed: object) -> LMTrainer:
 
 
 def test_stopping_changes_nothing(place: Path, one_thread: None) -> None:  # with a depth head
-    whole = _trainer(place, "whole")
+    whole = _trainer(place, "whole", steps=10)
     assert whole.run()
-    first = _trainer(place, "parts")
-    assert not first.run(stop_at=10)
-    second = _trainer(place, "parts")
-    assert second.step == 10
+    first = _trainer(place, "parts", steps=10)
+    assert not first.run(stop_at=5)
+    second = _trainer(place, "parts", steps=10)
+    assert second.step == 5
     assert second.run()
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name
@@ -94,7 +94,7 @@ def test_a_saved_state_knows_the_best_evaluation(place: Path) -> None:
 
 
 def test_it_learns(place: Path) -> None:
-    trainer = _trainer(place, "learns", steps=60, bandwidths={"1.5": 1.0}, learning_rate=1e-2)
+    trainer = _trainer(place, "learns", steps=30, bandwidths={"1.5": 1.0}, learning_rate=1e-2)
     batch = trainer.sampler.batch(10**6, 4)
     before = float(trainer.network.eval().bits(batch)[0].detach())
     trainer.run()
