@@ -104,7 +104,7 @@ def codec_steps(folder: Path) -> None:
         batch=4,
         clip_seconds=0.1,
         quantise_from=0.0,
-        kmeans_frames=100,
+        kmeans_frames=30,
         adversary_from=0.5,
         adversary_filters=2,
         precision="float32",

@@ -16,7 +16,7 @@ from model_core.training.run_arguments import run_device
 from tests.peers import signal
 
 RATE = 24_000
-TINY = "--n-filters 4 --batch 2 --clip-seconds 0.2 --device cpu --threads 1"
+TINY = "--n-filters 4 --batch 2 --clip-seconds 0.1 --device cpu --threads 1"
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_from_files_to_weights_that_code_with_their_language_model(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, lm_run, weights = tmp_path / "run", tmp_path / "lm", tmp_path / "weights"
-    flags = f"--preset laptop {TINY} --quantise-from 0 --kmeans-frames 100"
+    flags = f"--preset laptop {TINY} --quantise-from 0 --kmeans-frames 30"
     assert main(["codec", str(recordings), str(run), *flags.split(), "--minutes", "0.02"]) == 0
     said = capsys.readouterr().err
     assert "speech valid: 1 recordings" in said

@@ -170,7 +170,7 @@ def test_it_resumes_exactly(tmp_path: Path) -> None:
 
 def test_under_autocast_spectra_and_losses_are_float32() -> None:
     judge = Adversary(ENCODEC_24KHZ, filters=4, update_probability=1.0)
-    real, fake = pair()
+    real, fake = pair(samples=3000)
     fake.requires_grad_()
     expected = judge.generator_losses(real, fake)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -29,6 +29,7 @@ from model_core.training.codec.transform import (
 )
 from model_core.training.codec.widen import doubled
 from model_core.training.data.cache import AudioCache
+from model_core.training.optimizer import adam
 from tests.model_core.training.codec.narrow import narrow
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,10 +61,10 @@ def cache_of(samples: np.ndarray, folder: Path) -> AudioCache:
     return AudioCache(folder, sample_rate=RATE)
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> AudioCache:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> AudioCache:
     samples = (rumble(6, seed=1)[0].numpy() * 32767).astype(np.int16)
-    return cache_of(samples, tmp_path / "cache")
+    return cache_of(samples, tmp_path_factory.mktemp("recordings") / "cache")
 
 
 @torch.no_grad()
@@ -98,7 +99,8 @@ def test_all_of_the_network_can_learn(cache: AudioCache) -> None:
     torch.manual_seed(0)
     model = EncodecNetwork(NARROW)
     start_as_transform(model, cache)
-    optimizer = torch.optim.Adam([*model.encoder.parameters(), *model.decoder.parameters()], 1e-3)
+    learning = [*model.encoder.parameters(), *model.decoder.parameters()]
+    optimizer = adam(learning, 1e-3, (0.9, 0.999))
     clip = rumble(0.5, seed=4) + 0.02 * torch.randn(1, 1, RATE // 2)
     for _ in range(3):  # in the first ones, zeros hide what is behind them
         optimizer.zero_grad()
@@ -114,7 +116,7 @@ def test_a_run_starts_with_it_and_goes_on(cache: AudioCache, tmp_path: Path) -> 
         RUN,
         steps=4,
         learning_rate=1e-4,
-        kmeans_frames=300,
+        kmeans_frames=60,
         quantise_from=0.0,
         average_decay=0.0,
         evaluate_every=1000,
