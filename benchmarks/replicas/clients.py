@@ -74,14 +74,20 @@ def mixed_requests(url: str) -> list[Request]:
     return made
 
 
-def send(url: str, requests: Sequence[Request], clients: int, ended: Callable[[], bool]) -> Tally:
-    """`clients` send one request after another until `ended()`; one in ten is left in the middle of
-    the body or of the answer."""
-    return asyncio.run(_send(url, requests, clients, ended))
+def send(
+    url: str,
+    requests: Sequence[Request],
+    clients: int,
+    ended: Callable[[], bool],
+    pause: float = 0.0,
+) -> Tally:
+    """`clients` send one request after another, with a pause of so many seconds, until `ended()`;
+    one in ten is left in the middle of the body or of the answer."""
+    return asyncio.run(_send(url, requests, clients, ended, pause))
 
 
 async def _send(
-    url: str, requests: Sequence[Request], clients: int, ended: Callable[[], bool]
+    url: str, requests: Sequence[Request], clients: int, ended: Callable[[], bool], pause: float
 ) -> Tally:
     tally = Tally()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
@@ -95,6 +101,7 @@ async def _send(
                     await _leave(url, request, chance, tally)
                 else:
                     await _ask(session, request, tally)
+                await asyncio.sleep(pause)
 
         await asyncio.gather(*(client(number) for number in range(clients)))
     return tally

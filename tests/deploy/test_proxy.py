@@ -196,11 +196,11 @@ def test_no_replica_is_503_and_one_that_comes_is_found(behind: BehindProxy) -> N
 
 @pytest.mark.timeout(300)
 def test_all_replicas_are_replaced_without_a_failed_request(behind: BehindProxy) -> None:
-    requests = [r for r in mixed_requests(behind.url) if len(r.body) < MIB]
+    requests = [r for r in mixed_requests(behind.url) if len(r.body) < MIB // 8]
     ended = threading.Event()
 
     with ThreadPoolExecutor(1) as threads:
-        load = threads.submit(send, behind.url, requests, 6, ended.is_set)
+        load = threads.submit(send, behind.url, requests, 6, ended.is_set, pause=0.5)
         old = set(behind.pids)
         try:
             behind.update()

@@ -35,18 +35,29 @@ def doctor(
     weights: Path | str, *flags: str, environment: dict[str, str] | None = None
 ) -> tuple[int, dict[str, list[dict[str, str]]]]:
     """Its exit status, and its findings by check; in this process, which has imported all of it."""
+    status, text = printed(weights, *flags, environment=environment)
+    return status, findings_of(status, text)
+
+
+def printed(
+    weights: Path | str,
+    *flags: str,
+    as_json: bool = True,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, str]:
+    """Its exit status, and what it prints."""
     options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with (
         pytest.MonkeyPatch.context() as patch,
         capture_logs(),
-        contextlib.redirect_stdout(io.StringIO()) as printed,
+        contextlib.redirect_stdout(io.StringIO()) as text,
     ):
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
-        status = asyncio.run(report(parse_flags(options), as_json=True))
+        status = asyncio.run(report(parse_flags(options), as_json))
     resource.setrlimit(resource.RLIMIT_NOFILE, before)  # it raises it, as the service does
-    return status, findings_of(status, printed.getvalue())
+    return status, text.getvalue()
 
 
 def doctor_process(
@@ -99,17 +110,12 @@ def test_a_machine_on_which_the_service_works(weights: Path) -> None:
 
 
 def test_for_people_each_finding_is_a_line(weights: Path) -> None:
-    done = subprocess.run(
-        [*SERVICE, "doctor", "--port", "0", "--device", "cpu", "--weights", str(weights)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    lines = done.stdout.splitlines()
+    status, text = printed(weights, as_json=False)
+    assert status == 0
+    lines = text.splitlines()
     assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
     assert all(("->" in line) == (not line.startswith("ok")) for line in lines)
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in text
 
 
 def test_a_port_that_is_taken(weights: Path) -> None:
