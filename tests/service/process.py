@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Process:
 
 
 @contextlib.contextmanager
-def started(command: list[str], weights: Path, *flags: str) -> Iterator[Process]:
+def started(command: Sequence[str], weights: Path, *flags: str) -> Iterator[Process]:
     """A server on a free port; it is killed at the end if it still runs."""
     options = ["--port", "0", "--device", "cpu", "--weights", str(weights), *flags]
     popen: subprocess.Popen[str] | Fork
