@@ -36,7 +36,7 @@ SETTINGS = CodecSettings(
     clip_seconds=0.1,
     augment="none",
     learning_rate=1e-3,
-    kmeans_frames=300,
+    kmeans_frames=70,
     quantise_from=0.01,
     adversary_from=0.03,
     adversary_filters=2,
@@ -53,11 +53,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> AudioCache:
 
 
 @pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What language models are trained for."""
+    return small_weights(NAME, tmp_path_factory.mktemp("weights") / "w")
+
+
+@pytest.fixture(scope="module")
 def begun(cache: AudioCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 50 steps, the last 20 of them with discriminators."""
+    """A run of 40 steps, the last 10 of them with discriminators."""
     run = tmp_path_factory.mktemp("begun") / "run"
     trainer = CodecTrainer(SETTINGS, cache, run)
-    for _ in range(50):
+    for _ in range(40):
         trainer.train_step()
     trainer.spent = 12.5
     trainer.save()
@@ -71,9 +77,9 @@ def carried(begun: Path, tmp_path: Path) -> Path:
 
 
 def continued(settings: CodecSettings, cache: AudioCache, run: Path) -> dict[str, float]:
-    """Means of what the next 30 steps see."""
+    """Means of what the next 24 steps see."""
     trainer = CodecTrainer(settings, cache, run)
-    seen = [trainer.train_step() for _ in range(30)]
+    seen = [trainer.train_step() for _ in range(24)]
     names = {name for values in seen for name in values}
     return {n: float(np.mean([float(values[n]) for values in seen if n in values])) for n in names}
 
@@ -105,7 +111,7 @@ def test_what_travels_is_there(begun: Path, carried: Path, cache: AudioCache) ->
         assert torch.equal(after["adversary"]["discriminator"][name], tensor.half().float())
     for name, tensor in after["average"].items():
         assert torch.equal(tensor, after["model"][name])
-    assert load_run(carried).step == 50  # it can be exported as it is
+    assert load_run(carried).step == 40  # it can be exported as it is
 
 
 def test_the_rate_warms_up_again(carried: Path, cache: AudioCache) -> None:
@@ -114,14 +120,14 @@ def test_the_rate_warms_up_again(carried: Path, cache: AudioCache) -> None:
     shares = [rate / SETTINGS.learning_rate for rate in rates]
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
     trainer.save()
-    assert CodecTrainer(SETTINGS, cache, carried).warm_from == 50
+    assert CodecTrainer(SETTINGS, cache, carried).warm_from == 40
 
 
 def test_of_a_run_that_has_ended_the_averaged_weights_travel(begun: Path, tmp_path: Path) -> None:
     before = load_state(begun / STATE)
     name = "decoder.model.15.conv.conv.bias"
     assert not torch.equal(before["average"][name], before["model"][name])
-    for ends, kept in (({"steps": 50}, "average"), ({"minutes": 0.2}, "average"), ({}, "model")):
+    for ends, kept in (({"steps": 40}, "average"), ({"minutes": 0.2}, "average"), ({}, "model")):
         tensors, _ = packed(before | {"config": before["config"] | ends})
         assert torch.equal(tensors[f"weights.{name}"], before[kept][name].half())
 
@@ -167,10 +173,10 @@ def test_at_full_width_it_is_three_parts(tmp_path: Path) -> None:
 def test_the_commands(begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["carry", "pack", str(begun), str(tmp_path / "out")]) == 0
     parts = capsys.readouterr().out.split()
-    assert [Path(part).name for part in parts] == ["carry-50-1-of-1.safetensors"]
+    assert [Path(part).name for part in parts] == ["carry-40-1-of-1.safetensors"]
     run = tmp_path / "run"
     assert main(["carry", "unpack", *parts, str(run)]) == 0
-    assert "step 50" in capsys.readouterr().out
+    assert "step 40" in capsys.readouterr().out
     assert main(["carry", "unpack", *parts, str(run)]) == 1
     assert "holds a run already" in capsys.readouterr().err
     assert main(["carry", "pack", str(tmp_path), str(tmp_path / "out")]) == 1
@@ -207,9 +213,9 @@ def test_values_out_of_range_are_refused(begun: Path) -> None:
         packed(state)
 
 
-def test_a_language_models_run_travels_too(tmp_path: Path) -> None:
-    weights = small_weights(NAME, tmp_path / "weights")
-    cache = AudioCache(small_cache(NAME, tmp_path / "cache"), sample_rate=24_000)
+def test_a_language_models_run_travels_too(
+    weights: Path, cache: AudioCache, tmp_path: Path
+) -> None:
     settings = LMTrainingConfig(
         weights=str(weights),
         dim=16,
@@ -217,11 +223,12 @@ def test_a_language_models_run_travels_too(tmp_path: Path) -> None:
         steps=400,
         batch=2,
         sequence_seconds=1.0,
+        bandwidths={"1.5": 1.0, "6": 1.0},
         passes=1,
         warmup_steps=5,
     )
     trainer = LMTrainer(settings, cache, tmp_path / "run")
-    for _ in range(30):
+    for _ in range(15):
         trainer.train_step()
     trainer.save()
     state = load_state(tmp_path / "run" / "state.pt")
@@ -233,15 +240,15 @@ def test_a_language_models_run_travels_too(tmp_path: Path) -> None:
     means = []
     for run in ("run", "carried"):
         trainer = LMTrainer(settings, cache, tmp_path / run)
-        assert trainer.step == 30
-        seen = [trainer.train_step() for _ in range(20)]
+        assert trainer.step == 15
+        seen = [trainer.train_step() for _ in range(10)]
         means.append(np.mean([float(next(iter(values.values()))) for values in seen]))
     assert means[1] == pytest.approx(means[0], rel=0.02)
 
 
-def test_of_a_language_model_the_best_weights_travel(tmp_path: Path) -> None:
-    weights = small_weights(NAME, tmp_path / "weights")
-    cache = AudioCache(small_cache(NAME, tmp_path / "cache"), sample_rate=24_000)
+def test_of_a_language_model_the_best_weights_travel(
+    weights: Path, cache: AudioCache, tmp_path: Path
+) -> None:
     settings = LMTrainingConfig(
         weights=str(weights), dim=16, layers=1, steps=3, batch=2, sequence_seconds=1.0, passes=1
     )
