@@ -19,11 +19,11 @@ class _Uncompiled:
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
 
 
-class Adam(_Uncompiled, torch.optim.Adam):  # type: ignore[misc]
+class Adam(_Uncompiled, torch.optim.Adam):
     """Adam."""
 
 
-class AdamW(_Uncompiled, torch.optim.AdamW):  # type: ignore[misc]
+class AdamW(_Uncompiled, torch.optim.AdamW):
     """Adam whose decay of weights is apart from its averages."""
 
 
