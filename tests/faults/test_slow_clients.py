@@ -36,7 +36,7 @@ def test_uploads_that_pause_after_a_good_start_do_not_keep_others_out(
     share: Callable[..., Target],
 ) -> None:
     service = share(*LIMITS)
-    file = wav(20.0)
+    file = wav(6.0)
     with ExitStack() as stack:
         for _ in range(8):
             connection = stack.enter_context(
