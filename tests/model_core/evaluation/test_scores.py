@@ -94,7 +94,7 @@ def test_pesq_of_next_to_nothing_is_none() -> None:
 
 @needs_visqol
 def test_visqol_of_the_same_audio_is_that_of_the_original_program() -> None:
-    x = voiced(1.5)
+    x = voiced(1.0)
     assert visqol(x, x.copy(), RATE, speech=True) == pytest.approx(5.0, abs=1e-3)
     # What its conformance test gives for a recording and itself.
     assert visqol(x, x.copy(), RATE, speech=False) == pytest.approx(4.7321010, abs=1e-5)
@@ -103,7 +103,7 @@ def test_visqol_of_the_same_audio_is_that_of_the_original_program() -> None:
 @needs_visqol
 @pytest.mark.parametrize("speech", [True, False])
 def test_visqol_falls_with_noise_and_knows_no_level(speech: bool) -> None:
-    x = voiced(1.5) if speech else audio(1.5)
+    x = voiced(1.0) if speech else audio(1.0)
     worse, better = (visqol(x, with_noise(x, snr), RATE, speech) for snr in (0, 30))
     assert worse is not None
     assert better is not None
