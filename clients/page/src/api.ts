@@ -37,6 +37,8 @@ export interface CallOptions {
   onDownload?: (received: number, total: number) => void;
   /** The service is full: it is asked again after so many seconds. */
   onWait?: (seconds: number, problem: Problem) => void;
+  /** Only the headers are wanted: the call ends with them, and `data` is empty. */
+  headersOnly?: boolean;
 }
 
 export type Query = Record<string, string | number | boolean | undefined>;
@@ -46,11 +48,18 @@ const LONGEST_WAIT = 30; // s
 const KEY = "encodec-api-key";
 
 let apiKey = sessionStorage.getItem(KEY) ?? "";
+const waitForKey: (() => void)[] = [];
 
 /** Send this key with every call; kept until the tab is closed. */
 export function setApiKey(key: string): void {
   apiKey = key;
   sessionStorage.setItem(KEY, key);
+  for (const listener of waitForKey) listener();
+}
+
+/** Call `listener` whenever a key was given. */
+export function onApiKey(listener: () => void): void {
+  waitForKey.push(listener);
 }
 
 /** The headers that every call needs. */
@@ -101,7 +110,7 @@ function search(query: Query): string {
 
 /** One request. XMLHttpRequest, since fetch says nothing of the upload's progress. */
 function send(method: string, url: string, body: Blob | FormData | null, options: CallOptions): Promise<Answer> {
-  const { signal, onUpload, onDownload } = options;
+  const { signal, onUpload, onDownload, headersOnly } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted());
     const request = new XMLHttpRequest();
@@ -116,8 +125,15 @@ function send(method: string, url: string, body: Blob | FormData | null, options
     if (onDownload) request.onprogress = (event) => onDownload(event.loaded, event.total);
     request.onloadend = () => signal?.removeEventListener("abort", abort);
     request.onabort = () => reject(aborted());
-    request.onerror = () =>
-      reject(new Problem("No answer", "The connection to the service broke or could not be made.", "connection", 0, null, null));
+    request.onerror = () => void whyNoAnswer(body).then(reject);
+    if (headersOnly)
+      request.onreadystatechange = () => {
+        if (request.readyState !== XMLHttpRequest.HEADERS_RECEIVED || request.status >= 400) return;
+        const lines = request.getAllResponseHeaders().trim().split("\r\n");
+        const headers = new Headers(lines.map((line) => line.split(/: (.*)/, 2) as [string, string]));
+        resolve({ data: new ArrayBuffer(0), header: (name) => headers.get(name), seconds: (performance.now() - started) / 1000 });
+        request.abort();
+      };
     request.onload = () => {
       const data = request.response as ArrayBuffer;
       const header = (name: string) => request.getResponseHeader(name);
@@ -126,6 +142,18 @@ function send(method: string, url: string, body: Blob | FormData | null, options
     };
     request.send(body);
   });
+}
+
+/** The connection broke, or the browser could not read what it had to send. */
+async function whyNoAnswer(body: Blob | FormData | null): Promise<Problem> {
+  const sent = body instanceof FormData ? [...body.values()] : [body];
+  try {
+    for (const part of sent) if (part instanceof Blob) await part.slice(0, 1).arrayBuffer();
+  } catch {
+    const detail = "It was changed, moved or deleted after it was chosen. Choose it again.";
+    return new Problem("The file cannot be read any more", detail, "unreadable_file", 0, null, null);
+  }
+  return new Problem("No answer", "The connection to the service broke or could not be made.", "connection", 0, null, null);
 }
 
 function toProblem(status: number, data: ArrayBuffer, header: (name: string) => string | null): Problem {
@@ -159,5 +187,14 @@ export function pause(seconds: number, signal?: AbortSignal): Promise<void> {
       clearTimeout(timer);
       reject(aborted());
     });
+  });
+}
+
+/** What `promise` gives. Throws `AbortError` at once when cancelled meanwhile. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(aborted());
+    signal.addEventListener("abort", () => reject(aborted()));
+    promise.then(resolve, reject);
   });
 }

@@ -5,7 +5,7 @@ import { Analyst } from "./analyst";
 import { RATE, difference, durationOf, mixed, readAudio, shifted, toWav, type Channels } from "./audio";
 import { Choices } from "./choices";
 import type { Decoding } from "./codec";
-import { byId, element, fillFacts, formatBytes, formatDecibels, formatSeconds, formatTime, renamed } from "./dom";
+import { byId, element, fillFacts, formatBytes, formatDecibels, formatDigits, formatSeconds, formatTime, renamed } from "./dom";
 import { offerDownloads } from "./downloads";
 import { exampleMusic } from "./example";
 import type { Model } from "./models";
@@ -32,6 +32,8 @@ export class CompressTab {
   private readonly view = new SignalsView(byId("signals", HTMLElement), this.analyst, (seconds) => this.player?.seek(seconds));
   private readonly choices = new Choices(() => void this.compress());
   private readonly task: Task;
+  /** Of the downloads, which go on while something else is compressed. */
+  private readonly saving: Task;
   private readonly curve: RateCurve;
   private player: Player | null = null;
   private clip: File | null = null;
@@ -50,6 +52,7 @@ export class CompressTab {
   ) {
     decoding.show(byId("decode", HTMLFieldSetElement), () => void this.compress());
     this.task = new Task(byId("compress-progress", HTMLElement), byId("compress-problem", HTMLElement), onKeyNeeded);
+    this.saving = new Task(byId("saving-progress", HTMLElement), byId("saving-problem", HTMLElement), onKeyNeeded);
     this.curve = new RateCurve(byId("curve", HTMLElement), this.analyst, onKeyNeeded);
     const input = byId("file", HTMLInputElement);
     byId("choose", HTMLButtonElement).onclick = () => input.click();
@@ -58,7 +61,9 @@ export class CompressTab {
       if (file) this.openFile(file);
       input.value = "";
     };
-    byId("record", HTMLButtonElement).onclick = () => void this.record();
+    byId("record", HTMLButtonElement).onclick = ({ detail }) => {
+      if (detail < 2) void this.record(); // a double click is one
+    };
     byId("music", HTMLButtonElement).onclick = () =>
       void this.take(new File([toWav(exampleMusic())], "music.wav", { type: "audio/wav" }));
     byId("speech", HTMLButtonElement).onclick = () => void this.takeSpeech();
@@ -73,6 +78,7 @@ export class CompressTab {
   /** Take a clip, and compress it at once. */
   async take(file: File): Promise<void> {
     this.task.cancel();
+    this.saving.cancel();
     this.player?.clear();
     this.clip = file;
     this.original = null;
@@ -83,18 +89,20 @@ export class CompressTab {
     byId("drop", HTMLElement).classList.add("filled");
     byId("clip-title", HTMLElement).textContent = file.name;
     byId("clip-hint", HTMLElement).textContent = formatBytes(file.size);
+    let original: Channels | null = null;
     const seconds = await durationOf(file);
     if (seconds === null ? file.size < LARGEST_COMPARED : seconds <= LONGEST_COMPARED) {
       try {
         const channels = await readAudio(file);
-        if (channels[0]!.length <= LONGEST_COMPARED * RATE) this.original = channels;
+        if (channels[0]!.length <= LONGEST_COMPARED * RATE) original = channels;
       } catch {
         // not of a format that this browser reads; the service may
       }
     }
-    if (this.clip !== file) return;
-    if (this.original) await this.analyst.ask({ kind: "original", channels: this.original });
-    await this.compress();
+    if (this.clip !== file) return; // another one was taken meanwhile
+    this.original = original;
+    if (original) await this.analyst.ask({ kind: "original", channels: original });
+    if (this.clip === file) await this.compress();
   }
 
   /** Compress the clip with what is chosen, and show what comes of it. */
@@ -113,7 +121,7 @@ export class CompressTab {
       const ecdc = new File([answer.data], renamed(clip.name, ".ecdc"));
       const seconds = Number(answer.header("X-Audio-Duration"));
       byId("clip-hint", HTMLElement).textContent = `${formatBytes(clip.size)}, ${formatTime(seconds)}`;
-      const player = (this.player ??= new Player(seconds));
+      const player = (this.player ??= this.newPlayer());
       const facts = costs(clip, ecdc, answer, model);
       const listen = original ? this.compare(player, original, ecdc, model, running) : this.hear(player, ecdc, model, seconds);
       facts.push(...(await listen));
@@ -123,10 +131,10 @@ export class CompressTab {
       const percent = (100 * ecdc.size) / clip.size;
       byId("headline", HTMLElement).replaceChildren(
         `${Number(answer.header("X-Compressed-Kbps")).toFixed(2)} kbps `,
-        element("small", { textContent: `${formatBytes(ecdc.size)}, ${percent.toPrecision(2)} % of the file` }),
+        element("small", { textContent: `${formatBytes(ecdc.size)}, ${formatDigits(percent, 2)} % of the file` }),
       );
       const row = byId("downloads", HTMLElement);
-      offerDownloads(row, this.task, ecdc, clip.name);
+      offerDownloads(row, this.saving, ecdc, clip.name);
       row.append(element("button", { type: "button", textContent: "Open and peel", onclick: () => this.openFile(ecdc) }));
       if (original) this.curve.offer(clip, model, query);
       byId("curve-card", HTMLElement).hidden = !original;
@@ -135,6 +143,12 @@ export class CompressTab {
       this.transport.attach(player);
       if (original) this.view.show(player.duration);
     });
+  }
+
+  private newPlayer(): Player {
+    const player = new Player(0);
+    player.addEventListener("failed", (event) => this.task.show((event as CustomEvent).detail, () => void player.play()));
+    return player;
   }
 
   /** Decode all of the file, and hear and see it beside the original. */
@@ -188,24 +202,27 @@ export class CompressTab {
     note.textContent = `The audio has ${kinds.join(", and ")}. Effort 1 puts it right.`;
   }
 
-  /** Start recording, or end it and take what was recorded. */
+  /** Start recording, or end it. What was recorded is taken when it has ended, also where the
+   * microphone has gone. */
   private async record(): Promise<void> {
+    if (this.recording) return this.recording.stop();
     if (this.asking) return;
-    const button = byId("record", HTMLButtonElement);
+    this.player?.pause();
     try {
-      if (this.recording) {
-        const { recording } = this;
-        this.recording = null;
-        await this.take(await recording.stop());
-      } else {
-        this.player?.pause();
-        this.asking = true;
-        this.recording = await startRecording().finally(() => (this.asking = false));
-      }
-    } catch (error) {
+      this.asking = true;
+      this.recording = await startRecording().finally(() => (this.asking = false));
+      this.showRecording();
+      const file = await this.recording.file;
       this.recording = null;
+      this.showRecording();
+      await this.take(file);
+    } catch (error) {
       this.task.show(error);
     }
+  }
+
+  private showRecording(): void {
+    const button = byId("record", HTMLButtonElement);
     button.setAttribute("aria-pressed", String(this.recording !== null));
     button.textContent = this.recording ? "Stop" : "Record";
   }

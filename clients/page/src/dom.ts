@@ -57,8 +57,16 @@ export function chosenRadio(group: HTMLFieldSetElement): string {
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
   const units = ["kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
-  return `${(bytes / 1000 ** power).toPrecision(3)} ${units[power - 1]}`;
+  const rounded = Number(bytes.toPrecision(3)); // 999,700 are 1.00 MB
+  const power = Math.min(units.length, Math.floor(Math.log10(rounded) / 3));
+  return `${formatDigits(rounded / 1000 ** power, 3)} ${units[power - 1]}`;
+}
+
+/** With so many significant digits, or more where it has more before the point: for 2, `1.234` ->
+ * `1.2`, `304.2` -> `304`. */
+export function formatDigits(value: number, digits: number): string {
+  const power = Math.floor(Math.log10(Number(value.toPrecision(digits))));
+  return value.toFixed(Math.max(0, digits - 1 - power));
 }
 
 /** `83.4` -> `1:23.4`. */

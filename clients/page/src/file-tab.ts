@@ -1,7 +1,7 @@
 /** The tab that opens an `.ecdc` file: what it says, hearing and seeking in it part by part, and
  * peeling it to a lower rate. */
 
-import { Problem, parse, post } from "./api";
+import { Problem, parse, post, type CallOptions } from "./api";
 import type { Channels } from "./audio";
 import { RATE } from "./audio";
 import type { Decoding } from "./codec";
@@ -37,16 +37,27 @@ interface Inspection {
 /** A number of channels, as people say it. */
 const named = (channels: number | null) => (channels === null ? "?" : (["", "mono", "stereo"][channels] ?? `${channels} channels`));
 
+/** `X-Encodec-Salvaged`, as people say it: `lost=1.013;gaps=2;end=unknown`. */
+function lossOf(said: string | null): string {
+  const [, lost, gaps] = /^lost=([\d.]+);gaps=(\d+)/.exec(said ?? "") ?? [];
+  if (!lost || !gaps) return "?";
+  const end = said!.includes("end=unknown") ? ", and the end" : "";
+  return `${Number(lost).toFixed(2)} s, in ${gaps} ${gaps === "1" ? "place" : "places"}${end}`;
+}
+
 const DAMAGE = ["broken_ecdc", "truncated_ecdc"];
 
 export class FileTab {
   private readonly transport = new Transport(byId("file-transport", HTMLElement), (seconds) => this.overview.setTime(seconds));
   private readonly overview = new Overview(byId("overview", HTMLCanvasElement), (seconds) => this.player?.seek(seconds));
   private readonly task: Task;
+  /** Of the downloads, which go on while the file is peeled. */
+  private readonly saving: Task;
   private models: Model[] = [];
   private player: Player | null = null;
   private file: File | null = null;
   private info: Inspection | null = null;
+  private peeled: { file: File; kbps: number } | null = null;
   private salvages = false;
   private ahead = new AbortController();
 
@@ -56,6 +67,7 @@ export class FileTab {
   ) {
     decoding.show(byId("file-decode", HTMLFieldSetElement), () => this.decodeAnew());
     this.task = new Task(byId("file-progress", HTMLElement), byId("file-problem", HTMLElement), onKeyNeeded);
+    this.saving = new Task(byId("file-saving-progress", HTMLElement), byId("file-saving-problem", HTMLElement), onKeyNeeded);
     const input = byId("ecdc-file", HTMLInputElement);
     byId("choose-ecdc", HTMLButtonElement).onclick = () => input.click();
     input.onchange = () => {
@@ -74,22 +86,44 @@ export class FileTab {
   /** Inspect a file, and make it ready to be heard. */
   async open(file: File): Promise<void> {
     this.player?.clear();
+    this.ahead.abort();
+    this.saving.cancel();
+    this.file = this.info = this.peeled = null;
     byId("opened", HTMLElement).hidden = true;
     byId("file-drop", HTMLElement).classList.add("filled");
     byId("file-title", HTMLElement).textContent = file.name;
     byId("file-hint", HTMLElement).textContent = formatBytes(file.size);
-    await this.task.run(async ({ call }) => {
+    await this.task.run(async ({ call, signal }) => {
       const info = parse<Inspection>(await post("inspect", {}, file, call("Sending", "Inspecting")));
-      [this.file, this.info, this.salvages] = [file, info, info.intact === false];
-      this.showFacts(file, info);
+      const damaged = info.intact === false;
+      let [lost, failure]: [string | null, unknown] = [null, null];
+      try {
+        if (damaged) lost = await this.salvageable(file, info, call("Sending", "Looking for what is intact"));
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failure = error; // said when the rest is shown
+      }
+      [this.file, this.info, this.salvages] = [file, info, damaged];
+      this.showFacts(file, info, lost);
       this.listen();
       this.offerPeeling(info);
       byId("opened", HTMLElement).hidden = false;
       this.overview.redraw();
+      if (failure) throw failure;
     });
   }
 
-  private showFacts(file: File, info: Inspection): void {
+  /** Of a damaged file: gives it the length and the rate that it has with what comes after the
+   * damage, which the service finds; returns what is lost. Throws `Problem`. */
+  private async salvageable(file: File, info: Inspection, options: CallOptions): Promise<string | null> {
+    if (info.version === 0) return null; // its header says how long it is
+    const { header } = await post("decompress", { salvage: true, output: "f32" }, file, { ...options, headersOnly: true });
+    info.duration_seconds = Number(header("X-Audio-Duration"));
+    info.kbps = Number(header("X-Compressed-Kbps"));
+    return lossOf(header("X-Encodec-Salvaged"));
+  }
+
+  private showFacts(file: File, info: Inspection, lost: string | null): void {
     const { original } = info;
     const facts: [string, string][] = [
       ["Length", formatTime(info.duration_seconds, 2)],
@@ -101,6 +135,7 @@ export class FileTab {
       ["Format", `version ${info.version}${info.chunks ? `, ${info.chunks} chunks` : ""}`],
       ["Intact", info.intact === null ? "only decoding would tell" : info.intact ? "yes" : "no"],
     ];
+    if (lost) facts.push(["Lost", lost]);
     if (original?.name) facts.push(["Made from", original.name]);
     if (original?.sample_rate) facts.push(["Recorded at", `${original.sample_rate} Hz, ${named(original.channels)}`]);
     facts.push(...(info.tags ?? []));
@@ -108,7 +143,7 @@ export class FileTab {
     const note = byId("file-note", HTMLElement);
     note.hidden = !info.note;
     note.textContent = info.note + (this.salvages ? ". What is intact can be heard; what is lost is silent." : "");
-    offerDownloads(byId("file-downloads", HTMLElement), this.task, file, file.name, this.salvages);
+    offerDownloads(byId("file-downloads", HTMLElement), this.saving, file, file.name, this.salvages);
   }
 
   /** Make the file ready to be heard, from its start. */
@@ -138,12 +173,14 @@ export class FileTab {
 
   /** From where it is heard now. */
   private decodeAnew(): void {
-    const time = this.player?.time ?? 0;
-    const plays = this.player !== null && this.player.state !== "paused";
+    const { player } = this;
+    if (!player) return;
+    const { time, selected, state } = player;
     this.listen();
-    for (const input of byId("peel", HTMLFieldSetElement).querySelectorAll("input")) input.checked = false;
-    this.player?.seek(time);
-    if (plays) void this.player?.play();
+    this.hearPeeled();
+    player.select(selected);
+    player.seek(time);
+    if (state !== "paused") void player.play();
   }
 
   private newPlayer(): Player {
@@ -193,20 +230,25 @@ export class FileTab {
       const answer = await post("transcode", { bandwidth }, file, call("Sending", "Peeling"));
       if (signal.aborted) return;
       const peeled = new File([answer.data], renamed(file.name, `-${bandwidth}kbps.ecdc`));
-      const decode = this.decoding.parts(peeled, info.channels);
-      player.setTrack("peeled", decodedTrack(decode, info.duration_seconds, this.decoding.partSeconds(peeled)));
-      this.transport.offer([
-        this.choiceOf("file", info.bandwidth_kbps, "A"),
-        this.choiceOf("peeled", Number(bandwidth), "B"),
-      ]);
+      this.peeled = { file: peeled, kbps: Number(bandwidth) };
+      this.hearPeeled();
       player.select("peeled");
       fillFacts(byId("peel-facts", HTMLDListElement), [
         ["Size", formatBytes(peeled.size)],
         ["Of this file", `${((100 * peeled.size) / file.size).toFixed(0)} %`],
       ]);
       byId("peel-facts", HTMLDListElement).hidden = false;
-      offerDownloads(byId("peel-downloads", HTMLElement), this.task, peeled, peeled.name);
+      offerDownloads(byId("peel-downloads", HTMLElement), this.saving, peeled, peeled.name);
     });
+  }
+
+  /** Make the peeled file, where there is one, ready to be heard beside this one. */
+  private hearPeeled(): void {
+    const { info, player, peeled } = this;
+    if (!info || !player || !peeled) return;
+    const decode = this.decoding.parts(peeled.file, info.channels);
+    player.setTrack("peeled", decodedTrack(decode, info.duration_seconds, this.decoding.partSeconds(peeled.file)));
+    this.transport.offer([this.choiceOf("file", info.bandwidth_kbps, "A"), this.choiceOf("peeled", peeled.kbps, "B")]);
   }
 
   onKey(key: string): boolean {

@@ -12,6 +12,8 @@ export interface PlaybackReport {
   peak: number;
   /** How often nothing was there to be played. */
   gaps: number;
+  /** Whether all was played, and no more comes. */
+  done: boolean;
 }
 
 /** The microphone, at its own rate. */
@@ -21,7 +23,9 @@ export interface Microphone {
   stop(): void;
 }
 
+/** Throws `DOMException` where the browser has no live audio. */
 async function liveContext(): Promise<AudioContext> {
+  if (typeof AudioWorkletNode === "undefined") throw new DOMException("Browsers play live audio only from https and localhost.");
   const context = new AudioContext({ latencyHint: "interactive" });
   await context.audioWorklet.addModule(new URL(WORKLET_URL, document.baseURI));
   await context.resume();
@@ -35,7 +39,10 @@ export async function openMicrophone(
   signal: AbortSignal,
 ): Promise<Microphone> {
   const stream = await askForMicrophone({ echoCancellation: true, noiseSuppression: false }, signal);
-  const context = await liveContext();
+  const context = await liveContext().catch((error: unknown) => {
+    giveBack(stream);
+    throw error;
+  });
   const capture = new AudioWorkletNode(context, "capture", { outputChannelCount: [1] });
   capture.port.onmessage = ({ data }: MessageEvent<Float32Array<ArrayBuffer>>) => onSamples(data);
   // The context only asks nodes that lead somewhere; this one is silent.
@@ -50,6 +57,8 @@ export async function openMicrophone(
 }
 
 /** Plays mono samples at its own rate as they come. */
+const LAST_SOUND = 300; // ms that sound is under way to the ear
+
 export class Loudspeaker {
   private constructor(
     private readonly context: AudioContext,
@@ -60,10 +69,14 @@ export class Loudspeaker {
   static async open(onReport: (report: PlaybackReport) => void): Promise<Loudspeaker> {
     const context = await liveContext();
     const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
-    node.port.onmessage = ({ data }: MessageEvent<PlaybackReport>) => onReport(data);
     const output = context.createGain();
     node.connect(output).connect(context.destination);
-    return new Loudspeaker(context, node, output);
+    const loudspeaker = new Loudspeaker(context, node, output);
+    node.port.onmessage = ({ data }: MessageEvent<PlaybackReport>) => {
+      onReport(data);
+      if (data.done) setTimeout(() => loudspeaker.close(), LAST_SOUND);
+    };
+    return loudspeaker;
   }
 
   /** Hz. */
@@ -79,7 +92,12 @@ export class Loudspeaker {
     this.output.gain.setTargetAtTime(value ? 0 : 1, this.context.currentTime, 0.01);
   }
 
+  /** No more samples come: play what is held, then close. */
+  end(): void {
+    this.node.port.postMessage(null);
+  }
+
   close(): void {
-    void this.context.close();
+    if (this.context.state !== "closed") void this.context.close();
   }
 }

@@ -26,6 +26,7 @@ export interface LiveHandlers {
 }
 
 const LIVE = "encodec.live.v1";
+const STOPS = 1012; // the close code of a service that stops
 const MOST_BUFFERED = 1 << 18; // bytes that wait in the browser; what comes after them is dropped
 
 export class LiveSocket {
@@ -64,6 +65,7 @@ export class LiveSocket {
     this.socket.onclose = ({ code }) => {
       this.ready = false;
       const broken = new Problem("The stream broke off", `The connection ended with code ${code}.`, "connection", 0, null, null);
+      if (code === STOPS) problem = new Problem("The service stops", "It has ended the stream.", "shutting_down", 0, null, null);
       fail(problem ?? broken);
       handlers.onEnd(problem ?? (this.ended ? null : broken));
     };

@@ -1,7 +1,7 @@
 /** The tab of live audio: speak into a relay, hear yourself as listeners do, send them a link, and
  * listen to somebody else's. */
 
-import type { Problem } from "./api";
+import { Problem, unlessAborted } from "./api";
 import { announce, byId, chosenRadio, download, element, fillFacts, fillRadios, formatTime } from "./dom";
 import { Loudspeaker, openMicrophone, type Microphone, type PlaybackReport } from "./live-audio";
 import { LiveSocket } from "./live-socket";
@@ -26,7 +26,9 @@ function newName(): string {
 
 /** What is heard of a relay: a stream of PCM into the loudspeaker. */
 class Listening {
-  report: PlaybackReport = { held: 0, peak: 0, gaps: 0 };
+  report: PlaybackReport = { held: 0, peak: 0, gaps: 0, done: false };
+  /** Whether nobody speaks yet. */
+  waiting = true;
   /** Of the stream, that have come. */
   seconds = 0;
   readonly socket: LiveSocket;
@@ -34,7 +36,14 @@ class Listening {
 
   private constructor(name: string, readonly loudspeaker: Loudspeaker, onEnd: (problem: Problem | null) => void) {
     const query = { role: "listen", output: "f32", channels: 1, sample_rate: loudspeaker.sampleRate };
-    this.socket = new LiveSocket(relayPath(name), query, { onEnd, onData: (data) => this.receive(data) });
+    this.socket = new LiveSocket(relayPath(name), query, {
+      onEnd,
+      onData: (data) => this.receive(data),
+      onMessage: ({ type, waiting }) => {
+        if (type === "ready") this.waiting = waiting ?? true;
+        if (type === "start") this.waiting = false;
+      },
+    });
   }
 
   static async start(name: string, onEnd: (problem: Problem | null) => void): Promise<Listening> {
@@ -56,6 +65,11 @@ class Listening {
     if (samples.length) this.loudspeaker.play(samples);
   }
 
+  /** The stream has ended: hear what has come. */
+  playOut(): void {
+    this.loudspeaker.end();
+  }
+
   stop(): void {
     this.socket.close();
     this.loudspeaker.close();
@@ -72,6 +86,8 @@ interface Speaking {
   /** Keeps the file. */
   keeper: LiveSocket;
   file: ArrayBuffer[];
+  /** Of the file so far; null where that is not known yet. */
+  kbps: number | null;
   listeners: number;
   stepMs: number;
   started: number;
@@ -91,9 +107,11 @@ function relayPath(name: string): string {
 
 export class LiveTab {
   private readonly task: Task;
-  private name = newName();
+  private readonly name = newName(); // of the relay for what is spoken here
+  private invited = ""; // the name of the one that a link has named
   private speaking: Speaking | null = null;
   private listening: Listening | null = null;
+  private said = ""; // of what was heard last
   private level = 0;
 
   constructor(onKeyNeeded: () => void) {
@@ -117,11 +135,14 @@ export class LiveTab {
     byId("speak", HTMLButtonElement).disabled = !model;
   }
 
-  /** Offer to listen to this relay. */
+  /** Offer to listen to this relay, in place of another. Who is on air stays so, and sees it. */
   invite(name: string): void {
-    this.name = name;
+    if (name === this.invited) return;
+    this.task.cancel();
+    this.stopListening();
+    this.invited = name;
     byId("listen-card", HTMLElement).hidden = false;
-    byId("speak-card", HTMLElement).hidden = true;
+    byId("speak-card", HTMLElement).hidden = !this.speaking && !byId("live-downloads", HTMLElement).hasChildNodes();
   }
 
   private showLink(): void {
@@ -134,11 +155,9 @@ export class LiveTab {
       say("Asking for the microphone");
       const speaking = await this.connect(signal);
       try {
-        await Promise.all([speaking.keeper.opened, speaking.self.socket.opened]);
-        signal.throwIfAborted();
+        await unlessAborted(Promise.all([speaking.keeper.opened, speaking.self.socket.opened]), signal);
         speaking.socket = this.openSpeaker(speaking);
-        await speaking.socket.opened;
-        signal.throwIfAborted();
+        await unlessAborted(speaking.socket.opened, signal);
       } catch (error) {
         speaking.socket?.close();
         hangUp({ ...speaking, socket: null });
@@ -159,24 +178,35 @@ export class LiveTab {
       speaking?.socket?.send(samples.buffer);
     }, signal);
     const file: ArrayBuffer[] = [];
-    const self = await Listening.start(this.name, () => {}).catch((error: unknown) => {
+    const lost = (title: string, problem: Problem | null) => {
+      if (!problem || !speaking || this.speaking !== speaking) return;
+      this.task.show(new Problem(title, problem.message, problem.code, problem.status, null, null));
+    };
+    const self = await Listening.start(this.name, (problem) => lost("You do not hear yourself any more", problem)).catch((error: unknown) => {
       microphone.stop();
       throw error;
     });
     const keeper = new LiveSocket(relayPath(this.name), { role: "listen", output: "ecdc" }, {
       onData: (data) => file.push(data),
-      onEnd: () => this.offerFile(file),
+      onEnd: (problem) => {
+        lost("What is said now is not kept any more", problem);
+        this.offerFile(file);
+      },
     });
-    speaking = { microphone, self, keeper, file, socket: null, listeners: 0, stepMs: 0, started: performance.now() };
+    speaking = { microphone, self, keeper, file, socket: null, kbps: null, listeners: 0, stepMs: 0, started: performance.now() };
     return speaking;
   }
 
   private openSpeaker(speaking: Speaking): LiveSocket {
     const bandwidth = chosenRadio(byId("live-bandwidth", HTMLFieldSetElement));
     const query = { role: "speak", input: "f32", channels: 1, sample_rate: speaking.microphone.sampleRate, bandwidth };
+    let rate = 1; // Hz
     return new LiveSocket(relayPath(this.name), query, {
-      onMessage: ({ type, listeners, step_ms }) => {
+      onMessage: ({ type, sample_rate, samples, listeners, step_ms }) => {
+        if (type === "ready") rate = sample_rate ?? 1;
         if (type !== "progress") return;
+        const bytes = speaking.file.reduce((sum, part) => sum + part.byteLength, 0);
+        speaking.kbps = samples ? (bytes * 8) / (samples / rate) / 1000 : null;
         speaking.listeners = listeners ?? 0;
         speaking.stepMs = step_ms ?? 0;
       },
@@ -214,15 +244,17 @@ export class LiveTab {
     if (this.task.busy) return;
     await this.task.run(async ({ say, signal }) => {
       say("Connecting");
-      const listening = await Listening.start(this.name, (problem) => {
+      this.said = "";
+      const listening = await Listening.start(this.invited, (problem) => {
         if (this.listening !== listening) return;
-        this.stopListening();
+        this.listening = null;
+        listening.playOut();
         if (problem) this.task.show(problem);
-        else announce((byId("listen-state", HTMLElement).textContent = "The speaker has left."));
+        else announce((this.said = "The speaker has left."));
+        this.showState();
       });
       try {
-        await listening.socket.opened;
-        signal.throwIfAborted();
+        await unlessAborted(listening.socket.opened, signal);
       } catch (error) {
         listening.stop();
         throw error;
@@ -233,9 +265,9 @@ export class LiveTab {
   }
 
   private stopListening(): void {
-    const { listening } = this;
+    this.listening?.stop();
     this.listening = null;
-    listening?.stop();
+    this.said = "";
     this.showState();
   }
 
@@ -249,25 +281,25 @@ export class LiveTab {
     const facts = byId("live-facts", HTMLDListElement);
     facts.hidden = !speaking;
     if (speaking) {
-      const bytes = speaking.file.reduce((sum, part) => sum + part.byteLength, 0);
-      const { seconds, report } = speaking.self;
+      const { keeper, self, kbps, listeners } = speaking;
+      const own = [keeper, self.socket].filter(({ ready }) => ready).length;
       fillFacts(facts, [
         ["On air", formatTime((performance.now() - speaking.started) / 1000, 0)],
-        ["Rate", seconds > 1 ? `${((bytes * 8) / seconds / 1000).toFixed(2)} kbps` : "…"],
-        ["Others who listen", String(Math.max(0, speaking.listeners - 2))], // without oneself, and the file
+        ["Rate", kbps && keeper.ready ? `${kbps.toFixed(2)} kbps` : "…"],
+        ["Others who listen", String(Math.max(0, listeners - own))], // without oneself, and the file
         ["Step of the service", `${speaking.stepMs.toFixed(0)} ms`],
-        ["Held before it is heard", `${Math.round(report.held * 1000)} ms`],
+        ["Held before it is heard", `${Math.round(self.report.held * 1000)} ms`],
       ]);
     }
     const listen = byId("listen", HTMLButtonElement);
     listen.textContent = listening ? "Stop" : "Listen";
     listen.setAttribute("aria-pressed", String(Boolean(listening)));
     byId("listen-level", HTMLMeterElement).value = listening?.report.peak ?? 0;
-    const state = byId("listen-state", HTMLElement);
-    if (listening) {
-      const { seconds, report } = listening;
-      const held = Math.round(report.held * 1000);
-      state.textContent = seconds ? `Live: ${formatTime(seconds, 0)} heard, ${held} ms held.` : "Waiting for the speaker…";
-    } else if (state.textContent?.startsWith("Live") || state.textContent?.startsWith("Wait")) state.textContent = "";
+    byId("listen-state", HTMLElement).textContent = listening ? stateOf(listening) : this.said;
   }
+}
+
+function stateOf({ seconds, report, waiting }: Listening): string {
+  if (seconds) return `Live: ${formatTime(seconds, 0)} heard, ${Math.round(report.held * 1000)} ms held.`;
+  return waiting ? "Waiting for the speaker…" : "Connected: the sound is on its way…";
 }

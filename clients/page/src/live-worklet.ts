@@ -33,7 +33,8 @@ class Capture extends AudioWorkletProcessor {
   }
 }
 
-/** Plays the samples that are posted to it, after a short wait; silent where none are there. */
+/** Plays the samples that are posted to it, after a short wait; silent where none are there. A
+ * null is the end of them. */
 class Playback extends AudioWorkletProcessor {
   private blocks: Float32Array[] = [];
   private first = 0; // samples of the first block that were played
@@ -42,10 +43,12 @@ class Playback extends AudioWorkletProcessor {
   private sinceReport = 0;
   private peak = 0;
   private gaps = 0;
+  private ended = false; // no more samples come
 
   constructor() {
     super();
-    this.port.onmessage = ({ data }: MessageEvent<Float32Array>) => {
+    this.port.onmessage = ({ data }: MessageEvent<Float32Array | null>) => {
+      if (!data) return void (this.ended = true);
       this.blocks.push(data);
       this.held += data.length;
       if (this.held > MOST * sampleRate) this.skip(this.held - TARGET * sampleRate);
@@ -54,7 +57,7 @@ class Playback extends AudioWorkletProcessor {
 
   process(_: Float32Array[][], [output]: Float32Array[][]): boolean {
     const [channel] = output!;
-    if (this.waits && this.held >= TARGET * sampleRate) this.waits = false;
+    if (this.ended ? this.held : this.held >= TARGET * sampleRate) this.waits = false;
     for (let i = 0; i < channel!.length; i++) {
       const sample = this.waits ? 0 : this.next();
       for (const each of output!) each[i] = sample;
@@ -62,7 +65,8 @@ class Playback extends AudioWorkletProcessor {
     }
     this.sinceReport += channel!.length;
     if (this.sinceReport >= REPORT * sampleRate) {
-      this.port.postMessage({ held: this.held / sampleRate, peak: this.peak, gaps: this.gaps });
+      const done = this.ended && !this.held;
+      this.port.postMessage({ held: this.held / sampleRate, peak: this.peak, gaps: this.gaps, done });
       this.sinceReport = this.peak = 0;
     }
     return true;

@@ -49,9 +49,14 @@ function show(index: number, focus = false): void {
   controllers[index]!.redraw?.();
 }
 
-/** Open a file in the tab for its kind. */
-async function take(file: File): Promise<void> {
-  const isEcdc = (await file.slice(0, MAGIC.length).text()) === MAGIC;
+/** Open a file in the tab for its kind; `note` is said beside it. */
+async function take(file: File, note = ""): Promise<void> {
+  const head = await file.slice(0, MAGIC.length).text().catch(() => null);
+  const said = byId("file-notice", HTMLElement);
+  said.textContent = head === null ? `${file.name} cannot be read. Folders cannot be opened, only files.` : note;
+  said.hidden = !said.textContent;
+  if (head === null) return;
+  const isEcdc = head === MAGIC;
   show(isEcdc ? 1 : 0);
   await (isEcdc ? fileTab.open(file) : compressTab.take(file));
 }
@@ -83,10 +88,7 @@ function installDrop(): void {
     dragging(-depth);
     const files = event.dataTransfer?.files;
     if (!files?.length) return;
-    const text = files.length > 1 ? `One file at a time: ${files[0]!.name} of ${files.length} files.` : "";
-    byId("several", HTMLElement).hidden = !text;
-    byId("several", HTMLElement).textContent = text;
-    void take(files[0]!);
+    void take(files[0]!, files.length > 1 ? `One file at a time: ${files[0]!.name} of ${files.length} files.` : "");
   });
 }
 
@@ -95,10 +97,15 @@ function installKeys(): void {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const { target, key } = event;
-    if (target instanceof HTMLInputElement && (target.type !== "radio" || key.startsWith("Arrow"))) return;
+    if (target instanceof HTMLInputElement && usesKey(target, key)) return;
     if (key === " " && target instanceof Element && target.closest("button, a")) return;
     if (controllers[shown]!.onKey?.(key)) event.preventDefault();
   });
+}
+
+/** Whether an input does something with a key itself: a radio button chooses. */
+function usesKey({ type, checked }: HTMLInputElement, key: string): boolean {
+  return type !== "radio" || key.startsWith("Arrow") || (key === " " && !checked);
 }
 
 function installTheme(): void {

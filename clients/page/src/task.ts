@@ -1,6 +1,6 @@
 /** Something that takes a while: its progress, cancelling it, and the problem it may end in. */
 
-import { Problem, isAbort, type CallOptions } from "./api";
+import { Problem, isAbort, onApiKey, type CallOptions } from "./api";
 import { announce, element, formatBytes } from "./dom";
 
 /** What a running task says and is told. */
@@ -14,13 +14,16 @@ export interface Running {
 
 export class Task {
   private controller: AbortController | null = null;
+  private withKey = () => {}; // what a new key changes
 
   constructor(
     private readonly progress: HTMLElement,
     private readonly problem: HTMLElement,
     /** When the service wants a key. */
     private readonly onKeyNeeded: () => void,
-  ) {}
+  ) {
+    onApiKey(() => this.withKey());
+  }
 
   /** Run `work` in place of what runs. Its progress is shown, and an error that ends it; returns
    * whether it came to its end. */
@@ -73,7 +76,8 @@ export class Task {
     this.controller?.abort();
   }
 
-  /** Show an error as the service said it. */
+  /** Show an error as the service said it. `again` is offered; a new key does it where one was
+   * wanted. */
   show(error: unknown, again?: () => void): void {
     const problem = error instanceof Problem ? error : null;
     const card = element("div", { className: "problem" });
@@ -89,13 +93,14 @@ export class Task {
       if (problem.status === 401) this.onKeyNeeded();
     } else console.error(error);
     const row = element("div", { className: "row" });
-    if (again) {
-      const onclick = () => {
-        card.remove();
-        again();
-      };
-      row.append(element("button", { type: "button", textContent: "Try again", onclick }));
-    }
+    const retry = () => {
+      card.remove();
+      again?.();
+    };
+    if (again) row.append(element("button", { type: "button", textContent: "Try again", onclick: retry }));
+    this.withKey = () => {
+      if (problem?.status === 401 && card.isConnected) retry();
+    };
     row.append(element("button", { type: "button", textContent: "Dismiss", onclick: () => card.remove() }));
     card.append(row);
     this.problem.replaceChildren(card);

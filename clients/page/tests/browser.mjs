@@ -49,6 +49,17 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   }
 });`;
 
+/** Loads the page anew, its live streams answered by `answer(socket, kind)` in place of the service;
+ * `kind` is `speak`, or what a listener wants: `f32` or `ecdc`. `tell(socket, …)` sends messages. */
+export async function answerLive(page, answer) {
+  await page.routeWebSocket(/live\/relay/, (socket) => {
+    const wanted = new URL(socket.url()).searchParams;
+    answer(socket, wanted.get("output") ?? wanted.get("role"));
+  });
+  await page.reload();
+}
+export const tell = (socket, ...messages) => messages.forEach((message) => socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message)));
+
 /** Closes a page; fails where it broke its own policy or had an error. */
 export async function close(page) {
   const violations = await page.evaluate(() => window.violations);

@@ -2,9 +2,13 @@
 // PAGE_SERVICE and PAGE_KEYED_SERVICE are the services' addresses, PAGE_KEY is the key of the second,
 // PAGE_CHROMIUM is the browser.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
-import { RATE, RECORDED, SERVICE, ask, close, decoded, drop, findings, forget, heard, launch, locate, open, wav } from "./browser.mjs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  RATE, RECORDED, SERVICE, answerLive, ask, close, decoded, drop, findings, forget, heard, launch, locate, open, tell, wav,
+} from "./browser.mjs";
 
 const RESULT = "#result:not([hidden])";
 const OPENED = "#opened:not([hidden])";
@@ -28,7 +32,9 @@ function slowMicrophone() {
   const { mediaDevices } = navigator;
   const ask = mediaDevices.getUserMedia.bind(mediaDevices);
   window.lent = [];
+  window.asked = 0;
   mediaDevices.getUserMedia = async (wanted) => {
+    window.asked++;
     await new Promise((resolve) => setTimeout(resolve, 800));
     const stream = await ask(wanted);
     window.lent.push(...stream.getTracks());
@@ -149,6 +155,99 @@ test("of several dropped files the first is taken, and the page says so", async 
   await page.waitForSelector("#several", { state: "hidden" });
 });
 
+test("the original is that of the clip that was taken last", async () => {
+  page = await open(browser, RECORDED);
+  await page.waitForSelector("#bandwidth input", { state: "attached" });
+  await page.evaluate(() => { // the first clip is read when the second has long been
+    const read = OfflineAudioContext.prototype.decodeAudioData;
+    OfflineAudioContext.prototype.decodeAudioData = async function (data) {
+      OfflineAudioContext.prototype.decodeAudioData = read;
+      await new Promise((resolve) => (window.goOn = resolve));
+      return read.call(this, data);
+    };
+  });
+  const second = Buffer.from(CLIP);
+  for (let i = 44; i < second.length; i += 2) second.writeInt16LE(-second.readInt16LE(i), i);
+  await drop(page, CLIP, "first.wav");
+  await page.waitForFunction(() => window.goOn);
+  await drop(page, second, "second.wav");
+  await page.waitForSelector(RESULT);
+  await page.evaluate(() => window.goOn());
+  await page.waitForTimeout(300);
+  await choose("bandwidth", "12");
+  await page.waitForSelector(`${RESULT}:not(.stale)`);
+  await listenTo("original");
+  await forget(page);
+  await page.click("#compress-transport .play");
+  const left = Float32Array.from({ length: second.length / 4 - 11 }, (_, i) => second.readInt16LE(44 + 4 * i) / 32768);
+  const [, error] = locate((await heard(page, 1)).subarray(RATE / 2), left);
+  assert.ok(error < 1e-3, `error ${error}`);
+});
+
+test("a folder cannot be read, and the page says so", async () => {
+  page = await open(browser);
+  await page.evaluate(() => (Blob.prototype.text = () => Promise.reject(new DOMException("gone", "NotFoundError"))));
+  await drop(page, Buffer.alloc(0), "recordings");
+  await page.waitForSelector("text=recordings cannot be read. Folders cannot be opened, only files.");
+});
+
+test("a file that was changed on the disk cannot be read, and sizes have no exponents", async () => {
+  page = await open(browser);
+  await page.waitForSelector("#bandwidth input", { state: "attached" });
+  await drop(page, Buffer.alloc(999_700), "zeros");
+  await page.waitForSelector("text=1.00 MB");
+  const short = Buffer.concat([CLIP.subarray(0, 44), Buffer.alloc(40, 128)]); // less than its .ecdc file
+  [[4, 76], [24, 4000], [28, 4000], [40, 40]].forEach(([at, value]) => short.writeUInt32LE(value, at));
+  [[22, 1], [32, 1], [34, 8]].forEach(([at, value]) => short.writeUInt16LE(value, at));
+  const folder = mkdtempSync(join(tmpdir(), "page-"));
+  writeFileSync(join(folder, "short.wav"), short);
+  await page.setInputFiles("#file", join(folder, "short.wav"));
+  await page.waitForSelector(RESULT);
+  assert.match(await page.textContent("#headline"), / B, \d{3} % of the file/);
+  writeFileSync(join(folder, "short.wav"), CLIP);
+  utimesSync(join(folder, "short.wav"), 1, 1); // the browser looks at whole seconds
+  await choose("bandwidth", "3");
+  await page.waitForSelector("#compress-problem >> text=The file cannot be read any more");
+  rmSync(folder, { recursive: true });
+});
+
+test("a download goes on while something else is compressed", async () => {
+  page = await open(browser);
+  await drop(page, CLIP, "clip.wav");
+  await page.waitForSelector(RESULT);
+  let answer;
+  const asked = new Promise((resolve) => (answer = resolve));
+  await page.route("**/decompress?output=wav", (route) => answer(route));
+  await page.click("#downloads >> text=WAV");
+  const route = await asked;
+  await choose("bandwidth", "3");
+  await page.waitForSelector(`${RESULT}:not(.stale)`);
+  const [download] = await Promise.all([page.waitForEvent("download"), route.continue()]);
+  assert.equal(download.suggestedFilename(), "clip.wav");
+});
+
+test("a file of one lower rate is peeled by keys, and stays so where it is decoded elsewhere", async () => {
+  page = await open(browser);
+  await drop(page, await ask("compress?bandwidth=3&format=1", CLIP), "low.ecdc");
+  await page.waitForSelector(OPENED);
+  await page.focus("#peel input");
+  await page.keyboard.press(" ");
+  await page.waitForSelector("#peel-downloads button");
+  await page.route("**/encodec/index.js*", (route) => route.abort()); // nothing is heard here
+  await choose("file-decode", "here");
+  assert.equal(await page.inputValue("#peel input:checked"), "1.5");
+  assert.equal(await page.inputValue("#file-transport input:checked"), "peeled");
+
+  await drop(page, Buffer.from("ECDC, and nothing that was ever coded"), "bad.ecdc");
+  await page.waitForSelector("#file-problem [role=alert]");
+  await page.click("#tab-compress");
+  await choose("decode", "server");
+  await page.click("#tab-file");
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press(" "); // the file before is not heard any more
+  assert.equal(await page.getAttribute("#file-transport .play", "aria-label"), "Play");
+});
+
 test("of a silent clip no quality is told", async () => {
   page = await open(browser);
   await page.waitForSelector("#bandwidth input");
@@ -177,7 +276,9 @@ test("a damaged .ecdc file says so, and what is intact of it can be heard", asyn
   const first = page.waitForResponse(/decompress.*salvage=true/);
   await drop(page, ecdc, "damaged.ecdc");
   await page.waitForSelector(OPENED);
-  assert.match(await page.textContent("#file-facts"), /Intactno/);
+  const facts = await page.textContent("#file-facts");
+  assert.match(facts, /Length0:05\.00Size[\d.]+ kB, 6\.\d\d kbps.*IntactnoLost1\.\d\d s, in 1 place/);
+  assert.equal(await page.getAttribute("#file-transport input[type=range]", "max"), "5");
   assert.equal((await first).status(), 200);
   await page.click("#file-transport .play");
   await page.waitForFunction(() => Number(document.querySelector("#file-transport input[type=range]").value) > 0.5);
@@ -216,12 +317,17 @@ test("what runs can be cancelled", async () => {
   await page.waitForSelector(`${RESULT}.stale`); // it is of 3 kbps
 });
 
-test("a key is asked for where the service wants one", async () => {
+test("a key is asked for where the service wants one, and what wanted it is done", async () => {
   page = await open(browser, {}, process.env.PAGE_KEYED_SERVICE);
   await page.waitForSelector("#key:focus");
+  assert.ok(await page.isDisabled("#speak"));
+  await drop(page, await ask("compress?format=1", CLIP), "clip.ecdc");
+  await page.waitForSelector("#file-problem [role=alert]");
   await page.fill("#key", KEY);
   await page.keyboard.press("Enter");
-  await page.waitForSelector("#bandwidth input", { state: "attached" });
+  await page.waitForSelector(OPENED);
+  await page.waitForSelector("#speak:enabled", { state: "attached" });
+  assert.equal(await page.locator("[role=alert]:visible").count(), 0);
   await drop(page, CLIP, "clip.wav");
   await page.waitForSelector(RESULT);
 });
@@ -245,7 +351,9 @@ test("what the browser cannot read is compressed and heard all the same", async 
   await page.waitForSelector(RESULT);
   assert.match(await page.textContent("#too-long"), /cannot read the file/);
   await forget(page);
+  await page.route("**/decompress?*", (route) => route.abort(), { times: 1 });
   await page.click("#compress-transport .play");
+  await page.click("#compress-problem [role=alert] >> text=Try again");
   assert.ok((await heard(page, 1)).some((sample) => Math.abs(sample) > 0.05));
   await page.click("#music"); // and what it can read, after that, is compared
   await page.waitForSelector('[data-track="difference"]');
@@ -262,7 +370,7 @@ test("a recording is compressed", async () => {
   assert.equal(await page.textContent("#clip-title"), "recording.webm");
 });
 
-test("a second click on Record asks for no second microphone", async () => {
+test("a double click records once, and ends that", async () => {
   page = await open(browser);
   await page.waitForSelector("#bandwidth input", { state: "attached" });
   await page.evaluate(slowMicrophone);
@@ -270,9 +378,28 @@ test("a second click on Record asks for no second microphone", async () => {
   await page.waitForSelector("#record[aria-pressed=true]");
   await page.waitForTimeout(1500);
   assert.deepEqual(await lent(page), ["live"]);
-  await page.click("#record");
+  let compress;
+  const asked = new Promise((resolve) => (compress = resolve));
+  await page.route("**/compress?*", (route) => compress(route), { times: 1 });
+  await page.dblclick("#record");
+  const route = await asked;
+  assert.equal(await page.textContent("#record"), "Record"); // while it is compressed
+  await route.continue();
   await page.waitForSelector(RESULT);
+  assert.equal(await page.evaluate(() => window.asked), 1);
   assert.deepEqual(await lent(page), ["ended"]);
+});
+
+test("what was recorded before the microphone went away is compressed", async () => {
+  page = await open(browser);
+  await page.waitForSelector("#bandwidth input", { state: "attached" });
+  await page.evaluate(slowMicrophone);
+  await page.click("#record");
+  await page.waitForSelector("#record[aria-pressed=true]");
+  await page.waitForTimeout(1000);
+  await page.evaluate(() => window.lent[0].stop());
+  await page.waitForSelector(RESULT);
+  assert.equal(await page.textContent("#record"), "Record");
 });
 
 test("who cancels while the microphone is asked for does not go on air", async () => {
@@ -397,6 +524,11 @@ test("what is spoken comes back, reaches a listener by the link, and is kept as 
   assert.deepEqual(await findings(page), []);
   assert.deepEqual(await findings(listener), []);
 
+  await page.evaluate(() => (location.hash = "#listen=somebody-else"));
+  await page.waitForSelector("#listen-card");
+  assert.equal(await page.textContent("#speak-card #speak"), "Stop");
+  assert.ok(await page.isVisible("#speak")); // who is on air sees it
+
   await page.click("#speak");
   await listener.waitForSelector("text=The speaker has left.");
   assert.deepEqual(listener.faults, []);
@@ -405,6 +537,80 @@ test("what is spoken comes back, reaches a listener by the link, and is kept as 
   const ecdc = readFileSync(await download.path());
   const said = JSON.parse(Buffer.from(await ask("inspect", ecdc)));
   assert.ok(said.intact && said.bandwidth_kbps === 6 && said.duration_seconds > 4, JSON.stringify(said));
+});
+
+test("a stream is heard to its end, and so is the next; another link is another stream", async () => {
+  page = await open(browser, RECORDED, `${SERVICE}#listen=talk`);
+  let [socket, waiting] = [null, true];
+  await answerLive(page, (opened) => tell((socket = opened), { type: "ready", waiting }));
+  for (const state of ["Waiting for the speaker", "Connected"]) {
+    await forget(page);
+    await page.click("#listen");
+    await page.waitForSelector(`#listen-state >> text=${state}`);
+    const length = 0.4 * Number(new URL(socket.url()).searchParams.get("sample_rate"));
+    tell(socket, Buffer.from(new Float32Array(length).fill(0.25).buffer), { type: "end" });
+    await socket.close({ code: 1000 });
+    await page.waitForSelector("text=The speaker has left.");
+    const sounds = (await heard(page, 0.45)).filter((sample) => sample !== 0);
+    assert.equal(sounds.length, length);
+    waiting = false;
+  }
+  await page.click("#listen");
+  await page.waitForSelector("#listen[aria-pressed=true]");
+  await page.evaluate(() => (location.hash = "#listen=other"));
+  await page.waitForSelector("#listen[aria-pressed=false]");
+  await page.click("#listen");
+  await page.waitForSelector("#listen[aria-pressed=true]");
+  assert.match(socket.url(), /relay\/other/);
+  tell(socket, { type: "end" });
+  await socket.close({ code: 1012 });
+  await page.waitForSelector("#live-problem >> text=The service stops");
+  assert.equal(await page.textContent("#listen-state"), "");
+});
+
+test("who speaks is told what is cut off, and that the service stops", async () => {
+  page = await open(browser);
+  const sockets = {};
+  await answerLive(page, (socket, kind) => tell((sockets[kind] = socket), { type: "ready", sample_rate: 24_000 }));
+  await page.click("#tab-live");
+  await page.click("#speak");
+  await page.waitForSelector("#live-facts:not([hidden])");
+  tell(sockets.f32, { type: "error", problem: { title: "Too slow", detail: "nothing was read", code: "client_too_slow", status: 408 } });
+  await sockets.f32.close({ code: 4408 });
+  await page.waitForSelector("#live-problem >> text=You do not hear yourself any more");
+  tell(sockets.ecdc, Buffer.alloc(750));
+  tell(sockets.speak, { type: "progress", samples: 24_000, listeners: 3, step_ms: 2 });
+  await page.waitForSelector("text=/Rate6.00 kbpsOthers who listen2/");
+  tell(sockets.speak, { type: "end" });
+  await sockets.speak.close({ code: 1012 });
+  await page.waitForSelector("#live-problem >> text=The service stops");
+  assert.equal(await page.textContent("#speak"), "Speak");
+});
+
+test("connecting can be cancelled", async () => {
+  page = await open(browser, {}, `${SERVICE}#listen=talk`);
+  let sockets = 0;
+  await answerLive(page, () => void sockets++); // and says nothing
+  const cancelled = async () => {
+    await page.click("#live-progress button");
+    await page.waitForFunction(() => !document.querySelector("#live-progress").hasChildNodes());
+  };
+  await page.click("#listen");
+  while (sockets < 1) await page.waitForTimeout(20);
+  await cancelled();
+  await page.goto(`${SERVICE}/?`);
+  await page.click("#tab-live");
+  await page.click("#speak");
+  while (sockets < 3) await page.waitForTimeout(20);
+  await cancelled();
+  assert.equal(await page.textContent("#speak"), "Speak");
+});
+
+test("where the browser has no live audio the page says what it takes", async () => {
+  page = await open(browser, {}, `${SERVICE}#listen=talk`);
+  await page.evaluate(() => delete window.AudioWorkletNode); // as over plain HTTP
+  await page.click("#listen");
+  await page.waitForSelector("#live-problem >> text=Browsers play live audio only from https and localhost.");
 });
 
 for (const [model, channels, tolerance] of [["encodec_48khz", 2, 1e-5], ["encodec_24khz", 1, 1e-3]])
