@@ -25,7 +25,7 @@ from ..average import Average
 from ..clock import RunClock
 from ..data.cache import AudioCache
 from ..log import RunLog
-from ..optimizer import AdamW, resume_optimizer, step_if_finite
+from ..optimizer import resume_optimizer, step_if_finite
 from ..processes import autocast, first_one_first, is_first, seed_of
 from ..schedule import learning_rate_factor, progress
 from ..settings import require_same, save_settings
@@ -104,12 +104,12 @@ class LMTrainer:
             ]
         return CodeStreams.join(passes), valid
 
-    def _optimizer(self) -> AdamW:
+    def _optimizer(self) -> torch.optim.AdamW:
         """Weight decay is for matrices only."""
         groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for parameter in self.network.parameters():
             groups[parameter.dim() > 1].append(parameter)
-        return AdamW(
+        return torch.optim.AdamW(
             [
                 {"params": groups[True], "weight_decay": self.settings.weight_decay},
                 {"params": groups[False], "weight_decay": 0.0},
