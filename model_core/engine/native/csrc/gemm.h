@@ -83,20 +83,14 @@ struct Output {
     Moments* moments = nullptr;
 };
 
-template <class Out>
-struct TileTarget {
-    Target<Out> raw, activated;
-    int columns;
-    Vec *sums, *squares;  // for each vector of a row, or null
-};
-
 constexpr int PLACES_AHEAD = 512;  // whose weights, of this panel or the next, are fetched early
 
-template <int ROWS, int VECTORS, bool FULL, class T, class Out>
+// The only part that is compiled for each size of a tile: `sums` become `[ROWS][VECTORS]`.
+template <int ROWS, int VECTORS, class T>
 static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stride,
                                            const T* __restrict weights,
                                            const float* __restrict bias, int depth,
-                                           const TileTarget<Out>& out) {
+                                           Vec* __restrict sums) {
     constexpr int TOGETHER = Stored<T>::TOGETHER;
     Vec acc[ROWS][VECTORS];
     UNROLL for (int j = 0; j < VECTORS; j++) {
@@ -124,43 +118,45 @@ static __attribute__((noinline)) void tile(const T* __restrict a, ptrdiff_t stri
                     acc[r][j] = Stored<T>::add_product(
                         acc[r][j], x, Stored<T>::weights(weights + j * LANES * TOGETHER));
             }
-    const auto put_to = [&](const Target<Out>& to, auto map) {
-        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < VECTORS; j++)
-            store_some(to.data + r * to.row + j * LANES, map(acc[r][j]),
-                       FULL ? LANES : out.columns - j * LANES);
-    };
-    if (out.raw.data) put_to(out.raw, [](Vec v) { return v; });
-    if (out.sums) UNROLL for (int j = 0; j < VECTORS; j++) {  // columns beyond the last are 0
-        Vec sum = out.sums[j], squares = out.squares[j];
-        UNROLL for (int r = 0; r < ROWS; r++) {
-            sum += acc[r][j];
-            squares += acc[r][j] * acc[r][j];
-        }
-        out.sums[j] = sum;
-        out.squares[j] = squares;
-    }
-    if (out.activated.data)
-        put_to(out.activated, [](Vec v) { return Stored<Out>::activated(v); });
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int j = 0; j < VECTORS; j++) sums[r * VECTORS + j] = acc[r][j];
 }
 
 // Rows by the columns of one panel, in tiles of nearly equal height, so that none has only a few.
-template <int VECTORS, bool FULL, class T, class Out>
+template <int VECTORS, class T, class Out>
 static void panel_rows(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b,
                        const Panel& panel, const Output<Out>& output) {
-    Vec sums[VECTORS] = {}, squares[VECTORS] = {};
-    TileTarget<Out> out{output.raw.from(panel), output.activated.from(panel), panel.columns,
-                        output.moments ? sums : nullptr, output.moments ? squares : nullptr};
+    Vec tiled[TILE_ROWS][VECTORS], sums[VECTORS] = {}, squares[VECTORS] = {};
+    Target<Out> raw = output.raw.from(panel), activated = output.activated.from(panel);
     const T* weights = b.weights.get() + panel.weights;
     const float* bias = b.biases.get() + panel.biases;
     for (int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; tiles > 0; tiles--) {
         const int some = (rows + tiles - 1) / tiles;
         with_constant<TILE_ROWS>(some, [&](auto count) {
-            tile<count(), VECTORS, FULL>(a, stride, weights, bias, b.depth, out);
+            tile<count(), VECTORS>(a, stride, weights, bias, b.depth, tiled[0]);
         });
+        const auto put_to = [&](const Target<Out>& to, auto map) {
+            Out* row = to.data;
+            if (panel.columns == VECTORS * LANES)
+                for (int r = 0; r < some; r++, row += to.row)
+                    UNROLL for (int j = 0; j < VECTORS; j++)
+                        store(row + j * LANES, map(tiled[r][j]));
+            else
+                for (int r = 0; r < some; r++, row += to.row)
+                    UNROLL for (int j = 0; j < VECTORS; j++)
+                        store_some(row + j * LANES, map(tiled[r][j]), panel.columns - j * LANES);
+        };
+        if (raw.data) put_to(raw, [](Vec v) { return v; });
+        if (activated.data) put_to(activated, [](Vec v) { return Stored<Out>::activated(v); });
+        if (output.moments)  // columns beyond the last are 0
+            for (int r = 0; r < some; r++) UNROLL for (int j = 0; j < VECTORS; j++) {
+                sums[j] += tiled[r][j];
+                squares[j] += tiled[r][j] * tiled[r][j];
+            }
         a += some * stride;
         rows -= some;
-        out.raw.advance(some);
-        out.activated.advance(some);
+        raw.advance(some);
+        activated.advance(some);
     }
     if (output.moments)
         for (int j = 0; j < VECTORS; j++) {
@@ -178,10 +174,7 @@ static void product(const T* a, ptrdiff_t stride, int rows, const Packed<T>& b, 
         const int some = rows < 2 * ROWS_AT_ONCE ? rows : ROWS_AT_ONCE;
         for (const Panel& panel : b.panels) {
             with_constant<PANEL_VECTORS>((panel.columns + LANES - 1) / LANES, [&](auto vectors) {
-                if (panel.columns == vectors * LANES)
-                    panel_rows<vectors(), true>(a, stride, some, b, panel, out);
-                else
-                    panel_rows<vectors(), false>(a, stride, some, b, panel, out);
+                panel_rows<vectors()>(a, stride, some, b, panel, out);
             });
         }
         a += some * stride;

@@ -181,15 +181,19 @@ class LstmLayer {
                 weights[p] += 4 * LANES * TOGETHER;
             }
         }
-        UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++) {
-            const int unit = (panel + p) * LANES;
-            const Vec* gate = acc[b][p];
-            Vec c = load(streams[b]->c + unit);
-            c = sigmoid(gate[1]) * c + sigmoid(gate[0]) * hyperbolic_tangent(gate[2]);
-            store(streams[b]->c + unit, c);
-            store(streams[b]->out + static_cast<size_t>(t) * size + unit,
-                  sigmoid(gate[3]) * hyperbolic_tangent(c));
-        }
+        Vec sums[STREAMS][PANELS][4];
+        UNROLL for (int b = 0; b < STREAMS; b++) UNROLL for (int p = 0; p < PANELS; p++)
+            UNROLL for (int g = 0; g < 4; g++) sums[b][p][g] = acc[b][p][g];
+        for (int b = 0; b < STREAMS; b++)
+            for (int p = 0; p < PANELS; p++) {
+                const int unit = (panel + p) * LANES;
+                const Vec* gate = sums[b][p];
+                Vec c = load(streams[b]->c + unit);
+                c = sigmoid(gate[1]) * c + sigmoid(gate[0]) * hyperbolic_tangent(gate[2]);
+                store(streams[b]->c + unit, c);
+                store(streams[b]->out + static_cast<size_t>(t) * size + unit,
+                      sigmoid(gate[3]) * hyperbolic_tangent(c));
+            }
     }
 
     Packed<T> input_;
