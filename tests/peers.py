@@ -24,11 +24,14 @@ from tests.signals import signal as signal
 NAMES = tuple(CONFIGS)
 SEED = 1234
 FIT_SECONDS = {"encodec_24khz": 12, "encodec_48khz": 6}
-LENGTHS = (
-    1, 319, 320, 321, 2239, 2240, 23_999, 24_000, 24_001, 47_519, 47_520, 47_521, 47_680, 47_681,
-    47_840, 47_841, 48_000, 48_001,
-)  # fmt: skip
-"""Samples: around one frame, the encoder's reach, a second, a segment and its overlap."""
+_AROUND_FRAMES = (1, 319, 320, 321, 479, 480, 481, 2239, 2240, 23_999, 24_000, 24_001)
+_AROUND_SEGMENTS = (47_519, 47_520, 47_521, 47_680, 47_681, 47_840, 47_841, 48_000, 48_001)
+LENGTHS = {
+    "encodec_24khz": _AROUND_FRAMES,
+    "encodec_48khz": (*_AROUND_FRAMES, *_AROUND_SEGMENTS),
+}
+"""Samples: around one frame and a half, the encoder's reach, a second; where a model has segments,
+around one and its overlap."""
 LM_SECONDS = 3.5  # what the reference's language model sees of the past
 
 Frames = list[tuple[Tensor, Tensor | None]]
