@@ -190,11 +190,16 @@ export function pause(seconds: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** What `promise` gives. Throws `AbortError` at once when cancelled meanwhile. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/** What `promise` gives. Throws `AbortError` at once when cancelled meanwhile; `free` gets what comes
+ * later. */
+export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal, free: (late: T) => void = () => {}): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(aborted());
-    signal.addEventListener("abort", () => reject(aborted()));
-    promise.then(resolve, reject);
+    const cancel = () => {
+      reject(aborted());
+      promise.then(free, () => {});
+    };
+    if (signal?.aborted) return cancel();
+    signal?.addEventListener("abort", cancel);
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", cancel));
   });
 }

@@ -78,7 +78,7 @@ export class CompressTab {
   /** Take a clip, and compress it at once. */
   async take(file: File): Promise<void> {
     this.task.cancel();
-    this.saving.cancel();
+    this.saving.clear();
     this.player?.clear();
     this.clip = file;
     this.original = null;

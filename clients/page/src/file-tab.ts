@@ -40,9 +40,9 @@ const named = (channels: number | null) => (channels === null ? "?" : (["", "mon
 /** `X-Encodec-Salvaged`, as people say it: `lost=1.013;gaps=2;end=unknown`. */
 function lossOf(said: string | null): string {
   const [, lost, gaps] = /^lost=([\d.]+);gaps=(\d+)/.exec(said ?? "") ?? [];
-  if (!lost || !gaps) return "?";
-  const end = said!.includes("end=unknown") ? ", and the end" : "";
-  return `${Number(lost).toFixed(2)} s, in ${gaps} ${gaps === "1" ? "place" : "places"}${end}`;
+  const places = Number(gaps) ? [`${Number(lost).toFixed(2)} s, in ${gaps} ${gaps === "1" ? "place" : "places"}`] : [];
+  if (said?.includes("end=unknown")) places.push("the end");
+  return places.join(", and ") || "nothing";
 }
 
 const DAMAGE = ["broken_ecdc", "truncated_ecdc"];
@@ -87,7 +87,7 @@ export class FileTab {
   async open(file: File): Promise<void> {
     this.player?.clear();
     this.ahead.abort();
-    this.saving.cancel();
+    this.saving.clear();
     this.file = this.info = this.peeled = null;
     byId("opened", HTMLElement).hidden = true;
     byId("file-drop", HTMLElement).classList.add("filled");
@@ -120,6 +120,7 @@ export class FileTab {
     const { header } = await post("decompress", { salvage: true, output: "f32" }, file, { ...options, headersOnly: true });
     info.duration_seconds = Number(header("X-Audio-Duration"));
     info.kbps = Number(header("X-Compressed-Kbps"));
+    info.chunks = null; // those after the damage are not counted
     return lossOf(header("X-Encodec-Salvaged"));
   }
 

@@ -1,5 +1,6 @@
 /** The microphone and the loudspeaker of live streams. */
 
+import { unlessAborted } from "./api";
 import { askForMicrophone, giveBack } from "./microphone";
 
 declare const WORKLET_URL: string; // put in by the build
@@ -23,13 +24,18 @@ export interface Microphone {
   stop(): void;
 }
 
-/** Throws `DOMException` where the browser has no live audio. */
-async function liveContext(): Promise<AudioContext> {
+/** Throws `DOMException` where the browser has no live audio, and where `signal` aborts. */
+async function liveContext(signal: AbortSignal): Promise<AudioContext> {
   if (typeof AudioWorkletNode === "undefined") throw new DOMException("Browsers play live audio only from https and localhost.");
   const context = new AudioContext({ latencyHint: "interactive" });
-  await context.audioWorklet.addModule(new URL(WORKLET_URL, document.baseURI));
-  await context.resume();
-  return context;
+  try {
+    const loaded = context.audioWorklet.addModule(new URL(WORKLET_URL, document.baseURI));
+    await unlessAborted(Promise.all([loaded, context.resume()]), signal);
+    return context;
+  } catch (error) {
+    void context.close();
+    throw error;
+  }
 }
 
 /** Ask for the microphone; `onSamples` gets mono samples, 20 ms at a time. Throws `DOMException`,
@@ -39,7 +45,7 @@ export async function openMicrophone(
   signal: AbortSignal,
 ): Promise<Microphone> {
   const stream = await askForMicrophone({ echoCancellation: true, noiseSuppression: false }, signal);
-  const context = await liveContext().catch((error: unknown) => {
+  const context = await liveContext(signal).catch((error: unknown) => {
     giveBack(stream);
     throw error;
   });
@@ -66,8 +72,9 @@ export class Loudspeaker {
     private readonly output: GainNode,
   ) {}
 
-  static async open(onReport: (report: PlaybackReport) => void): Promise<Loudspeaker> {
-    const context = await liveContext();
+  /** Throws as `openMicrophone`. */
+  static async open(onReport: (report: PlaybackReport) => void, signal: AbortSignal): Promise<Loudspeaker> {
+    const context = await liveContext(signal);
     const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
     const output = context.createGain();
     node.connect(output).connect(context.destination);

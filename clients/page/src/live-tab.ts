@@ -9,6 +9,7 @@ import type { Model } from "./models";
 import { Task } from "./task";
 
 const MODEL = "encodec_24khz"; // the causal one, which can be live
+const MODEL_RATE = 24_000; // Hz
 const LISTEN = "#listen=";
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -46,11 +47,11 @@ class Listening {
     });
   }
 
-  static async start(name: string, onEnd: (problem: Problem | null) => void): Promise<Listening> {
+  static async start(name: string, signal: AbortSignal, onEnd: (problem: Problem | null) => void): Promise<Listening> {
     let listening: Listening | null = null;
     const loudspeaker = await Loudspeaker.open((report) => {
       if (listening) listening.report = report;
-    });
+    }, signal);
     return (listening = new Listening(name, loudspeaker, onEnd));
   }
 
@@ -182,12 +183,16 @@ export class LiveTab {
       if (!problem || !speaking || this.speaking !== speaking) return;
       this.task.show(new Problem(title, problem.message, problem.code, problem.status, null, null));
     };
-    const self = await Listening.start(this.name, (problem) => lost("You do not hear yourself any more", problem)).catch((error: unknown) => {
+    const onEnd = (problem: Problem | null) => lost("You do not hear yourself any more", problem);
+    const self = await Listening.start(this.name, signal, onEnd).catch((error: unknown) => {
       microphone.stop();
       throw error;
     });
     const keeper = new LiveSocket(relayPath(this.name), { role: "listen", output: "ecdc" }, {
       onData: (data) => file.push(data),
+      onMessage: ({ type, sent, samples }) => {
+        if (type === "progress" && speaking && sent && samples) speaking.kbps = (sent * 8) / (samples / MODEL_RATE) / 1000;
+      },
       onEnd: (problem) => {
         lost("What is said now is not kept any more", problem);
         this.offerFile(file);
@@ -200,13 +205,9 @@ export class LiveTab {
   private openSpeaker(speaking: Speaking): LiveSocket {
     const bandwidth = chosenRadio(byId("live-bandwidth", HTMLFieldSetElement));
     const query = { role: "speak", input: "f32", channels: 1, sample_rate: speaking.microphone.sampleRate, bandwidth };
-    let rate = 1; // Hz
     return new LiveSocket(relayPath(this.name), query, {
-      onMessage: ({ type, sample_rate, samples, listeners, step_ms }) => {
-        if (type === "ready") rate = sample_rate ?? 1;
+      onMessage: ({ type, listeners, step_ms }) => {
         if (type !== "progress") return;
-        const bytes = speaking.file.reduce((sum, part) => sum + part.byteLength, 0);
-        speaking.kbps = samples ? (bytes * 8) / (samples / rate) / 1000 : null;
         speaking.listeners = listeners ?? 0;
         speaking.stepMs = step_ms ?? 0;
       },
@@ -245,7 +246,7 @@ export class LiveTab {
     await this.task.run(async ({ say, signal }) => {
       say("Connecting");
       this.said = "";
-      const listening = await Listening.start(this.invited, (problem) => {
+      const listening = await Listening.start(this.invited, signal, (problem) => {
         if (this.listening !== listening) return;
         this.listening = null;
         listening.playOut();

@@ -76,6 +76,12 @@ export class Task {
     this.controller?.abort();
   }
 
+  /** Cancel it, and show no problem. */
+  clear(): void {
+    this.cancel();
+    this.problem.replaceChildren();
+  }
+
   /** Show an error as the service said it. `again` is offered; a new key does it where one was
    * wanted. */
   show(error: unknown, again?: () => void): void {
