@@ -26,7 +26,7 @@ export interface Microphone {
 
 /** Throws `DOMException` where the browser has no live audio, and where `signal` aborts. */
 async function liveContext(signal: AbortSignal): Promise<AudioContext> {
-  if (typeof AudioWorkletNode === "undefined") throw new DOMException("Browsers play live audio only from https and localhost.");
+  if (!("audioWorklet" in AudioContext.prototype)) throw new DOMException("Browsers play live audio only from https and localhost.");
   const context = new AudioContext({ latencyHint: "interactive" });
   try {
     const loaded = context.audioWorklet.addModule(new URL(WORKLET_URL, document.baseURI));

@@ -6,6 +6,8 @@ import { chromium } from "playwright-core";
 
 export const RATE = 48_000;
 export const SERVICE = process.env.PAGE_SERVICE;
+/** A name of this machine that browsers take for another, whose plain HTTP they do not trust. */
+export const ELSEWHERE = "elsewhere.test";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** The browser that all tests share. */
@@ -14,6 +16,7 @@ export const launch = () =>
     executablePath: process.env.PAGE_CHROMIUM,
     args: [
       "--no-sandbox",
+      `--host-resolver-rules=MAP ${ELSEWHERE} 127.0.0.1`,
       "--autoplay-policy=no-user-gesture-required",
       "--use-fake-ui-for-media-stream",
       "--use-fake-device-for-media-stream",

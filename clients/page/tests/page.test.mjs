@@ -7,7 +7,7 @@ import { after, afterEach, before, test } from "node:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  RATE, RECORDED, SERVICE, answerLive, ask, close, decoded, drop, findings, forget, heard, launch, locate, open, tell, wav,
+  ELSEWHERE, RATE, RECORDED, SERVICE, answerLive, ask, close, decoded, drop, findings, forget, heard, launch, locate, open, tell, wav,
 } from "./browser.mjs";
 
 const RESULT = "#result:not([hidden])";
@@ -616,9 +616,8 @@ test("connecting can be cancelled", async () => {
   assert.equal(await page.textContent("#speak"), "Speak");
 });
 
-test("where the browser has no live audio the page says what it takes", async () => {
-  page = await open(browser, {}, `${SERVICE}#listen=talk`);
-  await page.evaluate(() => delete window.AudioWorkletNode); // as over plain HTTP
+test("over plain HTTP the page says what live audio takes", async () => {
+  page = await open(browser, {}, `http://${ELSEWHERE}:${new URL(SERVICE).port}/#listen=talk`);
   await page.click("#listen");
   await page.waitForSelector("#live-problem >> text=Browsers play live audio only from https and localhost.");
 });
