@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 _LONGEST = 1 << 17  # bytes of a command: flags and the environment
+_LONGEST_END = 30.0  # s
 
 
 class Fork:
@@ -85,7 +86,11 @@ def _forking() -> socket.socket:
 
     def end() -> None:
         ours.close()
-        process.wait()
+        try:
+            process.wait(_LONGEST_END)
+        except subprocess.TimeoutExpired:  # a service that nobody has ended
+            process.kill()
+            raise
 
     atexit.register(end)
     return ours
