@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_core import __version__
@@ -320,9 +321,13 @@ def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None =
         lines = []
         for item in error.errors(include_input=False, include_url=False):
             name = str(item["loc"][0])
-            reason = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{flag(name) if name in given else variable(name)}: {reason}")
+            lines.append(f"{flag(name) if name in given else variable(name)}: {message_of(item)}")
         parser.error("; ".join(lines))
+
+
+def message_of(error: ErrorDetails) -> str:
+    """What a validator says is wrong, without what pydantic puts before it."""
+    return error["msg"].removeprefix("Value error, ")
 
 
 def flag(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from ..settings import Settings
+from ..settings import Settings, message_of
 from .problems import Problem, ProblemCode
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -140,10 +140,8 @@ def _from_file(path: Path) -> list[ApiKey]:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
-            reason = first["msg"].removeprefix("Value error, ")
-            raise ValueError(
-                f"{path}: {name}: {field}: {reason}" if field else f"{path}: {name}: {reason}"
-            ) from None
+            place = f"{path}: {name}: {field}" if field else f"{path}: {name}"
+            raise ValueError(f"{place}: {message_of(first)}") from None
         except ValueError as error:
             raise ValueError(f"{path}: {name}: {error}") from None
     if not keys:

@@ -11,6 +11,7 @@ from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
 from model_core.entropy import MOST_FRAMES
 
 from ..http.problems import check_names, wrong_parameters
+from ..settings import message_of
 
 CHUNK = 4
 """Frames in a chunk unless another number is asked for: 53 ms."""
@@ -74,8 +75,5 @@ def parse(kind: type[Parameters], query: QueryParams) -> Parameters:
         return kind.model_validate(dict(query))
     except ValidationError as error:
         raise wrong_parameters(
-            {
-                str((*item["loc"], "chunk")[0]): item["msg"].removeprefix("Value error, ")
-                for item in error.errors()
-            }
+            {str((*item["loc"], "chunk")[0]): message_of(item) for item in error.errors()}
         ) from None
