@@ -320,8 +320,10 @@ def parse_flags_of(kind: type[Kind], program: str, arguments: list[str] | None =
     except ValidationError as error:
         lines = []
         for item in error.errors(include_input=False, include_url=False):
-            name = str(item["loc"][0])
-            lines.append(f"{flag(name) if name in given else variable(name)}: {message_of(item)}")
+            # What is wrong with several together has no place, and names them itself.
+            fields = map(str, item["loc"][:1])
+            names = [flag(name) if name in given else variable(name) for name in fields]
+            lines.append(": ".join([*names, message_of(item)]))
         parser.error("; ".join(lines))
 
 

@@ -50,15 +50,17 @@ def open_database(url: str) -> sa.Engine:
 
     Raises `DBAPIError` where it cannot be reached, and `ValueError` for what is no URL of one.
     """
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     try:
         found = make_url(url)
-    except ArgumentError as error:
-        raise ValueError("it is no URL of a database") from error
-    lite = found.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_PATIENCE}} if lite else {}
-    if not lite:
-        options = {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
-    engine = sa.create_engine(found, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)
+        lite = found.get_backend_name() == "sqlite"
+        if lite:
+            options["connect_args"] = {"timeout": SQLITE_PATIENCE}
+        else:
+            options |= {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
+        engine = sa.create_engine(found, **options)
+    except ArgumentError as error:  # a kind of database that is not known is one
+        raise ValueError("it is no URL of a database, such as postgresql+psycopg://…") from error
     if lite:
         sa.event.listen(engine, "connect", _prepare_sqlite)
     try:

@@ -118,7 +118,12 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             stream=request.stream,
             extensions=request.extensions | {"sni_hostname": request.url.host},
         )
-        return await self._inner.handle_async_request(pinned)
+        answer = await self._inner.handle_async_request(pinned)
+        if not answer.has_redirect_location:
+            return answer
+        await answer.aclose()  # its body may never end, and httpx would read all of it
+        location = [field for field in answer.headers.raw if field[0].lower() == b"location"]
+        return httpx.Response(answer.status_code, headers=location)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

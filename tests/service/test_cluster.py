@@ -73,11 +73,20 @@ def test_replicas_follow_the_audio_and_the_requests() -> None:
     assert wanted([10.0], 65) == 3
 
 
-def test_a_wrong_setting_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-replicas", "none"], "--max-replicas: "),
+        (["--min-replicas", "3"], ": max_replicas is less than min_replicas"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2(
+    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--max-replicas", "none"])
+        main(flags)
     assert ended.value.code == 2
-    assert "--max-replicas" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -50,3 +50,10 @@ def test_nothing_else_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OperationalError, match="readonly"):
         open_database(f"sqlite:///file:{path}?mode=ro&uri=true")
     assert not slept
+
+
+@pytest.mark.parametrize("url", ["jobs", "postgres://user:secret@host/name"])
+def test_what_is_no_url_of_a_database_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(ValueError, match="no URL of a database") as error:
+        open_database(url)
+    assert "secret" not in str(error.value)

@@ -94,6 +94,12 @@ def test_sources_that_fail(client: httpx.Client, working: Live, place: Web) -> N
     assert all(list((folder / "files" / name).iterdir()) for name in folders_in(folder))
 
 
+def test_what_a_redirect_says_besides_is_not_read(client: httpx.Client, place: Web) -> None:
+    place.files["/in/short.wav"] = wav(0.2)
+    ended(client, asked(client, "/compress", source=f"{place.url}/in/long-to?url=short.wav"))
+    assert place.wasted < 32  # what is on the way, of 64
+
+
 @pytest.mark.parametrize("kind", ["audio/ü".encode(), b"audio/\xff", b"multipart/form-data"])
 def test_what_a_server_calls_a_source_breaks_nothing(
     client: httpx.Client, place: Web, kind: bytes

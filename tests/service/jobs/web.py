@@ -26,6 +26,8 @@ class Web:
     """The statuses of the next ones; then 204."""
     released: threading.Event = field(default_factory=threading.Event)
     """Until then POSTs to `/hang` are not answered."""
+    wasted: int = 0
+    """MiB taken of the body of a redirect, `/long-to`, which has 64."""
 
 
 @contextlib.contextmanager
@@ -39,6 +41,14 @@ def web(host: str = "127.0.0.1") -> Iterator[Web]:
             found.asked.append(path)
             if path.endswith("/to"):
                 self.answer(302, b"", {"Location": parse_qs(query)["url"][0]})
+            elif path.endswith("/long-to"):
+                self.send_response(302)
+                self.send_header("Location", parse_qs(query)["url"][0])
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while found.wasted < 64:
+                        self.wfile.write(bytes(1 << 20))
+                        found.wasted += 1
             elif path.endswith("/slow"):
                 self.send_response(200)
                 self.end_headers()
