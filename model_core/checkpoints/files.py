@@ -108,9 +108,9 @@ def read_reference(path: Path) -> StateDict:
 def _refuse_packed(data: bytes, path: Path) -> None:
     """torch stores tensors as they are; packed, a small file would take any amount of memory."""
     file = io.BytesIO(data)
-    if not zipfile.is_zipfile(file):
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            return
         packed = any(
             member.compress_type != zipfile.ZIP_STORED for member in zipfile.ZipFile(file).filelist
         )

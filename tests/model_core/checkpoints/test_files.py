@@ -99,6 +99,16 @@ def test_truncated_checkpoint(th24: Path, tmp_path: Path) -> None:
         files.read_reference(path)
 
 
+def test_archive_with_a_damaged_end(th24: Path, tmp_path: Path) -> None:
+    """One that only the look for an archive's end refuses."""
+    data = bytearray(th24.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 16] = 9  # disks
+    path = tmp_path / "damaged.th"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"damaged\.th: not a file of plain tensors"):
+        files.read_reference(path)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone\.th: cannot be read"):
         files.read_reference(tmp_path / "gone.th")
