@@ -127,12 +127,12 @@ async def look_up(call: Call, upload: Upload, claims: Claims, parameters: Questi
     if cache is None or upload.live:
         return Lookup(upload)
     headers = call.request.headers
-    who = headers.get("x-api-key"), headers.get("authorization")
-    question = (parameters, upload.content_type, upload.filename, *who)
+    who = _stand_in(headers.get("x-api-key"), headers.get("authorization"))
+    question = (parameters, _stand_in(upload.content_type, upload.filename), who)
     is_multipart = headers.get("content-type", "").strip().lower().startswith("multipart/")
     said = None if is_multipart else claims.digest()  # of the whole body, framing and all
     key = claims.name()
-    name = None if key is None else (key, *who)
+    name = None if key is None else (key, who)
     named = None if name is None else cache.named(name)
     if named is not None and (named.question != question or said not in (None, named.digest)):
         raise idempotency_mismatch()
@@ -158,6 +158,11 @@ async def look_up(call: Call, upload: Upload, claims: Claims, parameters: Questi
     if name is not None:
         cache.add_name(found, name)
     return Lookup(upload, found, cache)
+
+
+def _stand_in(*said: str | None) -> str:
+    """What stands for what a client says, which may be long, or a secret."""
+    return sha256(repr(said).encode()).hexdigest()
 
 
 class _Hashed:

@@ -11,8 +11,8 @@ _LARGEST = 0.25  # of the cache that one result may take
 _OVERHEAD = 1024  # bytes of memory for a result and for a name of one, beside what they hold
 
 Question = tuple[object, ...]
-"""All that a result depends on but the body, and who asks."""
-Name = tuple[str, str | None, str | None]
+"""All that a result depends on but the body, and who asks: a few hundred bytes."""
+Name = tuple[str, str]
 """An `Idempotency-Key`, and who uses it."""
 
 

@@ -1,5 +1,7 @@
 """Kept results: what is answered from them, and what is not."""
 
+import gc
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -247,6 +249,23 @@ def test_metrics_count_what_is_kept(client: httpx.Client) -> None:
     client.post("/compress", content=body)
     assert measured(hits) == before + 1
     assert 1000 < measured("encodec_result_bytes") <= 8 * 2**20
+
+
+def test_what_a_client_says_of_its_body_takes_no_memory(client: httpx.Client) -> None:
+    body, long = wav(0.05), "x" * 60_000
+
+    def kept(requests: range) -> int:
+        """Bytes, when the results of so many requests are."""
+        for number in requests:
+            said = {"content-type": f"audio/wav; {number}={long}", "idempotency-key": str(number)}
+            assert state(client.post("/compress", content=body, headers=said)) == "miss"
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    before = kept(range(2))
+    assert kept(range(2, 8)) - before < 6 * len(long) / 2
+    tracemalloc.stop()
 
 
 def test_results_belong_to_a_key_of_the_service(weights: Path) -> None:

@@ -37,10 +37,10 @@ def test_names_take_memory_too() -> None:
     assert first is not None
     assert last is not None
     for number in range(100):
-        cache.add_name(last, (f"name {number}", None, None))
+        cache.add_name(last, (f"name {number}", ""))
         assert cache.bytes <= 50_000
-    assert cache.named(("name 0", None, None)) is last
-    assert cache.named(("name 99", None, None)) is None
+    assert cache.named(("name 0", "")) is last
+    assert cache.named(("name 99", "")) is None
     assert cache.find((0,), b"") is None  # it made room
 
 
@@ -78,11 +78,11 @@ def test_results_are_forgotten_in_time() -> None:
     cache = ResultCache(50_000, 60, clock)
     result = keep(cache, 0)
     assert result is not None
-    cache.add_name(result, ("name", None, None))
+    cache.add_name(result, ("name", ""))
     clock.now = 60.0
     assert cache.find((0,), b"") is result
     clock.now = 60.1
-    assert cache.named(("name", None, None)) is None
+    assert cache.named(("name", "")) is None
     assert cache.find((0,), b"") is None
     assert cache.bytes == 0
     assert keep(cache, 0)
@@ -90,12 +90,12 @@ def test_results_are_forgotten_in_time() -> None:
 
 def test_a_name_is_in_use_once() -> None:
     cache = ResultCache(50_000, 60)
-    name = ("name", None, None)
+    name = ("name", "")
     with cache.using(name):
         with pytest.raises(Problem) as refusal, cache.using(name):
             pass
         assert refusal.value.code is ProblemCode.IDEMPOTENCY_IN_USE
-        with cache.using(("name", "another", None)):
+        with cache.using(("name", "another")):
             pass
     with cache.using(name):
         pass
