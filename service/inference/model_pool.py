@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
@@ -24,7 +23,7 @@ from model_core.engine import EngineOptions
 from model_core.engine.choose import find_device
 from model_core.errors import EncodecError, UnknownModelError, WeightsError, WeightsUnavailableError
 
-from ..cancellation import create_task_apart
+from ..cancellation import create_task_apart, in_thread_apart
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
 
@@ -128,7 +127,7 @@ class ModelPool:
         registry = self.require_ready()
         codec = self._warm.get(name) or self._kept(self._chosen.get(name))
         if codec is None:
-            found = await _in_thread(lambda: registry.find(name), "find")
+            found = await in_thread_apart(lambda: registry.find(name), "find")
             self._chosen[name] = _key(found)
             codec = await self._get_extra(found)
         if lm and not codec.has_lm:
@@ -151,7 +150,7 @@ class ModelPool:
         if kept is not None:
             return kept
         try:
-            found = await _in_thread(lambda: registry.find_exact(header.model), "find")
+            found = await in_thread_apart(lambda: registry.find_exact(header.model), "find")
         except UnknownModelError as error:
             raise Problem(ProblemCode.BROKEN_ECDC, str(error)) from error
         # What the file needs is known before anything is loaded for it.
@@ -187,7 +186,7 @@ class ModelPool:
             made.warm_up()
             return made if codec.lm is None else made.with_lm(codec.lm)
 
-        made = await _in_thread(load, f"load-{codec.name}")
+        made = await in_thread_apart(load, f"load-{codec.name}")
         logger.info("model was loaded for live streams", model=made.name, **_log_fields(made))
         return made
 
@@ -199,7 +198,7 @@ class ModelPool:
         if any(_decodes(codec, header) for codec in known):
             return True
         try:
-            found = await _in_thread(lambda: registry.find_exact(header.model), "find")
+            found = await in_thread_apart(lambda: registry.find_exact(header.model), "find")
         except (UnknownModelError, WeightsUnavailableError, WeightsError):
             return False
         return _fits(found, header)
@@ -225,11 +224,11 @@ class ModelPool:
     async def _load_all(self) -> None:
         try:
             settings = self._settings
-            self._registry = registry = await _in_thread(
+            self._registry = registry = await in_thread_apart(
                 lambda: Registry(settings.weights, cache_dir=settings.cache_dir), "weights"
             )
             for name in settings.models:
-                found = await _in_thread(partial(registry.find, name), "find")
+                found = await in_thread_apart(partial(registry.find, name), "find")
                 codec = await self._load(registry, found)
                 self._warm[name] = codec
                 self._on_ready(name)
@@ -259,7 +258,7 @@ class ModelPool:
             return codec
 
         self._on_load(found.name)
-        return await _in_thread(load, f"load-{found.name}")
+        return await in_thread_apart(load, f"load-{found.name}")
 
     def _kept(self, key: Key | None) -> Codec | None:
         """The codec of that key that is not kept warm, if it is in memory; it was used just now."""
@@ -353,19 +352,3 @@ def _log_fields(codec: Codec) -> dict[str, str | int | bool | None]:
         "encode_precision": codec.engine.encode_precision,
         "decode_precision": codec.engine.precision,
     }
-
-
-async def _in_thread(function: Callable[[], T], name: str) -> T:
-    """The result of `function`, run in a new daemon thread. Unlike an executor's, it does not delay
-    the end of the process: a download that hangs must not."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # the thread goes on if nobody waits any longer
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except Exception as error:  # noqa: BLE001  raised where it is awaited
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)

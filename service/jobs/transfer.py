@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
 import structlog
 
+from ..cancellation import in_thread_apart
 from ..http.problems import Problem, ProblemCode
 from ..settings import Settings
 from .files import writing
@@ -18,6 +20,9 @@ from .job import Input
 from .urls import AllowedUrls, checked_client, failed, is_web
 
 logger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 _PIECE = 1 << 20  # bytes
 _NO_TYPE = "application/octet-stream"
@@ -59,19 +64,19 @@ async def _from_web(
 
 
 async def _from_bucket(url: str, path: Path, settings: Settings) -> int:
-    filesystem, name = await asyncio.to_thread(_filesystem, url)
+    filesystem, name = await _apart(_filesystem, url)
     with _bucket_errors("read"):
-        file = await asyncio.to_thread(filesystem.open, name, "rb")
+        file = await _apart(filesystem.open, name, "rb")
 
         async def pieces() -> AsyncIterator[bytes]:
-            while piece := await asyncio.to_thread(file.read, _PIECE):
+            while piece := await _apart(file.read, _PIECE):
                 yield piece
 
         try:
             async with aclosing(pieces()) as found:  # type: ignore[type-var]
                 return await _write(found, path, settings)
         finally:
-            await asyncio.to_thread(file.close)
+            await _apart(file.close)
 
 
 async def _write(pieces: AsyncIterator[bytes], path: Path, settings: Settings) -> int:
@@ -94,13 +99,18 @@ async def _write(pieces: AsyncIterator[bytes], path: Path, settings: Settings) -
 async def put(path: Path, url: str, settings: Settings) -> None:
     """A file into a bucket. Raises `Problem` 403 and 502."""
     AllowedUrls(settings.output_urls).check(url)
-    filesystem, name = await asyncio.to_thread(_filesystem, url)
     try:
         with _bucket_errors("written"):
             async with asyncio.timeout(settings.url_timeout):
-                await asyncio.to_thread(filesystem.put_file, str(path), name)
+                filesystem, name = await _apart(_filesystem, url)
+                await _apart(filesystem.put_file, str(path), name)
     except TimeoutError:
         raise failed(f"it was not written within {settings.url_timeout:g} s") from None
+
+
+async def _apart(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What a bucket's library does, which may hang for as long as it likes."""
+    return await in_thread_apart(partial(work, *arguments, **named), "bucket")
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

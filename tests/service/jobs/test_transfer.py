@@ -1,5 +1,7 @@
 """Inputs from URLs and buckets, and results put into buckets, on a trusted network."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,11 @@ from typing import Any
 import fsspec
 import httpx
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from service.http.problems import Problem, ProblemCode
+from service.jobs.transfer import fetch, put
+from service.settings import Settings
 from tests.service.calls import refused
 from tests.service.jobs.asked import ASYNC, asked, ended, folders_in, result
 from tests.service.jobs.web import Web, web
@@ -159,3 +165,31 @@ def test_buckets(client: httpx.Client) -> None:
     for name in ("memory://in/x", "memory://out/../in/x", "s3://out/x", "file:///tmp/x"):
         answer = client.post("/compress", content=body, params={"destination": name}, headers=ASYNC)
         refused(answer, 403, "url_forbidden")
+
+
+class Hanging(MemoryFileSystem):  # type: ignore[misc]  # it has no types
+    """A bucket that answers nothing before it is `released`."""
+
+    protocol = "oci"
+    released = threading.Event()
+
+    def open(self, *arguments: Any, **named: Any) -> Any:
+        self.released.wait()
+
+    put_file = open
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_bucket_that_hangs_does_not_hold_up_the_end(way: str, tmp_path: Path) -> None:
+    fsspec.register_implementation("oci", Hanging, clobber=True)
+    Hanging.released.clear()
+    settings = Settings(input_urls=("oci://in/",), output_urls=("oci://out/",), url_timeout=0.1)
+    url, file = f"oci://{way}/x", tmp_path / "x"
+    release = threading.Timer(20, Hanging.released.set)
+    release.start()
+    with pytest.raises(Problem) as failure:  # and the loop waits for the threads of its executor
+        asyncio.run(fetch(url, file, settings) if way == "in" else put(file, url, settings))
+    assert failure.value.code is ProblemCode.URL_FAILED
+    assert not Hanging.released.is_set()
+    release.cancel()
+    Hanging.released.set()
