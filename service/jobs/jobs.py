@@ -31,6 +31,7 @@ P = ParamSpec("P")
 
 _LONGEST_WAIT = 3600  # s that a client is asked to wait at most
 _WAIT = 10  # s, where nobody knows when there is room
+_PATIENCE = 40.0  # s for what a request asks of the database: SQLite's lock, and some more
 
 
 class Jobs:
@@ -197,9 +198,10 @@ class Jobs:
         from .store import StoreError
 
         try:
-            return await self._store.call(work, *arguments, **named)
-        except StoreError as error:
-            logger.error("the database of jobs cannot be used", error=str(error))
+            async with asyncio.timeout(_PATIENCE):
+                return await self._store.call(work, *arguments, **named)
+        except (*StoreError, TimeoutError) as error:
+            logger.error("the database of jobs cannot be used", error=str(error) or "it hangs")
             detail = "the database of jobs cannot be used"
             raise Problem(ProblemCode.UNAVAILABLE, detail) from error
 

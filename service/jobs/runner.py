@@ -31,6 +31,7 @@ logger = structlog.get_logger(__name__)
 
 _BEAT = 1.0  # s between two signs of life
 _SWEEP = 60.0  # s
+_LAST = 5.0  # s that a service which stops waits for the database
 _MOST_TRIES = 3
 _LATER = {
     ProblemCode.BUSY: 2.0,
@@ -137,8 +138,9 @@ class Runner:
         except asyncio.CancelledError:  # the service stops
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
-            with suppress(*StoreError):
-                self._store.put_back(job, 0.0, good=True)
+            with suppress(*StoreError, TimeoutError):  # or else others wait for the lease
+                async with asyncio.timeout(_LAST):
+                    await self._store.call(self._store.put_back, job, 0.0, good=True)
             raise
         finally:
             if self._attempts.get(job.id) is attempt:  # and not one that was begun after it

@@ -62,6 +62,21 @@ class Postgres:
             self._server.send_signal(signal.SIGINT)  # without waiting for its clients
             self._server.wait(30)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """A block in which it answers nobody, and nobody is told."""
+        assert self._server is not None
+        first = self._server.pid
+        others = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        pids = [first, *map(int, others)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:

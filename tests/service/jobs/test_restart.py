@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.jobs import jobs, runner
 from service.jobs.database import sqlite_url
 from service.jobs.store import Store
 from service.serve import serve
@@ -22,11 +23,12 @@ from tests.service.jobs.asked import (
     ended,
     files_in,
     folders_in,
+    reached,
     result,
     seen,
 )
 from tests.service.jobs.postgres import is_here, postgres
-from tests.service.live import wait_for
+from tests.service.live import live, wait_for
 from tests.service.process import FORK, SERVICE, Process, started
 from tests.service.sounds import wav
 
@@ -262,3 +264,24 @@ def _status(flags: list[str]) -> object:
         return serve(parse_flags(flags))
     except SystemExit as ended:
         return ended.code
+
+
+@pytest.mark.skipif(not is_here(), reason="there is no PostgreSQL here")
+def test_a_database_that_hangs_is_not_waited_for(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_PATIENCE", 0.5)
+    monkeypatch.setattr(runner, "_LAST", 0.5)
+    options = {"jobs_dir": tmp_path, "threads": 1, "shutdown_grace": 0}
+    with (
+        postgres() as database,
+        contextlib.ExitStack() as until_it_has_stopped,
+        live(weights, jobs_database=database.url, **options) as running,
+        running.client() as client,
+    ):
+        job = asked(client, "/compress", wav(60), **LONG)
+        reached(client, job, ("running",), "running")
+        with database.frozen():
+            refused(client.get(job["links"]["self"]), 503, "unavailable")
+        assert seen(client, job)["state"] == "running"
+        until_it_has_stopped.enter_context(database.frozen())
