@@ -25,6 +25,17 @@ def relative_l1(reference: Tensor, estimate: Tensor) -> Tensor:
     return ((reference - estimate).abs().mean((1, 2)) / level).mean()
 
 
+class WaveformLoss(nn.Module):
+    """`relative_l1` or `l1`."""
+
+    def __init__(self, relative: bool):
+        super().__init__()
+        self._distance = relative_l1 if relative else l1
+
+    def forward(self, reference: Tensor, estimate: Tensor) -> Tensor:
+        return self._distance(reference, estimate)
+
+
 def bands_for(window: int, sample_rate: int, most: int) -> int:
     """The number of mel bands, at most `most`, that a spectrum of `window` samples can resolve.
 

@@ -182,11 +182,10 @@ class CodecSettings:
         config = config_of(self.model)
         if self.graft and self.start_from in (None, TRANSFORM):
             raise SettingsError("graft needs finished weights: say start_from")
-        weights = (self.time_weight, self.mel_weight, self.spectrum_weight)
-        if not any(weights) and (self.adversary_from > 0 or not self.adversarial):
-            raise SettingsError(
-                "a run begins with losses of weight 0: say time_weight or mel_weight"
-            )
+        weights = self.weights_between_waveforms
+        if not any(weights.values()) and (self.adversary_from > 0 or not self.adversarial):
+            names = ", ".join(f"{name}_weight" for name in weights)
+            raise SettingsError(f"a run begins with losses of weight 0: say one of {names}")
         if self.keep_zeros and self.start_from is None:
             raise SettingsError(
                 "keep_zeros needs weights to start from: say start_from, or keep_zeros no"
@@ -197,6 +196,16 @@ class CodecSettings:
             raise SettingsError(
                 f"clip_seconds is {self.clip_seconds:g}; the discriminators need {shortest:.3f}"
             )
+
+    @property
+    def weights_between_waveforms(self) -> dict[str, float]:
+        """The balancer's weights of the losses between waveforms."""
+        return {
+            "time": self.time_weight,
+            "mel": self.mel_weight,
+            "spectrum": self.spectrum_weight,
+            "loudness": self.loudness_weight,
+        }
 
     @property
     def adversarial(self) -> float:

@@ -4,7 +4,7 @@ Source: paper sections 3.3 and 3.4.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from ..optimizer import adam, step_if_finite
 from ..processes import autocast, seed_of
 from .adversary import Adversary
 from .codebooks import CodebookLearning
-from .losses import MultiScaleMelLoss, l1, relative_l1
+from .losses import MultiScaleMelLoss, WaveformLoss
 from .loudness import LoudnessLoss
 from .settings import CodecSettings
 from .spectrum import ComplexSpectrumLoss
@@ -37,17 +37,10 @@ class CodecStep:
         self.model = model
         self.device = device
         self.codebooks = CodebookLearning(model.quantizer)
-        self.mel = MultiScaleMelLoss(model.sample_rate, log_floor=settings.mel_floor).to(device)
-        self.spectrum = ComplexSpectrumLoss().to(device) if settings.spectrum_weight > 0 else None
-        self.loudness = (
-            LoudnessLoss(model.sample_rate).to(device) if settings.loudness_weight > 0 else None
-        )
+        self.losses = _between_waveforms(settings, model.sample_rate).to(device)
         self.balancer = Balancer(
             {
-                "time": settings.time_weight,
-                "mel": settings.mel_weight,
-                "spectrum": settings.spectrum_weight,
-                "loudness": settings.loudness_weight,
+                **settings.weights_between_waveforms,
                 "adversarial": settings.adversarial,
                 "feature": settings.feature,
             },
@@ -82,14 +75,7 @@ class CodecStep:
             group["lr"] = self.settings.learning_rate * rate
         target = self.model.normalised(clips)[0]
         output, penalty = self.forward(target, self.bandwidth(step) if quantise else None)
-        losses = {
-            "time": self._time(target, output),
-            "mel": self.mel(target, output),
-        }
-        if self.spectrum is not None:
-            losses["spectrum"] = self.spectrum(target, output)
-        if self.loudness is not None:
-            losses["loudness"] = self.loudness(target, output)
+        losses = {name: loss(target, output) for name, loss in self.losses.items()}
         if judge:
             with self._low_precision():
                 losses |= self.start_adversary().generator_losses(target, output)
@@ -154,7 +140,15 @@ class CodecStep:
         draw = random.Random(seed_of(self.settings.seed, "bandwidth", step))
         return draw.choices(choices, weights)[0]
 
-    def _time(self, target: Tensor, output: Tensor) -> Tensor:
-        if self.settings.relative_time:
-            return relative_l1(target, output)
-        return l1(target, output)
+
+def _between_waveforms(settings: CodecSettings, sample_rate: int) -> nn.ModuleDict:
+    """The losses between waveforms that have a weight, and those that are shown without one."""
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "time": lambda: WaveformLoss(settings.relative_time),
+        "mel": lambda: MultiScaleMelLoss(sample_rate, log_floor=settings.mel_floor),
+        "spectrum": ComplexSpectrumLoss,
+        "loudness": lambda: LoudnessLoss(sample_rate),
+    }
+    weights = settings.weights_between_waveforms
+    used = [name for name in makers if weights[name] > 0 or name in ("time", "mel")]
+    return nn.ModuleDict({name: makers[name]() for name in used})

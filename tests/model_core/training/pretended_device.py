@@ -80,7 +80,7 @@ def move(mode: FakeTensorMode, module: nn.Module) -> None:
 def move_trainer(mode: FakeTensorMode, trainer: CodecTrainer) -> None:
     """Everything that a step uses; the optimisers begin anew."""
     learn, adversary = trainer.learn, trainer.learn.start_adversary()
-    for module in (trainer.model, learn.mel, adversary.discriminator):
+    for module in (trainer.model, learn.losses, adversary.discriminator):
         move(mode, module)
     trainer.device = learn.device = DEVICE
     learn.balancer.load_state_dict(learn.balancer.state_dict())

@@ -4,6 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,15 @@ def test_clips_are_as_long_as_the_discriminators_windows() -> None:
     with pytest.raises(SettingsError, match="clip_seconds"):
         CodecSettings(clip_seconds=0.08)
     assert CodecSettings(clip_seconds=0.08, adversarial_weight=0.0).clip_seconds == 0.08
+
+
+def test_a_run_begins_with_a_loss() -> None:
+    alone: dict[str, Any] = {"time_weight": 0.0, "mel_weight": 0.0}
+    with pytest.raises(SettingsError, match="loudness"):
+        CodecSettings(**alone)
+    for name in ("time", "mel", "spectrum", "loudness"):
+        settings = CodecSettings(**alone | {f"{name}_weight": 1.0})
+        assert settings.weights_between_waveforms[name] == 1
 
 
 @pytest.mark.parametrize("text", ["batches = 3", "batch = ", "batch = 'many'"])
