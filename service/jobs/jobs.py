@@ -148,15 +148,20 @@ class Jobs:
         async with writing(self._files.input(id)) as file:
 
             async def keep() -> None:
+                size = max(file.size, upload.size or 0)
+                await self._do(self._store.keep_receiving, id, size, self._settings.job_lease)
+                await self._require_room()
+
+            async def keep_again() -> None:
                 while True:
                     await asyncio.sleep(self._settings.job_lease / 4)
-                    kept = max(file.size, upload.size or 0)
-                    await self._do(self._store.keep_receiving, id, kept, self._settings.job_lease)
-                    await self._require_room()
+                    await keep()
 
-            async with alongside(keep()):
+            async with alongside(keep_again()):
                 async for chunk in upload.chunks:
                     await file.add(chunk)
+                if upload.size is None:  # so nobody knew before
+                    await keep()
                 await file.sync()
         if said not in (None, file.digest.digest()):
             raise digest_mismatch("the body is not what its digest says")
