@@ -120,12 +120,20 @@ class Admission:
         self._make_room(list(self._places), self._limits.open, "requests", tenant)
         place = Place(live, client, tenant)
         self._places.add(place)
-        tenant.open += 1
         try:
-            yield place
+            with tenant.opened():
+                yield place
         finally:
-            tenant.open -= 1
             self._places.discard(place)
+
+    @contextmanager
+    def listener(self, tenant: Tenant) -> Iterator[None]:
+        """Held by who hears a live stream as it is, for which no place is taken. Raises `Problem`
+        429 when the key's limits are reached, and 503 once closed."""
+        self._check(tenant)
+        tenant.check_concurrency()
+        with tenant.opened():
+            yield
 
     def _make_room(self, places: list[Place], limit: int, kind: str, tenant: Tenant) -> None:
         """Frees the place whose client is longest overdue, if this key cannot have another. Raises

@@ -1,5 +1,8 @@
 """Who sends requests, and what each request costs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ..http.keys import ApiKey
 from ..http.problems import Problem, ProblemCode
 from ..metrics import Metrics
@@ -17,7 +20,7 @@ class Tenant:
         self.key = key
         self._observer = observer
         self.open = 0
-        """Requests that have a place."""
+        """Requests that have a place, and listeners that need none."""
         self.at_work: set[Claim] = set()
         """Those that have a permit and do not lend it."""
         self.stream_weight = 1.0
@@ -39,6 +42,15 @@ class Tenant:
         """So much work was done for it."""
         if self._observer is not None:
             self._observer.key_worked(self.key.name, audio)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """A block in which one more of its requests is open."""
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
 
     def check_concurrency(self) -> None:
         """Raises `Problem` 429 where it has as many requests open as it may have."""

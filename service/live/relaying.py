@@ -68,7 +68,8 @@ async def listen(session: Session) -> None:
         try:
             async with session.while_connected(), alongside(_until_enough(session, relay)):
                 if wanted.output == "ecdc":
-                    complete = await _stream(session, listener)
+                    with session.listening():
+                        complete = await _stream(session, listener)
                 else:
                     with session.place():
                         complete = await _audio(session, listener, wanted)

@@ -4,7 +4,12 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any
 
 import structlog
@@ -86,6 +91,11 @@ class Session:
                 yield
             finally:
                 self._place = None
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Hears a stream as it is, which takes no place. Raises as `place`."""
+        held: AbstractContextManager[None] = self.app.admission.listener(self._tenant)
+        return held
 
     async def ready(self, **fields: Any) -> None:
         """The parameters are good: the client may send."""

@@ -67,6 +67,22 @@ def test_a_key_comes_in_a_header_or_as_a_subprotocol(strict: Live) -> None:
         next_of(connection, "ready")
 
 
+@pytest.mark.parametrize("output", ["ecdc", "s16"])
+def test_listeners_count_towards_the_limits_of_their_key(
+    weights: Path, tmp_path: Path, output: str
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text('[one]\nsecret = "1"\nconcurrent = 1\n[two]\nsecret = "2"\n')
+    path, first, second = f"relay/x?output={output}", by_protocol("1"), by_protocol("2")
+    with live(weights, api_keys_file=file) as running:
+        with opened(running, path, subprotocols=first) as connection:
+            next_of(connection, "ready")
+            heard = talk(running, path, subprotocols=first)
+            assert (heard.problem, heard.code) == ("quota_exceeded", 4429)
+            assert talk(running, path, subprotocols=second).code == 1000
+        wait_for(lambda: talk(running, path, subprotocols=first).code == 1000)
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [
