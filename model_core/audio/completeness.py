@@ -66,13 +66,18 @@ def _chunk_end(
 
     The first chunk is at `offset`.
     """
+    end = 0  # of the outermost chunk, of a WAV or an AIFF; CAF has none
+    if size_format != ">Q":
+        end = 8 + struct.unpack_from(size_format, lead, 4)[0]
     in_ds64: int | None = None  # the true size in an RF64 file (EBU Tech 3306)
     for name, start, size in chunks(lead, offset, size_format):
         if name == b"ds64" and lead[:4] != b"RIFF" and len(lead) >= start + 16:
-            (in_ds64,) = struct.unpack_from("<Q", lead, start + 8)
+            outermost, in_ds64 = struct.unpack_from("<QQ", lead, start)
+            end = 8 + outermost
         if name == audio:
             size = size if in_ds64 is None else in_ds64
-            empty = size == before_samples and _only_chunks_follow(lead, size_format, start + size)
+            rest = start + size
+            empty = size == before_samples and _only_chunks_follow(lead, size_format, rest, end)
             unknown = _is_placeholder(size - before_samples) and not empty
             return OPEN if unknown else start + size
     return None
@@ -89,13 +94,9 @@ def chunks(lead: bytes, offset: int, size_format: str) -> Iterator[tuple[bytes, 
         offset = start + size + (size % 2 if width == 4 else 0)
 
 
-def _only_chunks_follow(lead: bytes, size_format: str, offset: int) -> bool:
-    """Whether from `offset` on there are chunks, which end where the outermost one (of a WAV or an
-    AIFF, not of CAF, which has none) says that it does."""
-    if size_format == ">Q":
-        return False
-    (size,) = struct.unpack_from(size_format, lead, 4)
-    end, begin = 8 + size, offset
+def _only_chunks_follow(lead: bytes, size_format: str, begin: int, end: int) -> bool:
+    """Whether from `begin` on there are chunks, which end at `end`."""
+    offset = begin
     for _, start, size in chunks(lead, begin, size_format):
         if offset >= end:
             break

@@ -24,6 +24,7 @@ _LEAD = 1 << 20  # first bytes, searched for sizes (which may follow a cover pic
 _HEAD = 16  # bytes that identify the container
 _EXTENSIBLE = b"\xfe\xff"  # the format tag of a WAV that says which bits are valid
 _PCM = bytes.fromhex("0100000000001000800000aa00389b71")  # its integer samples
+_NO_SAMPLES = (b"data\0\0\0\0", b"data\xff\xff\xff\xff")  # the second in an RF64
 _WAV_HEAD = 4096  # bytes searched beforehand for the size of a WAV's samples
 
 
@@ -91,7 +92,7 @@ class MediaInput:
         end = declared_end(self._head) if self.is_wav else None
         self.is_open_wav = end == OPEN
         """A WAV whose samples last to the end of the file, whatever the size in its head."""
-        self.is_empty_wav = bool(end) and self._head[:end].endswith(b"data\0\0\0\0")
+        self.is_empty_wav = bool(end) and self._head[:end].endswith(_NO_SAMPLES)
         """A WAV without samples, behind which more follows: FFmpeg would take that for them."""
         # For a pipe: the number of bytes read, the first ones, and the last ones of an Ogg file.
         self._total = 0

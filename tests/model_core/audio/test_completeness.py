@@ -182,6 +182,23 @@ def test_a_wav_without_samples_is_not_what_follows_them(name: bytes) -> None:
     assert length(crashed) == len(more) // 2
 
 
+@pytest.mark.parametrize("form", [b"RF64", b"BW64"])
+@pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
+def test_an_rf64_without_samples_is_not_what_follows_them(form: bytes, size: int) -> None:
+    """Its true sizes stand in `ds64`."""
+    head = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
+    head = head[12 : head.index(b"data")] + b"data" + struct.pack("<I", size)
+    more = b"bext" + struct.pack("<I", 38) + bytes(range(38))
+
+    def file(whole: int) -> bytes:
+        sizes = b"ds64" + struct.pack("<IQQQI", 28, whole, 0, 0, 0)
+        return form + b"\xff\xff\xff\xffWAVE" + sizes + head + more
+
+    with pytest.raises(InvalidAudioError, match="no samples"):
+        length(file(len(file(0)) - 8))
+    assert length(file(0)) == len(more) // 2  # of a writer that was stopped
+
+
 def test_ogg_that_ends_with_a_whole_page(opus: bytes) -> None:
     """A live stream that was stopped looks like that."""
     assert RATE < length(opus[: opus.rindex(b"OggS")]) < 3 * RATE
