@@ -20,6 +20,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+_LATEST = 253_402_300_799.0  # s since 1970, at the end of 9999
+
 FINISHED = (State.DONE, State.FAILED, State.CANCELLED)
 
 
@@ -121,10 +123,11 @@ def document(job: Job) -> dict[str, Any]:
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """In RFC 3339."""
+    """In RFC 3339, which knows no later year than 9999."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    found = datetime.fromtimestamp(min(seconds, _LATEST), UTC)
+    return found.isoformat(timespec="milliseconds")
 
 
 def running_at_once(settings: Settings) -> int:
