@@ -2,13 +2,12 @@
 
 `source` is the whole way in. It uses `reader` (FFmpeg, over the bytes of `input`, and whether they
 are all there: `completeness`) or `raw`, then `samples` (formats and channels) and `resample`. The
-way out is `output`, with `wav` and `rescaling`. `tags` are for both.
+way out is `output`, with `formats`, `wav` and `rescaling`. `tags` are for both.
 """
 
+from model_core.audio.formats import FORMATS, AudioFormat
 from model_core.audio.output import (
-    FORMATS,
     ORIGINAL,
-    AudioFormat,
     Converter,
     Encoder,
     choose_channels,
@@ -21,7 +20,7 @@ from model_core.audio.reader import SourceInfo
 from model_core.audio.rescaling import WaitingSamples
 from model_core.audio.source import AudioSource, open_audio
 from model_core.audio.tags import Tags, clean_tags
-from model_core.audio.wav import LIMIT, pcm16, rescale_factor, wav_header, wav_size
+from model_core.audio.wav import LIMIT, pcm16, rescale_factor, wav_header
 
 __all__ = [
     "FORMATS",
@@ -45,5 +44,4 @@ __all__ = [
     "pcm16",
     "rescale_factor",
     "wav_header",
-    "wav_size",
 ]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model_core.audio.formats import FORMATS
 from model_core.audio.input import MediaInput, PlainBytes, SeekableBytes
-from model_core.audio.output import FORMATS, FFmpegEncoder
+from model_core.audio.output import FFmpegEncoder
 from model_core.audio.reader import MediaReader
 from model_core.audio.samples import Samples
 from model_core.audio.wav import pcm16, rescale_factor, wav_header

@@ -6,7 +6,6 @@ is known, so every header is final from the start and nothing is written twice. 
 give equal bytes, however they are cut into blocks.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO, cast
 
@@ -15,71 +14,18 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
-from model_core.audio.completeness import id3_bytes
+from model_core.audio.formats import AudioFormat
 from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.audio.resample import resampler
 from model_core.audio.samples import Samples, with_channels
 from model_core.audio.tags import Tags, metadata_of
-from model_core.audio.wav import pcm16, wav_header, wav_size
+from model_core.audio.wav import pcm16
 from model_core.errors import InvalidAudioError
 
 ORIGINAL = "original"
 """In place of a rate or a number of channels: that of the recording before it was compressed."""
 
-_BIT_RATE = 64_000  # of Opus and MP3, for each channel
 _FRAME = 4096  # samples given to FFmpeg at once
-
-
-@dataclass(frozen=True)
-class AudioFormat:
-    """What a decoded recording can be written as."""
-
-    name: str
-    suffix: str
-    media_type: str
-    bytes_each: int | None = None
-    """Of a sample, where it is stored as it is; None for FFmpeg's encoders."""
-    codec: str = ""
-    container: str = ""
-    """FFmpeg's names."""
-    rates: tuple[int, ...] = ()
-    """Hz, ascending: all that it can have. Empty: any."""
-
-    def rate(self, wanted: int) -> int:
-        """The lowest of its rates (Hz) that is not below the wanted one, else its highest."""
-        if not self.rates:
-            return wanted
-        return next((rate for rate in self.rates if rate >= wanted), self.rates[-1])
-
-    def size(self, channels: int, samples: int) -> int | None:
-        """Bytes of the whole file, where that is known beforehand."""
-        if self.name == "wav":
-            return wav_size(channels, samples)
-        return self.bytes_each and self.bytes_each * channels * samples
-
-    def content_type(self, rate: int, channels: int) -> str:
-        """`media_type`; with all that a reader must know where there is no header."""
-        if not self.bytes_each or self.name == "wav":
-            return self.media_type
-        layout = f"rate={rate};channels={channels};layout=interleaved"
-        return f"{self.media_type};format={self.name.upper()}LE;{layout}"
-
-
-_OPTIONS = {"flac": {"metadata_header_padding": "0"}}
-_OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-FORMATS = {
-    made.name: made
-    for made in (
-        AudioFormat("wav", ".wav", "audio/wav", 2),
-        AudioFormat("flac", ".flac", "audio/flac", None, "flac", "flac"),
-        AudioFormat("opus", ".opus", "audio/ogg", None, "libopus", "ogg", _OPUS_RATES),
-        AudioFormat("mp3", ".mp3", "audio/mpeg", None, "libmp3lame", "mp3", _MP3_RATES),
-        # GStreamer's media type: the one in use that can say all of this
-        AudioFormat("f32", ".f32", "audio/x-raw", 4),
-        AudioFormat("s16", ".s16", "audio/x-raw", 2),
-    )
-}
 
 
 def choose(
@@ -153,8 +99,8 @@ class Encoder:
         that the format cannot have."""
         self._channels = channels
         self._missing = samples
-        self._floats = format.name == "f32"
-        self._header = wav_header(rate, channels, samples) if format.name == "wav" else b""
+        self._floats = format.sample == "f32"
+        self._header = format.header(rate, channels, samples) if format.header else b""
 
     def push(self, samples: Samples, factor: float = 1.0) -> bytes:
         """Takes `[C, n]`, multiplied by `factor`. Raises `InvalidAudioError` for another number of
@@ -198,15 +144,14 @@ class FFmpegEncoder(Encoder):
         """`tags` that are known (`audio.tags`) are written. `file`: one that can seek, to write
         into; `push` then returns nothing. (FLAC gains a checksum of its samples.)"""
         super().__init__(format, rate, channels, samples)
-        self._name = format.name
         self._rate, self._samples, self._done = rate, samples, 0
         self._layout = f"{channels}c"
-        self._bit_rate = min(channels * _BIT_RATE, _most_bit_rate(rate))
-        self._begun = file is not None or format.name == "opus"
-        self._sink = _RewindingSink() if format.name == "mp3" else _Sink()
-        self._waiting = bytearray()  # for the frame that says an MP3's length
+        self._bit_rate = format.bit_rate(rate, channels)
+        self._say_length = format.say_length if file is None else None
+        self._sink = _RewindingSink() if format.rewinds else _Sink()
+        self._waiting = bytearray()  # for what says the length
         # Without `bitexact`, Ogg gets a random serial number.
-        options = {"fflags": "+bitexact", **_OPTIONS.get(format.name, {})}
+        options = {"fflags": "+bitexact", **format.options}
         try:
             self._container = av.open(
                 file or self._sink, "w", format=format.container, options=options
@@ -215,7 +160,7 @@ class FFmpegEncoder(Encoder):
             stream = cast(AudioStream, self._container.add_stream(format.codec, rate=rate))
             stream.codec_context.layout = self._layout
             stream.codec_context.thread_count = 1
-            if format.rates:
+            if format.lossy:
                 stream.codec_context.bit_rate = self._bit_rate
             stream.codec_context.open()
         except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -244,12 +189,10 @@ class FFmpegEncoder(Encoder):
 
     def _taken(self) -> bytes:
         self._waiting += self._sink.take()
-        if self._waiting and not self._begun:
-            if self._name == "flac":
-                _say_length(self._waiting, self._samples)
-            elif not _say_mp3_length(self._waiting, self._samples, self._rate, self._bit_rate):
-                return b""  # only its tags are there yet
-            self._begun = True
+        if self._waiting and self._say_length is not None:
+            if not self._say_length(self._waiting, self._samples, self._rate, self._bit_rate):
+                return b""
+            self._say_length = None
         data, self._waiting = bytes(self._waiting), bytearray()
         return data
 
@@ -284,8 +227,7 @@ class _Sink:
 
 
 class _RewindingSink(_Sink):
-    """FFmpeg writes the frame that says an MP3's length only where it can go back to complete it.
-    What it then writes is dropped."""
+    """For `AudioFormat.rewinds`. What FFmpeg writes after it has gone back is dropped."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._place = offset + (0, self._place, self._end)[whence]
@@ -293,41 +235,3 @@ class _RewindingSink(_Sink):
 
     def tell(self) -> int:
         return self._place
-
-
-def _most_bit_rate(rate: int) -> int:
-    """bit/s, of MP3 at this rate: MPEG-2.5, MPEG-2 or MPEG-1."""
-    return 64_000 if rate < 16_000 else 160_000 if rate < 32_000 else 320_000
-
-
-def _say_length(data: bytearray, samples: int) -> None:
-    """In FLAC's STREAMINFO (RFC 9639, section 8.2), 36 bits; FFmpeg knows it only at the end. More
-    cannot be said: 0 means that it is not known."""
-    if samples >> 36:
-        return
-    data[21] |= samples >> 32
-    data[22:26] = (samples & 0xFFFF_FFFF).to_bytes(4, "big")
-
-
-_MP3_DELAY = 576  # samples that LAME's output is late, less those of every decoder
-
-
-def _say_mp3_length(data: bytearray, samples: int, rate: int, bit_rate: int) -> bool:
-    """In the first frame of an MP3, the `Xing` tag with LAME's extension: how many frames there
-    are, and how many samples to drop at both ends. FFmpeg knows it only at the end. False if that
-    frame, which follows the ID3 tags, is not there yet."""
-    place = data.find(b"Xing", id3_bytes(data))
-    if place < 0 or len(data) < place + 144:
-        return False
-    frame = 1152 if rate >= 32_000 else 576
-    ended = samples + _MP3_DELAY
-    padding = frame - ended % frame
-    if padding < 576:  # lame_encode_flush
-        padding += frame
-    frames = min((ended + padding) // frame, 0xFFFF_FFFF)
-    data[place : place + 4] = b"Info"  # of a constant bit rate
-    data[place + 8 : place + 12] = frames.to_bytes(4, "big")
-    size = (frames + 1) * frame * bit_rate // rate // 8
-    data[place + 12 : place + 16] = min(size, 0xFFFF_FFFF).to_bytes(4, "big")
-    data[place + 141 : place + 144] = (_MP3_DELAY << 12 | padding).to_bytes(3, "big")
-    return True

@@ -39,11 +39,6 @@ def wav_header(sample_rate: int, channels: int, num_samples: int) -> bytes:
     return riff + ds64 + fmt + struct.pack("<4sI", b"data", _MAX32)
 
 
-def wav_size(channels: int, num_samples: int) -> int:
-    """Bytes of the whole file, header included."""
-    return len(wav_header(8_000, channels, num_samples)) + num_samples * channels * _BYTES
-
-
 def rescale_factor(peak: float) -> float:
     """The factor that brings `peak` (the largest |sample|) within ±0.99; at most 1."""
     return min(LIMIT / peak, 1.0) if peak > 0 else 1.0

@@ -242,7 +242,7 @@ class Runner:
         with signals_held():
             data = file.finish()
         out.write(data)
-        if peak > LIMIT and format.name != "f32":
+        if peak > LIMIT and format.sample != "f32":
             say(
                 f"{source}: clipped: the peak is {peak:.4g}, the limit {LIMIT}; -r rescales instead"
             )

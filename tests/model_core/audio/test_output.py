@@ -9,6 +9,7 @@ import pytest
 
 from model_core.audio import (
     FORMATS,
+    AudioFormat,
     Converter,
     choose_channels,
     choose_rate,
@@ -225,3 +226,13 @@ def test_what_cannot_hold_tags_is_as_without_them() -> None:
     for name in ("wav", "f32", "s16"):
         made = encoder(FORMATS[name], 24_000, 1, samples.shape[1], TAGS)
         assert made.push(samples) + made.finish() == written(name, samples, 24_000)
+
+
+def test_a_row_is_all_that_a_format_of_ffmpeg_needs() -> None:
+    format = AudioFormat(
+        *("mka", ".mka", "audio/x-matroska"), codec="flac", container="matroska", lossy=False
+    )
+    samples = tone(0.5, 24_000, 2)
+    made = encoder(format, 24_000, *samples.shape)
+    back, _ = read_whole(io.BytesIO(made.push(samples) + made.finish()))
+    assert np.array_equal(np.rint(back * 2**15), pcm(samples))

@@ -11,7 +11,6 @@ from model_core.audio import (
     pcm16,
     rescale_factor,
     wav_header,
-    wav_size,
 )
 from model_core.errors import InvalidAudioError
 from tests.media import tone
@@ -24,7 +23,7 @@ def test_reads_back_what_was_written() -> None:
     for start in range(0, samples.shape[1], 7777):
         file.write(writer.push(samples[:, start : start + 7777]))
     file.write(writer.finish())
-    assert len(file.getvalue()) == wav_size(2, samples.shape[1])
+    assert len(file.getvalue()) == FORMATS["wav"].size(2, samples.shape[1])
     file.seek(0)
     with open_audio(file, 24_000, 2) as source:
         back = np.concatenate(list(source), axis=1)
@@ -57,7 +56,7 @@ def test_past_4_gb_the_header_is_rf64() -> None:
     riff, data, count = struct.unpack_from("<QQQ", header, 20)
     assert (data, count) == (4 * (last + 1), last + 1)
     assert riff == len(header) - 8 + data
-    assert wav_size(2, last + 1) == len(header) + data
+    assert FORMATS["wav"].size(2, last + 1) == len(header) + data
 
 
 def test_ffmpeg_reads_the_rf64_header() -> None:
