@@ -49,6 +49,8 @@ async def alongside(side: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task = group.create_task(side)
             yield
             task.cancel()
+            # Here: before Python 3.13, what fails at the group's end cancels what comes after it.
+            await asyncio.wait([task])
     except BaseExceptionGroup as failures:
         error = failures.exceptions[0]  # the first to fail
         if here.cancelling() > cancelled_before:

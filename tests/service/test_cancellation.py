@@ -28,6 +28,26 @@ async def test_the_side_is_cancelled_and_awaited_when_the_block_ends() -> None:
     assert ended == ["side"]
 
 
+async def test_a_side_that_fails_at_the_moment_when_the_block_ends_raises_its_error() -> None:
+    now = asyncio.Event()
+
+    async def fail() -> None:
+        await now.wait()
+        raise LookupError("side")
+
+    async def block() -> None:
+        async with alongside(fail()):
+            await asyncio.sleep(0)  # so that it waits first, and fails first
+            await now.wait()
+
+    here = asyncio.current_task()
+    asyncio.get_running_loop().call_later(0.01, now.set)
+    with pytest.raises(LookupError, match="side"):
+        await block()
+    assert here is not None
+    assert not here.cancelling()
+
+
 async def test_a_failing_side_cancels_the_block_and_raises_in_its_place() -> None:
     reached: list[str] = []
 
