@@ -114,6 +114,8 @@ ENCODEC_48KHZ = ModelConfig(
     segment=1.0,
 )
 CONFIGS = {config.name: config for config in (ENCODEC_24KHZ, ENCODEC_48KHZ)}
+MOST_BANDWIDTH = max(config.target_bandwidths[-1] for config in CONFIGS.values())
+"""kbps."""
 
 
 def config_of(name: str) -> ModelConfig:

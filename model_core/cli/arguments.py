@@ -8,13 +8,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..completion import add_completion, completes
-from ..errors import EMPTY_NAME
+from ..config import ENCODEC_24KHZ, ENCODEC_48KHZ, config_of
+from ..errors import EMPTY_NAME, UnsupportedBandwidthError
 from ..flags import Range, number_in
 from .suffixes import AUDIO, ECDC
-
-BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
-HQ_BANDWIDTHS = BANDWIDTHS[1:]
-"""kbps of each model, known here without importing torch."""
 
 _DESCRIPTION = """\
 High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to .flac,
@@ -81,7 +78,7 @@ class CodingArguments(argparse.Namespace):
     @property
     def model(self) -> str:
         """The model to compress with."""
-        return "encodec_48khz" if self.hq else "encodec_24khz"
+        return (ENCODEC_48KHZ if self.hq else ENCODEC_24KHZ).name
 
 
 class Arguments(CodingArguments):
@@ -155,7 +152,7 @@ def add_coding(parser: argparse.ArgumentParser, format: int) -> None:
         "--bandwidth",
         type=float,
         default=6.0,
-        choices=BANDWIDTHS,
+        choices=ENCODEC_24KHZ.target_bandwidths,
         metavar="KBPS",
         help=kbps_help,
     )
@@ -207,11 +204,10 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 
 def check_coding(parser: argparse.ArgumentParser, arguments: CodingArguments) -> None:
     """Exits with code 2 for a bandwidth that the model does not have."""
-    if arguments.hq and arguments.bandwidth not in HQ_BANDWIDTHS:
-        parser.error(
-            f"{arguments.model} has no bandwidth of {arguments.bandwidth:g} kbps; "
-            f"it has {', '.join(f'{kbps:g}' for kbps in HQ_BANDWIDTHS)}"
-        )
+    try:
+        config_of(arguments.model).codebooks_for(arguments.bandwidth)
+    except UnsupportedBandwidthError as error:
+        parser.error(str(error))
 
 
 def check_rate_and_channels(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

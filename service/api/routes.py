@@ -10,7 +10,7 @@ from pydantic import Field
 
 from model_core.audio import FORMATS
 from model_core.audio.reader import MAX_RATE, MIN_RATE
-from model_core.config import CONFIGS
+from model_core.config import CONFIGS, MOST_BANDWIDTH
 from model_core.engine import BEAMS
 
 from ..http.documentation import header, problem_responses
@@ -35,7 +35,13 @@ DEFAULT_BANDWIDTH = 6.0
 Model = Annotated[str, Query(description="Which model.", json_schema_extra={"enum": list(CONFIGS)})]
 Bandwidth = Annotated[
     float,
-    Query(description=f"kbps. {_BANDWIDTHS}.", examples=[6.0], gt=0, le=24, allow_inf_nan=False),
+    Query(
+        description=f"kbps. {_BANDWIDTHS}.",
+        examples=[6.0],
+        gt=0,
+        le=MOST_BANDWIDTH,
+        allow_inf_nan=False,
+    ),
 ]
 LanguageModel = Annotated[
     bool, Query(description="Entropy-code with the language model: slower, smaller.")
@@ -87,7 +93,7 @@ End = Annotated[
 ]
 NewBandwidth = Annotated[
     float | None,
-    Query(description="kbps, at most the file's. " + _BANDWIDTHS + ".", gt=0, le=24),
+    Query(description="kbps, at most the file's. " + _BANDWIDTHS + ".", gt=0, le=MOST_BANDWIDTH),
 ]
 NewLanguageModel = Annotated[
     bool | None, Query(description="Whether the language model codes the new file.")

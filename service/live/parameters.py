@@ -7,6 +7,7 @@ from starlette.datastructures import QueryParams
 
 from model_core.audio.reader import MAX_RATE, MIN_RATE
 from model_core.codec.seeking import PREROLL
+from model_core.config import MOST_BANDWIDTH
 from model_core.ecdc.v1.header import MAX_CHUNK_FRAMES
 from model_core.entropy import MOST_FRAMES
 
@@ -31,7 +32,7 @@ class Compress(_Parameters):
     sample_rate: Rate | None = None
     channels: Channels = 1
     model: str = "encodec_24khz"
-    bandwidth: Annotated[float, Field(gt=0, le=24, allow_inf_nan=False)] = 6.0
+    bandwidth: Annotated[float, Field(gt=0, le=MOST_BANDWIDTH, allow_inf_nan=False)] = 6.0
     chunk: Annotated[int, Field(ge=1, le=MAX_CHUNK_FRAMES)] = CHUNK
     lm: bool = False
 

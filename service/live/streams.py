@@ -6,7 +6,7 @@ from contextlib import aclosing
 from model_core.audio.samples import Samples
 from model_core.codec import Codec, Recording
 from model_core.codec.streaming import StreamDecompressor
-from model_core.config import ModelConfig
+from model_core.config import CONFIGS, ModelConfig
 from model_core.ecdc.v1 import Chunk, Layout, Parser
 
 from ..http.problems import Problem, ProblemCode
@@ -50,7 +50,8 @@ async def codec_for(session: Session, wanted: parameters.Compress) -> Codec:
 def require_causal(config: ModelConfig) -> None:
     """Raises `Problem` 422 for a model whose codes need what comes after them."""
     if not config.causal:
-        detail = f"live audio takes encodec_24khz, not {config.name}"
+        causal = ", ".join(known.name for known in CONFIGS.values() if known.causal)
+        detail = f"live audio takes {causal}, not {config.name}"
         raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
 
 
