@@ -34,8 +34,10 @@ _REFUSED = {
     *("rtp", "rtsp", "sap", "sdp", "smoothstreaming", "webm_dash_manifest", "whip"),
     *("alsa", "fbdev", "kmsgrab", "lavfi", "oss", "tee", "tty", "video4linux2,v4l2", "x11grab"),
 }
-# Containers that state the exact number of samples, and codecs that keep them all.
-_EXACT = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
+# Containers that may not know their length, those that state the exact number of samples (of a CAF,
+# FFmpeg counts what follows its audio too), and codecs that keep them all.
+_SIZED = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
+_EXACT = _SIZED - {"caf"}
 _COUNTED = ("pcm_", "flac")  # not ALAC: FFmpeg counts packets, and the last one may be short
 _LOSSLESS = ("pcm_", "flac", "alac")
 
@@ -215,7 +217,7 @@ class MediaReader:
 
     def _open_ended(self) -> bool:
         """Whether the container gives no sizes: a short last packet is then a regular end."""
-        return self.info.container in _EXACT and self._file.open_ended
+        return self.info.container in _SIZED and self._file.open_ended
 
     def _announced(self) -> int:
         """The fewest samples that the container announces; 0 if it does not say."""

@@ -117,6 +117,14 @@ def test_caf_written_to_a_pipe(pipe: bool) -> None:
         assert length(patched(data, b"data", struct.pack(">q", size)), pipe) == RATE
 
 
+@pytest.mark.parametrize("pipe", [False, True])
+def test_chunks_behind_the_audio_of_a_caf(pipe: bool) -> None:
+    data = encode(tone(1.0, RATE, 2), RATE, "caf", "pcm_s16be")
+    more = b"info" + struct.pack(">qI", 14, 1) + b"title\0abc\0" + b"uuid" + struct.pack(">q", 40)
+    assert length(data + more + bytes(40), pipe) == RATE
+    cut(data, len(data) - 1, pipe)
+
+
 @pytest.mark.parametrize("size", [0x7EFF_FFF4, 0x7F00_0000, 0x7FFF_FFF8, 0xFFFF_FFF0])
 def test_aiff_written_to_a_pipe(size: int) -> None:
     """sox writes the first two, for whole blocks of samples."""
