@@ -40,6 +40,7 @@ _SIZED = frozenset({"wav", "w64", "aiff", "flac", "caf", "au"})
 _EXACT = _SIZED - {"caf"}
 _COUNTED = ("pcm_", "flac")  # not ALAC: FFmpeg counts packets, and the last one may be short
 _LOSSLESS = ("pcm_", "flac", "alac")
+_MOST_JUNK = 1 << 14  # bytes behind an MP3 that are none of its frames, such as tags or zeros
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ class MediaReader:
 
     def _frames(self) -> Iterator[AudioFrame]:
         """Like FFmpeg, it skips a packet that cannot be decoded if good packets follow and are more
-        than the bad ones; lossless audio must be entirely intact."""
+        than the bad ones; lossless audio must be entirely intact. What is no frame may be the last
+        of an MP3."""
         good = bad = 0
         ends_badly = False
         wrong: Exception | None = None
@@ -145,7 +147,7 @@ class MediaReader:
                 raise _too_much_memory() from error
             except (av.FFmpegError, IndexError, ValueError) as error:
                 bad += 1
-                ends_badly, wrong = True, error
+                ends_badly, wrong = ends_badly or not self._is_junk(packet), error
                 if bad > 100 + good or self.info.codec.startswith(_LOSSLESS):
                     break
                 continue
@@ -155,6 +157,11 @@ class MediaReader:
             yield from frames
         if wrong is not None and (ends_badly or bad > good):
             raise InvalidAudioError(f"broken or truncated audio: {_reason(wrong)}") from wrong
+
+    def _is_junk(self, packet: "Packet[AudioStream]") -> bool:
+        """Whether it cannot be a frame of an MP3 that is cut: those begin with a byte of ones."""
+        is_mp3 = self.info.container == "mp3"
+        return is_mp3 and 0 < packet.size <= _MOST_JUNK and bytes(packet)[0] != 0xFF
 
     def _packets(self) -> "Iterator[Packet[AudioStream]]":
         try:

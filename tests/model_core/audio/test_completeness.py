@@ -178,6 +178,20 @@ def test_mp3_behind_tags_of_any_length(sizes: tuple[int, ...], pipe: bool) -> No
     cut(tags + audio, len(tags) + len(audio) // 2, pipe)
 
 
+LYRICS = b"LYRICSBEGININD0000200000021LYRICS200TAG" + bytes(125)
+
+
+@pytest.mark.parametrize("junk", [LYRICS, bytes(5000), b"\n"], ids=["lyrics", "zeros", "newline"])
+@pytest.mark.parametrize("options", [{}, {"write_xing": "0"}], ids=["xing", "plain"])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_mp3_before_something_else(junk: bytes, options: dict[str, str], pipe: bool) -> None:
+    """Old tags, and what programs leave there; but an MP3 of which the rest is zeros is refused."""
+    data = encode(tone(3.0, RATE), RATE, "mp3", "libmp3lame", options=options)
+    assert length(data + junk, pipe) == length(data, pipe)
+    with pytest.raises(InvalidAudioError, match="truncated"):
+        length(data + bytes(1 << 16), pipe)
+
+
 @pytest.mark.parametrize("name", [b"LIST", b"bext"])
 def test_a_wav_without_samples_is_not_what_follows_them(name: bytes) -> None:
     head = encode(tone(1.0, RATE), RATE, "wav", "pcm_s16le")
