@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .checkpoints import shared_registry
 from .codec import (
-    ChunkCompressor,
     Codec,
+    Coding,
     Compressor,
     Decompressor,
     iterate_now,
@@ -77,8 +77,8 @@ def compress_to_file(
         name = shared_registry(model.weights).find_exact(model.name).lm_header_name
         codec = codec.with_lm(language_model_of(name or model.name, lm))
     bandwidth = model.bandwidth or model.target_bandwidths[-1]
-    made = ChunkCompressor if format == 1 else Compressor
-    compressor = made(codec, bandwidth, lm=use_lm, effort=effort, verify=verify)
+    coding = Coding(bandwidth=bandwidth, lm=use_lm, format=format, effort=effort, verify=verify)
+    compressor = coding.compressor(codec)
     payload = [run_now(compressor.push(_array(part))) for part in torch.split(wav, _PUSHED, dim=-1)]
     payload.append(run_now(compressor.finish()))
     if isinstance(compressor, Compressor):

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..completion import add_completion, completes
@@ -12,6 +13,9 @@ from ..config import ENCODEC_24KHZ, ENCODEC_48KHZ, config_of
 from ..errors import EMPTY_NAME, UnsupportedBandwidthError
 from ..flags import Range, number_in
 from .suffixes import AUDIO, ECDC
+
+if TYPE_CHECKING:
+    from ..codec import Coding
 
 _DESCRIPTION = """\
 High fidelity neural audio codec. An .ecdc input is decompressed to .wav, or to .flac,
@@ -79,6 +83,19 @@ class CodingArguments(argparse.Namespace):
     def model(self) -> str:
         """The model to compress with."""
         return (ENCODEC_48KHZ if self.hq else ENCODEC_24KHZ).name
+
+    @property
+    def coding(self) -> "Coding":
+        """What is asked of a compression."""
+        from ..codec import Coding
+
+        return Coding(
+            bandwidth=self.bandwidth,
+            lm=self.lm,
+            format=self.format,
+            effort=self.effort,
+            verify=self.verify,
+        )
 
 
 class Arguments(CodingArguments):

@@ -128,18 +128,9 @@ class Runner:
     def _compressor(
         self, codec: Codec, source: str, info: SourceInfo
     ) -> Compressor | ChunkCompressor:
-        given = self._arguments
-        kind = Compressor if given.format == 0 else ChunkCompressor
         name = None if source == STDIO else file_name(Path(source).name)
         recording = Recording(info.sample_rate, info.channels, name, info.tags)
-        return kind(
-            codec,
-            given.bandwidth,
-            given.lm,
-            effort=given.effort,
-            recording=recording,
-            verify=given.verify,
-        )
+        return self._arguments.coding.compressor(codec, recording=recording)
 
     def _decompress(self, source: str, file: BinaryIO, target: Path | None) -> float:
         """To audio. Returns the bit rate in kbps."""

@@ -6,6 +6,7 @@ are imported where they are used.
 
 from .chunked import ChunkCompressor
 from .codec import Codec, LanguageModel
+from .coding import Coding
 from .compressing import Compressor, Encoder, Recording
 from .corrections import InputWarning
 from .decompressing import Decompressor
@@ -19,6 +20,7 @@ __all__ = [
     "ChunkCompressor",
     "ChunkDecompressor",
     "Codec",
+    "Coding",
     "Compressor",
     "Decompressor",
     "Encoder",

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
 
+from model_core.codec import Coding
+
 from ..http.documentation import header, problem_responses
 from ..http.problems import ProblemCode
 from ..pipeline.call import Call, OpenCall, contents, in_chunks
 from ..pipeline.codes import Codes, encode
 from ..pipeline.decode import part_of, receive_ecdc
-from ..pipeline.encode import Coding, Compressed, codec_for, compress
+from ..pipeline.encode import Compressed, codec_for, compress
 from ..pipeline.lookup import Lookup, RequestClaims, look_up
 from ..pipeline.result_cache import Result
 from ..pipeline.salvage import receive_damaged
@@ -66,8 +68,8 @@ async def compress_file(
     live: routes.Live = False,
 ) -> Response:
     """Encodes while it reads; the answer begins when the last sample has been encoded."""
-    coding = Coding(model, bandwidth, lm, format, effort, verify)
-    codec = await codec_for(call, coding)
+    coding = Coding(bandwidth=bandwidth, lm=lm, format=format, effort=effort, verify=verify)
+    codec = await codec_for(call, model, coding)
     if (job := await respond_async(call, wish, live)) is not None:
         return job
     call.claim.passes = 1 + lm * (1 + verify)
@@ -200,8 +202,8 @@ async def roundtrip(
 ) -> Response:
     """What `/decompress` makes of what `/compress` makes; headers say the size in between."""
     audio = choose_format(accepted(call.request), output)
-    coding = Coding(model, bandwidth, lm, format, effort)
-    codec = await codec_for(call, coding)
+    coding = Coding(bandwidth=bandwidth, lm=lm, format=format, effort=effort)
+    codec = await codec_for(call, model, coding)
     if (job := await respond_async(call, wish, live)) is not None:
         return job
     call.claim.passes = 2 * (1 + lm)

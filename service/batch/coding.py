@@ -20,8 +20,8 @@ from model_core.audio import (
 )
 from model_core.audio import Encoder as AudioEncoder
 from model_core.codec import (
-    ChunkCompressor,
     Codec,
+    Coding,
     Compressor,
     Encoder,
     InputWarning,
@@ -47,18 +47,13 @@ Advance = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Coding:
-    """What the command line asks of a conversion; see `model_core.cli.arguments`."""
+class Conversion:
+    """What the command line asks for; see `model_core.cli.arguments`."""
 
+    coding: Coding
     model: str | None
     """To compress with, as headers call it with its weights and language model; None where all is
     decompressed."""
-    bandwidth: float
-    """kbps."""
-    lm: bool = False
-    effort: int = 0
-    format: int = 1
-    verify: bool = False
     output: str = "wav"
     """Of decompressed audio, one of `audio.FORMATS`."""
     rescale: bool = False
@@ -105,13 +100,11 @@ async def compress(
     """Audio to an `.ecdc` file, the one that the command `encodec` makes. Raises
     `InvalidAudioError`, `OSError`, and as `Compressor`."""
     rate = codec.config.sample_rate
-    arguments = codec, coding.bandwidth, coding.lm, runner, coding.effort
     async with _audio(item, codec, decoders) as (blocks, decoder):
         first = await anext(blocks, None)
         source = decoder.source or Source()
         recording = Recording(source.rate, source.channels, file_name(item.base), source.tags)
-        kind = Compressor if coding.format == 0 else ChunkCompressor
-        compressor = kind(*arguments, recording, verify=coding.verify)
+        compressor = coding.compressor(codec, runner, recording)
         # The header of version 0 is known last, and stands first.
         with nullcontext(out) if coding.format else tempfile.TemporaryFile() as payload:
             async for samples in _with_first(first, blocks):
@@ -157,13 +150,18 @@ async def decode(stored: Stored, codec: Codec, runner: Runner, advance: Advance)
 
 
 async def decompress(
-    stored: Stored, codec: Codec, coding: Coding, runner: Runner, out: BinaryIO, advance: Advance
+    stored: Stored,
+    codec: Codec,
+    conversion: Conversion,
+    runner: Runner,
+    out: BinaryIO,
+    advance: Advance,
 ) -> Made:
     """An `.ecdc` file to audio. Raises `BitstreamError`, and `ValueError` for a rate or number of
     channels that cannot be."""
-    config, format = codec.config, FORMATS[coding.output]
-    rate = choose_rate(coding.sample_rate, stored.original_rate, config.sample_rate)
-    channels = choose_channels(coding.channels, stored.original_channels, config.channels)
+    config, format = codec.config, FORMATS[conversion.output]
+    rate = choose_rate(conversion.sample_rate, stored.original_rate, config.sample_rate)
+    channels = choose_channels(conversion.channels, stored.original_channels, config.channels)
     rate = format.rate(rate)
     length = stored.samples_at(rate, config.sample_rate, 0, stored.samples)
     file = encoder(format, rate, channels, length, stored.tags)
@@ -177,7 +175,7 @@ async def decompress(
         yield await asyncio.to_thread(convert.finish)
 
     async with aclosing(blocks()) as converted:
-        if coding.rescale:
+        if conversion.rescale:
             await _write_rescaled(file, converted, channels, out)
         else:
             async for samples in converted:

@@ -15,7 +15,7 @@ from model_core.errors import EncodecError, WeightsUnavailableError
 from model_core.process import ended_by_signals, quiet, say
 
 from .arguments import Arguments, parse
-from .coding import Coding
+from .coding import Conversion
 from .dispatcher import Dispatcher, Engine
 from .manifest import import_parquet
 from .plan import Destination, Job, PartSize, Plan, destination_of, plan_files, plan_parts
@@ -61,18 +61,18 @@ def _run(arguments: Arguments) -> int:
         destination.url,
         arguments.overwrite,
     )
-    coding = _coding(arguments, items)
-    plan = _plan(arguments, destination, items, coding)
+    conversion = _conversion(arguments, items)
+    plan = _plan(arguments, destination, items, conversion)
     with Report(arguments.report) as report:
         for outcome in plan.outcomes:
             _record(report, outcome)
         if plan.jobs:
-            _work(_setup(arguments, destination, coding), arguments, plan.jobs, report)
+            _work(_setup(arguments, destination, conversion), arguments, plan.jobs, report)
         say(report.summary(time.monotonic() - began), COMMAND)
         return FAILED if report.count["failed"] else DONE
 
 
-def _coding(arguments: Arguments, items: Sequence[Item]) -> Coding:
+def _conversion(arguments: Arguments, items: Sequence[Item]) -> Conversion:
     """What to do with each item. The weights are chosen here, once: on several machines `auto`
     might mean several. Raises `WeightsUnavailableError` and `WeightsError`."""
     model = None
@@ -84,13 +84,9 @@ def _coding(arguments: Arguments, items: Sequence[Item]) -> Coding:
             model = weights.lm_header_name
             if model is None:
                 raise WeightsUnavailableError(f"{weights.header_name} has no language model here")
-    return Coding(
+    return Conversion(
+        arguments.coding,
         model,
-        arguments.bandwidth,
-        arguments.lm,
-        arguments.effort,
-        arguments.format,
-        arguments.verify,
         arguments.output,
         arguments.rescale,
         arguments.sample_rate,
@@ -99,26 +95,26 @@ def _coding(arguments: Arguments, items: Sequence[Item]) -> Coding:
 
 
 def _plan(
-    arguments: Arguments, destination: Destination, items: Sequence[Item], coding: Coding
+    arguments: Arguments, destination: Destination, items: Sequence[Item], conversion: Conversion
 ) -> Plan:
     store = Store(destination.url)
     there = store.names()
     if destination.kind == "files":
-        return plan_files(items, there, store.place, coding, arguments.overwrite)
+        return plan_files(items, there, store.place, conversion, arguments.overwrite)
     if destination.kind == "parquet":
         import_parquet()
     size = PartSize(arguments.part_items, arguments.part_bytes)
-    columns = arguments.columns
-    return plan_parts(items, store, there, destination, coding, size, columns, arguments.overwrite)
+    given = size, arguments.columns, arguments.overwrite
+    return plan_parts(items, store, there, destination, conversion, *given)
 
 
-def _setup(arguments: Arguments, destination: Destination, coding: Coding) -> Setup:
+def _setup(arguments: Arguments, destination: Destination, conversion: Conversion) -> Setup:
     weights = arguments.weights or os.environ.get("ENCODEC_WEIGHTS") or "auto"
     if weights not in WORDS:
         weights = str(Path(weights).expanduser().absolute())
     return Setup(
         destination,
-        coding,
+        conversion,
         weights,
         arguments.device,
         arguments.threads,

@@ -11,7 +11,7 @@ from model_core.audio import FORMATS
 from model_core.cli.suffixes import ECDC
 from model_core.errors import EncodecError
 
-from .coding import Coding
+from .coding import Conversion
 from .parts import stem, tar_key
 from .report import Outcome
 from .sources import TAR, Item
@@ -81,14 +81,14 @@ def plan_files(
     items: Sequence[Item],
     there: set[str],
     place: Callable[[str], str],
-    coding: Coding,
+    conversion: Conversion,
     overwrite: bool,
 ) -> Plan:
     """A file for each item, named after it. An item whose output another one has, or is, or that is
     listed again, is not done. `place` says where an output lies."""
 
     def target_of(item: Item) -> str:
-        return stem(item.name) + (FORMATS[coding.output].suffix if item.compressed else ECDC)
+        return stem(item.name) + (FORMATS[conversion.output].suffix if item.compressed else ECDC)
 
     jobs: list[Job] = []
     kept, outcomes = _distinct(items, target_of)
@@ -125,7 +125,7 @@ def plan_parts(
     store: Store,
     there: set[str],
     destination: Destination,
-    coding: Coding,
+    conversion: Conversion,
     size: PartSize,
     columns: Sequence[str],
     overwrite: bool,
@@ -156,7 +156,7 @@ def plan_parts(
             target = f"{name}-{number:05d}-of-{len(ranges):05d}{suffix}"
             jobs.append(Job(len(jobs), target, tuple(some)))
     record = f".{begin}{suffix}.encodec-batch.json"
-    digest = _digest(jobs, coding, columns)
+    digest = _digest(jobs, conversion, columns)
     before = store.read(record)
     known = None if before is None else json.loads(before)
     old = set() if known is None else set(known["parts"]) & there
@@ -199,8 +199,8 @@ def _largest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: -job.size)
 
 
-def _digest(jobs: Sequence[Job], coding: Coding, columns: Sequence[str]) -> str:
-    sha = hashlib.sha256(json.dumps([asdict(coding), list(columns)]).encode())
+def _digest(jobs: Sequence[Job], conversion: Conversion, columns: Sequence[str]) -> str:
+    sha = hashlib.sha256(json.dumps([asdict(conversion), list(columns)]).encode())
     for job in jobs:
         items = [(item.path, item.split, item.size) for item in job.items]
         sha.update(json.dumps([job.target, items]).encode())

@@ -21,7 +21,7 @@ from model_core.errors import EncodecError
 from ..decoder.memory import default_budget
 from ..decoder.pool import DecoderPool
 from ..inference.scheduler import Scheduler, SchedulerError
-from .coding import Codes, Coding, Made, compress, decode, decompress, encode, opened
+from .coding import Codes, Conversion, Made, compress, decode, decompress, encode, opened
 from .parts import PartWriter, TableWriter, TarWriter
 from .plan import Destination, Job
 from .report import Outcome
@@ -39,7 +39,7 @@ class Setup:
     """All that a worker needs to know; it is sent to it."""
 
     destination: Destination
-    coding: Coding
+    conversion: Conversion
     weights: str
     """The value of `ENCODEC_WEIGHTS` with which the models are found."""
     device: str
@@ -79,8 +79,8 @@ class Worker:
         self._scheduler.start()
         await self._decoders.start()
         self._streams = _STREAMS if device == CPU else _DEVICE_STREAMS
-        if setup.coding.model is not None:
-            codec = await self._codec_of(setup.coding.model, setup.coding.lm)
+        if setup.conversion.model is not None:
+            codec = await self._codec_of(setup.conversion.model, setup.conversion.coding.lm)
             await asyncio.to_thread(codec.warm_up)
             if device != CPU:
                 self._streams = min(_MOST_STREAMS, 2 * codec.encode_task.max_batch)
@@ -172,10 +172,10 @@ class Worker:
         return _done(item, result[0], job, began), result
 
     def _writer(self, out: BinaryIO) -> PartWriter:
-        coding = self._setup.coding
+        conversion = self._setup.conversion
         if self._setup.destination.kind == "tar":
-            return TarWriter(out, FORMATS[coding.output].suffix)
-        about = {"model": coding.model or "", "bandwidth": f"{coding.bandwidth:g}"}
+            return TarWriter(out, FORMATS[conversion.output].suffix)
+        about = {"model": conversion.model or "", "bandwidth": f"{conversion.coding.bandwidth:g}"}
         return TableWriter(out, self._setup.columns, about)
 
     async def _result(self, item: Item) -> tuple[Made, Any]:
@@ -187,20 +187,22 @@ class Worker:
         return codes.made, codes
 
     async def _convert(self, item: Item, out: BinaryIO) -> Made:
-        coding, runner = self._setup.coding, self._scheduler.stream()
+        conversion, runner = self._setup.conversion, self._scheduler.stream()
+        coding = conversion.coding
         if item.compressed:
             async with opened(item) as stored:
                 codec = await self._codec_for(stored)
-                return await decompress(stored, codec, coding, runner, out, self._advance)
-        codec = await self._codec_of(_required(coding.model), coding.lm)
+                return await decompress(stored, codec, conversion, runner, out, self._advance)
+        codec = await self._codec_of(_required(conversion.model), coding.lm)
         return await compress(item, codec, coding, self._decoders, runner, out, self._advance)
 
     async def _codes(self, item: Item) -> Codes:
-        coding, runner = self._setup.coding, self._scheduler.stream()
+        conversion, runner = self._setup.conversion, self._scheduler.stream()
+        coding = conversion.coding
         if item.compressed:
             async with opened(item) as stored:
                 return await decode(stored, await self._codec_for(stored), runner, self._advance)
-        codec = await self._codec_of(_required(coding.model), coding.lm)
+        codec = await self._codec_of(_required(conversion.model), coding.lm)
         return await encode(item, codec, coding, self._decoders, runner, self._advance)
 
     async def _codec_for(self, stored: Stored) -> Codec:

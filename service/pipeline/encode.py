@@ -11,9 +11,8 @@ import structlog
 
 from model_core.audio import parse_content_type
 from model_core.codec import (
-    ChunkCompressor,
     Codec,
-    Compressor,
+    Coding,
     InputWarning,
     Recording,
     Salvaged,
@@ -65,34 +64,19 @@ class Compressed:
             yield chunk
 
 
-@dataclass(frozen=True)
-class Coding:
-    """What a client can ask of a compression."""
-
-    model: str
-    bandwidth: float
-    """kbps."""
-    lm: bool = False
-    version: int = 0
-    """Of the file's format."""
-    effort: int = 0
-    verify: bool = False
-    """Whether what the language model coded is decoded again."""
-
-
 _START = 1 << 16  # bytes of an upload with which work on it begins
 
 
-async def codec_for(call: Call, coding: Coding) -> Codec:
+async def codec_for(call: Call, model: str, coding: Coding) -> Codec:
     """The codec to compress with, found before the body is read. Raises `UnsupportedBandwidthError`
     and as `ModelPool.for_compression`."""
-    codec = await call.models.for_compression(coding.model, coding.lm)
+    codec = await call.models.for_compression(model, coding.lm)
     codec.config.codebooks_for(coding.bandwidth)
     return codec
 
 
 async def compress(call: Call, codec: Codec, coding: Coding, upload: Upload) -> Compressed:
-    """Compress the audio of `upload`. Raises as `audio_blocks` and `Compressor`."""
+    """Compress the audio of `upload`. Raises as `audio_blocks` and `Coding.compressor`."""
     payload = call.spool()
     async with audio_blocks(call, upload, codec) as (blocks, decoder):
         first = await anext(blocks, None)
@@ -100,9 +84,7 @@ async def compress(call: Call, codec: Codec, coding: Coding, upload: Upload) -> 
         call.note_length(source.seconds)
         name = file_name(upload.filename)
         recording = Recording(source.rate, source.channels, name, source.tags)
-        arguments = codec, coding.bandwidth, coding.lm, call.runner, coding.effort, recording
-        kind = Compressor if coding.version == 0 else ChunkCompressor
-        compressor = kind(*arguments, verify=coding.verify)
+        compressor = coding.compressor(codec, call.runner, recording)
         if first is not None:
             payload.write(await compressor.push(first))
         async for samples in blocks:

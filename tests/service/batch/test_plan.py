@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.batch.coding import Coding
+from model_core.codec import Coding
+from service.batch.coding import Conversion
 from service.batch.plan import (
     Destination,
     PartSize,
@@ -18,7 +19,7 @@ from service.batch.plan import (
 from service.batch.sources import Item
 from service.batch.store import Store
 
-CODING = Coding("encodec_24khz:01234567", 6.0, output="flac")
+CODING = Conversion(Coding(bandwidth=6.0, format=1), "encodec_24khz:01234567", "flac")
 
 
 def item(name: str, size: int = 10, split: str | None = None) -> Item:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.batch.coding import Coding
+from model_core.codec import Coding
+from service.batch.coding import Conversion
 from service.batch.dispatcher import Dropped, EngineError, Event, Lost, Ready
 from service.batch.plan import destination_of
 from service.batch.processes import ProcessEngine
@@ -25,7 +26,8 @@ def waited(engine: ProcessEngine, count: int) -> list[Event]:
 def test_a_worker_that_cannot_start_again_is_left_out(weights: Path, tmp_path: Path) -> None:
     copied = tmp_path / "weights"
     shutil.copytree(weights, copied)
-    setup = Setup(destination_of(str(tmp_path)), Coding(None, 6), str(copied), "cpu", 1, 2)
+    conversion = Conversion(Coding(bandwidth=6.0, format=1), None)
+    setup = Setup(destination_of(str(tmp_path)), conversion, str(copied), "cpu", 1, 2)
     before = set(descendants(os.getpid()))
     engine = ProcessEngine(setup, ["cpu", "cpu"])
     try:
