@@ -111,7 +111,7 @@ def create_app(
         settings.spool_dir, on_fatal, settings.decoder_timeout, settings.decoder_memory or None
     )
 
-    app.state.relays = Relays(settings.max_listeners)
+    app.state.relays = Relays(settings.max_listeners, len(keys))
     app.state.results = None
     if settings.result_cache_bytes:
         app.state.results = ResultCache(settings.result_cache_bytes, settings.result_cache_seconds)

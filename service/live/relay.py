@@ -5,7 +5,7 @@ that has too much waiting loses its place.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from model_core.codec.seeking import PREROLL
 from model_core.ecdc.v1 import Chunk, Layout, Parser
 
 from ..http.problems import Problem, ProblemCode
+from ..inference.shares import leaves_a_share
 
 MOST_WAITING = 1 << 18
 """Bytes that may wait for a listener to read them, before one more chunk."""
@@ -186,14 +187,20 @@ class Relay:
 class Relays:
     """Those of a service, by their names. One is there while anybody is in it."""
 
-    def __init__(self, max_listeners: int):
+    def __init__(self, max_listeners: int, keys: int = 0):
+        """`keys`: how many API keys there are, which share the listeners."""
         self._max_listeners = max_listeners
+        self._shared = keys > 1
         self._relays: dict[str, Relay] = {}
-        self.listeners = 0
-        """In all relays."""
+        self._listeners: Counter[str] = Counter()  # by key
 
     def __len__(self) -> int:
         return len(self._relays)
+
+    @property
+    def listeners(self) -> int:
+        """In all relays."""
+        return self._listeners.total()
 
     @contextmanager
     def speaking(self, name: str) -> Iterator[Relay]:
@@ -211,17 +218,19 @@ class Relays:
             relay.finish()
 
     @contextmanager
-    def listening(self, name: str, listener: Listener) -> Iterator[Relay]:
-        """The relay, with a listener. Raises `Problem` 429 where there are too many of them."""
-        if self.listeners >= self._max_listeners:
+    def listening(self, name: str, listener: Listener, key: str = "") -> Iterator[Relay]:
+        """The relay, with a listener who has this API key. Raises `Problem` 429 where there are too
+        many of them."""
+        free = self._max_listeners - self.listeners
+        if not free or (self._shared and not leaves_a_share(self._listeners[key], free)):
             raise Problem(ProblemCode.BUSY, f"{self.listeners} listeners are there")
         relay = self._relays.setdefault(name, Relay())
-        self.listeners += 1
+        self._listeners[key] += 1
         relay.add(listener)
         try:
             yield relay
         finally:
-            self.listeners -= 1
+            self._listeners[key] -= 1
             relay.listeners.discard(listener)
             empty = not relay.listeners and not relay.has_speaker
             if empty and self._relays.get(name) is relay:

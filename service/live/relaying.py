@@ -63,7 +63,7 @@ async def listen(session: Session) -> None:
     listener = Listener(wanted.preroll, lambda: session.unacknowledged)
     if session.connection is not None:
         session.connection.expect_no_data()
-    with session.app.relays.listening(name, listener) as relay:
+    with session.app.relays.listening(name, listener, session.key) as relay:
         await session.ready(name=name, output=wanted.output, waiting=relay.layout is None)
         try:
             async with session.while_connected(), alongside(_until_enough(session, relay)):

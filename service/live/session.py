@@ -79,6 +79,11 @@ class Session:
         self._rate = 1
 
     @property
+    def key(self) -> str:
+        """The name of the client's API key."""
+        return self._tenant.key.name
+
+    @property
     def unacknowledged(self) -> int:
         """Bytes that the client may not have read."""
         return 0 if self.connection is None else self.connection.unacknowledged

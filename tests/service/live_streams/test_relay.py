@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import ExitStack
 
 import pytest
 
@@ -110,6 +111,24 @@ def test_listeners_are_limited() -> None:
             pass
         assert refused.value.code is ProblemCode.BUSY
     assert (len(relays), relays.listeners) == (0, 0)
+
+
+def test_no_key_of_several_has_all_listeners() -> None:
+    relays = Relays(10, keys=2)
+    with ExitStack() as listening:
+
+        def join(key: str) -> None:
+            listening.enter_context(relays.listening("room", listener(), key))
+
+        for _ in range(8):
+            join("one")
+        with pytest.raises(Problem) as refused:
+            join("one")
+        assert refused.value.code is ProblemCode.BUSY
+        join("two")
+    for _ in range(2):
+        with relays.listening("room", listener(), "one"):
+            assert relays.listeners == 1
 
 
 def test_a_listener_that_reads_too_little_is_cut_off_and_others_are_not() -> None:
