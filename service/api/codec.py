@@ -126,6 +126,7 @@ async def decompress_file(
     if (job := await respond_async(call, wish)) is not None:
         return job
     if salvage:
+        call.claim.passes = 1 + rescale  # and with a language model more
         compressed = await receive_damaged(call, await call.upload())
         part = part_of(compressed, start, end)
     else:

@@ -43,6 +43,7 @@ async def _receive_chunks(call: Call, upload: Upload, head: bytes) -> tuple[Code
         message = f"the file is larger than {longest:g} s of audio, as many as are admitted"
         raise Problem(ProblemCode.TOO_LONG, message)
     kbps = codec.config.bandwidth_of(found[0].num_codebooks)
+    call.claim.passes *= 1 + bool(found[0].lm)
     call.claim.estimate(min(longest, size * 8 / (1000 * kbps)))
     await call.admit()
     async with call.while_connected():
@@ -63,6 +64,7 @@ def _most_bytes(header: Header, seconds: float) -> int:
 
 async def _receive_payload(call: Call, upload: Upload, head: bytes) -> tuple[Codec, Salvaged]:
     codec, stored = await receive_payload(call, upload, head)
+    call.claim.passes *= 1 + stored.lm
     call.claim.estimate(stored.samples / codec.config.sample_rate)
     await call.admit()
     async with call.while_connected():

@@ -30,6 +30,9 @@ secret = "s"
 secret = "l"
 audio_seconds_per_minute = 100
 concurrent = 2
+[twice]
+secret = "t"
+audio_seconds_per_hour = 1000
 [live]
 secret = "w"
 audio_seconds_per_hour = 5
@@ -107,6 +110,18 @@ def test_a_key_with_many_clients_keeps_no_other_from_its_turn(shared: Live) -> N
     shared.wait_until_idle()
 
 
+@pytest.mark.parametrize("format", [0, 1])
+def test_what_is_salvaged_is_expected_to_cost_what_it_does(shared: Live, format: int) -> None:
+    with as_key(shared, "t") as client:
+        file = client.post("/compress", content=wav(10.0), params={"format": format}).content
+        shared.wait_until_idle()
+        before = _remaining(client.get("/models"))
+        wish = {"salvage": True, "rescale": True}
+        answer = client.post("/decompress", content=file, params=wish)
+        assert before - _remaining(answer) >= 19  # two passes, and what comes back meanwhile
+    shared.wait_until_idle()
+
+
 def test_a_quota_shows_in_headers_and_ends_in_a_429_of_its_own(shared: Live) -> None:
     with as_key(shared, "l") as client:
         first = client.post("/compress", content=wav(10.0))
@@ -155,7 +170,7 @@ def test_live_streams_count_and_are_paid_for(shared: Live) -> None:
 
 
 def _remaining(answer: httpx.Response) -> int:
-    return int(re.findall(r'"minute";r=(\d+)', answer.headers["RateLimit"])[0])
+    return int(re.findall(r'"(?:minute|hour)";r=(\d+)', answer.headers["RateLimit"])[0])
 
 
 def test_a_refusal_is_logged_with_its_reason_and_no_secret(weights: Path, keys: Path) -> None:
