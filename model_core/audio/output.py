@@ -6,6 +6,7 @@ is known, so every header is final from the start and nothing is written twice. 
 give equal bytes, however they are cut into blocks.
 """
 
+import weakref
 from fractions import Fraction
 from typing import BinaryIO, cast
 
@@ -156,6 +157,8 @@ class FFmpegEncoder(Encoder):
             self._container = av.open(
                 file or self._sink, "w", format=format.container, options=options
             )
+            # One that is not finished has references in a circle, and megabytes.
+            weakref.finalize(self, self._container.close).atexit = False
             self._container.metadata.update(metadata_of(tags))
             stream = cast(AudioStream, self._container.add_stream(format.codec, rate=rate))
             stream.codec_context.layout = self._layout

@@ -1,11 +1,13 @@
 """Audio out: FLAC, Opus, MP3 and bare samples; other rates and channels."""
 
+import gc
 import io
 from collections.abc import Iterator
 
 import av
 import numpy as np
 import pytest
+from av.container import OutputContainer
 
 from model_core.audio import (
     FORMATS,
@@ -112,6 +114,28 @@ def test_an_impossible_length_is_refused_at_the_end(name: str) -> None:
     assert made.push(tone(1.0, 48_000, 2))
     with pytest.raises(InvalidAudioError, match="fewer than were announced"):
         made.finish()
+
+
+@pytest.mark.parametrize("name", ["flac", "opus", "mp3"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_given_up_takes_no_memory(name: str, begun: bool) -> None:
+    """A client may leave in the middle: megabytes must not wait for the garbage collector."""
+
+    def containers() -> int:
+        return sum(isinstance(thing, OutputContainer) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = containers()
+        made = encoder(FORMATS[name], 48_000, 2, 96_000)
+        if begun:
+            made.push(tone(1.0, 48_000, 2))
+        assert containers() == before + 1
+        del made
+        assert containers() == before
+    finally:
+        gc.enable()
 
 
 def test_bare_samples() -> None:
