@@ -30,6 +30,11 @@ _MP3_SLACK = 2_000  # bytes, a little more than the longest MP3 frame
 _FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8  # flags: the fields of a Xing header
 
 
+def is_wav(head: bytes) -> bool:
+    """Whether a file that begins so is a WAV, of any kind."""
+    return head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64")
+
+
 def declared_end(lead: bytes) -> int | None:
     """The least number of bytes in a file with these first bytes, or `OPEN`.
 

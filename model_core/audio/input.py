@@ -17,6 +17,7 @@ from model_core.audio.completeness import (
     declared_end,
     ends_inside_ogg_page,
     id3_bytes,
+    is_wav,
     xing_header,
 )
 
@@ -44,16 +45,12 @@ class SeekableBytes(PlainBytes, Protocol):
 
 def _streamable(head: bytes) -> bool:
     """Whether the container with these first 16 bytes can be read from front to back."""
-    if _is_wav(head) or head[:3] == b"ID3":
+    if is_wav(head) or head[:3] == b"ID3":
         return True
     if head[:4] in (b"fLaC", b"OggS", b"riff", b".snd", b"\x1aE\xdf\xa3", b"FLV\x01"):
         return True
     # MPEG audio and ADTS: 11 or 12 set bits, then a layer and a version that exist
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08
-
-
-def _is_wav(head: bytes) -> bool:
-    return head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
 def _with_all_bits(head: bytes) -> bytes:
@@ -78,7 +75,7 @@ class MediaInput:
         self._head = _read_up_to(file, _HEAD)  # what FFmpeg has not yet read of it
         self.empty = not self._head
         self.is_ecdc = self._head[:4] == b"ECDC"
-        self.is_wav = _is_wav(self._head)
+        self.is_wav = is_wav(self._head)
         self._is_ogg = self._head[:4] == b"OggS"
         self._seekable: SeekableBytes | None = None
         can_seek = getattr(file, "seekable", lambda: True)

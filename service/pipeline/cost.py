@@ -1,6 +1,7 @@
 """How long the audio of an upload probably is, by its first bytes and its size."""
 
 from model_core.audio import RawFormat
+from model_core.audio.completeness import is_wav
 
 UNKNOWN = 60.0
 """Seconds that audio is taken to have where nothing is known, not even its size."""
@@ -26,7 +27,7 @@ def estimated_seconds(head: bytes, size: int | None, raw: RawFormat | None = Non
 
 def _wav(head: bytes) -> int:
     """Bytes a second of a WAV; 0 for others."""
-    if head[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or head[8:12] != b"WAVE":
+    if not is_wav(head):
         return 0
     at = head.find(b"fmt ", 12) + 8
     if at < 8 or len(head) < at + 12:
