@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -31,6 +32,7 @@ P = ParamSpec("P")
 
 _LONGEST_WAIT = 3600  # s that a client is asked to wait at most
 _WAIT = 10  # s, where nobody knows when there is room
+_LAST = 5.0  # s that a service which stops waits for uploads that have been cut off
 _PATIENCE = 40.0  # s for what a request asks of the database: SQLite's lock, and some more
 
 
@@ -47,14 +49,17 @@ class Jobs:
         self._runner = runner
         self._shared = keys > 1
         self._one_by_one = asyncio.Lock()
+        self._uploads: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
         """On the event loop."""
         self._runner.start()
 
     async def stop(self) -> None:
-        """Puts back what is running."""
+        """Puts back what is running, and forgets uploads that have been cut off."""
         await self._runner.stop()
+        if self._uploads:
+            await asyncio.wait(self._uploads, timeout=_LAST)
         self.close()
 
     def close(self) -> None:
@@ -80,6 +85,28 @@ class Jobs:
         if not is_new:
             known = await self._do(self._store.named, order.owner, name or "")
             return await self._repeated(known, order, upload, said)
+        with self._receiving():
+            received = await self._take_in(id, upload, said)
+        self._runner.wake()
+        logger.info("a job was taken in", job=id, path=order.path, bytes=received.size)
+        job = await self._do(self._store.get, id)
+        if job is None:
+            raise Problem(ProblemCode.UNAVAILABLE, "the job was deleted at once")
+        return job
+
+    @contextmanager
+    def _receiving(self) -> Iterator[None]:
+        """A block whose end is waited for when the service stops."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._uploads.add(ended)
+        try:
+            yield
+        finally:
+            self._uploads.discard(ended)
+            ended.set_result(None)
+
+    async def _take_in(self, id: str, upload: Upload | None, said: bytes | None) -> Input:
+        """The upload of a new job, which is forgotten where that fails."""
         may_be_queued = False
         try:
             await asyncio.to_thread(self._files.make, id)
@@ -92,12 +119,7 @@ class Jobs:
         except BaseException:
             await asyncio.shield(self._drop(id, may_be_queued))
             raise
-        self._runner.wake()
-        logger.info("a job was taken in", job=id, path=order.path, bytes=received.size)
-        job = await self._do(self._store.get, id)
-        if job is None:
-            raise Problem(ProblemCode.UNAVAILABLE, "the job was deleted at once")
-        return job
+        return received
 
     async def find(self, owner: str, id: str) -> Job:
         """Raises `Problem` 404 where an owner has no such job."""

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from service.jobs.database import sqlite_url
 from service.jobs.store import Store, StoreError
 from tests.service.calls import compressed, refused
 from tests.service.jobs.asked import (
@@ -241,6 +242,29 @@ def test_an_upload_that_breaks_off_leaves_nothing(
 
     wait_for(lambda: ask().status_code != 409)  # its files go first, then its key is free
     ended(client, ask().json())
+
+
+def test_an_upload_that_the_end_of_the_service_cuts_off_leaves_nothing(
+    weights: Path, tmp_path: Path
+) -> None:
+    head = (
+        "POST /compress HTTP/1.1\r\nHost: x\r\nPrefer: respond-async\r\nContent-Length: 99\r\n\r\n"
+    )
+    with ThreadPoolExecutor(1) as reading:
+        with live(weights, jobs_dir=tmp_path, shutdown_grace=0) as running:
+            upload = running.connect(head + "x")
+
+            def leave_when_answered() -> bytes:
+                with upload:
+                    return upload.recv(100)
+
+            answer = reading.submit(leave_when_answered)
+            wait_for(lambda: files_in(tmp_path))
+        assert answer.result().startswith(b"HTTP/1.1 503 ")
+    assert folders_in(tmp_path) == []
+    store = Store(sqlite_url(str(tmp_path / "jobs.sqlite3")))
+    assert store.ids() == set()
+    store.close()
 
 
 def test_a_job_that_is_queued_after_all_keeps_its_input(
