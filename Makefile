@@ -1,7 +1,7 @@
 # Everything lives in .venv; it is rebuilt when pyproject.toml, constraints.txt or the C++ changes.
 #   make serve     set up and start the service on 127.0.0.1:8000. Settings come from the environment
 #                  (ENCODEC_PORT=9000 make serve) or as flags (make serve SERVE_ARGS="--port 9000")
-#   make test      set up and run all tests (WORKERS=2: in two processes; otherwise four, as many tests wait)
+#   make test      set up and run all tests (WORKERS=4: in four processes; otherwise three, as many tests wait)
 #   make check     formatting, lint, types (of the tests too), import rules
 #   make docs      build the documentation as a site into build/site
 #   make web       build the browser decoder and the page into service/web (needs Node and a clang for WebAssembly)
@@ -39,7 +39,7 @@ serve: $(SERVED)
 test: export MALLOC_MMAP_THRESHOLD_ = 1073741824
 test: export MALLOC_TRIM_THRESHOLD_ = 2147483648
 test: $(VENV)/.collected
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),4) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile $(TEST_ARGS)
 
 # Compiles what the tests import, once: else each of their processes does.
 $(VENV)/.collected: $(VENV)/.dev

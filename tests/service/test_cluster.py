@@ -26,7 +26,8 @@ if find_spec("ray") is None:
 from service.cluster import AUDIO_SECONDS, ClusterSettings, ReplicasForAudio, application, main
 from service.settings import Settings
 
-MIB = 1 << 20
+KIB = 1 << 10
+_PAUSE = 0.5  # s between two requests of a client
 
 
 def settings(**given: Any) -> ClusterSettings:
@@ -131,11 +132,11 @@ def test_a_replica_that_dies_is_replaced(cluster: OnServe) -> None:
 
 @pytest.mark.timeout(600)
 def test_all_replicas_are_replaced_without_a_failed_request(cluster: OnServe) -> None:
-    requests = [r for r in mixed_requests(cluster.url) if len(r.body) < MIB]
+    requests = [r for r in mixed_requests(cluster.url) if len(r.body) < 128 * KIB]
     ended = threading.Event()
 
     with ThreadPoolExecutor(1) as threads:
-        load = threads.submit(send, cluster.url, requests, 4, ended.is_set)
+        load = threads.submit(send, cluster.url, requests, 4, ended.is_set, _PAUSE)
         try:
             cluster.update()
         finally:
