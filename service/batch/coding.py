@@ -98,7 +98,7 @@ async def compress(
     advance: Advance,
 ) -> Made:
     """Audio to an `.ecdc` file, the one that the command `encodec` makes. Raises
-    `InvalidAudioError`, `OSError`, and as `Compressor`."""
+    `InvalidAudioError`, `OSError`, and as `Coding.compressor`."""
     rate = codec.config.sample_rate
     async with _audio(item, codec, decoders) as (blocks, decoder):
         first = await anext(blocks, None)

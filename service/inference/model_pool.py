@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 import structlog
 
@@ -30,7 +30,6 @@ from ..settings import Settings
 _MINUTE = 60.0  # s
 _LOADS_EACH = 4  # loads for files within a minute, for each of `extra_models`
 
-T = TypeVar("T")
 State = Literal["starting", "ready", "failed"]
 Key = tuple[str, str | None]
 """What headers call weights, without and with their language model."""

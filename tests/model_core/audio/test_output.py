@@ -253,9 +253,7 @@ def test_what_cannot_hold_tags_is_as_without_them() -> None:
 
 
 def test_a_row_is_all_that_a_format_of_ffmpeg_needs() -> None:
-    format = AudioFormat(
-        *("mka", ".mka", "audio/x-matroska"), codec="flac", container="matroska", lossy=False
-    )
+    format = AudioFormat(*("mka", ".mka", "audio/x-matroska"), codec="flac", container="matroska")
     samples = tone(0.5, 24_000, 2)
     made = encoder(format, 24_000, *samples.shape)
     back, _ = read_whole(io.BytesIO(made.push(samples) + made.finish()))
